@@ -1,0 +1,174 @@
+"""What the emotion of a song is: targets, class names and their order, the result types.
+
+Russell's plane has two axes, valence (unpleasant to pleasant) and arousal (calm to excited), and its four
+quadrants are numbered counter-clockwise from the upper right::
+
+                 A+
+       Q2 Angry  |  Q1 Happy
+     V- ---------+--------- V+
+       Q3 Sad    |  Q4 Relaxed
+                 A-
+
+A model has either one quadrant head, from which valence and arousal follow as sums (P(V+) = Q1 + Q4,
+P(A+) = Q1 + Q2), so that they cannot contradict the quadrant; or a valence and an arousal head, from which the
+quadrant follows as the pair of signs.
+
+Source: J. A. Russell, "A circumplex model of affect", 1980; quadrant numbering as in the 4Q data set
+(Panda et al., 2018).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+
+
+class Target(StrEnum):
+    """What a head predicts."""
+
+    VALENCE = "valence"
+    AROUSAL = "arousal"
+    QUADRANT = "quadrant"
+
+
+class Quadrant(StrEnum):
+    """A quadrant of Russell's plane."""
+
+    Q1 = "Q1"
+    Q2 = "Q2"
+    Q3 = "Q3"
+    Q4 = "Q4"
+
+    @property
+    def label(self) -> str:
+        """The mood that is written into tags, such as ``"Happy"``."""
+        return QUADRANT_LABELS[self]
+
+
+CLASS_NAMES: Mapping[Target, tuple[str, ...]] = MappingProxyType(
+    {
+        Target.VALENCE: ("V-", "V+"),
+        Target.AROUSAL: ("A-", "A+"),
+        Target.QUADRANT: ("Q1", "Q2", "Q3", "Q4"),
+    }
+)
+"""Class names of each target in the order of the network's outputs. The positive class comes last."""
+
+QUADRANTS: tuple[Quadrant, ...] = tuple(Quadrant)
+"""The quadrants in the order of the network's outputs."""
+
+QUADRANT_LABELS: Mapping[Quadrant, str] = MappingProxyType(
+    {Quadrant.Q1: "Happy", Quadrant.Q2: "Angry", Quadrant.Q3: "Sad", Quadrant.Q4: "Relaxed"}
+)
+"""The mood of each quadrant. Labels hold no ``/``, ``;`` or ``,``: players split on them."""
+
+
+def quadrant_of(*, valence_positive: bool, arousal_positive: bool) -> Quadrant:
+    """Return the quadrant of a pair of signs."""
+    if arousal_positive:
+        return Quadrant.Q1 if valence_positive else Quadrant.Q2
+    return Quadrant.Q4 if valence_positive else Quadrant.Q3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SongEmotion:
+    """The emotion of one song.
+
+    Attributes
+    ----------
+    quadrant : Quadrant
+        The most probable quadrant.
+    confidence : float
+        With a quadrant head, P(quadrant); with a valence and an arousal head, the smaller of the two sides'
+        probabilities. In 0..1.
+    valence, arousal : float
+        P(V+) and P(A+), in 0..1.
+    quadrant_probabilities : tuple of 4 floats
+        P(Q1)..P(Q4), summing to 1. With a valence and an arousal head, the products of the two sides.
+    duration_s : float
+        Duration of the audio that was decoded, in seconds.
+    n_segments, n_windows : int
+        How many segments were classified, and over how many windows their decisions were averaged.
+    model : str
+        Which bundle decided: ``name@version+sha8``.
+    """
+
+    quadrant: Quadrant
+    confidence: float
+    valence: float
+    arousal: float
+    quadrant_probabilities: tuple[float, float, float, float]
+    duration_s: float
+    n_segments: int
+    n_windows: int
+    model: str
+
+    @property
+    def ranking(self) -> tuple[Quadrant, ...]:
+        """The quadrants, most probable first; the chosen one always leads."""
+        rest = [q for q in QUADRANTS if q is not self.quadrant]
+        rest.sort(key=lambda q: -self.quadrant_probabilities[QUADRANTS.index(q)])
+        return (self.quadrant, *rest)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """The part of a `SongEmotion` that follows from the heads' song probabilities alone."""
+
+    quadrant: Quadrant
+    confidence: float
+    valence: float
+    arousal: float
+    quadrant_probabilities: tuple[float, float, float, float]
+
+
+def decide(probabilities: Mapping[Target, Sequence[float]]) -> Decision:
+    """Turn the song probabilities of a bundle's heads into one decision.
+
+    Parameters
+    ----------
+    probabilities : mapping
+        Either ``{QUADRANT: (p1, p2, p3, p4)}``, or ``{VALENCE: (V-, V+), AROUSAL: (A-, A+)}``.
+
+    Returns
+    -------
+    Decision
+        Ties go to the first class in the order of `CLASS_NAMES`, and to the positive side of an axis.
+
+    Raises
+    ------
+    ValueError
+        If the heads are neither of the two sets, or one has the wrong number of classes.
+    """
+    for target, values in probabilities.items():
+        if len(values) != len(CLASS_NAMES[target]):
+            raise ValueError(f"{target}: {len(values)} probabilities for {len(CLASS_NAMES[target])} classes")
+    if set(probabilities) == {Target.QUADRANT}:
+        p1, p2, p3, p4 = (float(p) for p in probabilities[Target.QUADRANT])
+        quadrants = (p1, p2, p3, p4)
+        best = max(range(4), key=quadrants.__getitem__)
+        return Decision(
+            quadrant=QUADRANTS[best],
+            confidence=quadrants[best],
+            valence=min(1.0, p1 + p4),
+            arousal=min(1.0, p1 + p2),
+            quadrant_probabilities=quadrants,
+        )
+    if set(probabilities) == {Target.VALENCE, Target.AROUSAL}:
+        valence = float(probabilities[Target.VALENCE][1])
+        arousal = float(probabilities[Target.AROUSAL][1])
+        return Decision(
+            quadrant=quadrant_of(valence_positive=valence >= 0.5, arousal_positive=arousal >= 0.5),
+            confidence=min(max(valence, 1 - valence), max(arousal, 1 - arousal)),
+            valence=valence,
+            arousal=arousal,
+            quadrant_probabilities=(
+                valence * arousal,
+                (1 - valence) * arousal,
+                (1 - valence) * (1 - arousal),
+                valence * (1 - arousal),
+            ),
+        )
+    raise ValueError(f"heads must be quadrant, or valence and arousal, not {sorted(probabilities)}")
