@@ -1,0 +1,116 @@
+"""VGG16 on log-mel segments, as published and compact.
+
+A segment is (batch, n_frames, n_mels), float, in dB. Inside, images are (batch, channels, n_mels, n_frames).
+
+Source: Simonyan and Zisserman, "Very deep convolutional networks for large-scale image recognition", 2015,
+configuration D; "we only modify the input channel and output number of classification" (paper, "Experiment
+Setup"). Batch norm: Ioffe and Szegedy, 2015.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+Architecture = Literal["compact", "published"]
+
+# Output channels of the 13 convolutions; a pool follows each group.
+GROUPS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
+
+
+def _trunk(*, batch_norm: bool) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    channels = 1
+    for group in GROUPS:
+        for width in group:
+            layers.append(nn.Conv2d(channels, width, kernel_size=3, padding=1, bias=not batch_norm))
+            if batch_norm:
+                layers.append(nn.BatchNorm2d(width))
+            layers.append(nn.ReLU(inplace=True))
+            channels = width
+        layers.append(nn.MaxPool2d(kernel_size=2))
+    return nn.Sequential(*layers)
+
+
+class SegmentNetwork(nn.Module):
+    """Log-mel segment to class logits.
+
+    The mean and standard deviation of each mel band over the training fold are stored inside, so that a network
+    is complete in itself. `embed` and `classify` are apart, so that several dropout passes can share one pass
+    through the convolutions.
+
+    Parameters
+    ----------
+    architecture : {"compact", "published"}
+        ``published``: VGG16 with a 7 x 7 adaptive pool and 4096-4096-K (134 M weights). ``compact``: the same
+        convolutions with batch norm, the mean over time, 512 x n_mels/32 -> 512 -> K (16 M weights).
+    n_classes : int
+        K.
+    n_mels : int
+        Mel bands; a multiple of 32.
+    dropout : float
+        Probability of dropping, before both inner linear layers and only there.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self, architecture: Architecture, *, n_classes: int, n_mels: int = 128, dropout: float = 0.5
+    ) -> None:
+        super().__init__()
+        self.architecture: Architecture = architecture
+        self.n_classes = n_classes
+        self.register_buffer("mean", torch.zeros(n_mels))
+        self.register_buffer("std", torch.ones(n_mels))
+        self.trunk = _trunk(batch_norm=architecture == "compact")
+        if architecture == "compact":
+            self.head = nn.Sequential(
+                nn.Dropout(dropout),
+                nn.Linear(512 * (n_mels // 32), 512),
+                nn.ReLU(inplace=True),
+                nn.Dropout(dropout),
+                nn.Linear(512, n_classes),
+            )
+        else:
+            self.head = nn.Sequential(
+                nn.Linear(512 * 7 * 7, 4096),
+                nn.ReLU(inplace=True),
+                nn.Dropout(dropout),
+                nn.Linear(4096, 4096),
+                nn.ReLU(inplace=True),
+                nn.Dropout(dropout),
+                nn.Linear(4096, n_classes),
+            )
+        self._initialise()
+
+    def _initialise(self) -> None:
+        """He initialisation (He et al., 2015); without it the published form does not leave its plateau."""
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d | nn.Linear):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+
+    def set_statistics(self, mean: Tensor, std: Tensor) -> None:
+        """Store the mean and standard deviation of each mel band, shape (n_mels,), in dB."""
+        self.mean.copy_(mean)
+        self.std.copy_(std)
+
+    def embed(self, segments: Tensor) -> Tensor:
+        """Return what the convolutions see in segments (batch, n_frames, n_mels): shape (batch, features)."""
+        x = ((segments - self.mean) / self.std).transpose(1, 2).unsqueeze(1)  # (batch, 1, n_mels, n_frames)
+        x = self.trunk(x.contiguous(memory_format=torch.channels_last))  # (batch, 512, n_mels/32, n_frames/32)
+        x = x.mean(dim=3) if self.architecture == "compact" else nn.functional.adaptive_avg_pool2d(x, (7, 7))
+        return x.flatten(1)
+
+    def classify(self, embedding: Tensor) -> Tensor:
+        """Return the logits, shape (batch, n_classes), of embeddings (batch, features)."""
+        logits: Tensor = self.head(embedding)
+        return logits
+
+    def forward(self, segments: Tensor) -> Tensor:
+        """Return the logits, shape (batch, n_classes), of segments (batch, n_frames, n_mels) in dB."""
+        return self.classify(self.embed(segments))
