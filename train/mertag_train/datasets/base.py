@@ -1,0 +1,224 @@
+"""What every data set becomes: songs with a class for each target, and who belongs together.
+
+Conventions: a class is its index in `mertag.emotion.CLASS_NAMES`; `Song.group` names the recording (two songs of
+one group are the same music and must never stand on both sides of a split); `Song.artist` is None where no artist
+is known, and such a song is nobody's neighbour.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from mertag.emotion import CLASS_NAMES, QUADRANTS, Quadrant, Target, quadrant_of
+from mertag.errors import DatasetError
+
+MIN_SONGS_PER_CLASS = 2
+"""Fewer cannot stand on both sides of any split."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dynamics:
+    """How valence and arousal change over a song.
+
+    Attributes
+    ----------
+    times_s : tuple of float
+        Seconds from the start of the clip, ascending.
+    valence, arousal : tuple of float
+        Mean rating at each time.
+    scale : tuple of float
+        Lowest and highest rating possible. Not always the scale of the song's own `valence` and `arousal`.
+    """
+
+    times_s: tuple[float, ...]
+    valence: tuple[float, ...]
+    arousal: tuple[float, ...]
+    scale: tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Song:
+    """One labelled song.
+
+    Attributes
+    ----------
+    id : str
+        Unique within the data set.
+    path : Path or None
+        The audio; None where the data set's audio lacks this song.
+    group : str
+        The recording: the same for two songs that are the same music.
+    artist : str or None
+        Normalised name (see `normalised`), None if unknown.
+    targets : mapping of Target to int
+        Class index in the order of `CLASS_NAMES`.
+    valence, arousal : float or None
+        Mean rating, on the data set's scale.
+    dynamics : Dynamics or None
+        Ratings over time.
+    official_split : str or None
+        The part in which the data set's authors placed it.
+    """
+
+    id: str
+    path: Path | None
+    group: str
+    artist: str | None
+    targets: Mapping[Target, int]
+    valence: float | None = None
+    arousal: float | None = None
+    dynamics: Dynamics | None = None
+    official_split: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dataset:
+    """A data set as it lies on disk.
+
+    Attributes
+    ----------
+    name : str
+        ``"pmemo"``, ``"4q"``, ``"eim"`` or ``"folder"``.
+    root : Path
+        Where it was read from.
+    songs : tuple of Song
+        Every labelled song, with or without audio.
+    missing_audio : tuple of str
+        Ids of the labelled songs whose audio is not there.
+    unlabelled : tuple of Path
+        Audio without a label; not used.
+    targets : tuple of Target
+        What every song has a class for.
+    labelling : str
+        How ratings became classes, for reports.
+    citation, source : str
+        Whom to cite, and where the data set can be had; empty for one's own music.
+    notes : tuple of str
+        What a reader of the figures should know, one sentence each.
+    scale : tuple of float, or None
+        Lowest and highest possible `Song.valence` and `Song.arousal`.
+    """
+
+    name: str
+    root: Path
+    songs: tuple[Song, ...]
+    missing_audio: tuple[str, ...]
+    unlabelled: tuple[Path, ...]
+    targets: tuple[Target, ...]
+    labelling: str
+    citation: str = ""
+    source: str = ""
+    notes: tuple[str, ...] = ()
+    scale: tuple[float, float] | None = None
+
+    def with_audio(self) -> Dataset:
+        """Return the data set without the songs whose audio is missing; `missing_audio` still names them.
+
+        Raises
+        ------
+        DatasetError
+            If no song has audio.
+        """
+        songs = tuple(song for song in self.songs if song.path is not None)
+        if not songs:
+            raise DatasetError(
+                f"{self.root}: none of the {len(self.songs)} labelled songs of {self.name!r} has audio here. "
+                f"Put the audio beside the annotations{_at(self.source)}."
+            )
+        return replace(self, songs=songs)
+
+    def select(self, ids: Collection[str]) -> tuple[Song, ...]:
+        """Return the songs of these ids, in the data set's order; ids of other songs are left out."""
+        wanted = frozenset(ids)
+        return tuple(song for song in self.songs if song.id in wanted)
+
+    def counts(self, target: Target) -> dict[str, int]:
+        """Return how many songs each class of a target has, by class name."""
+        return class_counts(self.songs, target)
+
+
+def _at(source: str) -> str:
+    return f" (to be had at {source})" if source else ""
+
+
+def class_counts(songs: Iterable[Song], target: Target) -> dict[str, int]:
+    """Return how many songs each class of a target has, by class name, every class named.
+
+    Raises
+    ------
+    DatasetError
+        If a song has no class for the target.
+    """
+    counts = [0] * len(CLASS_NAMES[target])
+    for song in songs:
+        if target not in song.targets:
+            has = ", ".join(sorted(song.targets)) or "none"
+            raise DatasetError(
+                f"song {song.id!r} has no {target} label (it has: {has}). Choose another target."
+            )
+        counts[song.targets[target]] += 1
+    return dict(zip(CLASS_NAMES[target], counts, strict=True))
+
+
+def targets_of_signs(*, valence_positive: bool, arousal_positive: bool) -> dict[Target, int]:
+    """Return the classes of all three targets for a pair of signs."""
+    quadrant = quadrant_of(valence_positive=valence_positive, arousal_positive=arousal_positive)
+    return {
+        Target.VALENCE: int(valence_positive),
+        Target.AROUSAL: int(arousal_positive),
+        Target.QUADRANT: QUADRANTS.index(quadrant),
+    }
+
+
+def targets_of_quadrant(quadrant: Quadrant) -> dict[Target, int]:
+    """Return the classes of all three targets for a quadrant: V+ is Q1 and Q4, A+ is Q1 and Q2."""
+    return targets_of_signs(
+        valence_positive=quadrant in (Quadrant.Q1, Quadrant.Q4),
+        arousal_positive=quadrant in (Quadrant.Q1, Quadrant.Q2),
+    )
+
+
+def normalised(text: str) -> str:
+    """Return a name as it is compared: case, punctuation and spacing left out."""
+    return " ".join(re.findall(r"[^\W_]+", unicodedata.normalize("NFKC", text).casefold()))
+
+
+def recording_key(title: str, artist: str) -> tuple[str, str] | None:
+    """Return what two entries of one recording have in common, None where title or artist is unknown.
+
+    What stands in brackets is left out, for ``"Song(Remix)"`` and ``"Song (feat. X)"`` are the same music as
+    far as a fair split is concerned; a title that is nothing but a bracket is kept.
+    """
+    whole = normalised(title)
+    bare = normalised(re.sub(r"\([^()]*\)|\[[^\[\]]*\]", " ", title))
+    key = (bare or whole or title.strip(), artist_key(artist) or "")
+    return key if all(key) else None
+
+
+def artist_key(artist: str) -> str | None:
+    """Return an artist's name as it is compared, None where there is none."""
+    return normalised(artist) or artist.strip() or None
+
+
+def group_recordings(keys: Mapping[str, tuple[str, str] | None]) -> dict[str, str]:
+    """Return the recording group of each song: the id of the first song with the same key.
+
+    Parameters
+    ----------
+    keys : mapping of str to (title, artist) or None
+        `recording_key` by song id. A song without a key is a group of its own.
+    """
+    first: dict[tuple[str, str], str] = {}
+    return {song: song if key is None else first.setdefault(key, song) for song, key in keys.items()}
+
+
+def repeated(groups: Mapping[str, str]) -> list[tuple[str, ...]]:
+    """Return the groups that hold more than one song, each as its song ids."""
+    members: dict[str, list[str]] = {}
+    for song, group in groups.items():
+        members.setdefault(group, []).append(song)
+    return [tuple(ids) for ids in members.values() if len(ids) > 1]

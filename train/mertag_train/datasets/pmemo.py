@@ -1,0 +1,155 @@
+"""PMEmo: choruses of 794 pop songs, 767 of them with mean valence and arousal (Zhang et al., 2018).
+
+Layout::
+
+    PMEmo2019/
+        annotations/static_annotations.csv      musicId,Arousal(mean),Valence(mean): arousal first; 0..1
+        annotations/dynamic_annotations.csv     musicId,frameTime,Arousal(mean),Valence(mean): optional; s, 0..1
+        metadata.csv                            musicId,fileName,title,artist,...
+        chorus/<musicId>.mp3
+
+At 0.5, the middle of the scale, three songs in four are V+ and three in four A+; at the medians the classes
+are balanced, and what a model adds to the majority can be seen. Thirteen recordings stand twice under two ids.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mertag.emotion import Target
+from mertag.errors import ConfigError
+from mertag_train.datasets.base import (
+    Dataset,
+    Dynamics,
+    Song,
+    artist_key,
+    group_recordings,
+    recording_key,
+    repeated,
+    targets_of_signs,
+)
+from mertag_train.datasets.locate import Origin, find_root, mp3_files
+from mertag_train.datasets.tables import read_table
+
+VALENCE_MEDIAN = 0.625
+"""Median of the 767 mean valences: V+ is `>=`."""
+AROUSAL_MEDIAN = 0.65
+"""Median of the 767 mean arousals: A+ is `>=`."""
+SCALE_MIDDLE = 0.5
+"""The other threshold in use, for both axes."""
+SCALE = (0.0, 1.0)
+
+STATIC = "annotations/static_annotations.csv"
+DYNAMIC = "annotations/dynamic_annotations.csv"
+METADATA = "metadata.csv"
+
+ORIGIN = Origin(
+    name="pmemo",
+    source="https://github.com/HuiZhangDB/PMEmo (PMEmo2019)",
+    citation="K. Zhang, H. Zhang, S. Li, C. Yang, L. Sun, The PMEmo dataset for music emotion recognition, "
+    "ICMR 2018",
+    subfolders=("PMEmo2019",),
+    files=(STATIC, METADATA),
+    audio="the folder chorus, as <musicId>.mp3",
+)
+
+
+def read(
+    data_dir: Path | str | None = None,
+    *,
+    valence_threshold: float = VALENCE_MEDIAN,
+    arousal_threshold: float = AROUSAL_MEDIAN,
+) -> Dataset:
+    """Read PMEmo.
+
+    Parameters
+    ----------
+    data_dir : path, optional
+        The folder that holds ``PMEmo2019``, or that folder; else ``$MERTAG_DATA/pmemo``.
+    valence_threshold, arousal_threshold : float
+        A rating at or above it is positive. `SCALE_MIDDLE` for both is the other choice in use.
+
+    Returns
+    -------
+    Dataset
+        Targets valence, arousal and quadrant (the pair of signs).
+
+    Raises
+    ------
+    ConfigError
+        If a threshold lies outside the scale.
+    DatasetError
+        If a rating is not a number in 0..1, or a rated song has no line in the metadata.
+    """
+    for axis, threshold in (("valence", valence_threshold), ("arousal", arousal_threshold)):
+        if not SCALE[0] < threshold <= SCALE[1]:
+            raise ConfigError(f"PMEmo's {axis} threshold is {threshold}; choose one above 0 and at most 1.")
+    root = find_root(ORIGIN, data_dir)
+    ratings = read_table(root / STATIC, ("musicId", "Arousal(mean)", "Valence(mean)")).by("musicId")
+    metadata = read_table(root / METADATA, ("musicId", "title", "artist")).by("musicId")
+    for song, row in ratings.items():
+        if song not in metadata:
+            raise row.fault(
+                f"song {song!r} has no line in {METADATA}, which says whose music it is",
+                f"Take {METADATA} from the same download.",
+            )
+    groups = group_recordings(
+        {song: recording_key(metadata[song].text("title"), metadata[song].text("artist")) for song in ratings}
+    )
+    audio = mp3_files(root / "chorus")
+    dynamics = _dynamics(root / DYNAMIC)
+    songs = []
+    for song, row in ratings.items():
+        valence = row.number("Valence(mean)", low=SCALE[0], high=SCALE[1])
+        arousal = row.number("Arousal(mean)", low=SCALE[0], high=SCALE[1])
+        songs.append(
+            Song(
+                id=song,
+                path=audio.get(song),
+                group=groups[song],
+                artist=artist_key(metadata[song].text("artist")),
+                targets=targets_of_signs(
+                    valence_positive=valence >= valence_threshold,
+                    arousal_positive=arousal >= arousal_threshold,
+                ),
+                valence=valence,
+                arousal=arousal,
+                dynamics=dynamics.get(song),
+            )
+        )
+    twice = repeated(groups)
+    notes = [f"{len(twice)} recordings stand under more than one id and stay together."] if twice else []
+    if not dynamics:
+        notes.append(f"There are no ratings over time ({DYNAMIC} is absent).")
+    return Dataset(
+        name=ORIGIN.name,
+        root=root,
+        songs=tuple(songs),
+        missing_audio=tuple(song for song in ratings if song not in audio),
+        unlabelled=tuple(path for song, path in audio.items() if song not in ratings),
+        targets=(Target.VALENCE, Target.AROUSAL, Target.QUADRANT),
+        labelling=f"V+ = valence >= {valence_threshold:g}, A+ = arousal >= {arousal_threshold:g}, of 0 to 1",
+        citation=ORIGIN.citation,
+        source=ORIGIN.source,
+        notes=tuple(notes),
+        scale=SCALE,
+    )
+
+
+def _dynamics(path: Path) -> dict[str, Dynamics]:
+    if not path.is_file():
+        return {}
+    points: dict[str, list[tuple[float, float, float]]] = {}
+    for row in read_table(path, ("musicId", "frameTime", "Arousal(mean)", "Valence(mean)")):
+        points.setdefault(row.required("musicId"), []).append(
+            (
+                row.number("frameTime", low=0.0),
+                row.number("Valence(mean)", low=SCALE[0], high=SCALE[1]),
+                row.number("Arousal(mean)", low=SCALE[0], high=SCALE[1]),
+            )
+        )
+    found = {}
+    for song, values in points.items():
+        times_s, valence, arousal = zip(*sorted(values), strict=True)
+        found[song] = Dynamics(times_s=times_s, valence=valence, arousal=arousal, scale=SCALE)
+    return found
