@@ -90,9 +90,13 @@ class SegmentNetwork(nn.Module):
         """He initialisation (He et al., 2015); without it the published form does not leave its plateau."""
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+                nn.init.kaiming_normal_(module.weight, mode="fan_in", nonlinearity="relu")
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
+        # Small logits to begin with: the first loss is then ln K.
+        last = self.head[-1]
+        assert isinstance(last, nn.Linear)
+        nn.init.normal_(last.weight, std=0.01)
 
     def set_statistics(self, mean: Tensor, std: Tensor) -> None:
         """Store the mean and standard deviation of each mel band, shape (n_mels,), in dB."""

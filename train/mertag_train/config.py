@@ -1,0 +1,201 @@
+"""Every default of training, in one frozen tree that is saved with each run.
+
+Two recipes: **paper** does what the paper says, **robust** is ours. Units: epochs and counts are numbers, times
+are seconds, gains are dB.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from mertag.aggregate import WindowRule
+from mertag.emotion import Target
+from mertag.errors import ConfigError
+from mertag.frontend import FrontEnd, Segmentation
+
+from .vgg import Architecture
+
+Recipe = Literal["paper", "robust"]
+Schedule = Literal["one_cycle", "cosine"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkConfig:
+    """Which network.
+
+    Attributes
+    ----------
+    architecture : {"compact", "published"}
+        See `mertag_train.vgg.SegmentNetwork`.
+    dropout : float
+        Before both inner linear layers.
+    """
+
+    architecture: Architecture = "compact"
+    dropout: float = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OptimiserConfig:
+    """Stochastic gradient descent with momentum.
+
+    Attributes
+    ----------
+    learning_rate : float
+        The highest rate of the schedule.
+    schedule : {"one_cycle", "cosine"}
+        ``one_cycle``: up over the first `ramp` of all steps and down along a cosine (Smith and Topin, 2018).
+        ``cosine``: one epoch up, then along a cosine.
+    ramp : float
+        Share of all steps on which ``one_cycle`` climbs.
+    clip_norm : float
+        Norm to which the gradient is clipped.
+    ema_decay : float
+        Decay of the exponential moving average of the weights, a step; 0 keeps none. With one, it is the
+        average that predicts and that is saved.
+    """
+
+    learning_rate: float = 0.05
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    schedule: Schedule = "one_cycle"
+    ramp: float = 0.3
+    clip_norm: float = 1.0
+    batch_size: int = 64
+    ema_decay: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AugmentConfig:
+    """What is done to training segments; never when losses or probabilities are measured.
+
+    Attributes
+    ----------
+    mixup_alpha : float
+        Both parameters of the Beta distribution of eq. 6 and 7; 0 for none.
+    gain_db : float
+        A gain drawn from [-gain_db, gain_db] is added to each segment.
+    time_masks, frequency_masks : int
+        How many stretches are set to the band means (Park et al., SpecAugment, 2019).
+    max_time_mask, max_frequency_mask : float
+        Widest mask, as a share of the frames and of the bands.
+    """
+
+    mixup_alpha: float = 0.4
+    gain_db: float = 0.0
+    time_masks: int = 1
+    max_time_mask: float = 0.25
+    frequency_masks: int = 1
+    max_frequency_mask: float = 0.2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SongConfig:
+    """The song classifier.
+
+    Attributes
+    ----------
+    c : float
+        Penalty of the RBF support vector machine.
+    sub_windows_s : tuple of float
+        It is also fitted on one stretch of each of these durations a song, so that short excerpts are in its
+        range; empty for whole clips only.
+    """
+
+    c: float = 1.0
+    sub_windows_s: tuple[float, ...] = (6.0, 15.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainConfig:
+    """One training, whole.
+
+    Attributes
+    ----------
+    epochs : int
+        Passes; with random crops, one pass is `crops_per_clip` segments of every clip.
+    crops_per_clip : int
+        Random crops of each clip an epoch; 0 for the fixed grid of segments, in which each has an identity.
+    fractions : tuple of 3 floats
+        Shares of the songs for the network, for the song classifier, and for the figures.
+    group : {"artist", "recording"}
+        What never stands on two sides of a split.
+    """
+
+    recipe: Recipe = "robust"
+    targets: tuple[Target, ...] = (Target.QUADRANT,)
+    front_end: FrontEnd = field(default_factory=FrontEnd)
+    segmentation: Segmentation = field(default_factory=Segmentation)
+    window_rule: WindowRule = field(default_factory=WindowRule)
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    song: SongConfig = field(default_factory=SongConfig)
+    epochs: int = 12
+    crops_per_clip: int = 6
+    fractions: tuple[float, float, float] = (0.70, 0.15, 0.15)
+    group: Literal["artist", "recording"] = "artist"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be."""
+        if self.epochs < 1:
+            raise ConfigError(f"epochs must be at least 1, not {self.epochs}")
+        if not self.targets or len(set(self.targets)) != len(self.targets):
+            raise ConfigError(f"targets must be given once each, not {[str(t) for t in self.targets]}")
+        if set(self.targets) not in ({Target.QUADRANT}, {Target.VALENCE, Target.AROUSAL}):
+            raise ConfigError(
+                "a model has either a quadrant head or a valence and an arousal head: "
+                f"--target quadrant or --target valence,arousal, not {','.join(self.targets)}"
+            )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the tree as plain JSON values."""
+        plain: dict[str, Any] = dataclasses.asdict(self)
+        return plain
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> TrainConfig:
+        """Read back what `to_json` gave; raise ConfigError on unknown or missing keys."""
+        built = _build(cls, data, "config")
+        assert isinstance(built, cls)
+        return built
+
+
+def _build(kind: Any, value: Any, where: str) -> Any:
+    """Return `value`, plain JSON, as an instance of the annotated type `kind`."""
+    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
+        hints = typing.get_type_hints(kind)
+        if not isinstance(value, dict) or set(value) - set(hints):
+            raise ConfigError(f"{where}: expected the keys {sorted(hints)}, got {value!r}")
+        return kind(**{key: _build(hints[key], item, f"{where}.{key}") for key, item in value.items()})
+    origin, args = typing.get_origin(kind), typing.get_args(kind)
+    if origin is tuple:
+        inner = [args[0]] * len(value) if args[-1] is Ellipsis else args
+        return tuple(_build(k, v, where) for k, v in zip(inner, value, strict=True))
+    if origin in (typing.Union, types.UnionType):
+        return None if value is None else _build(next(a for a in args if a is not type(None)), value, where)
+    if kind is Target:
+        return Target(value)
+    return value
+
+
+PAPER = TrainConfig(
+    recipe="paper",
+    network=NetworkConfig(architecture="published"),
+    optimiser=OptimiserConfig(learning_rate=0.01, schedule="cosine", batch_size=128),
+    augment=AugmentConfig(mixup_alpha=0.0, time_masks=0, frequency_masks=0),
+    song=SongConfig(sub_windows_s=()),
+    epochs=30,
+    crops_per_clip=0,
+)
+"""What the paper says; where it is silent, what its anchors do. Labels are inherited from the clip."""
+
+ROBUST = TrainConfig()
+"""Ours: the compact network, random crops, mixup and masks. Labels are inherited from the clip."""
+
+RECIPES: dict[Recipe, TrainConfig] = {"paper": PAPER, "robust": ROBUST}

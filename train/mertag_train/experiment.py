@@ -1,0 +1,159 @@
+"""One training, from a log-mel store to figures: the network, the song classifier, the metrics of unseen songs.
+
+numpy, torch and scikit-learn only: it runs where neither librosa nor the command line is. The songs are in three
+parts: the network learns from the first, the song classifier from the network's probabilities of the second,
+which it has not seen, and the figures come from the third, which neither has seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from sklearn.pipeline import Pipeline
+
+from mertag.emotion import CLASS_NAMES, Target
+from mertag.errors import DatasetError
+
+from . import song, trainer
+from .config import TrainConfig
+from .metrics import Metrics, evaluate_predictions
+from .store import LogMelStore
+from .trainer import Clips, EpochReport, Progress
+from .vgg import SegmentNetwork
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+PARTS = ("network", "song", "figures")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """Positions in the store of the songs of each part."""
+
+    network: Ints
+    song: Ints
+    figures: Ints
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetResult:
+    """What came of one target.
+
+    Attributes
+    ----------
+    network : SegmentNetwork
+        In evaluation mode.
+    table, classifier : SongTable, Pipeline
+        The song classifier and what it was fitted on.
+    labels : int64 array, shape (n_figures,)
+        The classes of the songs of the last part.
+    probabilities : mapping of str to float64 array, shape (n_figures, n_classes)
+        By method: ``"song_svm"``, and ``"mean_probability"`` as its baseline.
+    metrics : mapping of str to Metrics
+        The same methods.
+    """
+
+    network: SegmentNetwork
+    table: song.SongTable
+    classifier: Pipeline
+    labels: Ints
+    probabilities: Mapping[str, Floats]
+    metrics: Mapping[str, Metrics]
+
+
+def cutting_of(config: TrainConfig) -> song.Cutting:
+    """Return how songs are cut under a configuration."""
+    return song.Cutting(
+        front_end=config.front_end, segmentation=config.segmentation, window_rule=config.window_rule
+    )
+
+
+def train_target(
+    store: LogMelStore,
+    frames: torch.Tensor,
+    parts: Parts,
+    labels: Ints,
+    target: Target,
+    config: TrainConfig,
+    *,
+    checkpoint_path: Path | None = None,
+    resume: bool = False,
+    on_epoch: Callable[[EpochReport], None] = lambda report: None,
+    on_step: Callable[[Progress], None] = lambda progress: None,
+) -> TargetResult:
+    """Train the network and the song classifier of one target, and measure them.
+
+    Parameters
+    ----------
+    store : LogMelStore
+        The log-mels.
+    frames : Tensor, shape (total_frames, n_mels)
+        The store's frames, on the device that trains.
+    parts : Parts
+        Which songs serve what.
+    labels : int64 array, shape (n_clips,)
+        The class of each clip of the store.
+    target : Target
+        What is learnt.
+    config : TrainConfig
+        How.
+    checkpoint_path, resume, on_epoch, on_step
+        As in `mertag_train.trainer.train_network`.
+
+    Raises
+    ------
+    TrainingError, DatasetError
+        As the trainer and the song classifier do; and if no song of the last part is as long as one segment.
+    """
+    n_classes = len(CLASS_NAMES[target])
+    network = trainer.train_network(
+        store,
+        frames,
+        Clips(index=parts.network, label=labels[parts.network]),
+        Clips(index=parts.song, label=labels[parts.song]),
+        config,
+        n_classes=n_classes,
+        checkpoint_path=checkpoint_path,
+        resume=resume,
+        on_epoch=on_epoch,
+        on_step=on_step,
+    )
+    cutting = cutting_of(config)
+    seen = trainer.predict(network, store, frames, parts.song, config.segmentation)
+    table = song.song_table(
+        seen,
+        store.n_samples[parts.song].tolist(),
+        labels[parts.song],
+        cutting,
+        sub_windows_s=config.song.sub_windows_s,
+        seed=config.seed,
+    )
+    classifier = song.fit(table, n_classes=n_classes, c=config.song.c, seed=config.seed)
+    unseen = trainer.predict(network, store, frames, parts.figures, config.segmentation)
+    long_enough = np.array([len(p) > 0 for p in unseen], dtype=bool)
+    if not long_enough.any():
+        raise DatasetError("no song of the part that the figures come from is as long as one segment")
+    of_figures = [p for p in unseen if len(p)]
+    lengths = store.n_samples[parts.figures][long_enough].tolist()
+    truth = labels[parts.figures][long_enough]
+    probabilities = {
+        "song_svm": song.predict_songs(classifier, of_figures, lengths, cutting),
+        "mean_probability": np.stack([p.astype(np.float64).mean(0) for p in of_figures]),
+    }
+    return TargetResult(
+        network=network,
+        table=table,
+        classifier=classifier,
+        labels=truth,
+        probabilities=probabilities,
+        metrics={
+            method: evaluate_predictions(truth, p, target=target, seed=config.seed)
+            for method, p in probabilities.items()
+        },
+    )

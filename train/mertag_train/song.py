@@ -1,0 +1,204 @@
+"""The song classifier: a support vector machine on seven statistics a class (paper, "Song-level Decisions").
+
+``StandardScaler`` and ``CalibratedClassifierCV(SVC(kernel="rbf"), method="sigmoid", ensemble=False)``. On disk it
+is what it was fitted on, as plain arrays: fitting is exact and quick, so that it is fitted again where it is
+needed, and the saved probabilities show that it is the same one. numpy and scikit-learn only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.model_selection import StratifiedGroupKFold
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
+
+from mertag.aggregate import WindowRule, song_features, windows
+from mertag.errors import DatasetError, TrainingError
+from mertag.frontend import FrontEnd, Segmentation
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+MAX_CALIBRATION_FOLDS = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SongTable:
+    """What a song classifier is fitted on.
+
+    Attributes
+    ----------
+    features : float32 array, shape (n_rows, 7 * n_classes)
+        As the exported classifier sees them.
+    label, song : int64 arrays, shape (n_rows,)
+        Class, and to which song a row belongs: rows of one song never stand on two sides of the calibration.
+    """
+
+    features: npt.NDArray[np.float32]
+    label: Ints
+    song: Ints
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cutting:
+    """How songs are cut: what `song_table` and `predict_songs` need to know beside the probabilities."""
+
+    front_end: FrontEnd
+    segmentation: Segmentation
+    window_rule: WindowRule
+
+
+def window_features(probabilities: npt.NDArray[np.floating], n_samples: int, cutting: Cutting) -> Floats:
+    """Return the features of each window of one song, shape (n_windows, 7 * n_classes)."""
+    found = windows(
+        np.arange(len(probabilities), dtype=np.int64) * cutting.segmentation.hop_samples(cutting.front_end),
+        segment_samples=cutting.segmentation.segment_samples(cutting.front_end),
+        n_samples=n_samples,
+        sample_rate=cutting.front_end.sample_rate,
+        rule=cutting.window_rule,
+    )
+    return np.stack([song_features(probabilities[window]) for window in found])
+
+
+def song_table(
+    probabilities: Sequence[npt.NDArray[np.floating]],
+    n_samples: Sequence[int],
+    labels: Ints,
+    cutting: Cutting,
+    *,
+    sub_windows_s: Sequence[float] = (),
+    seed: int = 0,
+) -> SongTable:
+    """Return the rows to fit a song classifier on.
+
+    Parameters
+    ----------
+    probabilities : sequence of arrays, shape (n_segments, n_classes)
+        Segment probabilities of each song; songs without a segment are left out.
+    n_samples : sequence of int
+        Duration of each song in samples.
+    labels : int64 array, shape (n_songs,)
+        Classes.
+    cutting : Cutting
+        Front end, segmentation and window rule.
+    sub_windows_s : sequence of float
+        Durations, in seconds, of further stretches: one of each a song, at a random place.
+    seed : int
+        Of those places.
+    """
+    rng = np.random.default_rng(seed)
+    rows: list[Floats] = []
+    label: list[int] = []
+    song: list[int] = []
+    for index, (p, length) in enumerate(zip(probabilities, n_samples, strict=True)):
+        if len(p) == 0:
+            continue
+        of_song = list(window_features(p, int(length), cutting))
+        for duration_s in sub_windows_s:
+            span = max(1, round((duration_s - cutting.segmentation.duration_s) / cutting.segmentation.hop_s) + 1)
+            if span < len(p):
+                first = int(rng.integers(0, len(p) - span + 1))
+                of_song.append(song_features(p[first : first + span]))
+        rows.extend(of_song)
+        label.extend([int(labels[index])] * len(of_song))
+        song.extend([index] * len(of_song))
+    if not rows:
+        raise TrainingError("no song is as long as one segment")
+    return SongTable(
+        features=np.stack(rows).astype(np.float32),
+        label=np.array(label, dtype=np.int64),
+        song=np.array(song, dtype=np.int64),
+    )
+
+
+def fit(table: SongTable, *, n_classes: int, c: float = 1.0, seed: int = 0) -> Pipeline:
+    """Fit the song classifier.
+
+    Returns
+    -------
+    Pipeline
+        Its ``predict_proba`` has one column a class, all `n_classes` of them.
+
+    Raises
+    ------
+    DatasetError
+        If a class has fewer than two songs.
+    """
+    songs_of = [len(set(table.song[table.label == k].tolist())) for k in range(n_classes)]
+    if min(songs_of) < 2:
+        raise DatasetError(
+            f"the song classifier needs two songs of each class, and has {songs_of}; add songs, or use larger shares"
+        )
+    folds = StratifiedGroupKFold(min(MAX_CALIBRATION_FOLDS, *songs_of), shuffle=True, random_state=seed)
+    pipeline = make_pipeline(
+        StandardScaler(),
+        CalibratedClassifierCV(
+            SVC(kernel="rbf", C=c),
+            method="sigmoid",
+            ensemble=False,
+            cv=list(folds.split(table.features, table.label, table.song)),
+        ),
+    )
+    pipeline.fit(table.features, table.label)
+    return pipeline
+
+
+def predict_songs(
+    classifier: Pipeline,
+    probabilities: Sequence[npt.NDArray[np.floating]],
+    n_samples: Sequence[int],
+    cutting: Cutting,
+) -> Floats:
+    """Return the song probabilities, shape (n_songs, n_classes): the mean over each song's windows."""
+    found = [
+        classifier.predict_proba(window_features(p, int(n), cutting).astype(np.float32)).mean(0)
+        for p, n in zip(probabilities, n_samples, strict=True)
+    ]
+    return np.stack(found)
+
+
+def save(path: Path, table: SongTable, classifier: Pipeline, *, n_classes: int, c: float, seed: int) -> None:
+    """Write what the classifier was fitted on, and what it says of it, as plain arrays."""
+    np.savez_compressed(
+        path,
+        features=table.features,
+        label=table.label,
+        song=table.song,
+        probabilities=classifier.predict_proba(table.features),
+        n_classes=n_classes,
+        c=c,
+        seed=seed,
+    )
+
+
+def load(path: Path) -> tuple[SongTable, Pipeline]:
+    """Fit the saved classifier again.
+
+    Raises
+    ------
+    TrainingError
+        If the file cannot be read, or the classifier is not the one that was saved (another scikit-learn).
+    """
+    try:
+        with np.load(path, allow_pickle=False) as saved:
+            table = SongTable(features=saved["features"], label=saved["label"], song=saved["song"])
+            expected = saved["probabilities"]
+            classifier = fit(
+                table, n_classes=int(saved["n_classes"]), c=float(saved["c"]), seed=int(saved["seed"])
+            )
+    except (OSError, KeyError, ValueError) as error:
+        raise TrainingError(f"{path}: not a readable song classifier ({error})") from error
+    difference = float(np.abs(classifier.predict_proba(table.features) - expected).max())
+    if difference > 1e-6:
+        raise TrainingError(
+            f"{path}: fitted again, the song classifier differs by {difference:.1e} from the one that was saved; "
+            "use the scikit-learn version of the run (run.json names it)"
+        )
+    return table, classifier
