@@ -1,0 +1,160 @@
+"""The table of commands, and the group that loads each one only when it is called.
+
+`mertag --help` must start fast, and must not need the packages of an optional extra: so it shows the table's
+own help lines, and imports nothing. A command is a plain function whose parameters carry `typer.Option`; it
+lives in the package that does its work, and typer makes a command of it here.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup, TyperOption
+
+from mertag._version import __version__
+from mertag.cli import console, settings
+from mertag.errors import MissingExtraError
+
+OWN_PACKAGES = ("mertag", "mertag_train", "mertag_export")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LazyCommand:
+    """One line of the table.
+
+    Attributes
+    ----------
+    target : str
+        ``"module:function"``.
+    help : str
+        What ``mertag --help`` says about it.
+    extra : str or None
+        The extra that provides what it needs beyond the core dependencies.
+    """
+
+    target: str
+    help: str
+    extra: str | None = None
+
+
+COMMANDS: Mapping[str, LazyCommand] = MappingProxyType(
+    {
+        "tag": LazyCommand(
+            target="mertag.cli.tag:tag",
+            help="Recognise the emotion of songs; write tags, sidecars, JSONL, CSV.",
+        ),
+        "info": LazyCommand(
+            target="mertag.cli.info:info", help="Show the model, the device in use and the decoders."
+        ),
+        "train": LazyCommand(
+            target="mertag_train.cli:train", help="Train a model on a labelled data set.", extra="train"
+        ),
+        "export": LazyCommand(
+            target="mertag_export.cli:export",
+            help="Turn a training run into an ONNX model bundle.",
+            extra="export",
+        ),
+    }
+)
+
+
+def load_command(name: str) -> TyperCommand:
+    """Import one command's function and make a typer command of it.
+
+    Raises
+    ------
+    MissingExtraError
+        If a package that it needs is not installed.
+    """
+    entry = COMMANDS[name]
+    module, _, function = entry.target.partition(":")
+    try:
+        call = getattr(importlib.import_module(module), function)
+    except ModuleNotFoundError as error:
+        raise _missing(name, error) from error
+    single = typer.Typer(add_completion=False, rich_markup_mode=None)
+    single.command(name=name)(call)
+    command = typer.main.get_command(single)
+    assert isinstance(command, TyperCommand)  # one function gives one command
+    for parameter in command.params:
+        if isinstance(parameter, TyperOption) and not parameter.envvar:
+            parameter.show_envvar = False  # MERTAG_<COMMAND>_<OPTION> holds for all: said once, not each time
+    return command
+
+
+def _missing(name: str, error: ModuleNotFoundError) -> Exception:
+    """Return what a failed import means: an extra that is not installed, or a mistake of ours."""
+    extra = COMMANDS[name].extra
+    module = (error.name or "").partition(".")[0]
+    return error if extra is None or module in OWN_PACKAGES else MissingExtraError(name, extra, module)
+
+
+class LazyGroup(TyperGroup):
+    """A group that knows its commands by name and help line, and imports the one that is called."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        for name, entry in COMMANDS.items():
+            self.add_command(TyperCommand(name, help=entry.help))
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Return (name, command, rest of the arguments), the command loaded and its settings in place."""
+        name, command, rest = super().resolve_command(ctx, args)
+        if name is None or command is None or name not in COMMANDS:
+            return name, command, rest
+        try:
+            command = load_command(name)
+        except MissingExtraError:
+            if not ctx.resilient_parsing:  # a shell that asks for completions gets none, and no message
+                raise
+        options = {p.name for p in command.params if isinstance(p, TyperOption) and p.name}
+        ctx.default_map = {name: settings.for_command(name, options)}
+        ctx.auto_envvar_prefix = "MERTAG"
+        return name, command, rest
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was called; errors become exit codes."""
+        with console.errors_end_the_command():
+            try:
+                return super().invoke(ctx)
+            except ModuleNotFoundError as error:  # imported by the command itself, when it ran
+                if ctx.invoked_subcommand not in COMMANDS:
+                    raise
+                raise _missing(ctx.invoked_subcommand, error) from error
+
+    def main(self, *args: Any, **options: Any) -> Any:
+        """Parse and run, and end the process with a documented exit code."""
+        return console.run(lambda: super(LazyGroup, self).main(*args, **options))
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        console.out(f"mertag {__version__}")
+        raise typer.Exit
+
+
+app = typer.Typer(cls=LazyGroup, no_args_is_help=True, rich_markup_mode=None)
+
+
+@app.callback(
+    epilog="Settings come from the command line, then from MERTAG_<COMMAND>_<OPTION> (such as "
+    "MERTAG_TAG_DEVICE), then from the configuration file that `mertag info` names. Exit codes: 0 done; 1 some files failed; "
+    "2 usage; 3 cannot run; 70 a mistake in mertag; 130 interrupted; 141 the output was closed; 143 terminated."
+)
+def mertag(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True),
+    ] = False,
+) -> None:
+    """Recognise the emotion of music, and write it into your library's tags, safely."""
+
+
+def main() -> None:
+    """Run ``mertag``: the console script."""
+    typer.main.get_command(app).main(prog_name="mertag")

@@ -1,0 +1,223 @@
+"""The only place that prints, and the only one that turns errors into exit codes.
+
+===== ==========================================================================
+code  meaning
+===== ==========================================================================
+0     done (also when there was nothing to do)
+1     done, but some files failed
+2     usage: an option, a setting or a path that cannot be
+3     cannot run: the model, the device, the data set, a package that is missing
+70    a mistake in mertag itself; the traceback belongs into a bug report
+130   interrupted; all finished work is kept
+141   whoever read the output closed it (as in ``| head``)
+143   terminated (SIGTERM); as 130
+===== ==========================================================================
+
+Results go to stdout, everything else to stderr. Text from file systems and tags passes `clean` first: it may
+hold control characters, and bytes that no locale can encode.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from enum import IntEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn, TextIO
+
+import typer
+
+from mertag.errors import ConfigError, FileError, MertagError
+from mertag.interrupt import Terminated
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+class ExitCode(IntEnum):
+    """What the process tells its caller; see the module's table."""
+
+    DONE = 0
+    SOME_FAILED = 1
+    USAGE = 2
+    CANNOT_RUN = 3
+    BUG = 70
+    INTERRUPTED = 130
+    CLOSED_PIPE = 141
+    TERMINATED = 143
+
+
+def exit_code(error: BaseException) -> ExitCode:
+    """Return the exit code of an error that reached the top."""
+    if isinstance(error, ConfigError):
+        return ExitCode.USAGE
+    if isinstance(error, FileError):
+        return ExitCode.SOME_FAILED
+    if isinstance(error, MertagError):
+        return ExitCode.CANNOT_RUN
+    if isinstance(error, KeyboardInterrupt):
+        return ExitCode.TERMINATED if isinstance(error, Terminated) else ExitCode.INTERRUPTED
+    if isinstance(error, BrokenPipeError):
+        return ExitCode.CLOSED_PIPE
+    return ExitCode.BUG
+
+
+def clean(text: object) -> str:
+    r"""Return `text` (a path, a message) on one line, with nothing in it that a terminal would obey.
+
+    Control characters, characters that turn the direction of text, and bytes of a file name that are not text
+    become ``\xNN`` or ``\uNNNN``.
+    """
+    from mertag.sidecar import path_text, printable
+
+    return printable(path_text(text) if isinstance(text, Path) else str(text))
+
+
+def out(text: str) -> None:
+    """Print one line of results, at once."""
+    print(text, flush=True)
+
+
+def say(text: str) -> None:
+    """Print one line that is not a result: progress, notes, the summary."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def warn(text: str) -> None:
+    """Print a warning."""
+    say(f"mertag: warning: {clean(text)}")
+
+
+def complain(error: BaseException) -> None:
+    """Print an error: one line if mertag raised it on purpose, else its traceback."""
+    if isinstance(error, MertagError):
+        say(f"mertag: error: {clean(error)}")
+        return
+    import traceback
+
+    for line in "".join(traceback.format_exception(error)).splitlines():
+        say(clean(line))
+    say("mertag: error: this is a mistake in mertag itself; please report it with `mertag info`")
+
+
+def results_stream() -> TextIO:
+    """Return stdout as UTF-8 for a format that must be UTF-8 in any locale."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8", newline="\n")
+    return sys.stdout
+
+
+def stream_is_terminal(name: str) -> bool:
+    """Return whether ``"stdout"`` or ``"stderr"`` is a terminal."""
+    stream: TextIO = getattr(sys, name)
+    return stream.isatty()
+
+
+def rich_console(*, stderr: bool = False) -> Console:
+    """Return a rich console that treats all text as plain, and a closed pipe as `BrokenPipeError`."""
+    from rich.console import Console
+
+    class PlainConsole(Console):
+        def on_broken_pipe(self) -> NoReturn:
+            raise BrokenPipeError
+
+    return PlainConsole(stderr=stderr, markup=False, highlight=False, emoji=False)
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[str] = ()) -> None:
+    """Print a table of results: drawn on a terminal, tab-separated elsewhere.
+
+    Parameters
+    ----------
+    columns : sequence of str
+        The heads.
+    rows : iterable of sequences of str
+        The cells; they are cleaned here.
+    right : sequence of str
+        The columns that are aligned to the right.
+    """
+    if not stream_is_terminal("stdout"):
+        out("\t".join(columns))
+        for row in rows:
+            out("\t".join(clean(cell) for cell in row))
+        return
+    from rich.table import Table
+    from rich.text import Text
+
+    drawn = Table()
+    for column in columns:
+        drawn.add_column(column, justify="right" if column in right else "left", overflow="fold")
+    for row in rows:
+        drawn.add_row(*(Text(clean(cell)) for cell in row))
+    rich_console().print(drawn)
+
+
+@contextmanager
+def errors_end_the_command() -> Iterator[None]:
+    """Turn errors inside into a message and `typer.Exit` with the right code.
+
+    Usage errors and exits of typer pass: it prints and maps them itself, to 2.
+    """
+    try:
+        yield
+    except MertagError as error:
+        complain(error)
+        raise typer.Exit(exit_code(error)) from error
+    except BrokenPipeError as error:
+        _silence()
+        raise typer.Exit(ExitCode.CLOSED_PIPE) from error
+    except KeyboardInterrupt as error:
+        say("mertag: interrupted")
+        raise typer.Exit(exit_code(error)) from error
+
+
+def run(command: Callable[[], object]) -> object:
+    """Call a typer command's ``main`` with streams that cannot crash, and end with an exit code.
+
+    Raises
+    ------
+    SystemExit
+        Almost always: that is how typer's commands end.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a name that the locale cannot encode must not end the run
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        result = command()
+        sys.stdout.flush()
+        return result
+    except SystemExit:
+        _flush_or_silence()
+        raise
+    except (MertagError, BrokenPipeError, KeyboardInterrupt) as error:
+        if isinstance(error, BrokenPipeError):
+            _silence()
+        elif isinstance(error, MertagError):
+            complain(error)
+        sys.exit(exit_code(error))
+    except Exception as error:  # noqa: BLE001  the last place that can give it a documented exit code
+        complain(error)
+        sys.exit(ExitCode.BUG)
+
+
+def _flush_or_silence() -> None:
+    """Write what is buffered; if nobody reads it any more, see that the interpreter's exit is quiet."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _silence()
+        sys.exit(ExitCode.CLOSED_PIPE)
+
+
+def _silence() -> None:
+    """Send what is still buffered nowhere, so that the interpreter's own flush at exit does not fail."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BrokenPipeError:
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, stream.fileno())
+            os.close(null)

@@ -1,0 +1,119 @@
+"""``mertag info``: what a bug report needs, and what a user wants to know before a long run."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections.abc import Mapping
+from importlib import metadata
+from typing import Annotated
+
+import typer
+
+from mertag import sidecar
+from mertag._version import __version__
+from mertag.cli import console, settings
+from mertag.cli.tag import DeviceChoice, DeviceOption, ModelOption
+from mertag.errors import BundleError, ConfigError, DeviceError
+
+
+def info(
+    model: ModelOption = None,
+    device: DeviceOption = DeviceChoice.auto,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show the model, the device and provider really in use, the decoders, and where settings are.
+
+    The exit code is 3 if the model cannot run; all else is shown nevertheless.
+    """
+    facts: dict[str, object] = {"mertag": __version__, "python": sys.version.split()[0]}
+    facts["platform"] = platform.platform()
+    problem: Exception | None = None
+    try:
+        facts["model"], facts["device"] = _model(model, device)
+    except (BundleError, DeviceError, ConfigError) as error:
+        problem = error
+        facts["model"] = {"error": str(error)}
+    facts["onnxruntime"] = _onnxruntime()
+    facts["decoders"] = _decoders()
+    facts["packages"] = {n: metadata.version(n) for n in ("numpy", "soxr", "mutagen", "typer", "rich")}
+    facts["paths"] = _paths()
+    if json:
+        console.out(sidecar.to_json(facts, indent=2))
+    else:
+        for line in _lines(facts):
+            console.out(line)
+    if problem is not None:
+        console.complain(problem)
+        raise typer.Exit(console.exit_code(problem))
+
+
+def _model(folder: object, device: DeviceChoice) -> tuple[dict[str, object], dict[str, object]]:
+    from mertag.bundle import load_bundle
+    from mertag.runtime import open_models
+
+    bundle = load_bundle(str(folder) if folder else None)
+    manifest = bundle.manifest
+    segment = open_models(bundle, device=device.value).segment
+    described: dict[str, object] = {
+        "id": bundle.id,
+        "folder": sidecar.path_text(bundle.folder),
+        "licence": manifest.licence,
+        "heads": {str(head.target): list(head.classes) for head in manifest.heads},
+        "precisions": [str(p) for p in manifest.segment],
+        "segment_s": manifest.segmentation.duration_s,
+        "segment_hop_s": manifest.segmentation.hop_s,
+        "dataset": manifest.dataset,
+        "training_command": manifest.training_command,
+        "created_by": manifest.created_by,
+        "metrics": manifest.metrics,
+    }
+    in_use: dict[str, object] = {
+        "device": segment.device,
+        "provider": segment.provider,
+        "precision": str(segment.precision),
+        "reason": segment.reason,
+    }
+    return described, in_use
+
+
+def _onnxruntime() -> dict[str, object]:
+    import onnxruntime
+
+    return {"version": onnxruntime.__version__, "providers_available": onnxruntime.get_available_providers()}
+
+
+def _decoders() -> dict[str, object]:
+    import av
+    import soundfile
+
+    return {
+        "soundfile": soundfile.__version__,
+        "libsndfile": soundfile.__libsndfile_version__,
+        "libsndfile_formats": sorted(soundfile.available_formats()),
+        "pyav": av.__version__,
+        "ffmpeg": {name: ".".join(map(str, version)) for name, version in av.library_versions.items()},
+    }
+
+
+def _paths() -> dict[str, object]:
+    import platformdirs
+
+    config = settings.config_path()
+    return {
+        "configuration": sidecar.path_text(config) + ("" if config.exists() else " (not there)"),
+        "cache": sidecar.path_text(platformdirs.user_cache_path("mertag")),
+        "state": sidecar.path_text(platformdirs.user_state_path("mertag")),
+    }
+
+
+def _lines(facts: Mapping[str, object], indent: str = "") -> list[str]:
+    """Return nested facts as indented lines."""
+    lines: list[str] = []
+    for key, value in facts.items():
+        if isinstance(value, Mapping):
+            lines += [f"{indent}{console.clean(key)}:", *_lines(value, indent + "  ")]
+        else:
+            text = ", ".join(str(v) for v in value) if isinstance(value, (list, tuple)) else str(value)
+            lines.append(f"{indent}{console.clean(key)}: {console.clean(text)}")
+    return lines

@@ -1,0 +1,154 @@
+"""The files a run leaves beside the music: JSONL, CSV and the report.
+
+An existing file is replaced only if mertag wrote it: ``mertag tag --jsonl *.mp3`` must not cost a song. A
+line is written out as soon as its song is finished, so that an interrupted run keeps all of them.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from mertag import sidecar
+from mertag._version import __version__
+from mertag.cli import console
+from mertag.errors import ConfigError, MertagError
+
+if TYPE_CHECKING:
+    from mertag.batch import FileDone, Summary
+
+Sink = Callable[["FileDone"], None]
+
+_JSON_START = ('{"schema":', '{\n  "schema":')
+_CSV_START = ",".join(sidecar.CSV_COLUMNS)
+
+
+def check_target(option: str, target: str) -> None:
+    """Refuse a target that cannot be written, or whose content is not ours.
+
+    Raises
+    ------
+    ConfigError
+        Naming the option and the file.
+    """
+    path = Path(target)
+    if target == "-" or (path.exists() and not path.is_file() and not path.is_dir()):  # a pipe, /dev/stdout
+        return
+    if path.is_dir():
+        raise ConfigError(f"{option} {path}: this is a folder; name a file")
+    if not path.parent.is_dir():
+        raise ConfigError(f"{option} {path}: the folder {path.parent} does not exist; create it first")
+    try:
+        with path.open("rb") as file:
+            head = file.read(200).decode("utf-8", "replace")
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise ConfigError(f"{option} {path}: {error.strerror or error}") from error
+    if head and not head.startswith((*_JSON_START, _CSV_START)):
+        raise ConfigError(
+            f"{option} {path}: the file exists, and mertag did not write it; remove it or choose another name"
+        )
+
+
+@contextmanager
+def open_sinks(jsonl: str | None, csv_file: str | None) -> Iterator[Sink]:
+    """Open the line formats that were asked for; yield what takes each finished file.
+
+    Parameters
+    ----------
+    jsonl, csv_file : str or None
+        A file name, ``"-"`` for stdout, None for neither.
+    """
+    sinks: list[Sink] = []
+    with ExitStack() as stack:
+        if jsonl is not None:
+            sinks.append(_jsonl_sink(stack.enter_context(_open("--jsonl", jsonl)), f"--jsonl {jsonl}"))
+        if csv_file is not None:
+            sinks.append(_csv_sink(stack.enter_context(_open("--csv", csv_file)), f"--csv {csv_file}"))
+
+        def add(done: FileDone) -> None:
+            for sink in sinks:
+                sink(done)
+
+        yield add
+
+
+def write_report(target: str, summary: Summary, **facts: object) -> None:
+    """Write the report of a run: its facts, its summary, and every file that was not tagged, with the reason.
+
+    Raises
+    ------
+    ConfigError
+        If the file cannot be written.
+    """
+    counts = ("found", "tagged", "unchanged", "skipped", "failed", "not_reached")
+    content = {
+        "schema": sidecar.SCHEMA,
+        "mertag": __version__,
+        **facts,
+        "summary": {**{n: getattr(summary, n) for n in counts}, "elapsed_s": round(summary.elapsed_s, 3)},
+        "not_tagged": [
+            {"status": str(g.status), "reason": g.reason, "files": [sidecar.path_fields(p) for p in g.paths]}
+            for g in summary.reasons
+        ],
+    }
+    text = sidecar.to_json(content, indent=2) + "\n"
+    if target == "-":
+        console.results_stream().write(text)
+        return
+    with _explained(f"--report {target}"):
+        path = Path(target)
+        if path.exists() and not path.is_file():
+            path.write_text(text, encoding="ascii")
+        else:
+            sidecar.write_atomically(path, text.encode("ascii"))
+
+
+def _jsonl_sink(file: TextIO, name: str) -> Sink:
+    def add(done: FileDone) -> None:
+        with _explained(name):
+            file.write(sidecar.to_json(sidecar.record(done)) + "\n")
+            file.flush()
+
+    return add
+
+
+def _csv_sink(file: TextIO, name: str) -> Sink:
+    writer = csv.writer(file, lineterminator="\n")
+    with _explained(name):
+        writer.writerow(sidecar.CSV_COLUMNS)
+
+    def add(done: FileDone) -> None:
+        with _explained(name):
+            writer.writerow(sidecar.csv_row(done))
+            file.flush()
+
+    return add
+
+
+@contextmanager
+def _open(option: str, target: str) -> Iterator[TextIO]:
+    if target == "-":
+        yield console.results_stream()
+        return
+    try:
+        file = Path(target).open("w", encoding="utf-8", newline="")  # noqa: SIM115  closed below
+    except OSError as error:
+        raise ConfigError(f"{option} {target}: cannot be written: {error.strerror or error}") from error
+    with file:
+        yield file
+
+
+@contextmanager
+def _explained(name: str) -> Iterator[None]:
+    """Say which output failed (a disk that is full); a closed pipe is no failure of ours and passes."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise MertagError(f"{name}: could not be written: {error.strerror or error}") from error

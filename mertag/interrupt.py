@@ -1,0 +1,71 @@
+"""Ctrl-C, and SIGTERM, that wait until the file at hand is finished."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from types import FrameType, TracebackType
+from typing import Any, Self, TypeVar
+
+T = TypeVar("T")
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM came: a job that is stopped from outside ends as one that is interrupted by hand."""
+
+
+class Interruptible:
+    """While open, SIGINT and SIGTERM raise `KeyboardInterrupt` (or `Terminated`), and only inside `next`.
+
+    One that comes at another moment, when a file is being written or reported, is kept for the following
+    `next`. It acts on the main thread only, and only where Python's own handlers are in place: another
+    program's handler, and its threads, are its own.
+    """
+
+    def __init__(self) -> None:
+        self._waiting = False
+        self._pending: KeyboardInterrupt | None = None
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            for number, usual in (
+                (signal.SIGINT, signal.default_int_handler),
+                (signal.SIGTERM, signal.SIG_DFL),
+            ):
+                if signal.getsignal(number) is usual:
+                    self._before[number] = signal.signal(number, self._handle)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before.clear()
+        if self._pending is not None and kind is None:
+            raise self._pending
+
+    def next(self, items: Iterator[T]) -> T | None:
+        """Return the next item, None at the end.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            If an interrupt came, now or since the last call.
+        """
+        self._waiting = True
+        try:
+            if self._pending is not None:
+                pending, self._pending = self._pending, None
+                raise pending
+            return next(items, None)
+        finally:
+            self._waiting = False
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        interrupt = Terminated() if number == signal.SIGTERM else KeyboardInterrupt()
+        if self._waiting:
+            raise interrupt
+        self._pending = interrupt
