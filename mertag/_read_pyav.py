@@ -1,0 +1,149 @@
+"""Native-rate mono blocks by PyAV (ffmpeg's libraries): AAC, ALAC, Opus, WMA, APE, WavPack, Musepack, DSD...
+
+It also takes over where soundfile stopped before the end: ffmpeg finds its way back after damage, as players
+do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import numpy.typing as npt
+
+from mertag._read_soundfile import BLOCK_FRAMES, channel_mean
+from mertag._tolerance import Losses
+
+Float32Array = npt.NDArray[np.float32]
+
+# Raw streams, whose length ffmpeg can only estimate from the bit rate.
+_WITHOUT_LENGTH = frozenset({"mp3", "aac", "ac3", "eac3", "dts", "amr", "loas"})
+# What may be opened at all: formats that hold sound, none that fetches other files (playlists, scripts).
+_FORMATS = (
+    "mp3,aac,loas,ac3,eac3,dts,amr,mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,asf,ape,wv,mpc,mpc8,tta,tak,dsf,iff,"
+    "ogg,flac,wav,w64,aiff,caf,au,voc,oma,truehd,mlp,shn,aea,iamf"
+)
+_SCALES = {"u1": 2.0**-7, "i2": 2.0**-15, "i4": 2.0**-31, "i8": 2.0**-63}
+
+
+class NothingDecodedError(Exception):
+    """ffmpeg does not read this file. ``str()`` says why."""
+
+
+class DamagedError(Exception):
+    """More sound is lost than is tolerated. ``str()`` says where and how much."""
+
+
+def pyav_blocks(path: Path) -> Iterator[tuple[int, Float32Array]]:
+    """Yield ``(rate_hz, mono block)``; the rate may change in mid-file.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Yields
+    ------
+    int, float32 array of shape (n,)
+        The mean of the channels.
+
+    Raises
+    ------
+    NothingDecodedError
+        If there is no sound in it that ffmpeg can decode.
+    DamagedError
+        After the last block, if more is lost than `mertag._tolerance` allows.
+    """
+    pending: list[Float32Array] = []
+    size, rate = 0, 0
+    for frame_rate, mono in _frames(path):
+        if pending and (frame_rate != rate or size >= BLOCK_FRAMES):
+            yield rate, np.concatenate(pending)
+            pending, size = [], 0
+        rate = frame_rate
+        pending.append(mono)
+        size += len(mono)
+    if pending:
+        yield rate, np.concatenate(pending)
+
+
+def _frames(path: Path) -> Iterator[tuple[int, Float32Array]]:
+    try:
+        container = av.open(
+            # The prefix keeps a name such as "http:x" from being taken for an address.
+            f"file:{path}",
+            options={"format_whitelist": _FORMATS, "protocol_whitelist": "file"},
+            metadata_errors="replace",
+        )
+    except (av.FFmpegError, ValueError) as error:
+        raise NothingDecodedError(_message(error)) from error
+    with container:
+        streams = container.streams.audio
+        if not streams:
+            raise NothingDecodedError("no audio stream")
+        stream = streams[0]
+        if stream.codec_context is None:
+            raise NothingDecodedError("there is no decoder for its audio stream")
+        stream.codec_context.thread_count = 1  # there is one worker process a core already
+        raw = not _WITHOUT_LENGTH.isdisjoint(container.format.name.split(","))
+        losses = Losses(raw=raw)
+        stated_s = None if raw else _stated_s(container, stream)
+        for number, packet in enumerate(_packets(container, stream, losses)):
+            if number == 0 and container.format.name == "ogg" and stated_s is not None:
+                # A cut stream: what comes before time 0 is in the file, but not meant to be heard.
+                stated_s += min(0.0, float((packet.pts or 0) * packet.time_base))
+            try:
+                frames = packet.decode()
+            except av.error.EOFError:
+                continue
+            except av.FFmpegError as error:
+                losses.bad(bytes(packet), _message(error))
+                continue
+            losses.good(bytes(packet))
+            for frame in frames:
+                if frame.samples > 0 and frame.sample_rate > 0:
+                    losses.frame(frame.samples / frame.sample_rate, frame.time)
+                    yield frame.sample_rate, _mono(frame)
+    if losses.decoded_s == 0 and (losses.broken or losses.message):
+        raise NothingDecodedError(losses.broken or losses.message)
+    verdict = losses.verdict(stated_s)
+    if verdict is not None:
+        raise DamagedError(verdict)
+
+
+def _packets(container: Any, stream: Any, losses: Losses) -> Iterator[Any]:
+    try:
+        yield from container.demux(stream)
+    except av.error.EOFError:
+        return
+    except av.FFmpegError as error:
+        losses.broken = _message(error)
+
+
+def _stated_s(container: Any, stream: Any) -> float | None:
+    """Return the length that the container states, in seconds; None where it states none."""
+    if stream.duration is not None:
+        return float(stream.duration * stream.time_base)
+    if container.duration is not None and not container.streams.video:
+        return float(container.duration / av.time_base)
+    return None
+
+
+def _mono(frame: Any) -> Float32Array:
+    """Return the mean over the channels of a frame, scaled to -1..1."""
+    samples = frame.to_ndarray()  # planar: (n_channels, n); packed: (1, n * n_channels)
+    if not frame.format.is_planar:
+        samples = samples.reshape(-1, frame.layout.nb_channels).T
+    scale = _SCALES.get(samples.dtype.str[1:])
+    if scale is not None:
+        centre = np.float32(128 if samples.dtype.itemsize == 1 else 0)
+        samples = (samples.astype(np.float32) - centre) * np.float32(scale)
+    return channel_mean(samples)
+
+
+def _message(error: Exception) -> str:
+    text = getattr(error, "strerror", None) or str(error)
+    return str(text).split(": ", 1)[0].rstrip(". ")

@@ -1,0 +1,186 @@
+"""Native-rate mono blocks by soundfile (libsndfile): WAV, AIFF, FLAC, Ogg Vorbis, MP3, CAF, AU, W64.
+
+Reads forward only, through a Python file object: so any file name works, a read error of the disk is seen for
+what it is, and the place where the decoder stopped is known.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from typing import BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+
+from mertag._sniff import AIFF, MP3, OGG_VORBIS, WAV, Content
+from mertag._tolerance import is_tolerable
+
+Float32Array = npt.NDArray[np.float32]
+
+BLOCK_FRAMES = 65_536
+_UNKNOWN_FRAMES = 1 << 48  # libsndfile says 2**63 - 1, or the like, where it does not know
+_LARGEST_STATED_BYTES = 0x7FFF_0000  # recorders that could not know the length wrote more than this
+
+
+class CannotOpenError(Exception):
+    """libsndfile does not read this file; somebody else may."""
+
+
+class SoundFileReader:
+    """One pass over a file.
+
+    Parameters
+    ----------
+    file : binary file
+        At its beginning.
+    content : Content
+        What it holds.
+
+    Attributes
+    ----------
+    rate_hz, n_frames : int
+        Sample rate, and frames given so far.
+    stopped : str or None
+        After the last block: why there may be more that libsndfile does not give; None at the true end.
+    missing_s : float
+        After the last block: seconds of sound that the header states and the file, which ends early, lacks.
+    disk_error : OSError or None
+        A read that failed.
+    """
+
+    def __init__(self, file: BinaryIO, content: Content) -> None:
+        self._bytes = _Bytes(file)
+        self._content = content
+        self.n_frames = 0
+        self.stopped: str | None = None
+        self.missing_s = 0.0
+        try:
+            self._sound = _ForwardSoundFile(self._bytes)
+        except (soundfile.LibsndfileError, RuntimeError) as error:
+            raise CannotOpenError(_message(error)) from error
+        self.rate_hz = int(self._sound.samplerate)
+
+    @property
+    def disk_error(self) -> OSError | None:
+        """The read that failed, if one did."""
+        return self._bytes.error
+
+    def blocks(self) -> Iterator[Float32Array]:
+        """Yield mono blocks, float32, shape (n,): the mean of the channels."""
+        with self._sound as sound:
+            stated = int(sound.frames)
+            while True:
+                try:
+                    block = sound.read(BLOCK_FRAMES, dtype="float32", always_2d=True)
+                except (soundfile.LibsndfileError, RuntimeError) as error:
+                    self.stopped = _message(error)
+                    return
+                if not len(block):
+                    break
+                self.n_frames += len(block)
+                yield channel_mean(block.T)
+            self._check_end(stated)
+
+    def _check_end(self, stated_frames: int) -> None:
+        seconds = self.n_frames / self.rate_hz
+        if self.n_frames == 0:
+            self.stopped = "no sound was found"
+            return
+        size, position = self._bytes.size, self._bytes.tell()
+        if self._content in (MP3, OGG_VORBIS):
+            # MP3 files that were joined, and chained Ogg: libsndfile stops at the end of the first.
+            left_s = (size - position - _tail_tags(self._bytes)) * seconds / max(position, 1)
+            if not is_tolerable(left_s, seconds):
+                self.stopped = "the decoder stopped before the end of the file"
+                return
+        if self._content is MP3 or stated_frames > _UNKNOWN_FRAMES:
+            return
+        stated_s = stated_frames / self.rate_hz
+        if not is_tolerable(stated_s - seconds, stated_s):
+            self.stopped = f"{stated_s - seconds:.1f} s of {stated_s:.1f} s are missing"
+        elif self._content in (WAV, AIFF):
+            self.missing_s = self._stated_bytes_missing() * seconds / size
+
+    def _stated_bytes_missing(self) -> int:
+        """Return how many bytes of the outermost chunk the file lacks (libsndfile says nothing of it)."""
+        self._bytes.seek(0)
+        head = self._bytes.read(8)
+        order = "little" if head[:4] == b"RIFF" else "big"
+        stated = int.from_bytes(head[4:8], order)  # type: ignore[arg-type]  # mypy widens the literals
+        if head[:4] not in (b"RIFF", b"RIFX", b"FORM") or stated > _LARGEST_STATED_BYTES:
+            return 0
+        return max(0, stated + 8 - self._bytes.size)
+
+
+def channel_mean(channels: npt.NDArray[np.floating]) -> Float32Array:
+    """Return the mean over the channels, float32, shape (n,), of an array of shape (n_channels, n)."""
+    if len(channels) == 1:
+        return np.ascontiguousarray(channels[0], dtype=np.float32)
+    if len(channels) == 2:  # what numpy's mean gives, in a third of its time
+        mono = channels[0] + channels[1]
+        mono *= 0.5
+    else:
+        mono = channels.mean(axis=0)
+    return np.ascontiguousarray(mono, dtype=np.float32)
+
+
+class _ForwardSoundFile(soundfile.SoundFile):  # type: ignore[misc]  # soundfile has no types
+    """soundfile seeks after every read of a seekable file, and a seek is not exact in every MP3."""
+
+    def seekable(self) -> bool:
+        return False
+
+
+class _Bytes:
+    """A file for libsndfile's callbacks, which cannot pass an exception on."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.error: OSError | None = None
+        self.size = file.seek(0, io.SEEK_END)
+        file.seek(0)
+
+    def readinto(self, buffer: memoryview) -> int:
+        try:
+            return self._file.readinto(buffer)  # type: ignore[attr-defined,no-any-return]
+        except OSError as error:
+            self.error = error
+            return 0
+
+    def read(self, n: int) -> bytes:
+        return self._file.read(n)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        try:
+            return self._file.seek(offset, whence)
+        except (OSError, ValueError):  # ValueError: a damaged header sends libsndfile before the beginning
+            return self._file.tell()
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def write(self, data: bytes) -> int:
+        raise io.UnsupportedOperation("read only")
+
+
+def _tail_tags(file: _Bytes) -> int:
+    """Return the bytes that an APEv2 and an ID3v1 tag take at the end of the file."""
+    end = file.size
+    if end >= 128:
+        file.seek(end - 128)
+        if file.read(3) == b"TAG":
+            end -= 128
+    if end >= 32:
+        file.seek(end - 32)
+        footer = file.read(32)
+        if footer[:8] == b"APETAGEX":
+            has_header = 32 if footer[23] & 0x80 else 0
+            end -= min(end, int.from_bytes(footer[12:16], "little") + has_header)
+    return file.size - end
+
+
+def _message(error: Exception) -> str:
+    text = getattr(error, "error_string", None) or str(error)
+    return str(text).removeprefix("Error : ").rstrip(". ")
