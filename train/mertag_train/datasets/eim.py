@@ -18,17 +18,9 @@ from pathlib import Path
 
 from mertag.emotion import Target
 from mertag.errors import ConfigError
-from mertag_train.datasets.base import (
-    Dataset,
-    Dynamics,
-    Song,
-    artist_key,
-    group_recordings,
-    recording_key,
-    repeated,
-    targets_of_signs,
-)
+from mertag_train.datasets.base import Dataset, Dynamics, Song, targets_of_signs
 from mertag_train.datasets.locate import Origin, find_root, mp3_files
+from mertag_train.datasets.recordings import artist_key, group_recordings, recording_key, repeated
 from mertag_train.datasets.tables import Row, Table, fault, read_table
 
 THRESHOLD = 5.0
@@ -46,8 +38,8 @@ SPLITS = ("development", "evaluation")
 ORIGIN = Origin(
     name="eim",
     source="https://cvml.unige.ch/databases/emoMusic/",
-    citation="M. Soleymani, M. N. Caro, E. M. Schmidt, C.-Y. Sha, Y.-H. Yang, 1000 songs for emotional analysis "
-    "of music, CrowdMM 2013",
+    citation="M. Soleymani, M. N. Caro, E. M. Schmidt, C.-Y. Sha, Y.-H. Yang, 1000 songs for emotional "
+    "analysis of music, CrowdMM 2013",
     subfolders=(),
     files=(STATIC, INFO),
     audio="the folder clips_45seconds, as <song_id>.mp3",

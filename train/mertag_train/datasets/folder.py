@@ -12,9 +12,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from mertag.errors import ConfigError, DatasetError
-from mertag_train.datasets.base import Dataset, Song
+from mertag_train.datasets.base import Dataset, Song, thin_class
 from mertag_train.datasets.folder_table import read_labels
-from mertag_train.datasets.labels import ACCEPTED, Label, parse_label, targets_from, thin_class
+from mertag_train.datasets.labels import ACCEPTED, Label, parse_label, targets_from
 from mertag_train.datasets.locate import data_folder
 from mertag_train.datasets.tables import fault
 
@@ -40,8 +40,8 @@ def read(data_dir: Path | str | None = None, *, scale: tuple[float, float] | Non
     Returns
     -------
     Dataset
-        All three targets from quadrants or ratings, else the one that the labels name. A song's id is its path
-        from the folder.
+        All three targets from quadrants or ratings, else the one that the labels name. A song's id is its
+        path from the folder.
 
     Raises
     ------

@@ -5,8 +5,8 @@
     path,label[,group][,artist]             one/song.mp3,Happy,,ABBA
     path,valence,arousal[,group][,artist]   one/song.mp3,6.5,3.0         with its scale, such as (1, 9)
 
-Paths are relative to the table. Songs with the same ``group`` are versions of the same recording and never stand
-on both sides of a split.
+Paths are relative to the table. Songs with the same ``group`` are versions of the same recording and never
+stand on both sides of a split.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from pathlib import Path
 
 from mertag.emotion import Target
 from mertag.errors import ConfigError
-from mertag_train.datasets.base import Dataset, Song, artist_key, targets_of_signs
+from mertag_train.datasets.base import Dataset, Song, targets_of_signs
 from mertag_train.datasets.labels import ACCEPTED, Label, parse_label, targets_from
+from mertag_train.datasets.recordings import artist_key
 from mertag_train.datasets.tables import Row, Table, fault, read_table
 
 Rating = tuple[float | None, float | None]

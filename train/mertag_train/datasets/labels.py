@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mertag.emotion import CLASS_NAMES, QUADRANT_LABELS, Quadrant, Target
-from mertag_train.datasets.base import MIN_SONGS_PER_CLASS, Song, class_counts, targets_of_quadrant
+from mertag_train.datasets.base import targets_of_quadrant
 
 ACCEPTED = "Q1 to Q4, or Happy, Angry, Sad and Relaxed, or V+ and V-, or A+ and A-"
 
@@ -46,15 +46,6 @@ _WORDS: Mapping[str, Label] = {
 def parse_label(word: str) -> Label | None:
     """Return the class that a word names, in any case; None if it names none."""
     return _WORDS.get(word.strip().casefold())
-
-
-def thin_class(songs: tuple[Song, ...], target: Target) -> str | None:
-    """Return in words which class of the target has too few songs to be split, None if all have enough."""
-    for name, count in class_counts(songs, target).items():
-        if count < MIN_SONGS_PER_CLASS:
-            named = f"{name} ({QUADRANT_LABELS[Quadrant(name)]})" if target is Target.QUADRANT else name
-            return f"class {named} has {count} {'song' if count == 1 else 'songs'}, and needs at least two"
-    return None
 
 
 def targets_from(target: Target) -> tuple[Target, ...]:

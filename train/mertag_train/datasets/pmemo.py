@@ -4,12 +4,13 @@ Layout::
 
     PMEmo2019/
         annotations/static_annotations.csv      musicId,Arousal(mean),Valence(mean): arousal first; 0..1
-        annotations/dynamic_annotations.csv     musicId,frameTime,Arousal(mean),Valence(mean): optional; s, 0..1
+        annotations/dynamic_annotations.csv     musicId,frameTime,Arousal(mean),Valence(mean): optional
         metadata.csv                            musicId,fileName,title,artist,...
         chorus/<musicId>.mp3
 
-At 0.5, the middle of the scale, three songs in four are V+ and three in four A+; at the medians the classes
-are balanced, and what a model adds to the majority can be seen. Thirteen recordings stand twice under two ids.
+Frame times are in seconds. At 0.5, the middle of the scale, three songs in four are V+ and three in four A+;
+at the medians the classes are balanced, and what a model adds to the majority can be seen. Thirteen
+recordings stand twice, under two ids.
 """
 
 from __future__ import annotations
@@ -18,17 +19,9 @@ from pathlib import Path
 
 from mertag.emotion import Target
 from mertag.errors import ConfigError
-from mertag_train.datasets.base import (
-    Dataset,
-    Dynamics,
-    Song,
-    artist_key,
-    group_recordings,
-    recording_key,
-    repeated,
-    targets_of_signs,
-)
+from mertag_train.datasets.base import Dataset, Dynamics, Song, targets_of_signs
 from mertag_train.datasets.locate import Origin, find_root, mp3_files
+from mertag_train.datasets.recordings import artist_key, group_recordings, recording_key, repeated
 from mertag_train.datasets.tables import read_table
 
 VALENCE_MEDIAN = 0.625

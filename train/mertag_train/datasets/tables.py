@@ -1,8 +1,8 @@
 """CSV tables that know where each value stands, so that an error can say file, line and remedy.
 
-Conventions: the first line names the columns; columns are found by name (in any case), never by position; every
-value is stripped (one data set has TAB characters inside its values); line numbers are an editor's: the header is
-line 1.
+Conventions: the first line names the columns; columns are found by name (in any case), never by position;
+every value is stripped (one data set has TAB characters inside its values); line numbers are an editor's: the
+header is line 1.
 """
 
 from __future__ import annotations

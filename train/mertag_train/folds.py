@@ -1,0 +1,259 @@
+"""Folds and splits: stratified by class, no recording (and on request no artist) on both sides, seeded.
+
+Conventions: a fold is a name (``"0"``..``"9"``, or ``"train"``, ``"validation"``, ``"test"``); a song is its
+id. Two songs belong together if they share a recording, and with ``group="artist"`` also if they share an
+artist, or if a chain of such songs joins them. On disk, folds are a CSV file ``song_id,fold``, so that
+others can use the same.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mertag.emotion import CLASS_NAMES, Target
+from mertag.errors import DatasetError
+from mertag_train.datasets.base import Dataset, Song, thin_class
+from mertag_train.datasets.tables import fault, read_table
+from mertag_train.dealing import Group, bound_groups, deal, tally
+
+Songs = Dataset | Iterable[Song]
+
+SPLIT_NAMES = ("train", "validation", "test")
+REMEDY = "Use fewer parts, add songs, or group by recording instead of artist."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Folds:
+    """Which fold each song is in.
+
+    Attributes
+    ----------
+    fold_of : mapping of str to str
+        Fold by song id.
+    names : tuple of str
+        The folds, in order; one may be empty (a validation part that was not asked for).
+    """
+
+    fold_of: Mapping[str, str]
+    names: tuple[str, ...]
+
+    def ids(self, name: str) -> tuple[str, ...]:
+        """Return the ids of the songs in a fold, sorted; KeyError if there is no such fold."""
+        if name not in self.names:
+            raise KeyError(f"no fold {name!r}; the folds are {', '.join(self.names)}")
+        return tuple(sorted(song for song, fold in self.fold_of.items() if fold == name))
+
+    def others(self, name: str) -> tuple[str, ...]:
+        """Return the ids of the songs in all other folds, sorted: what to train on to test this one."""
+        inside = frozenset(self.ids(name))
+        return tuple(sorted(song for song in self.fold_of if song not in inside))
+
+    def pairs(self) -> Iterator[tuple[str, tuple[str, ...], tuple[str, ...]]]:
+        """Yield (name, ids to train on, ids to test on) for each fold in turn."""
+        for name in self.names:
+            yield name, self.others(name), self.ids(name)
+
+
+def folds(songs: Songs, target: Target, *, n: int = 10, group: Group = "recording", seed: int = 0) -> Folds:
+    """Deal songs into folds for cross-validation.
+
+    Parameters
+    ----------
+    songs : Dataset or iterable of Song
+        All are dealt; take `Dataset.with_audio` first where only those with audio shall be.
+    target : Target
+        Its classes are spread evenly.
+    n : int
+        How many folds, at least 2.
+    group : {"recording", "artist"}
+        What never stands in two folds; with ``"artist"``, recordings don't either.
+    seed : int
+        Another seed, other folds.
+
+    Returns
+    -------
+    Folds
+        Named ``"0"`` to ``str(n - 1)``.
+
+    Raises
+    ------
+    DatasetError
+        If a class has fewer than two songs, a fold would hold one class only, or a class would be missing
+        from the training side of a fold.
+    """
+    if n < 2:
+        raise ValueError(f"cross-validation needs at least 2 folds, not {n}")
+    dealt = _listed(songs)
+    names = tuple(str(i) for i in range(n))
+    found = _dealt(dealt, target, names, [1 / n] * n, group, seed)
+    _check(found, dealt, target, trained_on=found.others, tested=names)
+    return found
+
+
+def split(
+    songs: Songs,
+    target: Target,
+    *,
+    fractions: Sequence[float] = (0.7, 0.15, 0.15),
+    group: Group = "artist",
+    seed: int = 0,
+) -> Folds:
+    """Split songs once into a training, a validation and a test part.
+
+    Parameters
+    ----------
+    songs, target, group, seed
+        As for `folds`.
+    fractions : three floats
+        Share of each part, summing to 1. A part with share 0 stays empty.
+
+    Returns
+    -------
+    Folds
+        Named ``"train"``, ``"validation"`` and ``"test"``.
+
+    Raises
+    ------
+    DatasetError
+        If a class has fewer than two songs or is missing from the training part, or if another part with a
+        share would hold fewer than two classes.
+    """
+    if len(fractions) != 3 or min(fractions) < 0 or fractions[0] == 0 or abs(sum(fractions) - 1) > 1e-6:
+        raise ValueError(f"fractions must be three shares that sum to 1, the first above 0, not {fractions}")
+    dealt = _listed(songs)
+    found = _dealt(dealt, target, SPLIT_NAMES, fractions, group, seed)
+    tested = tuple(name for name, share in zip(SPLIT_NAMES[1:], fractions[1:], strict=True) if share)
+    _check(found, dealt, target, trained_on=lambda _: found.ids("train"), tested=tested)
+    return found
+
+
+def official_split(songs: Songs) -> Folds:
+    """Return the split of the data set's authors, with their names for its parts.
+
+    Raises
+    ------
+    DatasetError
+        If a song has none.
+    """
+    fold_of: dict[str, str] = {}
+    for song in _listed(songs):
+        if song.official_split is None:
+            raise DatasetError(f"song {song.id!r} is in no official split. Use folds of your own.")
+        fold_of[song.id] = song.official_split
+    return Folds(fold_of=fold_of, names=_ordered(fold_of.values()))
+
+
+def save_folds(folds: Folds, path: Path) -> None:
+    """Write folds as a CSV file ``song_id,fold``, sorted by id; the file is complete or not there."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("song_id", "fold"))
+    writer.writerows(sorted(folds.fold_of.items()))
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(text.getvalue(), encoding="utf-8")
+    os.replace(partial, path)  # noqa: PTH105 - the one call that is atomic by contract
+
+
+def load_folds(path: Path, songs: Songs, *, group: Group | None = "recording") -> Folds:
+    """Read folds that were saved, or published by others, for these songs.
+
+    Parameters
+    ----------
+    path : Path
+        A CSV file ``song_id,fold``.
+    songs : Dataset or iterable of Song
+        Every one must have a line. With a `Dataset`, lines of `Dataset.missing_audio` are left out.
+    group : {"recording", "artist"}, or None
+        What must not stand in two folds; None for folds that are known to be leaky.
+
+    Raises
+    ------
+    DatasetError
+        If a song has no line, a line names an unknown song, or a group stands in two folds.
+    """
+    rows = read_table(path, ("song_id", "fold")).by("song_id")
+    listed = _listed(songs)
+    known = {song.id for song in listed}
+    silent = set(songs.missing_audio) - known if isinstance(songs, Dataset) else set()
+    for song, row in rows.items():
+        if song not in known | silent:
+            raise row.fault(f"no song {song!r} in this data set", "Use the folds of this data set.")
+    for song in known:
+        if song not in rows:
+            raise fault(path, None, f"no line for song {song!r}", "Use folds that cover every song.")
+    fold_of = {song: row.required("fold") for song, row in rows.items() if song in known}
+    for bound in bound_groups(listed, group) if group else ():
+        places = {fold_of[song.id] for song in bound}
+        if len(places) > 1:
+            ids = ", ".join(song.id for song in bound)
+            raise fault(
+                path,
+                rows[bound[0].id].line,
+                f"{ids} belong together (same {group}), but stand in folds {', '.join(sorted(places))}",
+                "Put them into one fold, or make new folds.",
+            )
+    return Folds(fold_of=fold_of, names=_ordered(fold_of.values()))
+
+
+def _dealt(
+    songs: Sequence[Song],
+    target: Target,
+    names: Sequence[str],
+    shares: Sequence[float],
+    group: Group,
+    seed: int,
+) -> Folds:
+    thin = thin_class(songs, target)
+    if thin:
+        raise DatasetError(
+            f"these songs cannot be split by {target}: {thin}. Add songs, or choose another target."
+        )
+    groups = bound_groups(songs, group)
+    parts = deal(groups, target, shares, seed=seed)
+    fold_of = {song.id: names[part] for bound, part in zip(groups, parts, strict=True) for song in bound}
+    return Folds(fold_of=fold_of, names=tuple(names))
+
+
+def _check(
+    found: Folds,
+    songs: Sequence[Song],
+    target: Target,
+    *,
+    trained_on: Callable[[str], Collection[str]],
+    tested: Sequence[str],
+) -> None:
+    by_id = {song.id: song for song in songs}
+    class_names = CLASS_NAMES[target]
+    for name in tested:
+        train = tally((by_id[song] for song in trained_on(name)), target)
+        if not all(train):
+            lacking = class_names[train.index(0)]
+            raise DatasetError(
+                f"no {lacking} song is left to train on when part {name!r} is tested. {REMEDY}"
+            )
+        test = tally((by_id[song] for song in found.ids(name)), target)
+        present = [class_name for class_name, count in zip(class_names, test, strict=True) if count]
+        if len(present) < 2:
+            holds = f"holds {present[0]} songs only" if present else "is empty"
+            raise DatasetError(f"part {name!r} {holds}: nothing can be measured on it. {REMEDY}")
+
+
+def _ordered(names: Iterable[str]) -> tuple[str, ...]:
+    found = set(names)
+    if "train" in found and found <= set(SPLIT_NAMES):
+        return SPLIT_NAMES
+    return tuple(
+        sorted(found, key=lambda name: (not name.isdecimal(), int(name) if name.isdecimal() else 0, name))
+    )
+
+
+def _listed(songs: Songs) -> Sequence[Song]:
+    listed = songs.songs if isinstance(songs, Dataset) else tuple(songs)
+    if len({song.id for song in listed}) != len(listed):
+        raise ValueError("two songs have the same id")
+    return listed

@@ -1,0 +1,225 @@
+"""What a model is worth on songs that it has not seen.
+
+Conventions
+-----------
+- Labels are class indices, probabilities one row a song, both in the order of `CLASS_NAMES`; the predicted
+  class is the most probable one. A tie goes to the first class of the quadrant and to the positive side of
+  an axis, as in `mertag.emotion.decide`.
+- F1 is that of a class; macro-F1 is the mean over the classes that stand in the labels or the predictions;
+  the positive class of valence is V+, of arousal A+, and the quadrant has none.
+- Balanced accuracy is the mean recall over the classes that stand in the labels.
+- MCC is Gorodkin's for any number of classes, 0 where it is not defined (only one class predicted, or there).
+- Log-loss is natural, in nats a song; probabilities below 2.2e-16 count as that.
+- The Brier score is the original sum over all classes, mean over the songs: 0 is perfect, 2 the worst; for
+  two classes it is twice the one-sided score that is also in use.
+- The calibration error is `mertag_train.calibration`'s.
+- The interval of the accuracy is Wilson's, 95 %.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean, stdev
+
+import numpy as np
+import numpy.typing as npt
+
+from mertag.emotion import CLASS_NAMES, Target
+from mertag_train.calibration import calibration_error, calibration_error_if_perfect
+from mertag_train.significance import McNemar, mcnemar, wilson_interval
+
+__all__ = [
+    "McNemar",
+    "Metrics",
+    "evaluate_predictions",
+    "mcnemar",
+    "mean_and_sd",
+    "predicted_classes",
+    "wilson_interval",
+]
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+SUM_TOLERANCE = 1e-3
+"""By how much a song's probabilities may miss 1 (rounding in float16); they are then divided by their sum."""
+
+SCALARS = (
+    "accuracy",
+    "balanced_accuracy",
+    "macro_f1",
+    "positive_f1",
+    "mcc",
+    "log_loss",
+    "brier",
+    "calibration_error",
+    "calibration_error_if_perfect",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metrics:
+    """The figures of one model for one target; the module says what each means.
+
+    Attributes
+    ----------
+    target : Target
+    n : int
+        Songs.
+    accuracy, balanced_accuracy, macro_f1, mcc, log_loss, brier : float
+    accuracy_interval : (low, high)
+    f1 : tuple of float or None
+        Of each class; None for a class that stands neither in the labels nor in the predictions.
+    positive_class : str or None
+        The class whose F1 `positive_f1` is; None for the quadrant.
+    positive_f1 : float or None
+        0 if the positive class was never predicted rightly.
+    calibration_error, calibration_error_if_perfect : float
+        What the model shows, and what a perfectly calibrated one would show on average for so many songs.
+    confusion : tuple of tuple of int
+        Rows are the true classes, columns the predicted ones.
+    """
+
+    target: Target
+    n: int
+    accuracy: float
+    accuracy_interval: tuple[float, float]
+    balanced_accuracy: float
+    macro_f1: float
+    f1: tuple[float | None, ...]
+    positive_class: str | None
+    positive_f1: float | None
+    mcc: float
+    log_loss: float
+    brier: float
+    calibration_error: float
+    calibration_error_if_perfect: float
+    confusion: tuple[tuple[int, ...], ...]
+
+    def to_json(self) -> dict[str, object]:
+        """Return the figures as plain lists, numbers and names, with the classes named."""
+        names = CLASS_NAMES[self.target]
+        return {
+            "target": self.target.value,
+            "classes": list(names),
+            "n": self.n,
+            **{name: getattr(self, name) for name in SCALARS},
+            "positive_class": self.positive_class,
+            "accuracy_interval": list(self.accuracy_interval),
+            "f1": dict(zip(names, self.f1, strict=True)),
+            "confusion": [list(row) for row in self.confusion],
+        }
+
+
+def predicted_classes(probabilities: npt.ArrayLike) -> Ints:
+    """Return the predicted class of each song.
+
+    Parameters
+    ----------
+    probabilities : array, shape (n_songs, n_classes)
+
+    Returns
+    -------
+    int64 array, shape (n_songs,)
+        Ties as `mertag.emotion.decide` has them.
+    """
+    p = np.asarray(probabilities, dtype=np.float64)
+    predicted = p[:, 1] >= p[:, 0] if p.shape[1] == 2 else p.argmax(1)
+    return predicted.astype(np.int64)
+
+
+def evaluate_predictions(
+    labels: npt.ArrayLike, probabilities: npt.ArrayLike, *, target: Target, seed: int = 0
+) -> Metrics:
+    """Measure song probabilities against labels.
+
+    Parameters
+    ----------
+    labels : int array, shape (n_songs,)
+        True classes.
+    probabilities : array, shape (n_songs, n_classes)
+        Each row sums to 1.
+    target : Target
+        Whose classes they are.
+    seed : int
+        Of the simulation behind `Metrics.calibration_error_if_perfect`.
+
+    Raises
+    ------
+    ValueError
+        If there is no song, the shapes do not fit, a label is no class, or a row is no distribution.
+    """
+    y, p = _checked(labels, probabilities, len(CLASS_NAMES[target]))
+    n, k = p.shape
+    predicted = predicted_classes(p)
+    confusion = np.zeros((k, k), dtype=np.int64)
+    np.add.at(confusion, (y, predicted), 1)
+    hits, true, said = confusion.diagonal(), confusion.sum(1), confusion.sum(0)
+    f1 = [2 * int(h) / int(t + s) if t + s else None for h, t, s in zip(hits, true, said, strict=True)]
+    positive = None if target is Target.QUADRANT else CLASS_NAMES[target][-1]
+    confidence = p[np.arange(n), predicted]
+    return Metrics(
+        target=target,
+        n=n,
+        accuracy=int(hits.sum()) / n,
+        accuracy_interval=wilson_interval(int(hits.sum()), n),
+        balanced_accuracy=float(np.mean(hits[true > 0] / true[true > 0])),
+        macro_f1=fmean(value for value in f1 if value is not None),
+        f1=tuple(f1),
+        positive_class=positive,
+        positive_f1=None if positive is None else f1[-1] or 0.0,
+        mcc=_mcc(confusion),
+        log_loss=float(-np.log(np.maximum(p[np.arange(n), y], np.finfo(np.float64).eps)).mean()),
+        brier=float(((p - np.eye(k)[y]) ** 2).sum(1).mean()),
+        calibration_error=calibration_error(confidence, predicted == y),
+        calibration_error_if_perfect=calibration_error_if_perfect(confidence, seed=seed),
+        confusion=tuple(tuple(int(count) for count in row) for row in confusion),
+    )
+
+
+def mean_and_sd(results: Sequence[Metrics]) -> Mapping[str, tuple[float, float | None]]:
+    """Return mean and standard deviation of each figure over folds or seeds.
+
+    Parameters
+    ----------
+    results : sequence of Metrics
+        Of one target.
+
+    Returns
+    -------
+    mapping of str to (mean, sd)
+        By the names of `Metrics`. The sample's standard deviation (n - 1); None for a single result. A
+        figure that the target does not have is left out.
+    """
+    if not results or len({result.target for result in results}) > 1:
+        raise ValueError("expected results of one target")
+    found: dict[str, tuple[float, float | None]] = {}
+    for name in SCALARS:
+        values = [value for value in (getattr(result, name) for result in results) if value is not None]
+        if values:
+            found[name] = (fmean(values), stdev(values) if len(values) > 1 else None)
+    return found
+
+
+def _mcc(confusion: Ints) -> float:
+    """Return Matthews' correlation; J. Gorodkin, "Comparing two K-category assignments", 2004."""
+    n = int(confusion.sum())
+    true, said = confusion.sum(1), confusion.sum(0)
+    covariance = n * int(confusion.trace()) - int(true @ said)
+    spread = (n**2 - int(true @ true)) * (n**2 - int(said @ said))
+    return covariance / float(np.sqrt(float(spread))) if spread else 0.0
+
+
+def _checked(labels: npt.ArrayLike, probabilities: npt.ArrayLike, n_classes: int) -> tuple[Ints, Floats]:
+    y, p = np.asarray(labels), np.asarray(probabilities, dtype=np.float64)
+    if y.ndim != 1 or not len(y) or p.shape != (len(y), n_classes):
+        raise ValueError(
+            f"expected labels (n,) and probabilities (n, {n_classes}), n > 0; got {y.shape}, {p.shape}"
+        )
+    if not np.issubdtype(y.dtype, np.integer) or y.min() < 0 or y.max() >= n_classes:
+        raise ValueError(f"labels must be class indices from 0 to {n_classes - 1}")
+    total = p.sum(1, keepdims=True)
+    if not (np.isfinite(p).all() and p.min() >= 0 and np.abs(total - 1).max() <= SUM_TOLERANCE):
+        raise ValueError("every row of probabilities must be finite, at least 0, and sum to 1")
+    return y.astype(np.int64), p / total
