@@ -25,9 +25,9 @@ def autocast(device: torch.device) -> AbstractContextManager[Any]:
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16_is_fast(device))
 
 
-def learning_rate(config: OptimiserConfig, step: int, *, steps: int, steps_per_epoch: int) -> float:
+def learning_rate(config: OptimiserConfig, step: int, *, steps: int, ramp_steps: int) -> float:
     """Return the learning rate of one step (from 0) of `steps`: a linear climb, then a cosine to zero."""
-    climb = steps * config.ramp if config.schedule == "one_cycle" else float(min(steps_per_epoch, steps / 2))
+    climb = steps * config.ramp if config.schedule == "one_cycle" else float(min(ramp_steps, steps / 2))
     if step < climb:
         return config.learning_rate * (step + 1) / (climb + 1)
     return config.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - climb) / max(1.0, steps - climb)))
@@ -42,15 +42,13 @@ class Optimiser:
         What is trained, on its device.
     config : OptimiserConfig
         How.
-    steps, steps_per_epoch : int
-        How many steps there will be, for the schedule.
+    steps, ramp_steps : int
+        How many steps there will be, and how many the first epoch has: the schedule goes by them.
     """
 
-    def __init__(
-        self, network: nn.Module, config: OptimiserConfig, *, steps: int, steps_per_epoch: int
-    ) -> None:
+    def __init__(self, network: nn.Module, config: OptimiserConfig, *, steps: int, ramp_steps: int) -> None:
         self.network, self.config = network, config
-        self.steps, self.steps_per_epoch, self.step_number = steps, steps_per_epoch, 0
+        self.steps, self.ramp_steps, self.step_number = steps, ramp_steps, 0
         # Biases and batch-norm gains are not decayed: they do not over-fit, and decay only shifts them.
         decayed = [p for p in network.parameters() if p.ndim > 1]
         plain = [p for p in network.parameters() if p.ndim <= 1]
@@ -68,9 +66,7 @@ class Optimiser:
 
     def step(self, loss: Tensor) -> float:
         """Descend one step along the gradient of `loss`; return the learning rate that was used."""
-        rate = learning_rate(
-            self.config, self.step_number, steps=self.steps, steps_per_epoch=self.steps_per_epoch
-        )
+        rate = learning_rate(self.config, self.step_number, steps=self.steps, ramp_steps=self.ramp_steps)
         for group in self.sgd.param_groups:
             group["lr"] = rate
         self.sgd.zero_grad(set_to_none=True)

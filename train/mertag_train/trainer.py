@@ -32,7 +32,7 @@ Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 
 STALL_MARGIN = 0.01
-VALIDATION_SEGMENTS = 6
+VALIDATION_SEGMENTS = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,9 +165,11 @@ def train_network(
     fixed = segments.grid(store, train.index, config.segmentation)
     if len(fixed) == 0:
         raise TrainingError(f"no training clip is as long as one segment ({config.segmentation.duration_s} s)")
-    per_epoch = len(_epoch_table(store, train.index, fixed, config, np.random.default_rng(0)))
-    steps = math.ceil(per_epoch / batch_size)
-    optimiser = Optimiser(network, config.optimiser, steps=steps * config.epochs, steps_per_epoch=steps)
+    steps = [
+        math.ceil(len(_epoch_table(store, train.index, fixed, config, epoch, np.random.default_rng(0))) / batch_size)
+        for epoch in range(1, config.epochs + 1)
+    ]
+    optimiser = Optimiser(network, config.optimiser, steps=sum(steps), ramp_steps=steps[0])
 
     first = 1
     if resume and checkpoint_path is not None and checkpoint_path.exists():
@@ -176,27 +178,28 @@ def train_network(
     for epoch in range(first, config.epochs + 1):
         epoch_began = time.monotonic()
         network.train()
-        table = _epoch_table(store, train.index, fixed, config, rng)
+        table = _epoch_table(store, train.index, fixed, config, epoch, rng)
+        n_frames = config.crops_of_epoch(epoch)[0].segment_frames(config.front_end)
         order = rng.permutation(len(table))
         total, rate = torch.zeros((), device=device), 0.0
-        for step in range(steps):
+        for step in range(steps[epoch - 1]):
             chosen = order[step * batch_size : (step + 1) * batch_size]
             labels = label_of[torch.from_numpy(table.clip[chosen])].to(device)
-            loss = _loss(network, frames, table.row[chosen], labels, config, rng)
+            loss = _loss(network, frames, table.row[chosen], n_frames, labels, config, rng)
             rate = optimiser.step(loss)
             total += loss.detach() * len(chosen)
-            done = (epoch - first) * steps + step + 1
+            done = sum(steps[first - 1 : epoch - 1]) + step + 1
             elapsed = time.monotonic() - began
-            if step % 10 == 0 or step == steps - 1:  # reading the loss waits for the device
+            if step % 10 == 0 or step == steps[epoch - 1] - 1:  # reading the loss waits for the device
                 on_step(
                     Progress(
                         epoch=epoch,
                         epochs=config.epochs,
                         step=step + 1,
-                        steps=steps,
+                        steps=steps[epoch - 1],
                         loss=float(loss.detach()),
                         elapsed_s=elapsed,
-                        remaining_s=elapsed / done * (steps * (config.epochs - first + 1) - done),
+                        remaining_s=elapsed / done * (sum(steps[first - 1 :]) - done),
                     )
                 )
         mean_loss = float(total) / len(table)
@@ -224,24 +227,30 @@ def train_network(
 
 
 def _epoch_table(
-    store: LogMelStore, clips: Ints, fixed: SegmentTable, config: TrainConfig, rng: np.random.Generator
+    store: LogMelStore,
+    clips: Ints,
+    fixed: SegmentTable,
+    config: TrainConfig,
+    epoch: int,
+    rng: np.random.Generator,
 ) -> SegmentTable:
-    if config.crops_per_clip == 0:
+    segmentation, per_clip = config.crops_of_epoch(epoch)
+    if per_clip == 0:
         return fixed
-    return segments.random_crops(store, clips, config.segmentation, per_clip=config.crops_per_clip, rng=rng)
+    return segments.random_crops(store, clips, segmentation, per_clip=per_clip, rng=rng)
 
 
 def _loss(
     network: nn.Module,
     frames: Tensor,
     rows: Ints,
+    n_frames: int,
     labels: Tensor,
     config: TrainConfig,
     rng: np.random.Generator,
 ) -> Tensor:
     """Return the mixed cross-entropy (eq. 6 to 8) of one batch, a mean over its rows."""
     device = frames.device
-    n_frames = config.segmentation.segment_frames(config.front_end)
     batch = segments.cut(frames, torch.from_numpy(rows).to(device), n_frames)
     assert isinstance(network.mean, Tensor)
     batch = segments.augment(batch, network.mean, config.augment, rng)
