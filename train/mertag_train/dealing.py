@@ -73,7 +73,7 @@ def deal(
     groups : sequence of sequences of Song
         Each stays whole.
     target : Target
-        Its classes are spread; every one must occur.
+        Its classes are spread.
     shares : sequence of float
         Share of each part, summing to 1. A part with share 0 gets nothing; any other is meant to get at least
         one song of each class that has as many songs as there are parts.
@@ -101,7 +101,8 @@ def deal(
         grown, over = 0.0, 0.0
         for c, k in enumerate(counts[i]):
             excess = held[c][part] - wanted[c][part]
-            grown += k * (2 * excess + k) / (wanted[c][part] * total[c])
+            if k:
+                grown += k * (2 * excess + k) / (wanted[c][part] * total[c])
             over += excess
         # Rounded, so that what is equal but for the last bit is a tie.
         return round(grown, 12), round(over, 12), _draw(seed, f"{groups[i][0].id}\0{part}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from math import comb, sqrt
+from math import sqrt
 from statistics import NormalDist
 
 import numpy as np
@@ -73,6 +73,9 @@ def mcnemar(labels: npt.ArrayLike, first: npt.ArrayLike, second: npt.ArrayLike) 
     only_first = int(np.sum((one == truth) & (two != truth)))
     only_second = int(np.sum((one != truth) & (two == truth)))
     n = only_first + only_second
-    tail = sum(comb(n, k) for k in range(min(only_first, only_second) + 1))
-    p_value = min(Fraction(1), Fraction(2 * tail, 2**n))  # in integers: 2^n overflows a float from n = 1024
+    term = tail = 1  # the binomial coefficients n over k, in integers: they overflow a float from n = 1030
+    for k in range(min(only_first, only_second)):
+        term = term * (n - k) // (k + 1)
+        tail += term
+    p_value = min(Fraction(1), Fraction(2 * tail, 2**n))
     return McNemar(only_first=only_first, only_second=only_second, p_value=float(p_value))
