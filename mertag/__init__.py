@@ -1,0 +1,63 @@
+"""mertag: recognise the emotion of music, and write it into a library's tags, safely.
+
+The public names below are loaded when they are first used (PEP 562), so that ``import mertag`` costs next to
+nothing::
+
+    import mertag
+
+    with mertag.Tagger() as tagger:
+        emotion = tagger.tag("song.mp3")
+    print(emotion.quadrant.label, emotion.confidence)
+    mertag.write_tags("song.mp3", emotion)
+
+All errors derive from `mertag.errors.MertagError`.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from mertag._version import __version__
+
+if TYPE_CHECKING:
+    from mertag import errors
+    from mertag.batch import tag_library
+    from mertag.bundle import load_bundle
+    from mertag.emotion import SongEmotion
+    from mertag.tagger import Tagger
+    from mertag.tags import write_tags
+
+__all__ = [
+    "SongEmotion",
+    "Tagger",
+    "__version__",
+    "errors",
+    "load_bundle",
+    "tag_library",
+    "write_tags",
+]
+
+_HOMES = {
+    "SongEmotion": "mertag.emotion",
+    "Tagger": "mertag.tagger",
+    "load_bundle": "mertag.bundle",
+    "tag_library": "mertag.batch",
+    "write_tags": "mertag.tags",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Load a public name from its module, and keep it."""
+    if name == "errors":
+        return import_module("mertag.errors")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'mertag' has no attribute {name!r}")
+    value: object = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """Return the public names, loaded or not."""
+    return sorted({*globals(), *__all__})

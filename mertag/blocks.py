@@ -1,0 +1,218 @@
+"""Packs the waveforms of many songs into blocks for the session, and hands the results back to their songs.
+
+A block is one call: pieces of songs laid end to end, together at most `max_segments` segments. A piece is a
+stretch of one song, cut at multiples of `hop_length` samples on the song's own grid, so that each of its
+segments sees exactly the frames that it would see in a call with the whole song: how a song was chunked, and
+what lies beside it, changes nothing. Of each song only the audio that later segments need is kept, so that
+memory does not grow with its length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from mertag.emotion import Target
+from mertag.errors import MertagError
+from mertag.frontend import FrontEnd, Segmentation
+
+Float32Array = npt.NDArray[np.float32]
+Int64Array = npt.NDArray[np.int64]
+Probabilities = Mapping[Target, Float32Array]
+RunBlock = Callable[[Float32Array, Int64Array], Probabilities]
+"""``(waveform, starts)`` -> the probabilities of each head, shape (n_segments, n_classes)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SongSegments:
+    """All segments of one song, classified.
+
+    Attributes
+    ----------
+    key : int
+        The song.
+    n_samples : int
+        Its length, in samples.
+    n_segments : int
+        How many full segments it has; may be 0.
+    probabilities : mapping of Target to float32 array, shape (n_segments, n_classes)
+        In the order of the segments; empty if there is no segment, or after an error.
+    error : MertagError or None
+        Why the song could not be classified.
+    """
+
+    key: int
+    n_samples: int
+    n_segments: int
+    probabilities: Probabilities
+    error: MertagError | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class _Song:
+    """A song that is on its way: the audio still needed, and the results so far."""
+
+    chunks: list[Float32Array] = field(default_factory=list)
+    first_sample: int = 0  # of chunks, on the song's grid
+    n_samples: int = 0
+    n_taken: int = 0  # segments already cut out
+    results: list[Probabilities] = field(default_factory=list)
+    ended: bool = False
+    error: MertagError | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Piece:
+    key: int
+    waveform: Float32Array  # a multiple of hop_length long
+    starts: Int64Array  # frames, relative to the piece
+
+
+class BlockPacker:
+    """Feeds a session with blocks of many songs.
+
+    Parameters
+    ----------
+    run : callable
+        Runs one block; see `RunBlock`.
+    front_end, segmentation
+        The constants of the bundle, the segment hop perhaps changed.
+    max_segments : int
+        Segments of a block, at most.
+
+    Notes
+    -----
+    `feed` and `end` take what the decoders give, chunk by chunk; once `max_segments` segments are there, they
+    run. `ready` gives the songs that are done; `flush` runs what is left when no more audio comes.
+    """
+
+    def __init__(
+        self, run: RunBlock, *, front_end: FrontEnd, segmentation: Segmentation, max_segments: int
+    ) -> None:
+        if max_segments < 1:
+            raise ValueError(f"max_segments is {max_segments}; it must be 1 or more")
+        self._run, self._front_end, self._segmentation = run, front_end, segmentation
+        self._max_segments = max_segments
+        self._hop_samples = segmentation.hop_samples(front_end)
+        frames_end = (segmentation.segment_frames(front_end) - 1) * front_end.hop_length + front_end.n_fft
+        self._span = frames_end + -frames_end % front_end.hop_length  # samples under one segment's frames
+        self._songs: dict[int, _Song] = {}  # oldest first
+        self._waiting = 0  # segments that are complete and have not been run
+
+    def feed(self, key: int, chunk: Float32Array) -> None:
+        """Take the next samples of a song, shape (n,); the array must not change afterwards."""
+        song = self._songs.setdefault(key, _Song())
+        if song.error is not None or len(chunk) == 0:
+            return
+        before = self._available(song)
+        song.chunks.append(chunk)
+        song.n_samples += len(chunk)
+        self._waiting += self._available(song) - before
+        while self._waiting >= self._max_segments:
+            self._run_block()
+
+    def end(self, key: int) -> None:
+        """No more samples of this song will come."""
+        self._songs.setdefault(key, _Song()).ended = True
+
+    def drop(self, key: int) -> None:
+        """Forget a song, whatever is there of it."""
+        song = self._songs.pop(key, None)
+        if song is not None:
+            self._waiting -= self._available(song)
+
+    def flush(self) -> None:
+        """Run all segments that wait."""
+        while self._waiting:
+            self._run_block()
+
+    def ready(self) -> Iterator[SongSegments]:
+        """Give back, and forget, the songs that have ended and are classified whole."""
+        for key, song in list(self._songs.items()):
+            if song.ended and self._available(song) == 0:
+                del self._songs[key]
+                yield self._result(key, song)
+
+    def _available(self, song: _Song) -> int:
+        """Return how many segments are complete and not yet taken."""
+        if song.error is not None:
+            return 0
+        return self._segmentation.n_segments(song.n_samples, self._front_end) - song.n_taken
+
+    def _run_block(self) -> None:
+        """Run the oldest segments that wait, as many as one block takes."""
+        pieces, room = [], self._max_segments
+        for key, song in self._songs.items():
+            count = min(room, self._available(song))
+            if count:
+                pieces.append(self._take(key, song, count))
+                room -= count
+            if not room:
+                break
+        self._waiting -= self._max_segments - room
+        try:
+            self._run_pieces(pieces)
+        except MertagError:
+            # One by one: what is wrong with one song must not cost the others their result.
+            for piece in pieces:
+                self._run_alone(piece)
+
+    def _take(self, key: int, song: _Song, count: int) -> _Piece:
+        """Cut the next segments out of a song, and let go of the audio before those that follow."""
+        hop_length = self._front_end.hop_length
+        order = np.arange(song.n_taken, song.n_taken + count + 1, dtype=np.int64)
+        frames = order * self._hop_samples // hop_length
+        starts, following = frames[:-1], int(frames[-1]) * hop_length
+        audio = song.chunks[0] if len(song.chunks) == 1 else np.concatenate(song.chunks)
+        first, last = int(starts[0]) * hop_length, int(starts[-1]) * hop_length + self._span
+        waveform = audio[first - song.first_sample : last - song.first_sample]
+        # Where n_fft is no multiple of hop_length, the last hop may reach past the audio; no frame reads it.
+        if len(waveform) < last - first:
+            waveform = np.pad(waveform, (0, last - first - len(waveform)))
+        song.n_taken += count
+        song.first_sample = min(following, song.n_samples)  # past the end if the hop is longer than a segment
+        song.chunks = [_tail(audio, song.n_samples - song.first_sample)]
+        return _Piece(key=key, waveform=waveform, starts=starts - starts[0])
+
+    def _run_pieces(self, pieces: list[_Piece]) -> None:
+        """Run pieces in one call, and give each song its rows."""
+        hop_length = self._front_end.hop_length
+        offsets = np.cumsum([0, *(len(piece.waveform) // hop_length for piece in pieces)])
+        waveform = np.concatenate([piece.waveform for piece in pieces])
+        starts = np.concatenate([p.starts + offset for p, offset in zip(pieces, offsets, strict=False)])
+        found = self._run(waveform, starts)
+        at = 0
+        for piece in pieces:
+            n = len(piece.starts)
+            self._songs[piece.key].results.append({t: p[at : at + n] for t, p in found.items()})
+            at += n
+
+    def _run_alone(self, piece: _Piece) -> None:
+        try:
+            self._run_pieces([piece])
+        except MertagError as error:
+            song = self._songs[piece.key]
+            self._waiting -= self._available(song)
+            song.error, song.chunks, song.results = error, [], []
+
+    def _result(self, key: int, song: _Song) -> SongSegments:
+        probabilities: Probabilities = {}
+        if song.results and song.error is None:
+            probabilities = {t: np.concatenate([r[t] for r in song.results]) for t in song.results[0]}
+        return SongSegments(
+            key=key,
+            n_samples=song.n_samples,
+            n_segments=song.n_taken,
+            probabilities=probabilities,
+            error=song.error,
+        )
+
+
+def _tail(audio: Float32Array, n: int) -> Float32Array:
+    """Return the last n samples, copied where a view would keep far more than itself in memory."""
+    tail = audio[len(audio) - n :]
+    owner = audio.base if isinstance(audio.base, np.ndarray) else audio
+    return tail.copy() if 2 * n < owner.size else tail

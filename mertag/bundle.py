@@ -1,0 +1,251 @@
+"""A model bundle on disk: a folder that is verified whole before anything in it is used.
+
+``manifest.json`` holds the SHA-256 of every other file; the bundle's id holds the head of the manifest's own
+SHA-256, so that ``name@version+sha8`` names exactly these bytes. Nothing in a bundle is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import stat
+import zipfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mertag.errors import BundleError
+from mertag.manifest import (
+    MANIFEST_NAME,
+    MAX_MANIFEST_BYTES,
+    Head,
+    Manifest,
+    Precision,
+    check_file_name,
+)
+from mertag.onnx_wire import has_external_data
+
+__all__ = ["Bundle", "Head", "Manifest", "Precision", "default_bundle_path", "load_bundle", "write_bundle"]
+
+CARD_NAME = "MODEL_CARD.md"
+GOLDEN_NAME = "golden.npz"
+MAX_FILE_BYTES = 1 << 31
+"""No ONNX file can be larger: protocol buffers end at 2 GiB."""
+
+_LITTER = frozenset({"Thumbs.db", "desktop.ini"})
+"""What file managers leave in any folder; never opened, so never trusted. Hidden files count as such too."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bundle:
+    """A verified bundle.
+
+    Attributes
+    ----------
+    folder : Path
+        Where it lies.
+    manifest : Manifest
+        What it says of itself.
+    id : str
+        ``name@version+sha8``: goes into tags, sidecars and the state.
+    """
+
+    folder: Path
+    manifest: Manifest
+    id: str
+
+    def path(self, name: str) -> Path:
+        """Return the path of a file that the manifest lists.
+
+        Raises
+        ------
+        BundleError
+            If the manifest does not list it.
+        """
+        if name not in self.manifest.files:
+            raise BundleError(f"{self.folder}: the bundle has no file {name!r}; use a complete bundle")
+        return self.folder / name
+
+    def read(self, name: str) -> bytes:
+        """Return the bytes of a file, verified again: what is used is what was checked.
+
+        Raises
+        ------
+        BundleError
+            If the file is not listed, is gone, or has changed since the bundle was loaded.
+        """
+        data = _read_regular(self.path(name))
+        _check_digest(self.path(name), hashlib.sha256(data).hexdigest(), self.manifest.files[name])
+        return data
+
+    def golden(self) -> dict[str, npt.NDArray[Any]]:
+        """Return the golden inputs and outputs, by name.
+
+        Raises
+        ------
+        BundleError
+            If there are none, or they are not plain arrays.
+        """
+        data = self.read(GOLDEN_NAME)
+        try:
+            with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+                return {name: arrays[name] for name in arrays.files}
+        except (ValueError, OSError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+            raise BundleError(f"{self.path(GOLDEN_NAME)}: not a file of plain arrays ({error})") from error
+
+    def card(self) -> str:
+        """Return the text of the model card.
+
+        Raises
+        ------
+        BundleError
+            If there is none.
+        """
+        return self.read(CARD_NAME).decode("utf-8", errors="replace")
+
+
+def default_bundle_path() -> Path:
+    """Return the folder of the bundle that comes with mertag."""
+    return Path(__file__).resolve().parent / "models" / "default"
+
+
+def load_bundle(folder: Path | str | None = None) -> Bundle:
+    """Read and verify a bundle.
+
+    Parameters
+    ----------
+    folder : Path or str, optional
+        Its folder; if not given ``$MERTAG_BUNDLE``, else the bundle that comes with mertag.
+
+    Raises
+    ------
+    BundleError
+        If the folder or a file is missing; if there is a file that the manifest does not list; if a checksum
+        differs; if the manifest is damaged, of another schema, or names files outside the folder; if a graph
+        refers to data outside of itself. The message names the file and the remedy.
+    """
+    named = folder or os.environ.get("MERTAG_BUNDLE") or default_bundle_path()
+    root = Path(named).expanduser()
+    if not root.is_dir():
+        raise BundleError(
+            f"{root}: no such bundle folder; name one with --model or $MERTAG_BUNDLE, or make one with "
+            "`mertag export`"
+        )
+    manifest_path = root / MANIFEST_NAME
+    if not manifest_path.exists():
+        raise BundleError(f"{manifest_path}: missing, so that {root} is no model bundle; name another folder")
+    text = _read_regular(manifest_path, limit=MAX_MANIFEST_BYTES)
+    try:
+        manifest = Manifest.from_json(text)
+    except BundleError as error:
+        raise BundleError(f"{manifest_path}: {error}") from error
+    _check_listing(root, manifest)
+    for name, digest in manifest.files.items():
+        path = root / name
+        data = _read_regular(path)
+        _check_digest(path, hashlib.sha256(data).hexdigest(), digest)
+        if name in _graphs(manifest):
+            _check_self_contained(path, data)
+    sha8 = hashlib.sha256(text).hexdigest()[:8]
+    return Bundle(folder=root, manifest=manifest, id=f"{manifest.name}@{manifest.version}+{sha8}")
+
+
+def write_bundle(folder: Path | str, manifest: Manifest) -> Bundle:
+    """Seal a folder of model files: hash them all, and write ``manifest.json`` last.
+
+    Parameters
+    ----------
+    folder : Path or str
+        Holds every file of the bundle already.
+    manifest : Manifest
+        What the bundle says of itself; its `files` are replaced by the hashes found.
+
+    Returns
+    -------
+    Bundle
+        As `load_bundle` reads it back.
+
+    Raises
+    ------
+    BundleError
+        If a file is missing or may not be in a bundle.
+    """
+    root = Path(folder)
+    files: dict[str, str] = {}
+    for name in sorted(_entries(root) - {MANIFEST_NAME}):
+        check_file_name(name, f"{root}: a file")
+        data = _read_regular(root / name)
+        files[name] = hashlib.sha256(data).hexdigest()
+    sealed = replace(manifest, files=files)
+    _check_listing(root, sealed)
+    target = root / MANIFEST_NAME
+    draft = root / f".{MANIFEST_NAME}.tmp"  # hidden: were it left behind, it would not spoil the bundle
+    with draft.open("wb") as out:
+        out.write(sealed.to_json().encode())
+        out.flush()
+        os.fsync(out.fileno())
+    draft.replace(target)
+    return load_bundle(root)
+
+
+def _entries(root: Path) -> set[str]:
+    return {p.name for p in root.iterdir() if not p.name.startswith(".") and p.name not in _LITTER}
+
+
+def _graphs(manifest: Manifest) -> tuple[str, ...]:
+    """Return the names of all ONNX files that the model may run."""
+    return (*manifest.segment.values(), *(head.song for head in manifest.heads))
+
+
+def _check_listing(root: Path, manifest: Manifest) -> None:
+    """The folder holds what the manifest lists, no more and no less, and the model needs nothing else."""
+    listed, found = set(manifest.files), _entries(root) - {MANIFEST_NAME}
+    for name in sorted(listed - found):
+        raise BundleError(f"{root / name}: the manifest lists it, but it is missing; fetch the bundle again")
+    for name in sorted(found - listed):
+        raise BundleError(
+            f"{root / name}: not in the manifest, so nobody vouches for it; move it out of the bundle"
+        )
+    for name in _graphs(manifest):
+        if name not in listed:
+            raise BundleError(f"{root / name}: the model needs it, but the manifest holds no checksum of it")
+
+
+def _read_regular(path: Path, limit: int = MAX_FILE_BYTES) -> bytes:
+    """Return the bytes of a plain file in the bundle's own folder."""
+    try:
+        # A link may point to another name in the folder, and nowhere else.
+        if path.is_symlink() and path.resolve().parent != path.parent.resolve():
+            raise BundleError(f"{path}: a link out of the bundle; put the file itself there")
+        with path.open("rb") as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise BundleError(f"{path}: not a plain file; remove it from the bundle")
+            if status.st_size > limit:
+                raise BundleError(f"{path}: {status.st_size} bytes, more than the {limit} allowed here")
+            data = file.read(limit + 1)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise BundleError(f"{path}: cannot be read ({reason}); fetch the bundle again") from error
+    return data
+
+
+def _check_digest(path: Path, found: str, wanted: str) -> None:
+    if found != wanted:
+        raise BundleError(
+            f"{path}: its SHA-256 is {found[:8]}..., the manifest says {wanted[:8]}...: "
+            "the file was damaged or changed; fetch the bundle again"
+        )
+
+
+def _check_self_contained(path: Path, data: bytes) -> None:
+    try:
+        external = has_external_data(data)
+    except ValueError as error:
+        raise BundleError(f"{path}: not an ONNX file ({error}); export the bundle again") from error
+    if external:
+        raise BundleError(f"{path}: refers to data outside the file; export it with its weights inside")

@@ -1,0 +1,252 @@
+"""The manifest of a model bundle: what the model is, as data, and checked as data from a stranger.
+
+``manifest.json`` is strict JSON (no NaN, no repeated key) of at most 1 MiB. Every key that decides what is
+computed must be there and be known: an unknown constant of the front end would mean another front end.
+Unknown keys at the top are left alone, so that a later mertag may say more within the same schema.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TypeVar
+
+from mertag import strict_json
+from mertag._version import __version__
+from mertag.aggregate import WindowRule
+from mertag.emotion import CLASS_NAMES, Target
+from mertag.errors import BundleError
+from mertag.frontend import FrontEnd, Segmentation
+
+SCHEMA = 1
+"""The only schema that this version reads and writes."""
+
+MANIFEST_NAME = "manifest.json"
+MAX_MANIFEST_BYTES = 1 << 20
+
+_SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # device names on Windows
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_Constants = TypeVar("_Constants", FrontEnd, Segmentation, WindowRule)
+
+
+class Precision(StrEnum):
+    """The arithmetic of a segment graph."""
+
+    INT8 = "int8"
+    FP16 = "fp16"
+    FP32 = "fp32"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Head:
+    """One output of the network, and the song classifier that reads it.
+
+    Attributes
+    ----------
+    target : Target
+        What it predicts.
+    classes : tuple of str
+        Class names in the order of the outputs: those of `mertag.emotion.CLASS_NAMES`.
+    song : str
+        File name of ``song.<target>.onnx``.
+    """
+
+    target: Target
+    classes: tuple[str, ...]
+    song: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """What a bundle says of itself.
+
+    Attributes
+    ----------
+    name, version : str
+        Which model this is; letters, digits, ``.``, ``_`` and ``-`` only, since both go into tags.
+    heads : tuple of Head
+        A quadrant head, or a valence and an arousal head.
+    segment : mapping of Precision to str
+        File name of the segment graph in each precision that is there. ``int8`` is meant for CPUs, ``fp16``
+        for GPUs; where ``fp32`` is absent, ``fp16`` serves a CPU too.
+    licence : str
+        Under which terms the weights may be used.
+    front_end, segmentation, window_rule
+        The constants that the model was trained with.
+    dataset, training_command : str
+        What it was trained on, and how.
+    metrics : mapping
+        Measured results: any JSON.
+    created_by : str
+        ``mertag <version>`` that wrote it.
+    files : mapping of str to str
+        SHA-256 in hexadecimal of every other file in the folder; `mertag.bundle.write_bundle` fills it.
+    schema : int
+        `SCHEMA`.
+
+    Raises
+    ------
+    BundleError
+        If the parts contradict each other, or a name is unsafe.
+    """
+
+    name: str
+    version: str
+    heads: tuple[Head, ...]
+    segment: Mapping[Precision, str]
+    licence: str
+    front_end: FrontEnd = field(default_factory=FrontEnd)
+    segmentation: Segmentation = field(default_factory=Segmentation)
+    window_rule: WindowRule = field(default_factory=WindowRule)
+    dataset: str = ""
+    training_command: str = ""
+    metrics: Mapping[str, object] = field(default_factory=dict)
+    created_by: str = f"mertag {__version__}"
+    files: Mapping[str, str] = field(default_factory=dict)
+    schema: int = SCHEMA
+
+    def __post_init__(self) -> None:
+        for what in ("name", "version"):
+            check_file_name(getattr(self, what), f"its {what}")
+        if {head.target for head in self.heads} not in ({Target.QUADRANT}, {Target.VALENCE, Target.AROUSAL}):
+            found = ", ".join(head.target for head in self.heads) or "none"
+            raise BundleError(f"heads must be quadrant, or valence and arousal, not {found}")
+        if len({head.target for head in self.heads}) < len(self.heads):
+            raise BundleError("two heads have the same target")
+        for head in self.heads:
+            if head.classes != CLASS_NAMES[head.target]:
+                wanted = ", ".join(CLASS_NAMES[head.target])
+                raise BundleError(f"classes of {head.target} must be {wanted}, not {', '.join(head.classes)}")
+        if not self.segment:
+            raise BundleError("no segment graph is named")
+        for name in (*self.segment.values(), *(head.song for head in self.heads), *self.files):
+            check_file_name(name, "a file in it")
+        if MANIFEST_NAME in self.files:
+            raise BundleError("the manifest cannot hold its own checksum")
+        _check_constants(self.front_end, self.segmentation, self.window_rule)
+
+    def to_json(self) -> str:
+        """Return the manifest as JSON text, keys in the order of the class."""
+        return json.dumps(dataclasses.asdict(self), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Manifest:
+        """Read a manifest, trusting nothing in it.
+
+        Raises
+        ------
+        BundleError
+            If it is not strict JSON, of another schema, lacks a key, or holds one of another type or an
+            impossible value. The message names the key, not the folder: `mertag.bundle.load_bundle` adds it.
+        """
+        try:
+            return cls._from_raw(strict_json.parse(text))
+        except ValueError as error:
+            raise BundleError(str(error)) from error
+
+    @classmethod
+    def _from_raw(cls, raw: Mapping[str, object]) -> Manifest:
+        _check_schema(raw)
+        heads = []
+        for item in strict_json.get(raw, "heads", list):
+            if not isinstance(item, dict):
+                raise BundleError("heads must be a list of objects")
+            classes = strict_json.get(item, "classes", list)
+            heads.append(
+                Head(
+                    target=Target(
+                        strict_json.one_of(strict_json.get(item, "target", str), Target, "heads: target")
+                    ),
+                    classes=tuple(strict_json.strings(classes, "heads: classes")),
+                    song=strict_json.get(item, "song", str),
+                )
+            )
+        segment = strict_json.get(raw, "segment", dict)
+        files = strict_json.get(raw, "files", dict)
+        for name, digest in zip(files, strict_json.strings(files.values(), "files"), strict=True):
+            if not _SHA256.fullmatch(digest):
+                raise BundleError(f"files: the checksum of {name!r} is not 64 hexadecimal digits")
+        return cls(
+            schema=SCHEMA,
+            name=strict_json.get(raw, "name", str),
+            version=strict_json.get(raw, "version", str),
+            created_by=strict_json.get(raw, "created_by", str),
+            licence=strict_json.get(raw, "licence", str),
+            dataset=strict_json.get(raw, "dataset", str),
+            training_command=strict_json.get(raw, "training_command", str),
+            metrics=strict_json.get(raw, "metrics", dict),
+            heads=tuple(heads),
+            segment={
+                Precision(strict_json.one_of(key, Precision, "segment")): value
+                for key, value in zip(segment, strict_json.strings(segment.values(), "segment"), strict=True)
+            },
+            front_end=_constants(FrontEnd, raw, "front_end"),
+            segmentation=_constants(Segmentation, raw, "segmentation"),
+            window_rule=_constants(WindowRule, raw, "window_rule"),
+            files=files,
+        )
+
+
+def check_file_name(name: str, what: str) -> None:
+    """Refuse a name that is not a plain file name on every system.
+
+    No separators, drive letters, ``..``, leading dots, control characters or Windows device names.
+
+    Raises
+    ------
+    BundleError
+        If it is such a name.
+    """
+    if not _SAFE_NAME.fullmatch(name) or name.endswith(".") or _RESERVED.fullmatch(name):
+        raise BundleError(
+            f"{what} has the unsafe name {name!r}; allowed are letters, digits, '.', '_' and '-', "
+            "starting with a letter or digit"
+        )
+
+
+def _check_schema(raw: Mapping[str, object]) -> None:
+    """Say which mertag reads a schema that this one does not."""
+    schema = strict_json.get(raw, "schema", int)
+    if schema == SCHEMA:
+        return
+    writer = re.fullmatch(r"mertag (\d[\w.]{0,30})", str(raw.get("created_by", "")))
+    remedy = f"pip install 'mertag>={writer[1]}'" if writer else "pip install --upgrade mertag"
+    by = f", which mertag {writer[1]} wrote" if writer else ""
+    raise BundleError(
+        f"it has schema {schema}{by}; this is mertag {__version__}, which reads schema {SCHEMA}. "
+        f"Install one that reads it: {remedy}"
+    )
+
+
+def _check_constants(front_end: FrontEnd, segmentation: Segmentation, rule: WindowRule) -> None:
+    """Refuse constants with which nothing can be computed, or that would need absurd memory."""
+    if not 1_000 <= front_end.sample_rate <= 384_000:
+        raise BundleError(f"front_end: sample_rate is {front_end.sample_rate} Hz; 1000 to 384000 can be")
+    if not 1 <= front_end.hop_length <= front_end.n_fft <= 65_536:
+        raise BundleError("front_end: 1 <= hop_length <= n_fft <= 65536 must hold")
+    if front_end.n_mels < 1 or front_end.amin <= 0:
+        raise BundleError("front_end: n_mels and amin must be positive")
+    if not 0 <= front_end.fmin_hz < front_end.fmax_hz <= front_end.sample_rate / 2:
+        raise BundleError("front_end: 0 <= fmin_hz < fmax_hz <= half the sample rate must hold")
+    for key, constants in (("segmentation", segmentation), ("window_rule", rule)):
+        for name, value in dataclasses.asdict(constants).items():
+            if not 0.01 <= value <= 3_600:
+                raise BundleError(f"{key}: {name} is {value}; 0.01 to 3600 seconds can be")
+    if segmentation.segment_frames(front_end) < 1:
+        raise BundleError(f"segmentation: duration_s is {segmentation.duration_s}, less than one frame")
+
+
+def _constants(cls: type[_Constants], raw: Mapping[str, object], key: str) -> _Constants:
+    """Return a dataclass of numbers; each field must be there, and no other."""
+    values = strict_json.get(raw, key, dict)
+    # The defaults tell the fields' types; the annotations are strings here.
+    kinds = {f.name: type(f.default) for f in dataclasses.fields(cls)}
+    unknown = sorted(set(values) - set(kinds))
+    if unknown:
+        raise BundleError(f"{key}: unknown {', '.join(unknown)}; a newer mertag may know it")
+    return cls(**{name: strict_json.get(values, name, kind) for name, kind in kinds.items()})

@@ -1,0 +1,85 @@
+"""What became of one file: the three outcomes, and a song's emotion over time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from mertag.emotion import SongEmotion, Target
+from mertag.errors import FileError, MertagError, SilentError, TooShortError, UnsupportedFormatError
+
+SkipKind = Literal["too_short", "silent", "unsupported"]
+
+SKIPS: Mapping[SkipKind, type[FileError]] = MappingProxyType(
+    {"too_short": TooShortError, "silent": SilentError, "unsupported": UnsupportedFormatError}
+)
+"""The error that stands for each kind, where one file is asked for and an error is the answer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tagged:
+    """A song with its emotion; `index` counts the paths that were given, from 0."""
+
+    index: int
+    path: Path
+    emotion: SongEmotion
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Skipped:
+    """A file that cannot have an emotion, though nothing is wrong with it."""
+
+    index: int
+    path: Path
+    reason: str
+    kind: SkipKind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failed:
+    """A file that should have got an emotion, and did not."""
+
+    index: int
+    path: Path
+    reason: str
+    error: MertagError
+
+
+Outcome = Tagged | Skipped | Failed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SegmentTimeline:
+    """The emotion of a song over time: what a plot needs.
+
+    Attributes
+    ----------
+    times_s : float64 array, shape (n_segments,)
+        Where each segment starts, in seconds.
+    segment_s : float
+        Duration of a segment.
+    probabilities : mapping of Target to float32 array, shape (n_segments, n_classes)
+        Segment probabilities of each head.
+    emotion : SongEmotion
+        Of the whole song.
+    """
+
+    times_s: npt.NDArray[np.float64]
+    segment_s: float
+    probabilities: Mapping[Target, npt.NDArray[np.float32]]
+    emotion: SongEmotion
+
+
+def outcome_of(error: MertagError, *, index: int, path: Path) -> Skipped | Failed:
+    """Return the outcome that an error about one file means."""
+    reason = error.reason if isinstance(error, FileError) else str(error)
+    for kind, kind_of_error in SKIPS.items():
+        if isinstance(error, kind_of_error):
+            return Skipped(index=index, path=path, reason=reason, kind=kind)
+    return Failed(index=index, path=path, reason=reason, error=error)

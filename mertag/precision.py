@@ -1,0 +1,143 @@
+"""Which precision is faster on this CPU: timed once, and remembered.
+
+int8 is several times as fast as floating point where the CPU has dot products of bytes (VNNI), and can be
+slower where it has not. No list of CPU names keeps up, so both are timed on a fixed small input, and the
+result is kept in the user's cache folder. A cache that cannot be read or written costs that time again,
+never more.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+
+from mertag.manifest import Precision
+
+CACHE_NAME = "cpu-precision.json"
+_MAX_ENTRIES = 64
+_REPEATS = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """A precision, and why it was chosen."""
+
+    precision: Precision
+    reason: str
+
+
+def cpu_candidates(available: Mapping[Precision, str]) -> list[Precision]:
+    """Return the precisions worth trying on a CPU.
+
+    CPUs have no half-precision convolutions: fp16 weights are computed with in fp32 there, so that they only
+    stand in where the bundle has no fp32 graph.
+    """
+    found = [p for p in (Precision.INT8, Precision.FP32) if p in available]
+    if Precision.FP32 not in available and Precision.FP16 in available:
+        found.append(Precision.FP16)
+    return found
+
+
+def fastest(
+    candidates: list[Precision],
+    *,
+    key: str,
+    prepare: Callable[[Precision], Callable[[], object]],
+    cache: Path | None = None,
+) -> Choice:
+    """Return the fastest of the candidates, from the cache if it was timed before.
+
+    Parameters
+    ----------
+    candidates : list of Precision
+        At least one.
+    key : str
+        What the result depends on: see `cache_key`.
+    prepare : callable
+        Makes what is timed, for one precision; its own time does not count.
+    cache : Path, optional
+        The cache file; if not given, in the user's cache folder.
+    """
+    if len(candidates) == 1:
+        return Choice(precision=candidates[0], reason=f"{candidates[0]}: all that the bundle has for a CPU")
+    file = cache or Path(platformdirs.user_cache_path("mertag")) / CACHE_NAME
+    known, trouble = _load(file)
+    times = known.get(key, {})
+    if set(times) != set(candidates):
+        times = {precision: _seconds(prepare(precision)) for precision in candidates}
+        trouble = _save(file, {**known, key: times}) or trouble
+    best = min(candidates, key=times.__getitem__)
+    figures = ", ".join(f"{p} {times[p] * 1e3:.0f} ms" for p in sorted(candidates, key=times.__getitem__))
+    reason = f"{best}: faster on this CPU ({figures})"
+    return Choice(precision=best, reason=f"{reason}; {trouble}" if trouble else reason)
+
+
+def cache_key(bundle_id: str, *, threads: int, onnxruntime_version: str) -> str:
+    """Return what the timing depends on, as one string."""
+    return f"{bundle_id} | {cpu_model()} | onnxruntime {onnxruntime_version} | {threads} threads"
+
+
+def cpu_model() -> str:
+    """Return the name of the CPU, with the instructions that decide int8's speed where they are known."""
+    name, flags = platform.processor() or platform.machine(), ""
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+            label, _, value = line.partition(":")
+            if label.strip() == "model name":
+                name = value.strip()
+            elif label.strip() == "flags":
+                flags = " ".join(sorted(f for f in value.split() if "vnni" in f or f == "amx_int8"))
+                break
+    except OSError:  # not Linux
+        pass
+    return f"{name} {flags}".strip()
+
+
+def _seconds(run: Callable[[], object]) -> float:
+    """Return the best time of a few runs; the first one, which allocates, does not count."""
+    run()
+    best = float("inf")
+    for _ in range(_REPEATS):
+        start = time.perf_counter()
+        run()
+        best = min(best, time.perf_counter() - start)
+    return best
+
+
+def _load(file: Path) -> tuple[dict[str, dict[str, float]], str]:
+    """Return what is remembered, and what was wrong with it."""
+    try:
+        raw = json.loads(file.read_text(encoding="utf-8"))
+        return {
+            str(key): {str(name): float(value) for name, value in times.items()} for key, times in raw.items()
+        }, ""
+    except FileNotFoundError:
+        return {}, ""
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        return {}, f"the cache {file} could not be read ({type(error).__name__})"
+
+
+def _save(file: Path, times: Mapping[str, Mapping[str, float]]) -> str:
+    """Replace the cache file; return what went wrong, or nothing."""
+    newest = dict(list(times.items())[-_MAX_ENTRIES:])
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        handle, draft = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as out:
+                json.dump(newest, out, indent=1)
+            Path(draft).replace(file)
+        except OSError:
+            Path(draft).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        return f"the timing could not be kept in {file} ({error.strerror or type(error).__name__})"
+    return ""

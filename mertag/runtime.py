@@ -1,0 +1,205 @@
+"""The models of a bundle, running: on a device that is really in use, and past its running out of memory.
+
+Waveforms are float32, mono, shape (n_samples,) at the front end's rate; `starts` are int64 frame indices: see
+"The ONNX contract" in ``docs/architecture.md``.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from mertag import precision as precisions
+from mertag.bundle import Bundle
+from mertag.contract import check_segment_graph, check_song_graph
+from mertag.emotion import Target
+from mertag.errors import ConfigError, DeviceError
+from mertag.manifest import Head, Precision
+from mertag.segment_model import Notify, SegmentModel, pad_to_shape, run, sample
+from mertag.sessions import (
+    Session,
+    cpu_session,
+    cuda_session,
+    first_line,
+    onnxruntime_version,
+    usable_cores,
+)
+
+__all__ = ["Device", "Models", "SegmentModel", "SongModel", "open_models"]
+
+Float64Array = npt.NDArray[np.float64]
+Device = Literal["auto", "cuda", "cpu"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SongModel:
+    """The ``song.<target>.onnx`` of every head, on the CPU: they are small."""
+
+    sessions: Mapping[Target, Session]
+
+    def __call__(self, target: Target, features: npt.ArrayLike) -> Float64Array:
+        """Return probabilities, shape (n_windows, n_classes), of features, shape (n_windows, 7 * n_classes).
+
+        Raises
+        ------
+        DeviceError
+            If the session fails.
+        """
+        try:
+            (found,) = self.sessions[target].run(
+                ["probabilities"], {"features": np.asarray(features, dtype=np.float32)}
+            )
+        except Exception as error:  # onnxruntime's exceptions share no base class
+            raise DeviceError(f"the song model for {target} failed ({first_line(error)})") from error
+        return found.astype(np.float64)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Models:
+    """What `open_models` returns."""
+
+    segment: SegmentModel
+    song: SongModel
+
+
+def open_models(
+    bundle: Bundle,
+    *,
+    device: Device = "auto",
+    threads: int | None = None,
+    precision: Precision | str | None = None,
+    notify: Notify | None = None,
+) -> Models:
+    """Open the models of a bundle.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        A loaded bundle.
+    device : {"auto", "cuda", "cpu"}
+        ``"cuda"`` fails unless the network really runs there; ``"auto"`` takes the GPU if it does, and
+        `SegmentModel.reason` says why.
+    threads : int, optional
+        Threads of one call on the CPU; if not given, one for each physical core.
+    precision : Precision, optional
+        If not given ``$MERTAG_PRECISION``, else fp16 on a GPU and on a CPU what is timed to be faster.
+    notify : callable, optional
+        Is told, in a sentence, when a GPU's memory runs out or the CPU has to take over.
+
+    Raises
+    ------
+    DeviceError
+        If the device that was asked for does not run the model.
+    BundleError
+        If a graph cannot be loaded or does not keep the contract.
+    ConfigError
+        If there is no such device or precision, or `threads` is not positive.
+    """
+    if device not in ("auto", "cuda", "cpu"):
+        raise ConfigError(f"no device {device!r}; choose auto, cuda or cpu")
+    if threads is not None and threads < 1:
+        raise ConfigError(f"threads is {threads}; it must be 1 or more")
+    asked = _asked_precision(bundle, precision)
+    n_threads = threads or usable_cores()
+    song = SongModel(sessions={h.target: _song_session(bundle, h) for h in bundle.manifest.heads})
+
+    def on_cpu() -> tuple[Session, precisions.Choice]:
+        return _open_cpu(bundle, n_threads, asked)
+
+    def to_cpu() -> tuple[Session, Precision]:
+        session, choice = on_cpu()
+        return session, choice.precision
+
+    why_not = ""
+    if device != "cpu":
+        try:
+            session, chosen = _open_cuda(bundle, asked)
+        except DeviceError as error:
+            if device == "cuda":
+                raise DeviceError(f"--device cuda: {error}") from error
+            why_not = f"no GPU: {error}; "
+        else:
+            segment = SegmentModel(
+                manifest=bundle.manifest,
+                session=session,
+                device="cuda",
+                precision=chosen,
+                reason=f"{chosen}: " + ("asked for" if asked else "made for GPUs"),
+                to_cpu=to_cpu,
+                move_on_any_error=device == "auto",
+                notify=notify or (lambda _: None),
+            )
+            return Models(segment=segment, song=song)
+    session, choice = on_cpu()
+    segment = SegmentModel(
+        manifest=bundle.manifest,
+        session=session,
+        device="cpu",
+        precision=choice.precision,
+        reason=f"{why_not}{choice.reason}; {n_threads} threads",
+        notify=notify or (lambda _: None),
+    )
+    return Models(segment=segment, song=song)
+
+
+def _asked_precision(bundle: Bundle, precision: Precision | str | None) -> Precision | None:
+    asked = precision or os.environ.get("MERTAG_PRECISION")
+    if not asked:
+        return None
+    available = bundle.manifest.segment
+    if asked not in available:
+        raise ConfigError(f"no precision {asked!r} in {bundle.id}; it has {', '.join(available)}")
+    return Precision(asked)
+
+
+def _open_cuda(bundle: Bundle, asked: Precision | None) -> tuple[Session, Precision]:
+    available = bundle.manifest.segment
+    order = (Precision.FP16, Precision.FP32, Precision.INT8)
+    chosen = asked or next(p for p in order if p in available)
+    name = available[chosen]
+    session = cuda_session(bundle.read(name), where=bundle.path(name))
+    check_segment_graph(bundle, name, session)
+    waveform, starts = sample(bundle.manifest, n_segments=1)
+    padded = pad_to_shape(waveform, starts, front_end=bundle.manifest.front_end)
+    try:
+        run(bundle.manifest, session, *padded)
+    except Exception as error:  # onnxruntime's exceptions share no base class
+        raise DeviceError(f"the GPU loads the model but does not run it ({first_line(error)})") from error
+    return session, chosen
+
+
+def _open_cpu(bundle: Bundle, threads: int, asked: Precision | None) -> tuple[Session, precisions.Choice]:
+    opened: dict[Precision, Session] = {}
+
+    def session_of(precision: Precision) -> Session:
+        if precision not in opened:
+            name = bundle.manifest.segment[precision]
+            session = cpu_session(bundle.read(name), threads=threads, where=bundle.path(name))
+            check_segment_graph(bundle, name, session)
+            opened[precision] = session
+        return opened[precision]
+
+    def prepare(precision: Precision) -> Callable[[], object]:
+        session = session_of(precision)
+        waveform, starts = sample(bundle.manifest, n_segments=2)
+        return lambda: run(bundle.manifest, session, waveform, starts)
+
+    if asked:
+        choice = precisions.Choice(precision=asked, reason=f"{asked}: asked for")
+    else:
+        key = precisions.cache_key(bundle.id, threads=threads, onnxruntime_version=onnxruntime_version())
+        choice = precisions.fastest(
+            precisions.cpu_candidates(bundle.manifest.segment), key=key, prepare=prepare
+        )
+    return session_of(choice.precision), choice
+
+
+def _song_session(bundle: Bundle, head: Head) -> Session:
+    session = cpu_session(bundle.read(head.song), threads=1, where=bundle.path(head.song))
+    check_song_graph(bundle, head, session)
+    return session

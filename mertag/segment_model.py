@@ -1,0 +1,176 @@
+"""One session of ``segment.<precision>.onnx``: segments in, probabilities out, and what to do out of memory.
+
+Waveforms are float32, mono, shape (n_samples,) at the front end's rate; `starts` are int64 frame indices: see
+"The ONNX contract" in ``docs/architecture.md``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from mertag.emotion import Target
+from mertag.errors import DeviceError
+from mertag.frontend import FrontEnd
+from mertag.manifest import Manifest, Precision
+from mertag.sessions import Session, first_line, is_out_of_memory
+
+Float32Array = npt.NDArray[np.float32]
+Int64Array = npt.NDArray[np.int64]
+Notify = Callable[[str], None]
+
+SEGMENTS_PER_CALL = {"cpu": 16, "cuda": 64}
+"""How many segments one call takes. VGG16 takes some 10 MB a segment."""
+
+_CUDA_SEGMENTS, _CUDA_SECONDS = 16, 16
+"""On CUDA, shapes are rounded up to multiples of these: cuDNN plans its convolutions for each new one."""
+
+
+@dataclass(slots=True, kw_only=True)
+class SegmentModel:
+    """One session of ``segment.<precision>.onnx``.
+
+    Attributes
+    ----------
+    manifest : Manifest
+        Of the bundle.
+    session : Session
+        The session in use.
+    provider, device : str
+        onnxruntime's provider in use, and ``"cuda"`` or ``"cpu"``.
+    precision : Precision
+        Of the graph in use.
+    reason : str
+        Why this device and precision.
+    """
+
+    manifest: Manifest
+    session: Session
+    device: str
+    precision: Precision
+    reason: str
+    to_cpu: Callable[[], tuple[Session, Precision]] | None = None
+    move_on_any_error: bool = False
+    notify: Notify = field(default=lambda _: None)
+    segments_per_call: int = 0
+
+    def __post_init__(self) -> None:
+        self.segments_per_call = self.segments_per_call or SEGMENTS_PER_CALL[self.device]
+
+    @property
+    def provider(self) -> str:
+        """The provider in use, by onnxruntime's name."""
+        return self.session.get_providers()[0]
+
+    def __call__(self, waveform: Float32Array, starts: Int64Array) -> dict[Target, Float32Array]:
+        """Return the probabilities of each head, shape (n_segments, n_classes).
+
+        Calls are split to `segments_per_call`. If a GPU's memory runs out, that limit is halved for good, and
+        the part is tried again; if one segment alone does not fit, the CPU takes over. `notify` is told both.
+
+        Raises
+        ------
+        DeviceError
+            If the session fails.
+        """
+        parts: list[dict[Target, Float32Array]] = []
+        at = 0
+        while at < len(starts):
+            part = starts[at : at + self.segments_per_call]
+            found = self._run(*self._cut(waveform, part))
+            if found is not None:
+                parts.append(found)
+                at += len(part)
+        if not parts:
+            return {h.target: np.empty((0, len(h.classes)), np.float32) for h in self.manifest.heads}
+        if len(parts) == 1:
+            return parts[0]
+        return {h.target: np.concatenate([p[h.target] for p in parts]) for h in self.manifest.heads}
+
+    def check(self) -> None:
+        """Run one segment of noise, which nothing is wrong with.
+
+        Raises
+        ------
+        DeviceError
+            If the device does not run the model any more.
+        """
+        self(*sample(self.manifest, n_segments=1))
+
+    def _cut(self, waveform: Float32Array, starts: Int64Array) -> tuple[Float32Array, Int64Array]:
+        """Return the stretch of the waveform that segments need, cut at frames, and their starts in it."""
+        front_end = self.manifest.front_end
+        first, last = int(starts.min()), int(starts.max())
+        frames = self.manifest.segmentation.segment_frames(front_end)
+        end = (last + frames - 1) * front_end.hop_length + front_end.n_fft
+        end += -end % front_end.hop_length
+        return waveform[first * front_end.hop_length : end], starts - first
+
+    def _run(self, waveform: Float32Array, starts: Int64Array) -> dict[Target, Float32Array] | None:
+        """Run the session once. None: something has changed, try again."""
+        n = len(starts)
+        if self.device == "cuda":
+            waveform, starts = pad_to_shape(waveform, starts, front_end=self.manifest.front_end)
+        heads = self.manifest.heads
+        try:
+            outputs = run(self.manifest, self.session, waveform, starts)
+        except Exception as error:  # noqa: BLE001 - onnxruntime's exceptions share no base class
+            self._recover(error, n)
+            return None
+        found = {head.target: output[:n] for head, output in zip(heads, outputs, strict=True)}
+        for head in heads:
+            if found[head.target].shape != (n, len(head.classes)):
+                raise DeviceError(
+                    f"{self.manifest.segment[self.precision]} gave {found[head.target].shape} {head.target} "
+                    f"probabilities for {n} segments; export the bundle again"
+                )
+        return found
+
+    def _recover(self, error: Exception, n: int) -> None:
+        """Change what can be changed after a failed call, or raise."""
+        where = f"the model failed on the {self.device.upper()}"
+        memory = is_out_of_memory(error)
+        if memory and self.device == "cuda" and n > 1:
+            self.segments_per_call = (n + 1) // 2
+            self.notify(f"GPU memory ran out with {n} segments a call; now {self.segments_per_call}")
+        elif self.to_cpu is not None and self.device == "cuda" and (memory or self.move_on_any_error):
+            self.session, self.precision = self.to_cpu()
+            self.device, self.segments_per_call = "cpu", SEGMENTS_PER_CALL["cpu"]
+            self.reason = f"the GPU failed ({first_line(error)})"
+            self.notify(f"{self.reason}; the rest runs on the CPU, more slowly")
+        elif memory:
+            raise DeviceError(f"{where}: memory ran out; close other programs") from error
+        else:
+            raise DeviceError(f"{where} ({first_line(error)}); try --device cpu") from error
+
+
+def pad_to_shape(
+    waveform: Float32Array, starts: Int64Array, *, front_end: FrontEnd
+) -> tuple[Float32Array, Int64Array]:
+    """Pad a call to one of a few shapes: zeros after the waveform, and repeats of the first segment."""
+    hops = round(_CUDA_SECONDS * front_end.sample_rate / front_end.hop_length)
+    samples = -len(waveform) % (hops * front_end.hop_length)
+    segments = -len(starts) % _CUDA_SEGMENTS
+    return np.pad(waveform, (0, samples)), np.concatenate([starts, np.repeat(starts[:1], segments)])
+
+
+def sample(manifest: Manifest, *, n_segments: int) -> tuple[Float32Array, Int64Array]:
+    """Return a fixed small input: noise, which takes as long as music."""
+    front_end, segmentation = manifest.front_end, manifest.segmentation
+    hop = segmentation.hop_samples(front_end)
+    n_samples = segmentation.segment_samples(front_end) + (n_segments - 1) * hop
+    starts = segmentation.start_frames(n_samples, front_end)
+    n_samples += -n_samples % front_end.hop_length
+    noise = np.random.default_rng(0).standard_normal(n_samples, dtype=np.float32)
+    return np.float32(0.1) * noise, starts
+
+
+def run(
+    manifest: Manifest, session: Session, waveform: Float32Array, starts: Int64Array
+) -> list[Float32Array]:
+    """Run a session once; return the probabilities in the order of the manifest's heads."""
+    names = [f"probabilities_{head.target}" for head in manifest.heads]
+    return session.run(names, {"waveform": waveform, "starts": starts})

@@ -1,0 +1,282 @@
+"""Paths in, emotions out: decoding, the network and the song model, joined.
+
+Example
+-------
+::
+
+    with Tagger() as tagger:
+        for outcome in tagger.tag_many(paths):
+            match outcome:
+                case Tagged(path=path, emotion=emotion): ...
+                case Skipped(path=path, reason=reason) | Failed(path=path, reason=reason): ...
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Generator, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Protocol, Self
+
+from mertag.blocks import BlockPacker, SongSegments
+from mertag.bundle import Bundle, load_bundle
+from mertag.emotion import SongEmotion
+from mertag.errors import ConfigError, DecodeError, MertagError
+from mertag.frontend import Segmentation
+from mertag.judge import judge
+from mertag.manifest import Precision
+from mertag.outcomes import SKIPS, Failed, Outcome, SegmentTimeline, Skipped, Tagged, outcome_of
+from mertag.runtime import Device, Models, open_models
+from mertag.segment_model import Notify
+from mertag.sessions import usable_cores
+
+if TYPE_CHECKING:
+    from mertag.decoding import Decoded
+
+__all__ = ["Decoder", "Failed", "Outcome", "SegmentTimeline", "Skipped", "Tagged", "Tagger"]
+
+
+class Decoder(Protocol):
+    """What the tagger needs of `mertag.decoding.DecoderPool`."""
+
+    def decode(self, paths: Iterable[tuple[int, Path]]) -> Iterator[Decoded]:
+        """Yield the chunks of several files as they come."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Song:
+    """A song whose segments are classified and judged."""
+
+    index: int
+    path: Path
+    segments: SongSegments
+    emotion: SongEmotion
+
+
+@dataclass(slots=True)
+class _Listened:
+    """What is known of a file while its chunks come."""
+
+    path: Path
+    peak: float = 0.0
+
+
+class Tagger:
+    """Recognises the emotion of songs.
+
+    Parameters
+    ----------
+    bundle : Bundle or path, optional
+        The model; if not given ``$MERTAG_BUNDLE``, else the one that comes with mertag.
+    device : {"auto", "cuda", "cpu"}
+        Where the network runs; see `mertag.runtime.open_models`.
+    workers : int, optional
+        Processes that decode; if not given, one for each core where a GPU waits for them, else two.
+    segment_hop_s : float, optional
+        Step from one segment to the next, in seconds; if not given, that of the training.
+    threads : int, optional
+        Threads of the network on a CPU; if not given, one for each physical core.
+    precision : Precision, optional
+        Which of the bundle's graphs to run; if not given, what suits the device.
+    timeout_s : float, optional
+        Longest time for decoding one file.
+    notify : callable, optional
+        Is told, in a sentence, what changed on the way: a GPU whose memory ran out, an unusual hop.
+    decoder : Decoder, optional
+        Decodes in place of a `mertag.decoding.DecoderPool`; it is not closed.
+
+    Raises
+    ------
+    BundleError, DeviceError, ConfigError
+        If the model cannot be used, does not run on the device, or a setting cannot be.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle | Path | str | None = None,
+        *,
+        device: Device = "auto",
+        workers: int | None = None,
+        segment_hop_s: float | None = None,
+        threads: int | None = None,
+        precision: Precision | str | None = None,
+        timeout_s: float | None = None,
+        notify: Notify | None = None,
+        decoder: Decoder | None = None,
+    ) -> None:
+        if workers is not None and workers < 1:
+            raise ConfigError(f"workers is {workers}; it must be 1 or more")
+        self.bundle: Bundle = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
+        self.segmentation: Segmentation = _segmentation(self.bundle, segment_hop_s, notify)
+        self.models: Models = open_models(
+            self.bundle, device=device, threads=threads, precision=precision, notify=notify
+        )
+        on_gpu = self.models.segment.device == "cuda"
+        self._workers = workers or (usable_cores() if on_gpu else min(2, usable_cores()))
+        self._timeout_s = timeout_s
+        self._decoder = decoder
+        self._owned = contextlib.ExitStack()  # what `close` has to close
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the decoding processes. Calling it again does nothing."""
+        self._owned.close()
+
+    def tag(self, path: Path | str) -> SongEmotion:
+        """Return the emotion of one song.
+
+        Raises
+        ------
+        FileError
+            If it has none: TooShortError, SilentError, UnsupportedFormatError or DecodeError.
+        DeviceError
+            If the model fails.
+        """
+        return self._one(path).emotion
+
+    def segments(self, path: Path | str) -> SegmentTimeline:
+        """Return the emotion of one song over time.
+
+        Raises
+        ------
+        FileError, DeviceError
+            As `tag`.
+        """
+        song = self._one(path)
+        front_end = self.bundle.manifest.front_end
+        starts = self.segmentation.start_samples(song.segments.n_samples, front_end)
+        return SegmentTimeline(
+            times_s=starts / front_end.sample_rate,
+            segment_s=self.segmentation.duration_s,
+            probabilities=song.segments.probabilities,
+            emotion=song.emotion,
+        )
+
+    def tag_many(self, paths: Iterable[Path]) -> Generator[Outcome]:
+        """Yield one outcome a path, in completion order.
+
+        Parameters
+        ----------
+        paths : iterable of Path
+            May be endless: it is read only as far as decoding and the current block need.
+
+        Raises
+        ------
+        DeviceError
+            If the device has stopped running the model. No bad file raises: it is `Skipped` or `Failed`.
+        """
+        # closing: whoever stops early ends the decoding too, and not only when the garbage is collected.
+        with contextlib.closing(self._analyse(paths)) as found:
+            for item in found:
+                if isinstance(item, _Song):
+                    yield Tagged(index=item.index, path=item.path, emotion=item.emotion)
+                else:
+                    yield item
+
+    def _one(self, path: Path | str) -> _Song:
+        with contextlib.closing(self._analyse([Path(path)])) as found:
+            item = next(found)
+        if isinstance(item, Failed):
+            raise item.error
+        if isinstance(item, Skipped):
+            raise SKIPS[item.kind](item.path, item.reason)
+        return item
+
+    def _analyse(self, paths: Iterable[Path]) -> Generator[_Song | Skipped | Failed]:
+        packer = BlockPacker(
+            self.models.segment,
+            front_end=self.bundle.manifest.front_end,
+            segmentation=self.segmentation,
+            max_segments=self.models.segment.segments_per_call,
+        )
+        under_way: dict[int, _Listened] = {}
+        numbered = ((index, Path(path)) for index, path in enumerate(paths))
+        decoded = self._open_decoder().decode(numbered)
+        with contextlib.ExitStack() as stack:
+            if hasattr(decoded, "close"):  # a generator has it, a plain iterator need not
+                stack.callback(decoded.close)
+            for part in decoded:
+                failure = self._take(part, packer, under_way)
+                if failure is not None:
+                    yield failure
+                for song in packer.ready():
+                    yield self._judge(song, under_way.pop(song.key))
+        packer.flush()
+        for song in packer.ready():
+            yield self._judge(song, under_way.pop(song.key))
+
+    def _take(
+        self, part: Decoded, packer: BlockPacker, under_way: dict[int, _Listened]
+    ) -> Skipped | Failed | None:
+        """Pass on a decoded part; return the outcome of a file that could not be decoded."""
+        listened = under_way.setdefault(part.index, _Listened(part.path))
+        if part.error is None and part.chunk is not None and part.chunk.size:
+            peak = float(max(part.chunk.max(), -part.chunk.min()))  # without a copy; NaN if a sample is
+            listened.peak = max(listened.peak, peak) if math.isfinite(peak) else math.inf
+            if math.isfinite(peak):
+                packer.feed(part.index, part.chunk)
+        error = part.error
+        if error is None and part.last and listened.peak == math.inf:
+            error = DecodeError(part.path, "the audio holds samples that are no numbers (NaN or infinity)")
+        if error is not None:
+            packer.drop(part.index)
+            del under_way[part.index]
+            return outcome_of(error, index=part.index, path=part.path)
+        if part.last:
+            packer.end(part.index)
+        return None
+
+    def _judge(self, segments: SongSegments, listened: _Listened) -> _Song | Skipped | Failed:
+        """From a song's segments to its outcome."""
+        if segments.error is not None:
+            self.models.segment.check()  # is it this song, or the device that fails now?
+            return outcome_of(segments.error, index=segments.key, path=listened.path)
+        try:
+            emotion = judge(
+                segments,
+                bundle=self.bundle,
+                segmentation=self.segmentation,
+                song_model=self.models.song,
+                path=listened.path,
+                peak=listened.peak,
+            )
+        except MertagError as error:
+            return outcome_of(error, index=segments.key, path=listened.path)
+        return _Song(index=segments.key, path=listened.path, segments=segments, emotion=emotion)
+
+    def _open_decoder(self) -> Decoder:
+        """Return the decoder; the processes start with the first song, and stay."""
+        if self._decoder is None:
+            from mertag.decoding import DecoderPool
+
+            pool = DecoderPool(
+                workers=self._workers,
+                front_end=self.bundle.manifest.front_end,
+                timeout_s=self._timeout_s,
+            )
+            self._decoder = self._owned.enter_context(pool)
+        return self._decoder
+
+
+def _segmentation(bundle: Bundle, segment_hop_s: float | None, notify: Notify | None) -> Segmentation:
+    trained = bundle.manifest.segmentation
+    if segment_hop_s is None or segment_hop_s == trained.hop_s:
+        return trained
+    if not 0.05 <= segment_hop_s <= 60:  # false for NaN too
+        raise ConfigError(f"segment hop {segment_hop_s} s cannot be; choose 0.05 to 60 seconds")
+    if notify is not None:
+        notify(
+            f"the segment hop is {segment_hop_s:g} s, not {trained.hop_s:g} s as in training; "
+            "the results will differ"
+        )
+    return Segmentation(duration_s=trained.duration_s, hop_s=segment_hop_s)
