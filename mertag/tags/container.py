@@ -1,0 +1,169 @@
+"""What every container family offers: its fields, what is foreign, the audio, and the new file.
+
+A family module reads a file into a `Container`. To write, it never edits: it answers with `Piece` s, new
+bytes and ranges of the old file, that laid end to end are the new file. What is foreign is thereby carried
+over as bytes, not parsed and printed again, and the rest of the wing can compare the result with the original
+without knowing the format.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import BinaryIO, Protocol
+
+Fields = Mapping[str, tuple[str, ...]]
+"""Values by field name, such as ``{"MOOD": ("Happy",)}``. A name that is absent has no values."""
+
+MAX_TAG_BYTES = 128 * 2**20
+"""The largest tag that is read into memory. Larger ones are refused: no cover art is that large."""
+
+
+class MalformedError(Exception):
+    """The file is not what its container's specification allows; the message is a reason for its owner."""
+
+
+class NoTagFormatError(Exception):
+    """A kind of file in which mertag writes no tags; the message is a reason for its owner."""
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """The bytes ``start <= i < stop`` of the original file."""
+
+    start: int
+    stop: int
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+
+Piece = bytes | Range
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One frame, comment, atom, descriptor or item of a tag.
+
+    Attributes
+    ----------
+    key : str or None
+        The name of the field that it holds; None for everything that is not ours to touch.
+    values : tuple of str
+        Its values; empty for foreign entries, which are not decoded.
+    raw : bytes
+        The entry as it stands in the file.
+    """
+
+    key: str | None
+    values: tuple[str, ...]
+    raw: bytes
+
+
+class Source:
+    """A file open for reading, with reads that never reach past its end.
+
+    Parameters
+    ----------
+    file : binary file
+        Seekable. Its size is taken once.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.size = file.seek(0, os.SEEK_END)
+
+    def peek(self, start: int, length: int) -> bytes:
+        """Return up to `length` bytes from `start`; fewer at the end of the file."""
+        self._file.seek(start)
+        return self._file.read(max(0, min(length, self.size - start)))
+
+    def read(self, start: int, length: int, what: str) -> bytes:
+        """Return exactly `length` bytes from `start`.
+
+        Raises
+        ------
+        MalformedError
+            If the file ends before, or `length` is beyond `MAX_TAG_BYTES`.
+        """
+        if length > MAX_TAG_BYTES:
+            raise MalformedError(f"{what} is {length} bytes long, more than mertag handles ({MAX_TAG_BYTES})")
+        data = self.peek(start, length) if start >= 0 and length >= 0 else b""
+        if len(data) != length or length < 0:
+            raise MalformedError(f"the file ends inside {what}: it is truncated or damaged")
+        return data
+
+    def chunks(self, part: Range, size: int = 2**20) -> Iterator[bytes]:
+        """Yield the bytes of `part`, at most `size` at a time."""
+        position = part.start
+        while position < part.stop:
+            yield self.read(position, min(size, part.stop - position), "the file")
+            position += min(size, part.stop - position)
+
+
+class Container(Protocol):
+    """A file of one family, read but not changed."""
+
+    @property
+    def name(self) -> str:
+        """What a person calls it, such as ``"MP3 (ID3v2.3)"``."""
+
+    @property
+    def fields(self) -> Fields:
+        """The fields we concern ourselves with, as they stand in the file."""
+
+    def foreign(self) -> Iterator[tuple[str, Piece]]:
+        """Yield what must stay, each part with a name for error messages."""
+
+    def payload(self) -> Iterator[Piece]:
+        """Yield the audio, in parts whose concatenation does not depend on where in the file they lie."""
+
+    def rebuilt(self, fields: Fields) -> list[Piece]:
+        """Return the new file, in which the fields are `fields` and all else is as it was.
+
+        Raises
+        ------
+        MalformedError
+            If the new file cannot be expressed in this container.
+        """
+
+
+def collect(entries: Iterable[Entry]) -> dict[str, tuple[str, ...]]:
+    """Return the fields of `entries`: the values of entries with the same key joined, each value once."""
+    found: dict[str, tuple[str, ...]] = {}
+    for entry in entries:
+        if entry.key is not None:
+            found[entry.key] = tuple(dict.fromkeys((*found.get(entry.key, ()), *entry.values)))
+    return {key: values for key, values in found.items() if values}
+
+
+def splice(
+    entries: Sequence[Entry], fields: Fields, encode: Callable[[str, tuple[str, ...]], list[bytes]]
+) -> list[bytes]:
+    """Return the raw entries of a tag in which the fields are `fields`.
+
+    Entries that are foreign, or whose field does not change, stay as they are and where they are; what is new
+    comes last.
+
+    Parameters
+    ----------
+    entries : sequence of Entry
+        The tag as it is.
+    fields : mapping
+        The fields as they shall be; a field that is absent is taken out.
+    encode : callable
+        Turns a field's name and values into raw entries of this container.
+    """
+    old = collect(entries)
+    same = {key for key in (*old, *fields) if old.get(key) == (fields.get(key) or None)}
+    kept = [entry.raw for entry in entries if entry.key is None or entry.key in same]
+    for key, values in fields.items():
+        if key not in same and values:
+            kept += encode(key, values)
+    return kept
+
+
+def total(pieces: Iterable[Piece]) -> int:
+    """Return how many bytes `pieces` are."""
+    return sum(len(piece) for piece in pieces)
