@@ -1,8 +1,8 @@
 """A file's sound as mono blocks at its own sample rate: who decodes what, and who takes over from whom.
 
 soundfile reads what libsndfile knows (the samples are those of ``librosa.load``, hence those of training),
-PyAV the rest, and Opus, where it is twice as fast. Where soundfile cannot open a file, or stops before its end
-(damage, joined MP3 files, chained Ogg), PyAV takes over at the same sample, and judges how much is lost.
+PyAV the rest, and Opus, where it is twice as fast. Where soundfile cannot open a file, or stops before its
+end (damage, joined MP3 files, chained Ogg), PyAV takes over at the same sample, and judges how much is lost.
 """
 
 from __future__ import annotations

@@ -3,13 +3,13 @@
 A player plays a file with a click in it, with a cut last frame, with an old ID3v1 tag or other bytes behind
 its end; so does mertag. What it does not do is judge a song by a fragment without a word.
 
-- Sound that is missing (frames that could not be decoded, or sound that the container states and the file does
-  not hold) may come to `TOLERATED_S` seconds, or `TOLERATED_SHARE` of the song if that is more. Beyond, the
-  file is damaged.
+- Sound that is missing (frames that could not be decoded, or sound that the container states and the file
+  does not hold) may come to `TOLERATED_S` seconds, or `TOLERATED_SHARE` of the song if that is more. Beyond,
+  the file is damaged.
 - Bytes behind the end of the sound count for nothing, and neither do tags in its midst.
-- MP3, AAC and AC-3 streams state no length that binds: the optional Xing header of an MP3 is often stale, since
-  programs that cut files keep it. A stream of these that just ends early is a shorter song. So is Ogg, whose
-  length is that of its last page.
+- MP3, AAC and AC-3 streams state no length that binds: the optional Xing header of an MP3 is often stale,
+  since programs that cut files keep it. A stream of these that just ends early is a shorter song. So is
+  Ogg, whose length is that of its last page.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ class Losses:
     Parameters
     ----------
     raw : bool
-        Whether the stream states no length. Then bytes stand for sound that is lost: a second of it has as many
-        as elsewhere in the stream.
+        Whether the stream states no length. Then bytes stand for sound that is lost: a second of it has
+        as many as elsewhere in the stream.
 
     Attributes
     ----------

@@ -2,9 +2,9 @@
 
 Convention: the chunks, joined, are what ``librosa.load(path, sr=22050, mono=True)`` returns (same length,
 samples within 1e-5): soundfile's float32 samples, the mean of the channels, then soxr HQ. Training reads its
-clips with librosa, so tagging hears what training heard. Two exceptions: Opus is decoded by ffmpeg rather than
-by libopus (they differ by some 50 dB less than the music), and where librosa stops early (joined MP3 files,
-damage), mertag reads on. What is tolerated in a damaged file stands in `mertag._tolerance`.
+clips with librosa, so tagging hears what training heard. Two exceptions: Opus is decoded by ffmpeg rather
+than by libopus (they differ by some 50 dB less than the music), and where librosa stops early (joined MP3
+files, damage), mertag reads on. What is tolerated in a damaged file stands in `mertag._tolerance`.
 
 Memory does not grow with the length of the track, and no length in a header is relied on.
 

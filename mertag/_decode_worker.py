@@ -1,0 +1,146 @@
+"""The decoder process: reads tasks from its standard input, and writes samples to its standard output.
+
+Started by `mertag._decode_process` as a program of its own, not through multiprocessing: it never imports the
+caller's ``__main__``, needs no ``if __name__ == "__main__"`` there, inherits no threads, and leaves no shared
+memory behind. It imports numpy, soundfile and soxr only, and PyAV when a file needs it.
+
+- Task: one line of JSON with ``path`` (bytes of the file name as Latin-1), ``front_end`` and ``chunk_s``.
+- Answer: messages of a header, `HEADER`, and a body. `READY` once; for each task `START` (body: file size as
+  text), any number of `CHUNK` (body: float32 samples), then `DONE`, or `ERROR` (body: JSON with ``type`` and
+  ``reason``).
+
+The end of its standard input ends it at once, whatever it is doing: so it does not outlive its parent,
+however that dies.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import signal
+import struct
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from mertag.frontend import FrontEnd
+
+    Decode = Callable[..., Iterator[npt.NDArray[np.float32]]]
+
+HEADER = struct.Struct("<BQ")
+READY, START, CHUNK, DONE, ERROR = range(5)
+
+
+def main(decoder: str, memory_limit_bytes: int) -> None:
+    """Serve tasks until the standard input ends.
+
+    Parameters
+    ----------
+    decoder : str
+        Import name of the function that decodes, ``module:function``, called as `mertag.audio.decode` is.
+    memory_limit_bytes : int
+        Most memory that this process may take; 0 for no limit.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then ends this process
+    tasks_fd, answers_fd = os.dup(0), os.dup(1)
+    _limit_memory(memory_limit_bytes)
+    decode = load_decoder(decoder)
+    _silence()
+    tasks: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    threading.Thread(target=_receive, args=(tasks_fd, tasks), daemon=True).start()
+    try:
+        _send(answers_fd, READY)
+        while True:
+            _serve(json.loads(tasks.get()), decode, answers_fd)
+    except BrokenPipeError:  # the parent is gone
+        os._exit(0)
+
+
+def load_decoder(name: str) -> Decode:
+    """Return the function with the import name ``module:function``."""
+    module, _, function = name.partition(":")
+    decode: Decode = getattr(import_module(module), function)
+    return decode
+
+
+def guarded(
+    decode: Decode, path: Path, *, front_end: FrontEnd, chunk_s: float
+) -> Iterator[npt.NDArray[np.float32]]:
+    """Yield what `decode` yields; whatever it raises becomes a FileError, since it costs this file only."""
+    from mertag.errors import DecodeError, FileError
+
+    try:
+        yield from decode(path, front_end=front_end, chunk_s=chunk_s)
+    except FileError:
+        raise
+    except MemoryError as error:
+        raise DecodeError(path, "needs more memory to decode than a decoder may take") from error
+    except Exception as error:
+        raise DecodeError(path, f"the decoder failed: {type(error).__name__}: {error}") from error
+
+
+def _serve(task: dict[str, Any], decode: Decode, answers_fd: int) -> None:
+    from mertag.errors import FileError
+    from mertag.frontend import FrontEnd
+
+    path = Path(os.fsdecode(task["path"].encode("latin-1")))
+    _send(answers_fd, START, str(_size(path)).encode())
+    try:
+        for chunk in guarded(decode, path, front_end=FrontEnd(**task["front_end"]), chunk_s=task["chunk_s"]):
+            _send(answers_fd, CHUNK, chunk.view("u1").data)
+    except FileError as error:
+        said = {"type": type(error).__name__, "reason": error.reason}
+        _send(answers_fd, ERROR, json.dumps(said).encode())
+    else:
+        _send(answers_fd, DONE)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0  # the decoder says what is wrong
+
+
+def _send(fd: int, kind: int, body: bytes | memoryview = b"") -> None:
+    view = memoryview(body)
+    for part in (memoryview(HEADER.pack(kind, view.nbytes)), view):
+        rest = part
+        while rest.nbytes:
+            rest = rest[os.write(fd, rest) :]
+
+
+def _receive(fd: int, tasks: queue.SimpleQueue[bytes]) -> None:
+    with open(fd, "rb") as lines:
+        for line in lines:
+            tasks.put(line)
+    os._exit(0)
+
+
+def _silence() -> None:
+    """Keep away what decoders print: it would end up in the messages to the parent, or on the terminal."""
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for fd in (0, 1, 2):
+        os.dup2(nothing, fd)
+
+
+def _limit_memory(limit_bytes: int) -> None:
+    """Limit what this process allocates, so that a file with a mad header cannot take the machine down.
+
+    Linux counts all private memory in RLIMIT_DATA; macOS enforces no such limit, and Windows has none.
+    """
+    if limit_bytes <= 0 or sys.platform == "win32":
+        return
+    import resource
+
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    soft = limit_bytes if hard == resource.RLIM_INFINITY else min(limit_bytes, hard)
+    resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))

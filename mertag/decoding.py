@@ -1,0 +1,293 @@
+"""Decoding many files in worker processes, which may crash or hang without harm to the run.
+
+pebble and concurrent.futures give one result a task; here a task is a stream of chunks that must be held back
+when the consumer is slow, hence this small supervisor. What it guarantees:
+
+- a file whose decoder crashes, hangs, or takes too much memory costs that file only; the process is replaced;
+- it takes a path from `paths` only when a process is free for it, and keeps at most `CHUNKS_AHEAD` chunks a
+  process;
+- no process outlives the pool, nor its owner, however that ends.
+
+With ``workers=0`` files are decoded one after the other in the calling process: nothing is started, and
+nothing is isolated. That is for a single file whose owner can live with a crash.
+"""
+
+from __future__ import annotations
+
+import json
+import queue
+import time
+import weakref
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from mertag import errors
+from mertag._decode_process import CHUNKS_AHEAD, DIED, DecodeProcess, Event, describe_exit
+from mertag._decode_worker import CHUNK, DONE, ERROR, READY, guarded, load_decoder
+from mertag.errors import ConfigError, DecodeError, FileError, MertagError
+from mertag.frontend import FrontEnd
+
+__all__ = ["CHUNKS_AHEAD", "Decoded", "DecoderPool"]
+
+Float32Array = npt.NDArray[np.float32]
+
+_TICK_S = 0.5
+_MOST_FAILED_STARTS = 3  # one may be bad luck (no memory just then)
+_MOST_S_A_TICK = 5.0  # time in which nobody watched (a slow consumer, a suspended machine) is no stall
+_BASE_TIMEOUT_S = 60.0
+_TIMEOUT_BYTES_PER_S = 1e6
+_DEFAULT_FRONT_END = FrontEnd()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Decoded:
+    """A piece of a file, or its end.
+
+    Attributes
+    ----------
+    index : int
+        The index that came with the path.
+    path : Path
+        The file.
+    chunk : float32 array of shape (n,), or None
+        The next samples, mono, at the front end's rate; None in the last message of a file.
+    last : bool
+        Whether the file is done. True once for each file, in a message without samples.
+    error : FileError or None
+        In the last message: why the file failed. Chunks that came before it are of no use.
+    """
+
+    index: int
+    path: Path
+    chunk: Float32Array | None = None
+    last: bool = False
+    error: FileError | None = None
+
+
+class DecoderPool:
+    """Worker processes that decode. A context manager: leaving it ends them.
+
+    Parameters
+    ----------
+    workers : int
+        How many processes at most; they are started when there is a file for them. 0: decode in this process.
+    front_end : FrontEnd
+        Its `sample_rate` is the rate of the samples.
+    timeout_s : float or None
+        For how long a process may say nothing, in seconds, before its file is given up. None: 60 s, and 1 s
+        more for each megabyte of the file.
+    chunk_s : float
+        Duration of a chunk in seconds.
+    memory_limit_bytes : int
+        Most memory a process may take (only Linux enforces it); 0 for no limit.
+    decoder : str
+        Import name, ``module:function``, of what decodes; called as `mertag.audio.decode` is.
+
+    Raises
+    ------
+    ConfigError
+        If a setting cannot be.
+    """
+
+    def __init__(
+        self,
+        *,
+        workers: int,
+        front_end: FrontEnd = _DEFAULT_FRONT_END,
+        timeout_s: float | None = None,
+        chunk_s: float = 30.0,
+        memory_limit_bytes: int = 2 << 30,
+        decoder: str = "mertag.audio:decode",
+    ) -> None:
+        if workers < 0:
+            raise ConfigError(f"workers must be 0 or more, not {workers}")
+        if timeout_s is not None and timeout_s <= 0:
+            raise ConfigError(f"the decoder's time limit must be positive, not {timeout_s} s")
+        self._workers, self._front_end, self._chunk_s = workers, front_end, chunk_s
+        self._timeout_s, self._memory_limit_bytes, self._decoder = timeout_s, memory_limit_bytes, decoder
+        self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self._processes: set[DecodeProcess] = set()
+        self._idle: list[DecodeProcess] = []
+        self._failed_starts = 0
+        self._running = False
+        self._finalizer = weakref.finalize(self, _end, self._processes)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End all processes. May be called twice."""
+        self._idle.clear()
+        _end(self._processes)
+
+    def start(self) -> None:
+        """Start all processes now, so that they come up (0.3 s) while something else is loaded."""
+        while len(self._processes) < self._workers:
+            self._idle.append(self._start_one())
+
+    @property
+    def pids(self) -> frozenset[int]:
+        """Ids of the processes that run now."""
+        return frozenset(process.pid for process in self._processes)
+
+    def decode(self, paths: Iterable[tuple[int, Path]]) -> Iterator[Decoded]:
+        """Decode files, several at a time.
+
+        Parameters
+        ----------
+        paths : iterable of (index, path)
+            Taken one by one, whenever a process is free.
+
+        Yields
+        ------
+        Decoded
+            Chunks of one file in order; those of different files interleave. Each file ends in one message
+            with ``last=True``.
+
+        Raises
+        ------
+        MertagError
+            If processes cannot be started. What goes wrong in a file is yielded, not raised.
+        RuntimeError
+            If the pool is already decoding.
+        """
+        if self._workers == 0:
+            yield from self._decode_here(paths)
+            return
+        if self._running:
+            raise RuntimeError("this pool is already decoding: finish or close that iterator first")
+        self._running = True
+        busy: dict[DecodeProcess, tuple[int, Path]] = {}
+        try:
+            yield from self._decode_in_processes(iter(paths), busy)
+        finally:
+            self._running = False
+            _end(self._processes, set(busy))
+
+    def _decode_in_processes(
+        self, paths: Iterator[tuple[int, Path]], busy: dict[DecodeProcess, tuple[int, Path]]
+    ) -> Iterator[Decoded]:
+        more = True
+        watched = time.monotonic()
+        while True:
+            while more and len(busy) < self._workers:
+                try:
+                    index, path = next(paths)
+                except StopIteration:
+                    more = False
+                    break
+                busy[self._assign(path)] = (index, path)
+            if not busy:
+                return
+            try:
+                process, kind, body = self._events.get(timeout=_TICK_S)
+            except queue.Empty:
+                pass
+            else:
+                if process in busy:
+                    index, path = busy[process]
+                    if kind == CHUNK:
+                        yield Decoded(index=index, path=path, chunk=body)
+                        process.chunk_done()
+                    elif kind == READY:
+                        self._failed_starts = 0
+                    elif kind == DIED and not process.ready:  # the file is not to blame
+                        self._note_death(process)
+                        busy[self._assign(path)] = busy.pop(process)
+                    elif kind in (DONE, ERROR, DIED):
+                        del busy[process]
+                        error = self._finish(process, kind, body, path)
+                        yield Decoded(index=index, path=path, last=True, error=error)
+                elif kind == DIED and process in self._processes:  # an idle one; `_assign` starts another
+                    self._note_death(process)
+            now = time.monotonic()
+            if now - watched >= _TICK_S:
+                for process in self._stalled(busy, min(now - watched, _MOST_S_A_TICK)):
+                    index, path = busy.pop(process)
+                    limit_s = self._limit_s(process)
+                    _end(self._processes, {process})
+                    reason = f"the decoder made no progress for {limit_s:.0f} s and was stopped"
+                    yield Decoded(index=index, path=path, last=True, error=DecodeError(path, reason))
+                watched = now
+
+    def _decode_here(self, paths: Iterable[tuple[int, Path]]) -> Iterator[Decoded]:
+        decode = load_decoder(self._decoder)
+        for index, path in paths:
+            error: FileError | None = None
+            try:
+                for chunk in guarded(decode, path, front_end=self._front_end, chunk_s=self._chunk_s):
+                    yield Decoded(index=index, path=path, chunk=chunk)
+            except FileError as caught:
+                error = caught
+            yield Decoded(index=index, path=path, last=True, error=error)
+
+    def _assign(self, path: Path) -> DecodeProcess:
+        while True:
+            process = self._idle.pop() if self._idle else self._start_one()
+            try:
+                process.assign(path, front_end=self._front_end, chunk_s=self._chunk_s)
+            except OSError:  # it died before it had a file
+                self._note_death(process)
+                continue
+            return process
+
+    def _note_death(self, process: DecodeProcess) -> str:
+        """Forget a process that died, and return how; raise if processes do not even come up."""
+        words = process.last_words()
+        if process in self._idle:
+            self._idle.remove(process)
+        status = process.wait()
+        self._processes.discard(process)
+        if not process.ready:
+            self._failed_starts += 1
+            if self._failed_starts >= _MOST_FAILED_STARTS:
+                raise MertagError(f"decoder processes do not start: {words or describe_exit(status)}")
+        return describe_exit(status)
+
+    def _finish(self, process: DecodeProcess, kind: int, body: bytes, path: Path) -> FileError | None:
+        if kind == DIED:
+            return DecodeError(path, self._note_death(process))
+        self._idle.append(process)
+        if kind == DONE:
+            return None
+        said = json.loads(body)
+        type_ = getattr(errors, said["type"], DecodeError)
+        return type_(path, said["reason"])
+
+    def _start_one(self) -> DecodeProcess:
+        process = DecodeProcess(
+            self._events, decoder=self._decoder, memory_limit_bytes=self._memory_limit_bytes
+        )
+        self._processes.add(process)
+        return process
+
+    def _stalled(self, busy: Iterable[DecodeProcess], elapsed_s: float) -> list[DecodeProcess]:
+        for process in busy:
+            process.watch(elapsed_s)
+        return [process for process in busy if process.stalled_s >= self._limit_s(process)]
+
+    def _limit_s(self, process: DecodeProcess) -> float:
+        if self._timeout_s is not None:
+            return self._timeout_s
+        return _BASE_TIMEOUT_S + process.file_bytes / _TIMEOUT_BYTES_PER_S
+
+
+def _end(processes: set[DecodeProcess], which: set[DecodeProcess] | None = None) -> None:
+    """End `which` of the processes (all, if None), and take them out of the set."""
+    ending = list(processes if which is None else which & processes)
+    for process in ending:  # all at once, then collect them: no waiting one after the other
+        process.kill()
+    for process in ending:
+        process.wait()
+        processes.discard(process)
