@@ -1,0 +1,174 @@
+"""Which files are found, and in which order."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from mertag.errors import ConfigError, FileError
+from mertag.library import AUDIO_SUFFIXES, find_audio
+
+
+def make(root: Path, *names: str) -> None:
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+
+def names(root: Path, found: object) -> list[str]:
+    return [path.relative_to(root).as_posix() for path in found]  # type: ignore[attr-defined]
+
+
+def test_a_folder_is_searched_to_the_bottom_in_a_stable_order(tmp_path: Path) -> None:
+    make(
+        tmp_path,
+        "b/2.mp3",
+        "b/1.flac",
+        "a/z/deep.opus",
+        "a/a.MP3",
+        "c.wav",
+        "cover.jpg",
+        "notes.txt",
+        "list.m3u",
+    )
+    expected = ["a/a.MP3", "a/z/deep.opus", "b/1.flac", "b/2.mp3", "c.wav"]
+    assert names(tmp_path, find_audio([tmp_path])) == expected
+    assert names(tmp_path, find_audio([str(tmp_path)])) == expected
+
+
+def test_every_documented_suffix_is_found_in_any_case(tmp_path: Path) -> None:
+    make(tmp_path, *(f"x{i}{s.upper() if i % 2 else s}" for i, s in enumerate(sorted(AUDIO_SUFFIXES))))
+    assert len(list(find_audio([tmp_path]))) == len(AUDIO_SUFFIXES)
+
+
+def test_what_is_hidden_is_left_out(tmp_path: Path) -> None:
+    make(tmp_path, "a.mp3", "._a.mp3", ".mertag-x.tmp", ".mertag-x.mp3", ".Trash/b.mp3", "ok/.x.flac")
+    assert names(tmp_path, find_audio([tmp_path])) == ["a.mp3"]
+
+
+@pytest.mark.parametrize("marker", [".nomedia", ".ndignore"])
+def test_a_marked_folder_is_left_out_unless_it_is_the_one_that_was_given(tmp_path: Path, marker: str) -> None:
+    make(tmp_path, "a.mp3", f"ringtones/{marker}", "ringtones/b.mp3", "ringtones/more/c.mp3")
+    assert names(tmp_path, find_audio([tmp_path])) == ["a.mp3"]
+    assert names(tmp_path, find_audio([tmp_path / "ringtones"])) == [
+        "ringtones/b.mp3",
+        "ringtones/more/c.mp3",
+    ]
+
+
+def test_a_file_given_by_name_counts_whatever_it_is_called(tmp_path: Path) -> None:
+    make(tmp_path, "song.bin", ".hidden.mp3")
+    given = [tmp_path / "song.bin", tmp_path / ".hidden.mp3"]
+    assert list(find_audio(given, include=["*.flac"])) == given
+
+
+def test_what_is_given_twice_comes_once(tmp_path: Path) -> None:
+    make(tmp_path, "a/1.mp3", "a/2.mp3", "b/3.mp3")
+    given = [tmp_path / "a" / "2.mp3", tmp_path / "a", tmp_path, tmp_path / "b" / ".." / "a" / "1.mp3"]
+    assert names(tmp_path, find_audio(given)) == ["a/2.mp3", "a/1.mp3", "b/3.mp3"]
+
+
+def test_hard_links_are_two_files(tmp_path: Path) -> None:
+    make(tmp_path, "1.mp3")
+    (tmp_path / "2.mp3").hardlink_to(tmp_path / "1.mp3")
+    assert names(tmp_path, find_audio([tmp_path])) == ["1.mp3", "2.mp3"]
+
+
+def test_links_are_followed_once_and_loops_end(tmp_path: Path) -> None:
+    make(tmp_path, "lib/a/1.mp3", "elsewhere/2.mp3")
+    (tmp_path / "lib/a/up").symlink_to(tmp_path / "lib")
+    (tmp_path / "lib/z").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "lib/copy.mp3").symlink_to(tmp_path / "lib/a/1.mp3")
+    assert names(tmp_path, find_audio([tmp_path / "lib"])) == ["lib/a/1.mp3", "lib/z/2.mp3"]
+
+
+def test_links_to_nothing_are_told(tmp_path: Path) -> None:
+    make(tmp_path, "ok.mp3")
+    (tmp_path / "gone.mp3").symlink_to(tmp_path / "nothing.mp3")
+    (tmp_path / "self.mp3").symlink_to(tmp_path / "self.mp3")
+    told: list[tuple[str, str]] = []
+    found = find_audio([tmp_path], on_error=lambda path, reason: told.append((path.name, reason)))
+    assert names(tmp_path, found) == ["ok.mp3"]
+    assert [name for name, _ in told] == ["gone.mp3", "self.mp3"]
+    assert told[0][1] == "a link to nothing"
+
+
+def test_patterns_choose_files_and_folders(tmp_path: Path) -> None:
+    make(tmp_path, "Rock/a.mp3", "Rock/Live/b.flac", "Podcasts/c.mp3", "Jazz/Live/d.MP3", "Jazz/e.ogg")
+
+    def found(**patterns: list[str]) -> list[str]:
+        return names(tmp_path, find_audio([tmp_path], **patterns))
+
+    assert found(exclude=["podcasts"]) == ["Jazz/Live/d.MP3", "Jazz/e.ogg", "Rock/Live/b.flac", "Rock/a.mp3"]
+    assert found(include=["*.mp3"]) == ["Jazz/Live/d.MP3", "Podcasts/c.mp3", "Rock/a.mp3"]
+    assert found(include=["*.mp3"], exclude=["Live"]) == ["Podcasts/c.mp3", "Rock/a.mp3"]
+    assert found(include=["Jazz/*"]) == ["Jazz/Live/d.MP3", "Jazz/e.ogg"]
+    assert found(exclude=["*/Live/*"]) == ["Jazz/e.ogg", "Podcasts/c.mp3", "Rock/a.mp3"]
+
+
+def test_an_excluded_file_is_left_out_even_if_given_by_name(tmp_path: Path) -> None:
+    make(tmp_path, "a.mp3", "a live.mp3")
+    given = [tmp_path / "a.mp3", tmp_path / "a live.mp3"]
+    assert names(tmp_path, find_audio(given, exclude=["*live*"])) == ["a.mp3"]
+
+
+def test_a_path_that_does_not_exist_is_an_error_before_anything_is_found(tmp_path: Path) -> None:
+    make(tmp_path, "a.mp3")
+    with pytest.raises(ConfigError, match=r"missing\.mp3: no such file or folder"):
+        find_audio([tmp_path, tmp_path / "missing.mp3"])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX")
+def test_a_pipe_is_neither_a_file_nor_a_folder(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.mp3")
+    with pytest.raises(ConfigError, match="neither a file nor a folder"):
+        find_audio([tmp_path / "pipe.mp3"])
+    told: list[str] = []
+    assert not list(find_audio([tmp_path], on_error=lambda path, reason: told.append(reason)))
+    assert told == ["not a regular file"]
+
+
+def test_a_folder_that_cannot_be_read_is_told_and_the_rest_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(tmp_path, "a/1.mp3", "locked/2.mp3", "z.mp3")
+    scandir = os.scandir
+
+    def refuse(folder: Path) -> object:  # the mode bits would not stop root
+        if Path(folder).name == "locked":
+            raise PermissionError(13, "Permission denied")
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    told: list[tuple[Path, str]] = []
+    found = find_audio([tmp_path], on_error=lambda path, reason: told.append((path, reason)))
+    assert names(tmp_path, found) == ["a/1.mp3", "z.mp3"]
+    assert told == [(tmp_path / "locked", "the folder cannot be read: Permission denied")]
+    with pytest.raises(FileError, match="Permission denied"):
+        list(find_audio([tmp_path]))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names")
+def test_names_that_are_no_text_work(tmp_path: Path) -> None:
+    raw = os.fsencode(tmp_path) + b"/caf\xe9 \xff.mp3"
+    os.close(os.open(raw, os.O_CREAT))
+    (found,) = find_audio([tmp_path])
+    assert os.fsencode(found) == raw
+    assert found.is_file()
+
+
+def test_the_search_is_lazy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make(tmp_path, "a/1.mp3", "b/2.mp3")
+    searched: list[str] = []
+    scandir = os.scandir
+    monkeypatch.setattr(
+        os, "scandir", lambda folder: (searched.append(Path(folder).name), scandir(folder))[1]
+    )
+    found = find_audio([tmp_path])
+    assert searched == []
+    assert next(found).name == "1.mp3"
+    assert "b" not in searched
