@@ -25,7 +25,7 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -67,6 +67,9 @@ class BatchOptions:
         Globs that narrow what is found; see `mertag.library.find_audio`.
     fail_fast : bool
         Stop at the first file that failed; the rest counts as skipped.
+    missing_fails : bool
+        A path that does not exist is a failed file, and the others are tagged: for a list of files that may
+        be a little out of date. Otherwise it is a ConfigError.
     """
 
     write_tags: bool = False
@@ -76,6 +79,7 @@ class BatchOptions:
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     fail_fast: bool = False
+    missing_fails: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,7 +193,7 @@ def tag_library(
     Raises
     ------
     ConfigError
-        If a path does not exist, before anything else.
+        If a path does not exist, before anything else (unless `BatchOptions.missing_fails`).
     KeyboardInterrupt
         After `Finished`, if the run is interrupted (Ctrl-C, SIGTERM) on the main thread: a song that is being
         written is finished and reported first, one that is still analysed is given up.
@@ -199,12 +203,12 @@ def tag_library(
     Notes ----- A program that cannot go on (its own output is full) may ``throw`` its error into the
     iterator: it answers with `Finished`, and the summary still adds up.
     """
-    songs = list(library.find_audio(paths, include=options.include, exclude=options.exclude))
+    songs, unreadable = _find(paths, options)
     account = _Account(songs)
     yield Found(n=len(songs))
     account.start()
     stopped_by = ""
-    feed = _Feed(songs, _before_analysis(options))
+    feed = _Feed(songs, _before_analysis(options, unreadable))
     outcomes = tagger.tag_many(feed)
     try:
         with Interruptible() as interruptible:
@@ -307,30 +311,63 @@ class _Account:
         )
 
 
-def _before_analysis(options: BatchOptions) -> Callable[[int, Path], FileDone | None]:
+def _find(paths: Iterable[Path], options: BatchOptions) -> tuple[list[Path], dict[int, str]]:
+    """Return all files to account for, and why those that cannot be read cannot, by index.
+
+    A folder that cannot be read counts as one file: what it holds is not known, but it is not passed over.
+    """
+    roots, unreadable = list(paths), dict[Path, str]()
+    if options.missing_fails:
+        unreadable = {path: "no such file or folder" for path in roots if not path.exists()}
+        roots = [path for path in roots if path not in unreadable]
+    found = library.find_audio(
+        roots, include=options.include, exclude=options.exclude, on_error=unreadable.__setitem__
+    )
+    songs = list(found)
+    reasons = dict(enumerate(unreadable.values(), start=len(songs)))
+    return [*songs, *unreadable], reasons
+
+
+def _before_analysis(
+    options: BatchOptions, unreadable: Mapping[int, str]
+) -> Callable[[int, Path], FileDone | None]:
     """Return what settles a file without an analysis whose result could not be written anyway."""
-    writable: dict[Path, bool] = {}  # the last folder only: files come folder by folder
+    folders: dict[Path, bool] = {}  # writable? the last folder only: files come folder by folder
 
     def folder_is_writable(folder: Path) -> bool:
-        if folder not in writable:
-            writable.clear()
-            writable[folder] = os.access(folder, os.W_OK | os.X_OK)
-        return writable[folder]
+        if folder not in folders:
+            folders.clear()
+            folders[folder] = os.access(folder, os.W_OK | os.X_OK)
+            if options.write_tags and not options.dry_run:
+                tags.remove_leftovers(folder)  # of a run that was killed
+        return folders[folder]
 
-    def before(index: int, path: Path) -> FileDone | None:
+    def refusal(index: int, path: Path) -> tuple[Status, str] | None:
+        if index in unreadable:
+            return Status.FAILED, unreadable[index]
         if not (options.write_tags or options.sidecar):
             return None
-        try:
-            if options.write_tags and not options.sidecar and not tags.taggable(path):
-                return FileDone(index=index, path=path, status=Status.SKIPPED, reason=NO_TAG_FORMAT)
-        except (FileError, OSError) as error:
-            return FileDone(index=index, path=path, status=Status.FAILED, reason=_reason(error))
-        except Exception as error:  # noqa: BLE001  whatever a strange file does to the parser, the run goes on
-            return FileDone(index=index, path=path, status=Status.FAILED, reason=_reason(error))
-        if not options.dry_run and not folder_is_writable(path.resolve().parent):
-            reason = "its folder cannot be written to; check its permissions"
-            return FileDone(index=index, path=path, status=Status.FAILED, reason=reason)
+        real = path.resolve()
+        if options.write_tags and not options.sidecar:
+            if not tags.taggable(path):
+                return Status.SKIPPED, NO_TAG_FORMAT
+            n_links = real.stat().st_nlink
+            if n_links > 1 and not options.tag.break_hard_links:
+                return Status.FAILED, f"it has {n_links} hard links, and writing would separate them"
+        if not folder_is_writable(real.parent):
+            return Status.FAILED, "its folder cannot be written to; check its permissions"
         return None
+
+    def before(index: int, path: Path) -> FileDone | None:
+        try:
+            refused = refusal(index, path)
+        except Exception as error:  # noqa: BLE001  whatever a strange file does to the parsers, the run goes on
+            refused = Status.FAILED, _reason(error)
+        return (
+            None
+            if refused is None
+            else FileDone(index=index, path=path, status=refused[0], reason=refused[1])
+        )
 
     return before
 

@@ -231,7 +231,7 @@ def write_atomically(target: Path, data: bytes) -> None:
         If that did not work; what was there is untouched.
     """
     target = Path(os.path.realpath(target))
-    temporary = target.with_name(f".mertag-{secrets.token_hex(8)}.tmp")
+    temporary = target.with_name(f".mertag-{os.getpid()}-{secrets.token_hex(8)}.tmp")
     try:
         handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
         with os.fdopen(handle, "wb") as file:

@@ -143,8 +143,9 @@ app = typer.Typer(cls=LazyGroup, no_args_is_help=True, rich_markup_mode=None)
 
 @app.callback(
     epilog="Settings come from the command line, then from MERTAG_<COMMAND>_<OPTION> (such as "
-    "MERTAG_TAG_DEVICE), then from the configuration file that `mertag info` names. Exit codes: 0 done; 1 some files failed; "
-    "2 usage; 3 cannot run; 70 a mistake in mertag; 130 interrupted; 141 the output was closed; 143 terminated."
+    "MERTAG_TAG_DEVICE), then from the configuration file that `mertag info` names. Exit codes: 0 done; "
+    "1 some files failed; 2 usage; 3 cannot run; 70 a mistake in mertag; 130 interrupted; 141 the output was "
+    "closed; 143 terminated."
 )
 def mertag(
     version: Annotated[

@@ -158,6 +158,7 @@ def tag(
         include=tuple(include or ()),
         exclude=tuple(exclude or ()),
         fail_fast=fail_fast,
+        missing_fails=files_from is not None,
     )
     tagger, facts = open_tagger(model, device.value, workers=workers, segment_hop_s=segment_hop)
     with tagger:
@@ -283,9 +284,7 @@ def _run(
             if report is not None:
                 write_report(report, summary, **facts, dry_run=options.dry_run)
             if summary.not_reached:
-                console.say(
-                    f"stopped early: {summary.found - summary.not_reached} of {summary.found} files are finished, "
-                    "and stay so; run the same command again for the rest"
-                )
+                how_far = f"{summary.found - summary.not_reached} of {summary.found} files are finished"
+                console.say(f"stopped early: {how_far}, and stay so; run the same command again for the rest")
     assert summary is not None  # the last event, unless an error was raised
     return summary

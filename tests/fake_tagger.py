@@ -1,0 +1,75 @@
+"""A tagger that takes a song's emotion from its file name: ``q3_x.flac``, ``short_x.flac``, ``bad_x.flac``.
+
+Run as a program (``python tests/fake_tagger.py tag ...``), it is mertag with this tagger in place of the
+model: ``$FAKE_DELAY_S`` is how long each song takes.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Self
+
+from mertag.emotion import QUADRANTS, Quadrant, SongEmotion
+from mertag.errors import DecodeError
+from mertag.outcomes import Failed, Outcome, Skipped, Tagged
+
+MODEL = "fake@1+00000000"
+
+
+def emotion(quadrant: Quadrant = Quadrant.Q1, *, confidence: float = 0.7, model: str = MODEL) -> SongEmotion:
+    rest = (1 - confidence) / 3
+    p1, p2, p3, p4 = (confidence if q is quadrant else rest for q in QUADRANTS)
+    return SongEmotion(
+        quadrant=quadrant,
+        confidence=confidence,
+        valence=p1 + p4,
+        arousal=p1 + p2,
+        quadrant_probabilities=(p1, p2, p3, p4),
+        duration_s=30.0,
+        n_segments=28,
+        n_windows=1,
+        model=model,
+    )
+
+
+class FakeTagger:
+    def __init__(self, *, delay_s: float = 0.0, reverse: bool = False) -> None:
+        self.delay_s, self.reverse = delay_s, reverse
+        self.analysed: list[Path] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def tag_many(self, paths: Iterable[Path]) -> Iterator[Outcome]:
+        numbered = enumerate(paths)
+        for index, path in reversed(list(numbered)) if self.reverse else numbered:
+            time.sleep(self.delay_s)
+            self.analysed.append(path)
+            yield self._outcome(index, path)
+
+    def _outcome(self, index: int, path: Path) -> Outcome:
+        kind = path.name.partition("_")[0]
+        if kind == "short":
+            return Skipped(index=index, path=path, reason="too short: 1.0 s", kind="too_short")
+        if kind == "bad":
+            error = DecodeError(path, "damaged after 3.0 s")
+            return Failed(index=index, path=path, reason=error.reason, error=error)
+        quadrant = Quadrant(kind.upper()) if kind.upper() in QUADRANTS else Quadrant.Q1
+        return Tagged(index=index, path=path, emotion=emotion(quadrant))
+
+
+FACTS = {"model": MODEL, "device": "cpu", "provider": "FakeExecutionProvider", "reason": "a test"}
+
+if __name__ == "__main__":
+    import mertag.cli.tag
+    from mertag.cli import main
+
+    tagger = FakeTagger(delay_s=float(os.environ.get("FAKE_DELAY_S", "0")))
+    mertag.cli.tag.open_tagger = lambda *_, **__: (tagger, FACTS)  # type: ignore[assignment]
+    main()

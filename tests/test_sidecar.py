@@ -1,0 +1,181 @@
+"""Sidecars are whole, ours, and never in the way of anything; records are JSON that any parser reads."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from fake_tagger import MODEL, emotion
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mertag import sidecar
+from mertag.batch import FileDone, Status
+from mertag.emotion import Quadrant
+from mertag.errors import TagWriteError
+
+SCHEMAS = Path(sidecar.__file__).parent / "schemas"
+
+
+def valid(value: object, schema: str) -> bool:
+    jsonschema = pytest.importorskip("jsonschema")
+    jsonschema.validate(value, json.loads((SCHEMAS / f"{schema}.json").read_text()))
+    return True
+
+
+@pytest.fixture
+def song(tmp_path: Path) -> Path:
+    path = tmp_path / "song.mp3"
+    path.write_bytes(b"audio")
+    return path
+
+
+def test_a_sidecar_lies_beside_the_song_and_says_what_was_heard(song: Path) -> None:
+    assert sidecar.write_sidecar(song, emotion(Quadrant.Q3))
+    content = json.loads((song.parent / "song.mp3.mertag.json").read_text())
+    assert content["file"] == "song.mp3"
+    assert content["model"] == MODEL
+    assert content["emotion"]["quadrant"] == "Q3"
+    assert content["emotion"]["label"] == "Sad"
+    assert content["emotion"]["quadrant_probabilities"] == {"Q1": 0.1, "Q2": 0.1, "Q3": 0.7, "Q4": 0.1}
+    assert valid(content, "sidecar")
+
+
+def test_songs_that_differ_in_their_suffix_only_have_a_sidecar_each(tmp_path: Path) -> None:
+    names = {sidecar.sidecar_path(tmp_path / name).name for name in ("song.mp3", "song.flac", "song")}
+    assert len(names) == 3
+
+
+def test_a_sidecar_that_says_the_same_is_not_written_again(song: Path) -> None:
+    sidecar.write_sidecar(song, emotion())
+    before = sidecar.sidecar_path(song).stat()
+    assert not sidecar.write_sidecar(song, emotion())
+    after = sidecar.sidecar_path(song).stat()
+    assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
+    assert sidecar.write_sidecar(song, emotion(Quadrant.Q2))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b'{"title": "x"}',
+        b"\xff\xfe",
+        b"[" * 100_000,
+        b'{"mertag": 1, "schema": 1}',
+    ],
+)
+def test_what_someone_else_wrote_is_never_replaced(song: Path, content: bytes) -> None:
+    sidecar.sidecar_path(song).write_bytes(content)
+    with pytest.raises(TagWriteError, match="not written by mertag"):
+        sidecar.write_sidecar(song, emotion())
+    assert sidecar.sidecar_path(song).read_bytes() == content
+
+
+def test_a_sidecar_of_a_later_version_is_left_alone(song: Path) -> None:
+    sidecar.sidecar_path(song).write_text('{"schema": 99, "mertag": "9.0", "emotion": {}}')
+    with pytest.raises(TagWriteError, match="later mertag"):
+        sidecar.write_sidecar(song, emotion())
+
+
+def test_a_write_that_fails_leaves_the_old_sidecar_and_no_litter(
+    song: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sidecar.write_sidecar(song, emotion())
+    old = sidecar.sidecar_path(song).read_bytes()
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(TagWriteError, match="No space left"):
+        sidecar.write_sidecar(song, emotion(Quadrant.Q4))
+    assert sidecar.sidecar_path(song).read_bytes() == old
+    assert len(list(song.parent.iterdir())) == 2
+
+
+def test_a_name_too_long_for_a_sidecar_is_a_reason_and_not_a_crash(tmp_path: Path) -> None:
+    song = tmp_path / ("x" * 250 + ".mp3")
+    with pytest.raises(TagWriteError, match="sidecar could not be"):
+        sidecar.write_sidecar(song, emotion())
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions of POSIX")
+def test_replacing_keeps_the_permissions_and_a_symbolic_link(tmp_path: Path) -> None:
+    real, link = tmp_path / "real.json", tmp_path / "link.json"
+    real.write_text("old")
+    real.chmod(0o640)
+    link.symlink_to(real)
+    sidecar.write_atomically(link, b"new")
+    assert link.is_symlink()
+    assert real.read_text() == "new"
+    assert real.stat().st_mode & 0o777 == 0o640
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the umask of POSIX")
+def test_a_new_file_follows_the_umask(tmp_path: Path) -> None:
+    old = os.umask(0o027)
+    try:
+        sidecar.write_atomically(tmp_path / "new", b"")
+    finally:
+        os.umask(old)
+    assert (tmp_path / "new").stat().st_mode & 0o777 == 0o640
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file names that are any bytes")
+def test_a_name_that_is_not_utf8_is_shown_and_also_given_exactly(tmp_path: Path) -> None:
+    song = tmp_path / os.fsdecode(b"caf\xe9 \xc3\xa9.mp3")
+    assert sidecar.write_sidecar(song, emotion())
+    assert not sidecar.write_sidecar(song, emotion())
+    content = json.loads(sidecar.sidecar_path(song).read_bytes())
+    assert content["file"] == "caf\\xe9 é.mp3"
+    assert base64.b64decode(content["file_base64"]) == b"caf\xe9 \xc3\xa9.mp3"
+    assert valid(content, "sidecar")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file names that are any bytes")
+@given(name=st.binary(min_size=1, max_size=40), reason=st.text(st.characters(codec=None)))
+def test_a_record_is_one_line_of_ascii_json_and_gives_the_path_back(name: bytes, reason: str) -> None:
+    done = FileDone(index=0, path=Path(os.fsdecode(b"/m/" + name)), status=Status.FAILED, reason=reason)
+    line = sidecar.to_json(sidecar.record(done))
+    assert line.isascii()
+    assert line.isprintable()
+    content = json.loads(line)
+    content["reason"] and content["reason"].encode("utf-8")
+    exact = content.get("path_base64")
+    given_back = base64.b64decode(exact) if exact else content["path"].encode("utf-8")
+    assert given_back == os.fsencode(done.path)
+
+
+def test_a_record_of_a_tagged_and_of_a_failed_file_are_as_their_schema_says(song: Path) -> None:
+    tagged = FileDone(index=0, path=song, status=Status.TAGGED, emotion=emotion())
+    failed = FileDone(index=0, path=song, status=Status.FAILED, reason="damaged")
+    assert valid(sidecar.record(tagged), "record")
+    assert valid(sidecar.record(failed), "record")
+    assert sidecar.record(failed)["emotion"] is None
+
+
+def test_a_csv_row_has_a_cell_for_each_column_whatever_became_of_the_file(song: Path) -> None:
+    tagged = FileDone(index=0, path=song, status=Status.TAGGED, emotion=emotion())
+    failed = FileDone(index=0, path=Path("a\nb\x1b[31m"), status=Status.FAILED, reason="damaged")
+    for done in (tagged, failed):
+        assert len(sidecar.csv_row(done)) == len(sidecar.CSV_COLUMNS)
+    assert sidecar.csv_row(failed)[0] == "a\\x0ab\\x1b[31m"
+
+
+@given(text=st.text(st.characters(codec=None)))
+def test_printable_text_can_be_encoded_and_holds_nothing_that_a_terminal_obeys(text: str) -> None:
+    shown = sidecar.printable(text)
+    shown.encode("utf-8")
+    assert not any(ord(c) < 32 or 0x7F <= ord(c) < 0xA0 for c in shown)
+
+
+def test_japanese_and_emoji_stay_as_they_are() -> None:
+    assert sidecar.printable("　夜に駆ける 👨‍👩‍👧 ñ") == "　夜に駆ける 👨‍👩‍👧 ñ"
