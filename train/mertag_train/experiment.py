@@ -29,7 +29,8 @@ from .vgg import SegmentNetwork
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
-PARTS = ("network", "song", "figures")
+AXIS_QUADRANTS = {Target.VALENCE: [0, 3], Target.AROUSAL: [0, 1]}
+"""Which quadrants lie on the positive side of an axis."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,20 +52,21 @@ class TargetResult:
         In evaluation mode.
     table, classifier : SongTable, Pipeline
         The song classifier and what it was fitted on.
-    labels : int64 array, shape (n_figures,)
-        The classes of the songs of the last part.
+    songs, labels : int64 arrays, shape (n_figures,)
+        Position in the store, and class, of the songs of the last part.
     probabilities : mapping of str to float64 array, shape (n_figures, n_classes)
         By method: ``"song_svm"``, and ``"mean_probability"`` as its baseline.
-    metrics : mapping of str to Metrics
-        The same methods.
+    metrics : mapping of Target to mapping of str to Metrics
+        The same methods; for the quadrant also the valence and the arousal that follow from it.
     """
 
     network: SegmentNetwork
     table: song.SongTable
     classifier: Pipeline
+    songs: Ints
     labels: Ints
     probabilities: Mapping[str, Floats]
-    metrics: Mapping[str, Metrics]
+    metrics: Mapping[Target, Mapping[str, Metrics]]
 
 
 def cutting_of(config: TrainConfig) -> song.Cutting:
@@ -150,10 +152,25 @@ def train_target(
         network=network,
         table=table,
         classifier=classifier,
+        songs=parts.figures[long_enough],
         labels=truth,
         probabilities=probabilities,
-        metrics={
-            method: evaluate_predictions(truth, p, target=target, seed=config.seed)
-            for method, p in probabilities.items()
-        },
+        metrics=_measure(truth, probabilities, target, seed=config.seed),
     )
+
+
+def _measure(
+    truth: Ints, probabilities: Mapping[str, Floats], target: Target, *, seed: int
+) -> dict[Target, dict[str, Metrics]]:
+    views = {target: (truth, dict(probabilities))}
+    if target is Target.QUADRANT:
+        for axis, positive in AXIS_QUADRANTS.items():
+            sides = {}
+            for method, p in probabilities.items():
+                side = p[:, positive].sum(1)
+                sides[method] = np.stack([p.sum(1) - side, side], axis=1)
+            views[axis] = (np.isin(truth, positive).astype(np.int64), sides)
+    return {
+        view: {method: evaluate_predictions(y, p, target=view, seed=seed) for method, p in found.items()}
+        for view, (y, found) in views.items()
+    }

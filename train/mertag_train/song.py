@@ -102,7 +102,9 @@ def song_table(
             continue
         of_song = list(window_features(p, int(length), cutting))
         for duration_s in sub_windows_s:
-            span = max(1, round((duration_s - cutting.segmentation.duration_s) / cutting.segmentation.hop_s) + 1)
+            span = max(
+                1, round((duration_s - cutting.segmentation.duration_s) / cutting.segmentation.hop_s) + 1
+            )
             if span < len(p):
                 first = int(rng.integers(0, len(p) - span + 1))
                 of_song.append(song_features(p[first : first + span]))

@@ -106,7 +106,9 @@ class SegmentNetwork(nn.Module):
     def embed(self, segments: Tensor) -> Tensor:
         """Return what the convolutions see in segments (batch, n_frames, n_mels): shape (batch, features)."""
         x = ((segments - self.mean) / self.std).transpose(1, 2).unsqueeze(1)  # (batch, 1, n_mels, n_frames)
-        x = self.trunk(x.contiguous(memory_format=torch.channels_last))  # (batch, 512, n_mels/32, n_frames/32)
+        x = self.trunk(
+            x.contiguous(memory_format=torch.channels_last)
+        )  # (batch, 512, n_mels/32, n_frames/32)
         x = x.mean(dim=3) if self.architecture == "compact" else nn.functional.adaptive_avg_pool2d(x, (7, 7))
         return x.flatten(1)
 

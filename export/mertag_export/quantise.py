@@ -1,0 +1,92 @@
+"""int8 for the CPU: static, quantise-dequantise form, weights per channel, calibrated on real segments.
+
+Only the convolutions, the pools between them and the inner linear layer are quantised: the front end, the first
+convolution (one input channel, little to gain) and the last linear layer stay in floating point.
+
+Weights are kept to 7 bits. On CPUs without byte dot products (VNNI), onnxruntime multiplies unsigned activations by
+signed weights in pairs that saturate at 16 bits; with 8-bit weights the same bundle would then decide otherwise
+there than elsewhere.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnxruntime.quantization import (
+    CalibrationDataReader,
+    CalibrationMethod,
+    QuantFormat,
+    QuantType,
+    quantize_static,
+)
+from onnxruntime.quantization.shape_inference import quant_pre_process
+
+Example = tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]
+
+
+class _Reader(CalibrationDataReader):  # type: ignore[misc]
+    """Feeds examples one by one."""
+
+    def __init__(self, examples: Sequence[Example]) -> None:
+        self.examples: Iterator[Example] = iter(examples)
+
+    def get_next(self) -> dict[str, Any] | None:
+        example = next(self.examples, None)
+        return None if example is None else {"waveform": example[0], "starts": example[1]}
+
+
+def quantise(source: Path, target: Path, examples: Sequence[Example]) -> None:
+    """Write the int8 form of a float32 segment graph.
+
+    Parameters
+    ----------
+    source, target : Path
+        The graph and where its int8 form goes.
+    examples : sequence of (waveform, starts)
+        Real audio that shows the range of each activation.
+    """
+    root = logging.getLogger()
+    level = root.level
+    root.setLevel(logging.ERROR)  # the quantiser advises on the root logger
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            prepared = Path(folder) / "prepared.onnx"
+            quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
+            quantize_static(
+                str(prepared),
+                str(target),
+                _Reader(examples),
+                quant_format=QuantFormat.QDQ,
+                op_types_to_quantize=["Conv", "Gemm", "MaxPool"],
+                nodes_to_exclude=_kept_in_float(onnx.load(str(prepared))),
+                per_channel=True,
+                reduce_range=True,
+                activation_type=QuantType.QUInt8,
+                weight_type=QuantType.QInt8,
+                calibrate_method=CalibrationMethod.MinMax,
+                extra_options={"ActivationSymmetric": False, "CalibMovingAverage": False},
+            )
+    finally:
+        root.setLevel(level)
+
+
+def _kept_in_float(model: onnx.ModelProto) -> list[str]:
+    """Return the first convolution and the last linear layer of each network: those beside its ends."""
+    makes = {output: node for node in model.graph.node for output in node.output}
+    kept: list[str] = []
+    for output in model.graph.output:
+        chain: list[onnx.NodeProto] = []
+        node = makes.get(output.name)
+        while node is not None:
+            if node.op_type in ("Conv", "Gemm"):
+                chain.append(node)
+            node = makes.get(node.input[0])
+        kept += [chain[0].name, chain[-1].name]
+    return kept

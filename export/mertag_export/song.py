@@ -1,0 +1,37 @@
+"""The song classifier, a scikit-learn pipeline, as an ONNX graph: features in, probabilities out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnx
+from onnx import ModelProto, helper
+from skl2onnx import to_onnx
+from skl2onnx.common.data_types import FloatTensorType
+from sklearn.pipeline import Pipeline
+
+from mertag.aggregate import FEATURES_PER_CLASS
+
+OPSET = {"": 18, "ai.onnx.ml": 3}
+
+
+def export_song(classifier: Pipeline, path: Path, *, n_classes: int) -> None:
+    """Write a song classifier as ``features`` (n_windows, 7 * n_classes) -> ``probabilities``, both float32."""
+    calibrated = classifier[-1]
+    model: ModelProto = to_onnx(
+        classifier,
+        initial_types=[("features", FloatTensorType([None, FEATURES_PER_CLASS * n_classes]))],
+        options={id(calibrated): {"zipmap": False}},
+        target_opset=OPSET,
+    )
+    # The predicted label is the larger probability: the contract has that one output alone.
+    kept = [output for output in model.graph.output if output.name == "probabilities"]
+    del model.graph.output[:]
+    model.graph.output.extend(kept)
+    # skl2onnx leaves the number of columns open.
+    kept_type = helper.make_tensor_value_info(
+        "probabilities", onnx.TensorProto.FLOAT, ["n_windows", n_classes]
+    )
+    model.graph.output[0].CopyFrom(kept_type)
+    onnx.checker.check_model(model)
+    path.write_bytes(model.SerializeToString())

@@ -1,0 +1,107 @@
+"""What a person sees of a training: a bar with the time left on a terminal, plain lines elsewhere. On stderr."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Any, Self
+
+from mertag.cli import console
+from mertag.emotion import Target
+
+from .trainer import EpochReport
+from .trainer import Progress as StepProgress
+
+LINE_EVERY_S = 30.0
+
+
+class TrainingProgress:
+    """Progress of log-mels, steps and epochs; a context manager, whose bar is gone when it is left.
+
+    Parameters
+    ----------
+    quiet : bool
+        Show nothing.
+    """
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._quiet = quiet
+        self._bar: Any = None
+        self._task: Any = None
+        self._said_s = time.monotonic()
+
+    def __enter__(self) -> Self:
+        if not self._quiet and console.stream_is_terminal("stderr"):
+            from rich.progress import BarColumn, Progress, TextColumn
+
+            self._bar = Progress(
+                TextColumn("{task.description}", markup=False),
+                BarColumn(),
+                TextColumn("{task.fields[rest]}", markup=False),
+                console=console.rich_console(stderr=True),
+                transient=True,
+            )
+            self._bar.start()
+            self._task = self._bar.add_task("", total=None, rest="")
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def note(self, text: str) -> None:
+        """Say one line."""
+        if not self._quiet:
+            if self._bar is not None:
+                self._bar.console.print(console.clean(text))
+            else:
+                console.say(console.clean(text))
+
+    def on_clip(self, done: int, total: int) -> None:
+        """Show how many log-mels are computed."""
+        self._show("log-mels", done, total, f"{done} of {total} clips", last=done == total)
+
+    def on_target(self, target: Target) -> None:
+        """Say which target's turn it is."""
+        self.note(f"{target}:")
+
+    def on_step(self, step: StepProgress) -> None:
+        """Show how far the epoch is, and the time left for the whole training."""
+        self._show(
+            f"epoch {step.epoch} of {step.epochs}",
+            step.step,
+            step.steps,
+            f"step {step.step} of {step.steps}, loss {step.loss:.3f}, {_duration(step.remaining_s)} left",
+        )
+
+    def on_epoch(self, report: EpochReport) -> None:
+        """Say how an epoch went."""
+        held_out = (
+            ""
+            if report.validation_accuracy is None
+            else f", held-out accuracy {report.validation_accuracy:.3f}"
+        )
+        self.note(
+            f"  epoch {report.epoch} of {report.epochs}: loss {report.loss:.3f}{held_out}, "
+            f"{report.segments_per_s:.0f} segments/s, {_duration(report.duration_s)}"
+        )
+
+    def _show(self, what: str, done: int, total: int, rest: str, *, last: bool = False) -> None:
+        if self._bar is not None:
+            self._bar.update(self._task, description=what, completed=done, total=total, rest=rest)
+        elif not self._quiet and (last or time.monotonic() - self._said_s >= LINE_EVERY_S):
+            self._said_s = time.monotonic()
+            console.say(f"  {what}: {rest}")
+
+
+def _duration(seconds: float) -> str:
+    minutes, s = divmod(round(seconds), 60)
+    hours, m = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {m} min"
+    return f"{m} min {s} s" if m else f"{s} s"
