@@ -22,145 +22,30 @@ unchanged, skipped or failed, also when the run is interrupted::
 
 from __future__ import annotations
 
-import os
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from enum import StrEnum
+from collections.abc import Callable, Generator, Iterable, Iterator
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
-from mertag import library, sidecar, tags
-from mertag.emotion import SongEmotion
-from mertag.errors import FileError, UnsupportedFormatError
+from mertag import library
+from mertag.events import BatchOptions, Event, FileDone, Finished, Found, NotTagged, Status, Summary
 from mertag.interrupt import Interruptible
-from mertag.outcomes import Failed, Outcome, Skipped, Tagged
-from mertag.tags import TagChange, TagOptions
+from mertag.one_file import before_analysis, finish
+from mertag.outcomes import Outcome
 
-NO_TAG_FORMAT = "no tag format that mertag writes"
-UP_TO_DATE = "already up to date"
-
-
-class Status(StrEnum):
-    """How a file ended."""
-
-    TAGGED = "tagged"
-    UNCHANGED = "unchanged"
-    SKIPPED = "skipped"
-    FAILED = "failed"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BatchOptions:
-    """What to do with each song, and with which.
-
-    Attributes
-    ----------
-    write_tags, sidecar : bool
-        Write the container's own tags; write ``<name>.mertag.json`` beside the song.
-    dry_run : bool
-        Analyse and say what would be written, write nothing.
-    tag : TagOptions
-        How tags are written.
-    include, exclude : tuple of str
-        Globs that narrow what is found; see `mertag.library.find_audio`.
-    fail_fast : bool
-        Stop at the first file that failed; the rest counts as skipped.
-    missing_fails : bool
-        A path that does not exist is a failed file, and the others are tagged: for a list of files that may
-        be a little out of date. Otherwise it is a ConfigError.
-    """
-
-    write_tags: bool = False
-    sidecar: bool = False
-    dry_run: bool = False
-    tag: TagOptions = field(default_factory=TagOptions)
-    include: tuple[str, ...] = ()
-    exclude: tuple[str, ...] = ()
-    fail_fast: bool = False
-    missing_fails: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
-    """The search is over: `n` songs will be accounted for."""
-
-    n: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FileDone:
-    """One file is finished, and nothing more will happen to it.
-
-    Attributes
-    ----------
-    index : int
-        Its position among the files that were found.
-    emotion : SongEmotion or None
-        None if it could not be analysed. A failed write has an emotion.
-    change : TagChange or None
-        Old and new tags, where tags were to be written.
-    sidecar_changed : bool or None
-        Whether the sidecar was written (in a dry run: would be); None if none was asked for, or it failed.
-    reason : str
-        Why it was not tagged; for a tagged file, empty or a note.
-    """
-
-    index: int
-    path: Path
-    status: Status
-    emotion: SongEmotion | None = None
-    change: TagChange | None = None
-    sidecar_changed: bool | None = None
-    reason: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NotTagged:
-    """Files that ended the same way for the same reason.
-
-    `reached` is False for those that the run did not come to.
-    """
-
-    status: Status
-    reason: str
-    paths: tuple[Path, ...]
-    reached: bool = True
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Summary:
-    """What became of every file. ``found == tagged + unchanged + skipped + failed``, always.
-
-    Attributes
-    ----------
-    not_reached : int
-        How many of the skipped files the run did not come to.
-    elapsed_s : float
-        Seconds since the search ended.
-    reasons : tuple of NotTagged
-        All files that were not tagged, by reason, the largest groups first.
-    """
-
-    found: int
-    tagged: int
-    unchanged: int
-    skipped: int
-    failed: int
-    not_reached: int
-    elapsed_s: float
-    reasons: tuple[NotTagged, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finished:
-    """The run is over. It comes last, and also before an interruption or an error is raised on."""
-
-    summary: Summary
-
-
-Event: TypeAlias = Found | FileDone | Finished
+__all__ = [
+    "BatchOptions",
+    "Event",
+    "FileDone",
+    "Finished",
+    "Found",
+    "NotTagged",
+    "SongTagger",
+    "Status",
+    "Summary",
+    "tag_library",
+]
 
 
 class SongTagger(Protocol):
@@ -171,9 +56,7 @@ class SongTagger(Protocol):
         ...
 
 
-def tag_library(
-    paths: Iterable[Path], *, tagger: SongTagger, options: BatchOptions
-) -> Generator[Event, None, None]:
+def tag_library(paths: Iterable[Path], *, tagger: SongTagger, options: BatchOptions) -> Generator[Event, None, None]:
     """Analyse the songs under `paths` and write what `options` ask for.
 
     Parameters
@@ -208,13 +91,13 @@ def tag_library(
     yield Found(n=len(songs))
     account.start()
     stopped_by = ""
-    feed = _Feed(songs, _before_analysis(options, unreadable))
+    feed = _Feed(songs, before_analysis(options, unreadable))
     outcomes = tagger.tag_many(feed)
     try:
         with Interruptible() as interruptible:
             while (outcome := interruptible.next(outcomes)) is not None:
                 index = feed.index_of(outcome)
-                ready = [*feed.settled(), _finish(index, outcome, options)]
+                ready = [*feed.settled(), finish(index, outcome, options)]
                 for done in ready:
                     account.add(done)
                     yield done
@@ -320,106 +203,7 @@ def _find(paths: Iterable[Path], options: BatchOptions) -> tuple[list[Path], dic
     if options.missing_fails:
         unreadable = {path: "no such file or folder" for path in roots if not path.exists()}
         roots = [path for path in roots if path not in unreadable]
-    found = library.find_audio(
-        roots, include=options.include, exclude=options.exclude, on_error=unreadable.__setitem__
-    )
+    found = library.find_audio(roots, include=options.include, exclude=options.exclude, on_error=unreadable.__setitem__)
     songs = list(found)
     reasons = dict(enumerate(unreadable.values(), start=len(songs)))
     return [*songs, *unreadable], reasons
-
-
-def _before_analysis(
-    options: BatchOptions, unreadable: Mapping[int, str]
-) -> Callable[[int, Path], FileDone | None]:
-    """Return what settles a file without an analysis whose result could not be written anyway."""
-    folders: dict[Path, bool] = {}  # writable? the last folder only: files come folder by folder
-
-    def folder_is_writable(folder: Path) -> bool:
-        if folder not in folders:
-            folders.clear()
-            folders[folder] = os.access(folder, os.W_OK | os.X_OK)
-            if options.write_tags and not options.dry_run:
-                tags.remove_leftovers(folder)  # of a run that was killed
-        return folders[folder]
-
-    def refusal(index: int, path: Path) -> tuple[Status, str] | None:
-        if index in unreadable:
-            return Status.FAILED, unreadable[index]
-        if not (options.write_tags or options.sidecar):
-            return None
-        real = path.resolve()
-        if options.write_tags and not options.sidecar:
-            if not tags.taggable(path):
-                return Status.SKIPPED, NO_TAG_FORMAT
-            n_links = real.stat().st_nlink
-            if n_links > 1 and not options.tag.break_hard_links:
-                return Status.FAILED, f"it has {n_links} hard links, and writing would separate them"
-        if not folder_is_writable(real.parent):
-            return Status.FAILED, "its folder cannot be written to; check its permissions"
-        return None
-
-    def before(index: int, path: Path) -> FileDone | None:
-        try:
-            refused = refusal(index, path)
-        except Exception as error:  # noqa: BLE001  whatever a strange file does to the parsers, the run goes on
-            refused = Status.FAILED, _reason(error)
-        return (
-            None
-            if refused is None
-            else FileDone(index=index, path=path, status=refused[0], reason=refused[1])
-        )
-
-    return before
-
-
-def _finish(index: int, outcome: Outcome, options: BatchOptions) -> FileDone:
-    """Write what was asked for, and say what became of the file."""
-    if isinstance(outcome, Skipped):
-        return FileDone(index=index, path=outcome.path, status=Status.SKIPPED, reason=outcome.reason)
-    if isinstance(outcome, Failed):
-        return FileDone(index=index, path=outcome.path, status=Status.FAILED, reason=outcome.reason)
-    assert isinstance(outcome, Tagged)
-    path, emotion = outcome.path, outcome.emotion
-    change: TagChange | None = None
-    sidecar_changed: bool | None = None
-    failures: list[str] = []
-    note = ""
-    if options.write_tags:
-        try:
-            change = (tags.plan_tags if options.dry_run else tags.write_tags)(path, emotion, options.tag)
-        except UnsupportedFormatError as error:
-            note = error.reason
-        except Exception as error:  # noqa: BLE001  one file that cannot be written must not stop the others
-            failures.append(_reason(error))
-    if options.sidecar:  # also after failed tags: the analysis is not lost then
-        try:
-            write = sidecar.plan_sidecar if options.dry_run else sidecar.write_sidecar
-            sidecar_changed = write(path, emotion)
-        except Exception as error:  # noqa: BLE001  as above
-            failures.append(_reason(error))
-    if failures:
-        status, reason = Status.FAILED, "; ".join(failures)
-    elif options.write_tags and change is None and sidecar_changed is None:
-        status, reason = Status.SKIPPED, note
-    elif not (options.write_tags or options.sidecar) or sidecar_changed or (change and change.changed):
-        status, reason = Status.TAGGED, note
-    else:
-        status, reason = Status.UNCHANGED, UP_TO_DATE
-    return FileDone(
-        index=index,
-        path=path,
-        status=status,
-        emotion=emotion,
-        change=change,
-        sidecar_changed=sidecar_changed,
-        reason=reason,
-    )
-
-
-def _reason(error: Exception) -> str:
-    """Return why, for the owner of the file; an error that no one foresaw names its type."""
-    if isinstance(error, FileError):
-        return error.reason
-    if isinstance(error, OSError):
-        return error.strerror or str(error)
-    return f"unexpected {type(error).__name__}: {error}"

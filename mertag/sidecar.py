@@ -286,7 +286,5 @@ def _read_own(path: Path) -> dict[str, object] | None:
         raise TagWriteError(path, f"{name} was not written by mertag; move it away to have a sidecar")
     schema = content.get("schema")
     if not isinstance(schema, int) or schema > SCHEMA:
-        raise TagWriteError(
-            path, f"{name} was written by a later mertag ({content['mertag']}); upgrade mertag"
-        )
+        raise TagWriteError(path, f"{name} was written by a later mertag ({content['mertag']}); upgrade mertag")
     return content

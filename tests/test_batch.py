@@ -15,7 +15,7 @@ from fake_tagger import FakeTagger, emotion
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mertag import batch, library, sidecar, tags
+from mertag import library, sidecar, tags
 from mertag.batch import BatchOptions, Event, FileDone, Finished, Found, Status, Summary, tag_library
 from mertag.emotion import Quadrant
 from mertag.errors import ConfigError, DeviceError, TagWriteError, UnsupportedFormatError
@@ -126,9 +126,7 @@ def test_a_write_that_fails_is_a_failed_file_with_its_emotion_and_the_sidecar_is
     assert sidecar.sidecar_path(song).exists()
 
 
-def test_an_error_that_nobody_foresaw_costs_its_file_only(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_error_that_nobody_foresaw_costs_its_file_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("q1_a.flac", "q1_b.flac"):
         audio(tmp_path / name)
     real = tags.write_tags
@@ -161,7 +159,7 @@ def test_a_folder_that_is_said_not_to_be_writable_fails_its_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     audio(tmp_path / "q1_a.flac")
-    monkeypatch.setattr(batch.os, "access", lambda *_: False)
+    monkeypatch.setattr(os, "access", lambda *_: False)
     tagger = FakeTagger()
     (result,) = done(tag_library([tmp_path], tagger=tagger, options=TAGS)).values()
     assert (result.status, tagger.analysed) == (Status.FAILED, [])
@@ -240,12 +238,8 @@ class StopsAfter(FakeTagger):
             yield outcome
 
 
-@pytest.mark.parametrize(
-    "error", [KeyboardInterrupt(), DeviceError("the GPU is lost"), RuntimeError("a bug")]
-)
-def test_whatever_stops_a_run_the_summary_comes_first_and_adds_up(
-    tmp_path: Path, error: BaseException
-) -> None:
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), DeviceError("the GPU is lost"), RuntimeError("a bug")])
+def test_whatever_stops_a_run_the_summary_comes_first_and_adds_up(tmp_path: Path, error: BaseException) -> None:
     for i in range(4):
         audio(tmp_path / f"q1_{i}.flac")
     events: list[Event] = []
@@ -354,23 +348,19 @@ def test_found_is_always_the_sum_of_the_four_ends(
     def write_sidecar(path: Path, heard: object) -> bool:
         return kind_of[path] != "unchanged"
 
-    tagger = (
-        FakeTagger(reverse=reverse) if stop_after is None else StopsAfter(stop_after, KeyboardInterrupt())
-    )
+    tagger = FakeTagger(reverse=reverse) if stop_after is None else StopsAfter(stop_after, KeyboardInterrupt())
     events: list[Event] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(library, "find_audio", lambda *_, **__: iter(songs))
         patch.setattr(Path, "stat", lambda *_, **__: os.stat_result((0o644, 0, 0, 1, 0, 0, 0, 0, 0, 0)))
         patch.setattr(tags, "remove_leftovers", lambda _: [])
-        patch.setattr(batch.os, "access", lambda *_: True)
+        patch.setattr(os, "access", lambda *_: True)
         patch.setattr(tags, "taggable", taggable)
         for name in ("plan_tags", "write_tags"):
             patch.setattr(tags, name, write)
         for name in ("plan_sidecar", "write_sidecar"):
             patch.setattr(sidecar, name, write_sidecar)
-        options = BatchOptions(
-            write_tags=with_tags, sidecar=with_sidecar, dry_run=dry_run, fail_fast=fail_fast
-        )
+        options = BatchOptions(write_tags=with_tags, sidecar=with_sidecar, dry_run=dry_run, fail_fast=fail_fast)
         try:
             iter_into(events, tag_library([Path("/nowhere")], tagger=tagger, options=options))
         except KeyboardInterrupt:

@@ -85,9 +85,7 @@ def test_a_sidecar_of_a_later_version_is_left_alone(song: Path) -> None:
         sidecar.write_sidecar(song, emotion())
 
 
-def test_a_write_that_fails_leaves_the_old_sidecar_and_no_litter(
-    song: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_write_that_fails_leaves_the_old_sidecar_and_no_litter(song: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sidecar.write_sidecar(song, emotion())
     old = sidecar.sidecar_path(song).read_bytes()
 

@@ -48,9 +48,7 @@ COMMANDS: Mapping[str, LazyCommand] = MappingProxyType(
             target="mertag.cli.tag:tag",
             help="Recognise the emotion of songs; write tags, sidecars, JSONL, CSV.",
         ),
-        "info": LazyCommand(
-            target="mertag.cli.info:info", help="Show the model, the device in use and the decoders."
-        ),
+        "info": LazyCommand(target="mertag.cli.info:info", help="Show the model, the device in use and the decoders."),
         "train": LazyCommand(
             target="mertag_train.cli:train", help="Train a model on a labelled data set.", extra="train"
         ),

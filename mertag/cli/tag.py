@@ -37,9 +37,7 @@ ModelOption = Annotated[
 ]
 DeviceOption = Annotated[
     DeviceChoice,
-    typer.Option(
-        "--device", help="Where the network runs. cuda fails if it cannot; auto says what it chose."
-    ),
+    typer.Option("--device", help="Where the network runs. cuda fails if it cannot; auto says what it chose."),
 ]
 
 
@@ -47,13 +45,9 @@ def tag(
     paths: Annotated[list[Path] | None, typer.Argument(metavar="PATHS...", help="Songs and folders.")] = None,
     write_id3: Annotated[
         bool,
-        typer.Option(
-            "--write-id3", "--write-tags", help="Write tags, each container's own (not ID3 alone), safely."
-        ),
+        typer.Option("--write-id3", "--write-tags", help="Write tags, each container's own (not ID3 alone), safely."),
     ] = False,
-    sidecar: Annotated[
-        bool, typer.Option("--sidecar", help="Write SONG.mertag.json beside each song.")
-    ] = False,
+    sidecar: Annotated[bool, typer.Option("--sidecar", help="Write SONG.mertag.json beside each song.")] = False,
     jsonl: Annotated[
         str | None, typer.Option(metavar="FILE|-", help="Write one JSON object a song; - is stdout.")
     ] = None,
@@ -66,14 +60,10 @@ def tag(
             "Alone, it shows what --write-id3 would do.",
         ),
     ] = False,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace a mood that someone else wrote.")
-    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a mood that someone else wrote.")] = False,
     min_confidence: Annotated[
         float,
-        typer.Option(
-            min=0.0, max=1.0, help="Write no mood below this confidence (mertag's own fields are written)."
-        ),
+        typer.Option(min=0.0, max=1.0, help="Write no mood below this confidence (mertag's own fields are written)."),
     ] = 0.0,
     moods: Annotated[int, typer.Option(min=1, max=2, help="How many moods to write, most likely first.")] = 1,
     preserve_mtime: Annotated[
@@ -112,15 +102,11 @@ def tag(
             help="Read more paths from a file or stdin: one a line, or separated by NUL (find -print0).",
         ),
     ] = None,
-    fail_fast: Annotated[
-        bool, typer.Option("--fail-fast", help="Stop at the first file that fails.")
-    ] = False,
+    fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop at the first file that fails.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Results, failures and errors only.")] = False,
     report: Annotated[
         str | None,
-        typer.Option(
-            metavar="FILE|-", help="Write the summary as JSON, with every file that was not tagged and why."
-        ),
+        typer.Option(metavar="FILE|-", help="Write the summary as JSON, with every file that was not tagged and why."),
     ] = None,
 ) -> None:
     """Recognise the emotion of songs.
@@ -270,9 +256,7 @@ def _run(
                     try:
                         add(event)
                         view.show(event)
-                    except (
-                        Exception
-                    ) as error:  # such as a full disk: the songs done so far still get a summary
+                    except Exception as error:  # such as a full disk: the songs done so far still get a summary
                         finished = events.throw(error)
                         assert isinstance(finished, Finished)
                         summary = finished.summary

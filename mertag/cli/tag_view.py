@@ -57,7 +57,7 @@ class Progress:
             progress.MofNCompleteColumn(),
             progress.TextColumn("{task.fields[rate]}", markup=False),
             progress.TextColumn("left:"),
-            progress.TimeRemainingColumn(elapsed_when_finished=True),
+            progress.TimeRemainingColumn(),
         )
         stderr = console.rich_console(stderr=True)
         on_terminal = console.stream_is_terminal("stdout")  # then results are printed above the bar, too
@@ -85,9 +85,7 @@ class Progress:
         elif not self._quiet and now_s - self._said_s >= LINE_EVERY_S:
             self._said_s = now_s
             left = duration((self._total - self._done) / rate_hz)
-            console.say(
-                f"{self._done} of {self._total}, {self._failed} failed, {rate_hz:.1f} songs/s, {left} left"
-            )
+            console.say(f"{self._done} of {self._total}, {self._failed} failed, {rate_hz:.1f} songs/s, {left} left")
 
     def line(self, text: str) -> None:
         """Print a line on stderr, above the bar."""
@@ -114,9 +112,7 @@ class TagView:
         Failures only.
     """
 
-    def __init__(
-        self, progress: Progress, *, table: bool, changes: bool, changes_on_stdout: bool, quiet: bool
-    ) -> None:
+    def __init__(self, progress: Progress, *, table: bool, changes: bool, changes_on_stdout: bool, quiet: bool) -> None:
         self._progress, self._quiet = progress, quiet
         self._changes, self._changes_on_stdout = changes, changes_on_stdout
         self._rows: list[tuple[int, tuple[str, ...]]] | None = [] if table else None
@@ -157,6 +153,9 @@ class TagView:
             reason, n = console.clean(group.reason), len(group.paths)
             if group.status is Status.UNCHANGED or not group.reached:
                 console.say(f"{group.status}: {reason}: {songs(n)}")
+            elif group.status is Status.FAILED:  # each was named, with its reason, when it failed
+                if n > 1:
+                    console.say(f"{group.status}: {reason}: {songs(n)}, named above")
             elif n == 1:
                 console.say(f"{group.status}: {console.clean(group.paths[0])}: {reason}")
             else:

@@ -106,9 +106,7 @@ def test_jsonl_on_stdout_is_one_object_a_file_and_nothing_else(mertag: Run, musi
     assert "MOOD: (none) -> Happy" in result.stderr
 
 
-def test_files_that_failed_are_named_with_their_reason_and_the_exit_code_is_1(
-    mertag: Run, music: Path
-) -> None:
+def test_files_that_failed_are_named_with_their_reason_and_the_exit_code_is_1(mertag: Run, music: Path) -> None:
     audio(music / "bad_d.flac")
     result = mertag(music, "--quiet", "--sidecar")
     assert result.exit_code == 1
@@ -201,6 +199,15 @@ def test_a_path_in_a_list_that_is_gone_fails_alone(mertag: Run, music: Path) -> 
     result = mertag("--files-from", "-", "--jsonl", "-", stdin=names)
     assert result.exit_code == 1
     assert [json.loads(line)["status"] for line in result.stdout.splitlines()] == ["tagged", "failed"]
+
+
+def test_a_read_only_song_is_refused_before_the_analysis(mertag: Run, music: Path) -> None:
+    song = music / "q1_a.flac"
+    song.chmod(0o444)
+    result = mertag(song, "--write-id3", "--jsonl", "-")
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)["emotion"] is None
+    assert "read-only" in result.stderr
 
 
 def test_a_dry_run_shows_old_and_new_and_writes_nothing(mertag: Run, music: Path) -> None:
@@ -298,17 +305,18 @@ def test_a_reader_that_leaves_early_is_no_traceback(tmp_path: Path, args: tuple[
 
 
 @pytest.mark.realdata
-def test_a_run_over_the_worst_files_of_two_tag_libraries_adds_up(
-    mertag: Run, real_data: Path, tmp_path: Path
-) -> None:
+def test_a_run_over_the_worst_files_of_two_tag_libraries_adds_up(mertag: Run, real_data: Path, tmp_path: Path) -> None:
     music, report = tmp_path / "music", tmp_path / "report.json"
     shutil.copytree(real_data / "tagged-files", music)
+    for path in music.rglob("*"):
+        path.chmod(0o755 if path.is_dir() else 0o644)  # the data themselves are read-only
     before = {p.name for p in music.rglob("*")}
     result = mertag(music, "--write-id3", "--report", report, "--quiet")
     assert result.exit_code in (0, 1), result.stderr
     s = json.loads(report.read_text())["summary"]
     assert s["found"] == s["tagged"] + s["unchanged"] + s["skipped"] + s["failed"] > 100
     assert s["not_reached"] == 0
+    assert s["tagged"] > 100
     assert {p.name for p in music.rglob("*")} == before
     again = mertag(music, "--write-id3", "--report", report, "--quiet")
     second = json.loads(report.read_text())["summary"]

@@ -1,0 +1,109 @@
+"""One file of a run: what is settled before its analysis, and what is written after it; see `mertag.batch`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from mertag import sidecar, tags
+from mertag.errors import FileError, UnsupportedFormatError
+from mertag.events import BatchOptions, FileDone, Status
+from mertag.outcomes import Failed, Outcome, Skipped, Tagged
+from mertag.tags import TagChange
+
+NO_TAG_FORMAT = "no tag format that mertag writes"
+UP_TO_DATE = "already up to date"
+
+
+def before_analysis(options: BatchOptions, unreadable: Mapping[int, str]) -> Callable[[int, Path], FileDone | None]:
+    """Return what settles a file without an analysis whose result could not be written anyway."""
+    folders: dict[Path, bool] = {}  # writable? the last folder only: files come folder by folder
+
+    def folder_is_writable(folder: Path) -> bool:
+        if folder not in folders:
+            folders.clear()
+            folders[folder] = os.access(folder, os.W_OK | os.X_OK)
+            if options.write_tags and not options.dry_run:
+                tags.remove_leftovers(folder)  # of a run that was killed
+        return folders[folder]
+
+    def refusal(index: int, path: Path) -> tuple[Status, str] | None:
+        if index in unreadable:
+            return Status.FAILED, unreadable[index]
+        if not (options.write_tags or options.sidecar):
+            return None
+        real = path.resolve()
+        if options.write_tags and not options.sidecar:
+            if not tags.taggable(path):
+                return Status.SKIPPED, NO_TAG_FORMAT
+            status = real.stat()
+            if not status.st_mode & 0o222 or not os.access(real, os.W_OK):
+                return Status.FAILED, "it is read-only; give yourself write permission first"
+            if status.st_nlink > 1 and not options.tag.break_hard_links:
+                return Status.FAILED, f"it has {status.st_nlink} hard links, which writing would separate"
+        if not folder_is_writable(real.parent):
+            return Status.FAILED, "its folder cannot be written to; check its permissions"
+        return None
+
+    def before(index: int, path: Path) -> FileDone | None:
+        try:
+            refused = refusal(index, path)
+        except Exception as error:  # noqa: BLE001  whatever a strange file does to the parsers, the run goes on
+            refused = Status.FAILED, _reason(error)
+        return None if refused is None else FileDone(index=index, path=path, status=refused[0], reason=refused[1])
+
+    return before
+
+
+def finish(index: int, outcome: Outcome, options: BatchOptions) -> FileDone:
+    """Write what was asked for, and say what became of the file."""
+    if isinstance(outcome, Skipped):
+        return FileDone(index=index, path=outcome.path, status=Status.SKIPPED, reason=outcome.reason)
+    if isinstance(outcome, Failed):
+        return FileDone(index=index, path=outcome.path, status=Status.FAILED, reason=outcome.reason)
+    assert isinstance(outcome, Tagged)
+    path, emotion = outcome.path, outcome.emotion
+    change: TagChange | None = None
+    sidecar_changed: bool | None = None
+    failures: list[str] = []
+    note = ""
+    if options.write_tags:
+        try:
+            change = (tags.plan_tags if options.dry_run else tags.write_tags)(path, emotion, options.tag)
+        except UnsupportedFormatError as error:
+            note = error.reason
+        except Exception as error:  # noqa: BLE001  one file that cannot be written must not stop the others
+            failures.append(_reason(error))
+    if options.sidecar:  # also after failed tags: the analysis is not lost then
+        try:
+            write = sidecar.plan_sidecar if options.dry_run else sidecar.write_sidecar
+            sidecar_changed = write(path, emotion)
+        except Exception as error:  # noqa: BLE001  as above
+            failures.append(_reason(error))
+    if failures:
+        status, reason = Status.FAILED, "; ".join(failures)
+    elif options.write_tags and change is None and sidecar_changed is None:
+        status, reason = Status.SKIPPED, note
+    elif not (options.write_tags or options.sidecar) or sidecar_changed or (change and change.changed):
+        status, reason = Status.TAGGED, note
+    else:
+        status, reason = Status.UNCHANGED, UP_TO_DATE
+    return FileDone(
+        index=index,
+        path=path,
+        status=status,
+        emotion=emotion,
+        change=change,
+        sidecar_changed=sidecar_changed,
+        reason=reason,
+    )
+
+
+def _reason(error: Exception) -> str:
+    """Return why, for the owner of the file; an error that no one foresaw names its type."""
+    if isinstance(error, FileError):
+        return error.reason
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    return f"unexpected {type(error).__name__}: {error}"
