@@ -29,9 +29,7 @@ def export_song(classifier: Pipeline, path: Path, *, n_classes: int) -> None:
     del model.graph.output[:]
     model.graph.output.extend(kept)
     # skl2onnx leaves the number of columns open.
-    kept_type = helper.make_tensor_value_info(
-        "probabilities", onnx.TensorProto.FLOAT, ["n_windows", n_classes]
-    )
+    kept_type = helper.make_tensor_value_info("probabilities", onnx.TensorProto.FLOAT, ["n_windows", n_classes])
     model.graph.output[0].CopyFrom(kept_type)
     onnx.checker.check_model(model)
     path.write_bytes(model.SerializeToString())

@@ -18,9 +18,7 @@ if TYPE_CHECKING:
     from .optimise import Optimiser
 
 
-def save(
-    path: Path, optimiser: Optimiser, rng: np.random.Generator, *, epoch: int, config: TrainConfig
-) -> None:
+def save(path: Path, optimiser: Optimiser, rng: np.random.Generator, *, epoch: int, config: TrainConfig) -> None:
     """Write a checkpoint; a killed process leaves the one before."""
     state: dict[str, Any] = {
         "epoch": epoch,
@@ -50,9 +48,7 @@ def load(path: Path, optimiser: Optimiser, rng: np.random.Generator, *, config: 
         state = torch.load(path, map_location="cpu", weights_only=True)
         written, epoch = state["config"], int(state["epoch"])
     except (OSError, RuntimeError, KeyError, EOFError, ValueError, pickle.UnpicklingError) as error:
-        raise TrainingError(
-            f"{path}: not a readable checkpoint ({error}); start anew without --resume"
-        ) from error
+        raise TrainingError(f"{path}: not a readable checkpoint ({error}); start anew without --resume") from error
     if written != json.dumps(config.to_json(), sort_keys=True):
         raise TrainingError(
             f"{path}: the checkpoint was written with another configuration; "

@@ -41,9 +41,7 @@ class TrainDevice(StrEnum):
 def train(
     dataset: Annotated[
         str | None,
-        typer.Option(
-            metavar="4q|pmemo|eim|folder", help="The data set's layout; needed unless --resume is given."
-        ),
+        typer.Option(metavar="4q|pmemo|eim|folder", help="The data set's layout; needed unless --resume is given."),
     ] = None,
     data_dir: Annotated[
         Path | None,
@@ -52,9 +50,7 @@ def train(
     target: Annotated[
         str, typer.Option(metavar="quadrant|valence,arousal", help="What is learnt: one head or two.")
     ] = "quadrant",
-    recipe: Annotated[
-        RecipeChoice, typer.Option(help="Whose defaults: ours, or the paper's.")
-    ] = RecipeChoice.robust,
+    recipe: Annotated[RecipeChoice, typer.Option(help="Whose defaults: ours, or the paper's.")] = RecipeChoice.robust,
     epochs: Annotated[int | None, typer.Option(min=1, help="Passes; if not given, the recipe's.")] = None,
     crops: Annotated[
         int | None,
@@ -74,9 +70,7 @@ def train(
         typer.Option(metavar="MIN,MAX", help="Scale of the ratings in one's own table (--dataset folder)."),
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of all that is random.")] = 0,
-    device: Annotated[
-        TrainDevice, typer.Option(help="What trains. cuda fails if there is none.")
-    ] = TrainDevice.auto,
+    device: Annotated[TrainDevice, typer.Option(help="What trains. cuda fails if there is none.")] = TrainDevice.auto,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; if not given, all cores.")] = None,
     log_mels: Annotated[
         Path | None,
@@ -265,7 +259,5 @@ def _command(dataset: str, recipe: str, seed: int, given: dict[str, object]) -> 
 
 def _described(dataset: Dataset) -> str:
     heard = len(dataset.songs) - len(dataset.missing_audio)
-    missing = (
-        f", {len(dataset.missing_audio)} more are labelled but have no audio" if dataset.missing_audio else ""
-    )
+    missing = f", {len(dataset.missing_audio)} more are labelled but have no audio" if dataset.missing_audio else ""
     return f"{dataset.name}: {heard} songs with audio{missing}"

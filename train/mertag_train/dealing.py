@@ -63,9 +63,7 @@ def tally(songs: Iterable[Song], target: Target) -> list[int]:
     return counts
 
 
-def deal(
-    groups: Sequence[Sequence[Song]], target: Target, shares: Sequence[float], *, seed: int
-) -> list[int]:
+def deal(groups: Sequence[Sequence[Song]], target: Target, shares: Sequence[float], *, seed: int) -> list[int]:
     """Deal groups of songs into parts, so that each part holds its share of every class.
 
     Parameters
@@ -125,9 +123,7 @@ def wanted_counts(n: int, shares: Sequence[float]) -> list[float]:
         return wanted
     small = [0 < w < 1 for w in wanted]
     rest = sum(w for w, is_small in zip(wanted, small, strict=True) if not is_small)
-    return [
-        1.0 if is_small else w * (n - sum(small)) / rest for w, is_small in zip(wanted, small, strict=True)
-    ]
+    return [1.0 if is_small else w * (n - sum(small)) / rest for w, is_small in zip(wanted, small, strict=True)]
 
 
 def _draw(seed: int, name: str) -> bytes:

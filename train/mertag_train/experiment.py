@@ -71,9 +71,7 @@ class TargetResult:
 
 def cutting_of(config: TrainConfig) -> song.Cutting:
     """Return how songs are cut under a configuration."""
-    return song.Cutting(
-        front_end=config.front_end, segmentation=config.segmentation, window_rule=config.window_rule
-    )
+    return song.Cutting(front_end=config.front_end, segmentation=config.segmentation, window_rule=config.window_rule)
 
 
 def train_target(

@@ -210,9 +210,7 @@ def _dealt(
 ) -> Folds:
     thin = thin_class(songs, target)
     if thin:
-        raise DatasetError(
-            f"these songs cannot be split by {target}: {thin}. Add songs, or choose another target."
-        )
+        raise DatasetError(f"these songs cannot be split by {target}: {thin}. Add songs, or choose another target.")
     groups = bound_groups(songs, group)
     parts = deal(groups, target, shares, seed=seed)
     fold_of = {song.id: names[part] for bound, part in zip(groups, parts, strict=True) for song in bound}
@@ -233,9 +231,7 @@ def _check(
         train = tally((by_id[song] for song in trained_on(name)), target)
         if not all(train):
             lacking = class_names[train.index(0)]
-            raise DatasetError(
-                f"no {lacking} song is left to train on when part {name!r} is tested. {REMEDY}"
-            )
+            raise DatasetError(f"no {lacking} song is left to train on when part {name!r} is tested. {REMEDY}")
         test = tally((by_id[song] for song in found.ids(name)), target)
         present = [class_name for class_name, count in zip(class_names, test, strict=True) if count]
         if len(present) < 2:
@@ -247,9 +243,7 @@ def _ordered(names: Iterable[str]) -> tuple[str, ...]:
     found = set(names)
     if "train" in found and found <= set(SPLIT_NAMES):
         return SPLIT_NAMES
-    return tuple(
-        sorted(found, key=lambda name: (not name.isdecimal(), int(name) if name.isdecimal() else 0, name))
-    )
+    return tuple(sorted(found, key=lambda name: (not name.isdecimal(), int(name) if name.isdecimal() else 0, name)))
 
 
 def _listed(songs: Songs) -> Sequence[Song]:

@@ -96,9 +96,7 @@ class LogMel(nn.Module):
         hop, radix = self.hop_length, self.radix
         blocks = waveform[: waveform.shape[0] // hop * hop].reshape(-1, hop).double()  # (n_frames + 1, hop)
         frames = torch.cat([blocks[:-1], blocks[1:]], dim=1) * self.window  # (n_frames, n_fft)
-        inner = (
-            frames.reshape(-1, radix, radix).transpose(1, 2) @ self.radix_in
-        )  # (n_frames, n2, re|im of k1)
+        inner = frames.reshape(-1, radix, radix).transpose(1, 2) @ self.radix_in  # (n_frames, n2, re|im of k1)
         real, imaginary = inner[..., :radix], inner[..., radix:]
         cosine, sine = self.twiddle[0], self.twiddle[1]
         turned = torch.cat([real * cosine - imaginary * sine, real * sine + imaginary * cosine], dim=1)

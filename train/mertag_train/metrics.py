@@ -214,9 +214,7 @@ def _mcc(confusion: Ints) -> float:
 def _checked(labels: npt.ArrayLike, probabilities: npt.ArrayLike, n_classes: int) -> tuple[Ints, Floats]:
     y, p = np.asarray(labels), np.asarray(probabilities, dtype=np.float64)
     if y.ndim != 1 or not len(y) or p.shape != (len(y), n_classes):
-        raise ValueError(
-            f"expected labels (n,) and probabilities (n, {n_classes}), n > 0; got {y.shape}, {p.shape}"
-        )
+        raise ValueError(f"expected labels (n,) and probabilities (n, {n_classes}), n > 0; got {y.shape}, {p.shape}")
     if not np.issubdtype(y.dtype, np.integer) or y.min() < 0 or y.max() >= n_classes:
         raise ValueError(f"labels must be class indices from 0 to {n_classes - 1}")
     total = p.sum(1, keepdims=True)

@@ -81,11 +81,7 @@ class TrainingProgress:
 
     def on_epoch(self, report: EpochReport) -> None:
         """Say how an epoch went."""
-        held_out = (
-            ""
-            if report.validation_accuracy is None
-            else f", held-out accuracy {report.validation_accuracy:.3f}"
-        )
+        held_out = "" if report.validation_accuracy is None else f", held-out accuracy {report.validation_accuracy:.3f}"
         self.note(
             f"  epoch {report.epoch} of {report.epochs}: loss {report.loss:.3f}{held_out}, "
             f"{report.segments_per_s:.0f} segments/s, {_duration(report.duration_s)}"

@@ -101,9 +101,7 @@ def newest(root: Path) -> Path:
     """
     finished = [path.parent for path in root.glob("*/metrics.json")]
     if not finished:
-        raise ConfigError(
-            f"no finished run in {root.resolve()}; train one with `mertag train`, or name a run's folder"
-        )
+        raise ConfigError(f"no finished run in {root.resolve()}; train one with `mertag train`, or name a run's folder")
     return max(finished, key=lambda path: (path / "metrics.json").stat().st_mtime)
 
 

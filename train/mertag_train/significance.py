@@ -67,9 +67,7 @@ def mcnemar(labels: npt.ArrayLike, first: npt.ArrayLike, second: npt.ArrayLike) 
     """
     truth, one, two = (np.asarray(values) for values in (labels, first, second))
     if not truth.shape == one.shape == two.shape or truth.ndim != 1:
-        raise ValueError(
-            f"expected three arrays of one shape (n,), got {truth.shape}, {one.shape}, {two.shape}"
-        )
+        raise ValueError(f"expected three arrays of one shape (n,), got {truth.shape}, {one.shape}, {two.shape}")
     only_first = int(np.sum((one == truth) & (two != truth)))
     only_second = int(np.sum((one != truth) & (two == truth)))
     n = only_first + only_second

@@ -102,9 +102,7 @@ def song_table(
             continue
         of_song = list(window_features(p, int(length), cutting))
         for duration_s in sub_windows_s:
-            span = max(
-                1, round((duration_s - cutting.segmentation.duration_s) / cutting.segmentation.hop_s) + 1
-            )
+            span = max(1, round((duration_s - cutting.segmentation.duration_s) / cutting.segmentation.hop_s) + 1)
             if span < len(p):
                 first = int(rng.integers(0, len(p) - span + 1))
                 of_song.append(song_features(p[first : first + span]))
@@ -192,9 +190,7 @@ def load(path: Path) -> tuple[SongTable, Pipeline]:
         with np.load(path, allow_pickle=False) as saved:
             table = SongTable(features=saved["features"], label=saved["label"], song=saved["song"])
             expected = saved["probabilities"]
-            classifier = fit(
-                table, n_classes=int(saved["n_classes"]), c=float(saved["c"]), seed=int(saved["seed"])
-            )
+            classifier = fit(table, n_classes=int(saved["n_classes"]), c=float(saved["c"]), seed=int(saved["seed"]))
     except (OSError, KeyError, ValueError) as error:
         raise TrainingError(f"{path}: not a readable song classifier ({error})") from error
     difference = float(np.abs(classifier.predict_proba(table.features) - expected).max())

@@ -128,9 +128,7 @@ def open_store(folder: Path) -> LogMelStore:
             front_end=FrontEnd(**index["front_end"]),
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DatasetError(
-            f"{folder}: not a readable log-mel store ({error}); delete it, it is made anew"
-        ) from error
+        raise DatasetError(f"{folder}: not a readable log-mel store ({error}); delete it, it is made anew") from error
     if store.offsets[-1] != len(frames) or len(store.n_samples) != len(store.ids):
         raise DatasetError(f"{folder}: the log-mel store is incomplete; delete it, it is made anew")
     return store

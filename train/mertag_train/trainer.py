@@ -164,13 +164,9 @@ def train_network(
     batch_size = config.optimiser.batch_size
     fixed = segments.grid(store, train.index, config.segmentation)
     if len(fixed) == 0:
-        raise TrainingError(
-            f"no training clip is as long as one segment ({config.segmentation.duration_s} s)"
-        )
+        raise TrainingError(f"no training clip is as long as one segment ({config.segmentation.duration_s} s)")
     steps = [
-        math.ceil(
-            len(_epoch_table(store, train.index, fixed, config, epoch, np.random.default_rng(0))) / batch_size
-        )
+        math.ceil(len(_epoch_table(store, train.index, fixed, config, epoch, np.random.default_rng(0))) / batch_size)
         for epoch in range(1, config.epochs + 1)
     ]
     optimiser = Optimiser(network, config.optimiser, steps=sum(steps), ramp_steps=steps[0])

@@ -57,9 +57,7 @@ class SegmentNetwork(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(
-        self, architecture: Architecture, *, n_classes: int, n_mels: int = 128, dropout: float = 0.5
-    ) -> None:
+    def __init__(self, architecture: Architecture, *, n_classes: int, n_mels: int = 128, dropout: float = 0.5) -> None:
         super().__init__()
         self.architecture: Architecture = architecture
         self.n_classes = n_classes
@@ -106,9 +104,7 @@ class SegmentNetwork(nn.Module):
     def embed(self, segments: Tensor) -> Tensor:
         """Return what the convolutions see in segments (batch, n_frames, n_mels): shape (batch, features)."""
         x = ((segments - self.mean) / self.std).transpose(1, 2).unsqueeze(1)  # (batch, 1, n_mels, n_frames)
-        x = self.trunk(
-            x.contiguous(memory_format=torch.channels_last)
-        )  # (batch, 512, n_mels/32, n_frames/32)
+        x = self.trunk(x.contiguous(memory_format=torch.channels_last))  # (batch, 512, n_mels/32, n_frames/32)
         x = x.mean(dim=3) if self.architecture == "compact" else nn.functional.adaptive_avg_pool2d(x, (7, 7))
         return x.flatten(1)
 

@@ -155,9 +155,7 @@ def class_counts(songs: Iterable[Song], target: Target) -> dict[str, int]:
     for song in songs:
         if target not in song.targets:
             has = ", ".join(sorted(song.targets)) or "none"
-            raise DatasetError(
-                f"song {song.id!r} has no {target} label (it has: {has}). Choose another target."
-            )
+            raise DatasetError(f"song {song.id!r} has no {target} label (it has: {has}). Choose another target.")
         counts[song.targets[target]] += 1
     return dict(zip(CLASS_NAMES[target], counts, strict=True))
 

@@ -96,9 +96,7 @@ def read(data_dir: Path | str | None = None, *, threshold: float = THRESHOLD) ->
                 path=audio.get(song),
                 group=groups[song],
                 artist=artist_key(info[song].text("Artist")),
-                targets=targets_of_signs(
-                    valence_positive=valence > threshold, arousal_positive=arousal > threshold
-                ),
+                targets=targets_of_signs(valence_positive=valence > threshold, arousal_positive=arousal > threshold),
                 valence=valence,
                 arousal=arousal,
                 dynamics=dynamics.get(song),
@@ -169,7 +167,5 @@ def _times(table: Table) -> dict[str, float]:
         if match:
             times[name] = int(match[1]) / 1000
     if not times:
-        raise fault(
-            table.path, 1, "no column such as 'sample_15000ms'", "Take the table from the published data set."
-        )
+        raise fault(table.path, 1, "no column such as 'sample_15000ms'", "Take the table from the published data set.")
     return times

@@ -53,16 +53,12 @@ def read(data_dir: Path | str | None = None, *, scale: tuple[float, float] | Non
     """
     place = data_folder(NAME, data_dir)
     if not place.exists():
-        raise fault(
-            place, None, "there is no such file or folder", "Name a folder with one folder a class, or a CSV."
-        )
+        raise fault(place, None, "there is no such file or folder", "Name a folder with one folder a class, or a CSV.")
     table = place if place.is_file() else place / TABLE
     if table.is_file():
         place, dataset = table, read_labels(table, scale)
     elif scale is not None:
-        raise ConfigError(
-            f"a scale was given, but {place} holds no {TABLE} with ratings. Leave the scale out."
-        )
+        raise ConfigError(f"a scale was given, but {place} holds no {TABLE} with ratings. Leave the scale out.")
     else:
         dataset = _read_folders(place)
     for target in dataset.targets:
@@ -76,9 +72,7 @@ def _read_folders(root: Path) -> Dataset:
     try:
         entries = sorted(path for path in root.iterdir() if not path.name.startswith("."))
     except OSError as error:
-        raise DatasetError(
-            f"{root}: cannot be listed ({error.strerror}). Check the folder's permissions."
-        ) from error
+        raise DatasetError(f"{root}: cannot be listed ({error.strerror}). Check the folder's permissions.") from error
     songs: list[Song] = []
     classes: dict[Label, Path] = {}
     for entry in entries:
@@ -119,9 +113,7 @@ def _read_folders(root: Path) -> Dataset:
 def _check_fits(entry: Path, label: Label, classes: dict[Label, Path]) -> None:
     """Refuse a second folder of the same class, and a class of another kind."""
     if label in classes:
-        raise fault(
-            entry, None, f"names the same class as {classes[label].name!r}", "Put the songs into one folder."
-        )
+        raise fault(entry, None, f"names the same class as {classes[label].name!r}", "Put the songs into one folder.")
     for other, path in classes.items():
         if other.target is not label.target:
             raise fault(

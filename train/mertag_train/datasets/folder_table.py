@@ -31,9 +31,7 @@ def read_labels(path: Path, scale: tuple[float, float] | None) -> Dataset:
     table = read_table(path, ("path",))
     rated = not table.has("label")
     if rated and not (table.has("valence") and table.has("arousal")):
-        raise fault(
-            path, 1, "neither a column 'label' nor columns 'valence' and 'arousal'", "Add what is missing."
-        )
+        raise fault(path, 1, "neither a column 'label' nor columns 'valence' and 'arousal'", "Add what is missing.")
     if rated and scale is None:
         raise ConfigError(f"{path} holds ratings; say on which scale, such as 1,9 (lowest, highest).")
     if not rated and scale is not None:
@@ -92,9 +90,7 @@ def _songs(
     return tuple(songs)
 
 
-def _ratings(
-    table: Table, scale: tuple[float, float]
-) -> tuple[dict[int, Mapping[Target, int]], dict[int, Rating]]:
+def _ratings(table: Table, scale: tuple[float, float]) -> tuple[dict[int, Mapping[Target, int]], dict[int, Rating]]:
     low, high = scale
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
         raise ConfigError(f"there is no scale from {low:g} to {high:g}; write the lowest rating first.")
@@ -104,9 +100,7 @@ def _ratings(
     for row in table:
         valence, arousal = (row.number(axis, low=low, high=high) for axis in ("valence", "arousal"))
         ratings[row.line] = (valence, arousal)
-        classes[row.line] = targets_of_signs(
-            valence_positive=valence >= middle, arousal_positive=arousal >= middle
-        )
+        classes[row.line] = targets_of_signs(valence_positive=valence >= middle, arousal_positive=arousal >= middle)
     return classes, ratings
 
 
@@ -122,8 +116,7 @@ def _labels(table: Table) -> dict[int, Label]:
         found[row.line] = label
         if label.target is not found[first.line].target:
             raise row.fault(
-                f"{row.text('label')!r} is another kind of class than {first.text('label')!r} "
-                f"on line {first.line}",
+                f"{row.text('label')!r} is another kind of class than {first.text('label')!r} on line {first.line}",
                 f"Use one kind of classes: {ACCEPTED}.",
             )
     return found

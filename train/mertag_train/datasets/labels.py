@@ -36,10 +36,7 @@ class Label:
 
 _WORDS: Mapping[str, Label] = {
     **{name.casefold(): Label(target=target, name=name) for target in Target for name in CLASS_NAMES[target]},
-    **{
-        word.casefold(): Label(target=Target.QUADRANT, name=quadrant)
-        for quadrant, word in QUADRANT_LABELS.items()
-    },
+    **{word.casefold(): Label(target=Target.QUADRANT, name=quadrant) for quadrant, word in QUADRANT_LABELS.items()},
 }
 
 

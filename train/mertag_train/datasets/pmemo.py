@@ -39,8 +39,7 @@ METADATA = "metadata.csv"
 ORIGIN = Origin(
     name="pmemo",
     source="https://github.com/HuiZhangDB/PMEmo (PMEmo2019)",
-    citation="K. Zhang, H. Zhang, S. Li, C. Yang, L. Sun, The PMEmo dataset for music emotion recognition, "
-    "ICMR 2018",
+    citation="K. Zhang, H. Zhang, S. Li, C. Yang, L. Sun, The PMEmo dataset for music emotion recognition, ICMR 2018",
     subfolders=("PMEmo2019",),
     files=(STATIC, METADATA),
     audio="the folder chorus, as <musicId>.mp3",

@@ -77,9 +77,7 @@ class Row:
         except ValueError:
             number = math.nan
         if not math.isfinite(number):
-            raise self.fault(
-                f"column {column!r} holds {value!r}, which is not a number", "Write a number such as 0.5."
-            )
+            raise self.fault(f"column {column!r} holds {value!r}, which is not a number", "Write a number such as 0.5.")
         if not low <= number <= high:
             raise self.fault(
                 f"column {column!r} holds {value}, outside the scale {low:g} to {high:g}",
@@ -175,13 +173,9 @@ def read_table(path: Path, columns: Sequence[str]) -> Table:
                 )
             rows.append(Row(path=path, line=reader.line_num, values=dict(zip(keys, stripped, strict=True))))
     except csv.Error as error:
-        raise fault(
-            path, reader.line_num, f"not valid CSV ({error})", "Check the quotation marks."
-        ) from error
+        raise fault(path, reader.line_num, f"not valid CSV ({error})", "Check the quotation marks.") from error
     if not names:
-        raise fault(
-            path, None, "the file is empty", f"Its first line must name the columns: {', '.join(columns)}."
-        )
+        raise fault(path, None, "the file is empty", f"Its first line must name the columns: {', '.join(columns)}.")
     return Table(path=path, columns=names, rows=tuple(rows))
 
 

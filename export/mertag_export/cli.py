@@ -1,0 +1,73 @@
+"""The command ``mertag export``: a run in, a proved model bundle out."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mertag.cli import console
+from mertag.errors import ConfigError
+
+
+def export(
+    run: Annotated[
+        Path | None, typer.Argument(metavar="[RUN]", help="The run's folder; if not given, the newest one in ./runs.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="BUNDLE", help="The bundle's folder; if not given, RUN/bundle.")
+    ] = None,
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Where the run's data set lies, if not where it lay when it was trained."),
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the model, as it stands in tags.")] = None,
+    model_version: Annotated[str, typer.Option(help="Version of the model, as it stands in tags.")] = "1",
+    precision: Annotated[
+        str, typer.Option(metavar="P[,P...]", help="Which graphs: int8 for the CPU, fp16 for the GPU, fp32.")
+    ] = "int8,fp16",
+    check_songs: Annotated[int, typer.Option(min=1, help="On how many unseen songs the decisions are compared.")] = 24,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a bundle that is there.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Errors only.")] = False,
+) -> None:
+    """Turn a training run into an ONNX model bundle.
+
+    Before the bundle is written, its graphs are compared on real audio with what was trained: torch, librosa and
+    scikit-learn against ONNX, and the song decisions of int8 and fp16 against fp32. The model that `mertag tag` uses
+    by itself does not change.
+    """
+    from mertag.manifest import Precision
+    from mertag_export.run import ExportOptions, export_run
+    from mertag_train import run as runs
+    from mertag_train.cli import RUNS
+
+    try:
+        precisions = tuple(Precision(word.strip().lower()) for word in precision.split(","))
+    except ValueError:
+        raise ConfigError(f"--precision {precision!r}: choose among {', '.join(Precision)}") from None
+
+    def say(text: object) -> None:
+        if not quiet:
+            console.say(console.clean(text))
+
+    folder = run or runs.newest(RUNS)
+    say(f"run: {folder}")
+    finished = runs.load(folder)
+    bundle = export_run(
+        finished,
+        out or folder / "bundle",
+        ExportOptions(
+            name=name or f"{finished.dataset['name']}-{finished.config.recipe}",
+            version=model_version,
+            precisions=precisions,
+            check_songs=check_songs,
+        ),
+        data_dir=data_dir,
+        overwrite=overwrite or out is None,
+        on_check=lambda check: say(f"  {check}"),
+        on_step=lambda what: say(what),
+    )
+    say(f"bundle: {bundle.folder} ({bundle.id})")
+    console.out(f"mertag tag --model {shlex.quote(str(bundle.folder))} ~/Music")

@@ -1,0 +1,145 @@
+"""Proof that the exported graphs do what was trained: torch, librosa and scikit-learn against ONNX, on real audio."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import librosa
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+import torch
+from sklearn.pipeline import Pipeline
+
+from mertag.emotion import Target, decide
+from mertag.frontend import FrontEnd, Segmentation
+from mertag_train.song import Cutting, window_features
+from mertag_train.vgg import SegmentNetwork
+
+from .segment import SegmentGraph
+
+Floats = npt.NDArray[np.float32]
+Probabilities = Mapping[Target, Floats]
+
+SEGMENT_LIMIT = 1e-4
+"""How far an fp32 segment probability may be from torch, and from librosa and torch."""
+SONG_LIMIT = 1e-5
+"""How far a song probability may be from scikit-learn."""
+AGREEMENT_LIMIT = 0.95
+"""Share of songs on which fp16 and int8 must decide as fp32 does."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clip:
+    """A decoded song: id, mono waveform (n_samples,), and the first frame of each segment (n_segments,)."""
+
+    id: str
+    waveform: Floats
+    starts: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One comparison: what was compared, what was found, and what is allowed.
+
+    Attributes
+    ----------
+    value, limit : float
+        A difference, which must not exceed the limit; or a share of agreement, which must reach it.
+    agreement : bool
+        Which of the two.
+    """
+
+    what: str
+    value: float
+    limit: float
+    agreement: bool = False
+
+    @property
+    def passed(self) -> bool:
+        """Whether the comparison holds."""
+        return self.value >= self.limit if self.agreement else self.value <= self.limit
+
+    def __str__(self) -> str:
+        if self.agreement:
+            return f"{self.what}: {self.value:.1%} agree (at least {self.limit:.0%})"
+        return f"{self.what}: {self.value:.1e} (at most {self.limit:.0e})"
+
+
+def session(path: Path) -> ort.InferenceSession:
+    """Return a CPU session of a graph."""
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def run_graph(opened: ort.InferenceSession, clip: Clip, targets: Sequence[Target]) -> Probabilities:
+    """Return the segment probabilities of a clip through a segment graph."""
+    names = [f"probabilities_{target}" for target in targets]
+    found = opened.run(names, {"waveform": clip.waveform, "starts": clip.starts})
+    return dict(zip(targets, found, strict=True))
+
+
+def run_torch(graph: SegmentGraph, clip: Clip) -> Probabilities:
+    """Return the segment probabilities of a clip through the torch module."""
+    with torch.inference_mode():
+        found = graph(torch.from_numpy(clip.waveform), torch.from_numpy(clip.starts))
+    return {target: p.numpy() for target, p in zip(graph.targets, found, strict=True)}
+
+
+def run_librosa(
+    networks: Mapping[Target, SegmentNetwork], clip: Clip, front_end: FrontEnd, segmentation: Segmentation
+) -> Probabilities:
+    """Return the segment probabilities of a clip with librosa's mel spectrogram and the torch networks."""
+    power = librosa.feature.melspectrogram(
+        y=clip.waveform,
+        sr=front_end.sample_rate,
+        n_fft=front_end.n_fft,
+        hop_length=front_end.hop_length,
+        n_mels=front_end.n_mels,
+        fmin=front_end.fmin_hz,
+        fmax=front_end.fmax_hz,
+        center=False,
+        power=2.0,
+    )
+    log_mel = (10 * np.log10(np.maximum(power, front_end.amin))).T.astype(np.float32)
+    n_frames = segmentation.segment_frames(front_end)
+    segments = torch.from_numpy(np.stack([log_mel[start : start + n_frames] for start in clip.starts]))
+    with torch.inference_mode():
+        return {t: torch.softmax(n.eval()(segments), dim=1).numpy() for t, n in networks.items()}
+
+
+def largest_difference(a: Sequence[Probabilities], b: Sequence[Probabilities]) -> float:
+    """Return the largest difference between two results over the same clips."""
+    return max(float(np.abs(x[t] - y[t]).max()) for x, y in zip(a, b, strict=True) for t in x)
+
+
+def song_parity(path: Path, classifier: Pipeline, features: npt.NDArray[np.float32]) -> float:
+    """Return the largest difference between a song graph and scikit-learn on real features."""
+    (found,) = session(path).run(["probabilities"], {"features": features})
+    return float(np.abs(found - classifier.predict_proba(features)).max())
+
+
+def decision_agreement(
+    a: Sequence[Probabilities],
+    b: Sequence[Probabilities],
+    clips: Sequence[Clip],
+    classifiers: Mapping[Target, Pipeline],
+    cutting: Cutting,
+) -> float:
+    """Return the share of songs whose quadrant is the same after the song classifier."""
+
+    def quadrant(found: Probabilities, clip: Clip) -> str:
+        songs = {
+            target: classifiers[target]
+            .predict_proba(window_features(p, len(clip.waveform), cutting).astype(np.float32))
+            .mean(0)
+            .tolist()
+            for target, p in found.items()
+        }
+        return decide(songs).quadrant
+
+    same = [quadrant(x, clip) == quadrant(y, clip) for x, y, clip in zip(a, b, clips, strict=True)]
+    return float(np.mean(same))
