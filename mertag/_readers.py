@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mertag._read_soundfile import CannotOpenError, SoundFileReader
-from mertag._sniff import Content, Reader, sniff
+from mertag._sniff import OGG_VORBIS, Content, Reader, sniff
 from mertag._tolerance import is_tolerable
 from mertag.errors import DecodeError, UnsupportedFormatError
 
@@ -72,17 +72,20 @@ def mono_blocks(path: Path) -> Iterator[tuple[int, Float32Array]]:
     seconds = reader.n_frames / reader.rate_hz
     whole_s = seconds + reader.missing_s
     if not is_tolerable(reader.missing_s, whole_s):
-        raise DecodeError(
-            path, f"the file is incomplete: it holds {seconds:.1f} s of {whole_s:.1f} s of sound"
-        )
+        raise DecodeError(path, f"the file is incomplete: it holds {seconds:.1f} s of {whole_s:.1f} s of sound")
 
 
 def _by_pyav(path: Path, content: Content) -> Iterator[tuple[int, Float32Array]]:
     # Here, not above: importing it takes 50 ms, and most libraries never need it.
     from mertag._read_pyav import DamagedError, NothingDecodedError, pyav_blocks
 
+    n_blocks = 0
     try:
-        yield from pyav_blocks(path)
+        for rate_and_block in pyav_blocks(path):
+            n_blocks += 1
+            yield rate_and_block
+        if n_blocks == 0 and not content.name:
+            raise NothingDecodedError("no sound")
     except NothingDecodedError as error:
         if not content.name:
             raise DecodeError(path, f"no audio was found in it: {_what(path)}") from error
@@ -95,11 +98,15 @@ def _take_over(path: Path, content: Content, reader: SoundFileReader) -> Iterato
     from mertag._read_pyav import DamagedError, NothingDecodedError, pyav_blocks
 
     skip = reader.n_frames
+    more = False
     try:
         for rate_hz, block in pyav_blocks(path):
             if skip < len(block):
+                more = True
                 yield rate_hz, block[skip:]
             skip = max(0, skip - len(block))
+        if content is OGG_VORBIS and not more:  # a chained stream whose rate or channels change
+            raise NothingDecodedError
     except NothingDecodedError as error:
         if reader.n_frames == 0:
             raise DecodeError(path, f"{content.name} that cannot be decoded: {error}") from error

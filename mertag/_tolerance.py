@@ -50,14 +50,16 @@ class Losses:
         self.decoded_s = 0.0
         self.broken: str | None = None
         self.message = ""
+        self._bad_s = 0.0
         self._good_bytes = self._lost_bytes = 0
         self._pending_bytes = 0  # lost, but nothing good has come since: so far, only bytes behind the end
         self._first_s: float | None = None
         self._origin_s: float | None = None
 
-    def bad(self, packet: bytes, message: str) -> None:
+    def bad(self, packet: bytes, duration_s: float, message: str) -> None:
         """Note a packet that could not be decoded."""
         self.message = message
+        self._bad_s += duration_s
         if self._raw and packet[:3] not in (b"ID3", b"TAG", b"APE"):
             self._pending_bytes += len(packet)
 
@@ -95,10 +97,10 @@ class Losses:
         stated_s : float or None
             The length that the container states.
         """
-        if stated_s is not None:
-            lost_s = max(0.0, stated_s - self.decoded_s)
-        elif self.broken:
+        if self.broken and stated_s is None:
             return f"damaged after {self.decoded_s:.1f} s: {self.broken}"
+        if not self._raw:  # what could not be decoded may come on top of what is stated, in a chained Ogg
+            lost_s = max(self._bad_s, (stated_s or 0.0) - self.decoded_s)
         else:
             lost_s = self._lost_bytes * self.decoded_s / max(1, self._good_bytes)
         whole_s = self.decoded_s + lost_s

@@ -90,9 +90,7 @@ def _resampled(path: Path, rate_hz: int) -> Iterator[Float32Array]:
     decoded_s = 0.0
     for block_rate_hz, block in mono_blocks(path):
         if not np.isfinite(block).all():
-            raise DecodeError(
-                path, f"damaged after {decoded_s:.1f} s: samples that are not numbers (NaN or infinity)"
-            )
+            raise DecodeError(path, f"damaged after {decoded_s:.1f} s: samples that are NaN or infinite")
         decoded_s += len(block) / block_rate_hz
         if resampler is None or resampler.from_hz != block_rate_hz:
             if resampler is not None:  # the rate changes in mid-file: the two parts follow each other
