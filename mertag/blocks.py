@@ -89,9 +89,7 @@ class BlockPacker:
     run. `ready` gives the songs that are done; `flush` runs what is left when no more audio comes.
     """
 
-    def __init__(
-        self, run: RunBlock, *, front_end: FrontEnd, segmentation: Segmentation, max_segments: int
-    ) -> None:
+    def __init__(self, run: RunBlock, *, front_end: FrontEnd, segmentation: Segmentation, max_segments: int) -> None:
         if max_segments < 1:
             raise ValueError(f"max_segments is {max_segments}; it must be 1 or more")
         self._run, self._front_end, self._segmentation = run, front_end, segmentation

@@ -132,8 +132,7 @@ def load_bundle(folder: Path | str | None = None) -> Bundle:
     root = Path(named).expanduser()
     if not root.is_dir():
         raise BundleError(
-            f"{root}: no such bundle folder; name one with --model or $MERTAG_BUNDLE, or make one with "
-            "`mertag export`"
+            f"{root}: no such bundle folder; name one with --model or $MERTAG_BUNDLE, or make one with `mertag export`"
         )
     manifest_path = root / MANIFEST_NAME
     if not manifest_path.exists():
@@ -207,9 +206,7 @@ def _check_listing(root: Path, manifest: Manifest) -> None:
     for name in sorted(listed - found):
         raise BundleError(f"{root / name}: the manifest lists it, but it is missing; fetch the bundle again")
     for name in sorted(found - listed):
-        raise BundleError(
-            f"{root / name}: not in the manifest, so nobody vouches for it; move it out of the bundle"
-        )
+        raise BundleError(f"{root / name}: not in the manifest, so nobody vouches for it; move it out of the bundle")
     for name in _graphs(manifest):
         if name not in listed:
             raise BundleError(f"{root / name}: the model needs it, but the manifest holds no checksum of it")

@@ -75,8 +75,7 @@ def _check(bundle: Bundle, name: str, session: Session, *, inputs: _Signature, o
                 )
             value = found[key]
             fits = len(value.shape) == len(shape) and all(
-                not isinstance(size, int) or size == limit
-                for size, limit in zip(value.shape, shape, strict=True)
+                not isinstance(size, int) or size == limit for size, limit in zip(value.shape, shape, strict=True)
             )
             if value.type != kind or not fits:
                 raise BundleError(

@@ -76,8 +76,7 @@ def judge(
         mean = song_model(target, features).mean(axis=0)  # (n_classes,)
         if not (np.isfinite(p).all() and np.isfinite(mean).all()):
             raise DeviceError(
-                f"the model gave {target} probabilities that are no numbers; try --device cpu, or another "
-                "--model"
+                f"the model gave {target} probabilities that are no numbers; try --device cpu, or another --model"
             )
         means[target] = mean.tolist()
     decision = decide(means)

@@ -159,9 +159,7 @@ class Manifest:
             classes = strict_json.get(item, "classes", list)
             heads.append(
                 Head(
-                    target=Target(
-                        strict_json.one_of(strict_json.get(item, "target", str), Target, "heads: target")
-                    ),
+                    target=Target(strict_json.one_of(strict_json.get(item, "target", str), Target, "heads: target")),
                     classes=tuple(strict_json.strings(classes, "heads: classes")),
                     song=strict_json.get(item, "song", str),
                 )

@@ -116,9 +116,7 @@ def _load(file: Path) -> tuple[dict[str, dict[str, float]], str]:
     """Return what is remembered, and what was wrong with it."""
     try:
         raw = json.loads(file.read_text(encoding="utf-8"))
-        return {
-            str(key): {str(name): float(value) for name, value in times.items()} for key, times in raw.items()
-        }, ""
+        return {str(key): {str(name): float(value) for name, value in times.items()} for key, times in raw.items()}, ""
     except FileNotFoundError:
         return {}, ""
     except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:

@@ -186,16 +186,14 @@ def _open_cpu(bundle: Bundle, threads: int, asked: Precision | None) -> tuple[Se
 
     def prepare(precision: Precision) -> Callable[[], object]:
         session = session_of(precision)
-        waveform, starts = sample(bundle.manifest, n_segments=2)
+        waveform, starts = sample(bundle.manifest, n_segments=1)
         return lambda: run(bundle.manifest, session, waveform, starts)
 
     if asked:
         choice = precisions.Choice(precision=asked, reason=f"{asked}: asked for")
     else:
         key = precisions.cache_key(bundle.id, threads=threads, onnxruntime_version=onnxruntime_version())
-        choice = precisions.fastest(
-            precisions.cpu_candidates(bundle.manifest.segment), key=key, prepare=prepare
-        )
+        choice = precisions.fastest(precisions.cpu_candidates(bundle.manifest.segment), key=key, prepare=prepare)
     return session_of(choice.precision), choice
 
 

@@ -147,9 +147,7 @@ class SegmentModel:
             raise DeviceError(f"{where} ({first_line(error)}); try --device cpu") from error
 
 
-def pad_to_shape(
-    waveform: Float32Array, starts: Int64Array, *, front_end: FrontEnd
-) -> tuple[Float32Array, Int64Array]:
+def pad_to_shape(waveform: Float32Array, starts: Int64Array, *, front_end: FrontEnd) -> tuple[Float32Array, Int64Array]:
     """Pad a call to one of a few shapes: zeros after the waveform, and repeats of the first segment."""
     hops = round(_CUDA_SECONDS * front_end.sample_rate / front_end.hop_length)
     samples = -len(waveform) % (hops * front_end.hop_length)
@@ -168,9 +166,7 @@ def sample(manifest: Manifest, *, n_segments: int) -> tuple[Float32Array, Int64A
     return np.float32(0.1) * noise, starts
 
 
-def run(
-    manifest: Manifest, session: Session, waveform: Float32Array, starts: Int64Array
-) -> list[Float32Array]:
+def run(manifest: Manifest, session: Session, waveform: Float32Array, starts: Int64Array) -> list[Float32Array]:
     """Run a session once; return the probabilities in the order of the manifest's heads."""
     names = [f"probabilities_{head.target}" for head in manifest.heads]
     return session.run(names, {"waveform": waveform, "starts": starts})

@@ -35,9 +35,7 @@ _FATAL, _WARNING = 4, 2  # onnxruntime's log severities
 class Session(Protocol):
     """The part of ``onnxruntime.InferenceSession`` that is used."""
 
-    def run(
-        self, output_names: list[str], input_feed: dict[str, npt.NDArray[Any]]
-    ) -> list[npt.NDArray[np.float32]]:
+    def run(self, output_names: list[str], input_feed: dict[str, npt.NDArray[Any]]) -> list[npt.NDArray[np.float32]]:
         """Run the graph."""
 
     def get_inputs(self) -> list[Any]:
@@ -88,8 +86,7 @@ def cuda_session(model: bytes, *, where: Path) -> Session:
 
     if CUDA not in ort.get_available_providers():
         raise DeviceError(
-            f"the installed onnxruntime {ort.__version__} is built without CUDA; "
-            "install onnxruntime-gpu in its place"
+            f"the installed onnxruntime {ort.__version__} is built without CUDA; install onnxruntime-gpu in its place"
         )
     missing = _preload()
     # The failure is told by our own error: onnxruntime's report of it, on stderr, would only be in the way.

@@ -15,9 +15,7 @@ from typing import Any
 def parse(text: str | bytes) -> dict[str, Any]:
     """Return a JSON object, refusing NaN, infinities, repeated keys and anything but an object."""
     try:
-        found = json.loads(
-            text, object_pairs_hook=_no_repeats, parse_constant=_refuse_constant, parse_float=_finite
-        )
+        found = json.loads(text, object_pairs_hook=_no_repeats, parse_constant=_refuse_constant, parse_float=_finite)
     except (ValueError, RecursionError) as error:  # JSONDecodeError and UnicodeDecodeError are ValueErrors
         raise ValueError(f"it is not strict JSON ({error})") from error
     if not isinstance(found, dict):

@@ -74,7 +74,8 @@ class Tagger:
     device : {"auto", "cuda", "cpu"}
         Where the network runs; see `mertag.runtime.open_models`.
     workers : int, optional
-        Processes that decode; if not given, one for each core where a GPU waits for them, else two.
+        Processes that decode; 0 decodes in this process, where a decoder that crashes ends it. If not given,
+        one for each core where a GPU waits for them, else two.
     segment_hop_s : float, optional
         Step from one segment to the next, in seconds; if not given, that of the training.
     threads : int, optional
@@ -107,15 +108,15 @@ class Tagger:
         notify: Notify | None = None,
         decoder: Decoder | None = None,
     ) -> None:
-        if workers is not None and workers < 1:
-            raise ConfigError(f"workers is {workers}; it must be 1 or more")
+        if workers is not None and workers < 0:
+            raise ConfigError(f"workers is {workers}; it must be 0 or more")
         self.bundle: Bundle = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
         self.segmentation: Segmentation = _segmentation(self.bundle, segment_hop_s, notify)
         self.models: Models = open_models(
             self.bundle, device=device, threads=threads, precision=precision, notify=notify
         )
         on_gpu = self.models.segment.device == "cuda"
-        self._workers = workers or (usable_cores() if on_gpu else min(2, usable_cores()))
+        self._workers = workers if workers is not None else usable_cores() if on_gpu else 2
         self._timeout_s = timeout_s
         self._decoder = decoder
         self._owned = contextlib.ExitStack()  # what `close` has to close
@@ -215,9 +216,7 @@ class Tagger:
         for song in packer.ready():
             yield self._judge(song, under_way.pop(song.key))
 
-    def _take(
-        self, part: Decoded, packer: BlockPacker, under_way: dict[int, _Listened]
-    ) -> Skipped | Failed | None:
+    def _take(self, part: Decoded, packer: BlockPacker, under_way: dict[int, _Listened]) -> Skipped | Failed | None:
         """Pass on a decoded part; return the outcome of a file that could not be decoded."""
         listened = under_way.setdefault(part.index, _Listened(part.path))
         if part.error is None and part.chunk is not None and part.chunk.size:
@@ -276,7 +275,6 @@ def _segmentation(bundle: Bundle, segment_hop_s: float | None, notify: Notify | 
         raise ConfigError(f"segment hop {segment_hop_s} s cannot be; choose 0.05 to 60 seconds")
     if notify is not None:
         notify(
-            f"the segment hop is {segment_hop_s:g} s, not {trained.hop_s:g} s as in training; "
-            "the results will differ"
+            f"the segment hop is {segment_hop_s:g} s, not {trained.hop_s:g} s as in training; the results will differ"
         )
     return Segmentation(duration_s=trained.duration_s, hop_s=segment_hop_s)

@@ -28,9 +28,7 @@ def model(tiny_bundle: Bundle) -> SegmentModel:
     return open_models(tiny_bundle, device="cpu", threads=1, precision="int8").segment
 
 
-def packer_of(
-    run: object, max_segments: int = 8, segmentation: Segmentation = tiny.SEGMENTATION
-) -> BlockPacker:
+def packer_of(run: object, max_segments: int = 8, segmentation: Segmentation = tiny.SEGMENTATION) -> BlockPacker:
     return BlockPacker(
         run,  # type: ignore[arg-type]
         front_end=tiny.FRONT_END,
@@ -39,9 +37,7 @@ def packer_of(
     )
 
 
-def alone(
-    waveform: np.ndarray, model: SegmentModel, segmentation: Segmentation = tiny.SEGMENTATION
-) -> np.ndarray:
+def alone(waveform: np.ndarray, model: SegmentModel, segmentation: Segmentation = tiny.SEGMENTATION) -> np.ndarray:
     """Return the probabilities of one call with the whole song."""
     starts = segmentation.start_frames(len(waveform), tiny.FRONT_END)
     padded = np.pad(waveform, (0, -len(waveform) % tiny.FRONT_END.hop_length))
@@ -181,9 +177,45 @@ def test_what_one_song_does_to_the_session_costs_no_other_song(model: SegmentMod
     assert found[2].probabilities == {}
     for key in (0, 1, 3):
         assert found[key].error is None
-        np.testing.assert_allclose(
-            found[key].probabilities[Target.QUADRANT], alone(songs[key], model), atol=1e-6
-        )
+        np.testing.assert_allclose(found[key].probabilities[Target.QUADRANT], alone(songs[key], model), atol=1e-6)
+
+
+def test_a_song_that_fails_with_segments_still_waiting_ends_with_its_error() -> None:
+    def run(_: np.ndarray, starts: np.ndarray) -> Mapping[Target, np.ndarray]:
+        raise DeviceError("broken")
+
+    packer = packer_of(run, 4)
+    packer.feed(0, tiny.music(2 * RATE))  # 8 segments: the first block fails while 4 wait
+    packer.feed(0, tiny.music(2 * RATE))
+    packer.feed(1, tiny.music(RATE))
+    packer.end(0)
+    packer.end(1)
+    found = collect(packer)
+    assert [str(found[key].error) for key in (0, 1)] == ["broken", "broken"]
+
+
+def test_between_segments_that_do_not_touch_the_audio_is_counted_all_the_same(model: SegmentModel) -> None:
+    apart = Segmentation(duration_s=0.5, hop_s=1.3)
+    waveform = tiny.music(4 * RATE)
+    packer = packer_of(model, 1, apart)
+    for at in range(0, len(waveform), 1_000):
+        packer.feed(0, waveform[at : at + 1_000])
+    packer.end(0)
+    found = collect(packer)[0].probabilities[Target.QUADRANT]
+    np.testing.assert_allclose(found, alone(waveform, model, apart), atol=1e-6)
+
+
+def test_little_is_kept_of_the_audio_that_was_run() -> None:
+    def run(_: np.ndarray, starts: np.ndarray) -> Mapping[Target, np.ndarray]:
+        return {Target.QUADRANT: np.full((len(starts), 4), 0.25, np.float32)}
+
+    packer = BlockPacker(run, front_end=FrontEnd(), segmentation=Segmentation(), max_segments=1)
+    tracemalloc.start()
+    for key in range(20):
+        packer.feed(key, np.zeros(30 * RATE, np.float32))
+    kept = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert kept < 20 * 3 * RATE * 4 + 100_000  # less than one segment of each song
 
 
 def test_memory_does_not_grow_with_a_songs_length() -> None:

@@ -161,9 +161,7 @@ def test_names_that_would_spoil_the_id_are_refused(folder: Path, key: str, value
     refuse(folder, key)
 
 
-@pytest.mark.parametrize(
-    "key", [*tiny_bundle.manifest_of((), (), tiny_bundle.SEGMENTATION), "files", "schema"]
-)
+@pytest.mark.parametrize("key", [*tiny_bundle.manifest_of((), (), tiny_bundle.SEGMENTATION), "files", "schema"])
 def test_a_missing_key_is_named(folder: Path, key: str) -> None:
     edit(folder, lambda m: m.pop(key))
     refuse(folder, "manifest.json", repr(key), "missing")
@@ -275,15 +273,11 @@ def test_a_huge_manifest_is_refused(folder: Path) -> None:
         ),
         max_leaves=8,
     ),
-    st.sampled_from(
-        ["heads", "segment", "files", "front_end", "segmentation", "window_rule", "metrics", "name"]
-    ),
+    st.sampled_from(["heads", "segment", "files", "front_end", "segmentation", "window_rule", "metrics", "name"]),
 )
 def test_no_manifest_does_worse_than_a_bundle_error(value: object, key: str) -> None:
     good = json.loads(
-        Manifest(
-            **tiny_bundle.manifest_of((Target.QUADRANT,), (Precision.INT8,), tiny_bundle.SEGMENTATION)
-        ).to_json()
+        Manifest(**tiny_bundle.manifest_of((Target.QUADRANT,), (Precision.INT8,), tiny_bundle.SEGMENTATION)).to_json()
     )
     with contextlib.suppress(BundleError):
         Manifest.from_json(json.dumps({**good, key: value}))
@@ -390,9 +384,7 @@ def test_no_bytes_do_worse_than_a_value_error(data: bytes) -> None:
         has_external_data(data)
 
 
-def test_without_a_folder_the_environment_names_it(
-    tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_a_folder_the_environment_names_it(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MERTAG_BUNDLE", str(tiny_bundle.folder))
     assert load_bundle() == tiny_bundle
     monkeypatch.setenv("MERTAG_BUNDLE", str(tiny_bundle.folder / "nowhere"))

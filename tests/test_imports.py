@@ -17,17 +17,13 @@ TRAINING = {"torch", "librosa", "sklearn", "skl2onnx", "onnx", "onnxscript", "ma
 def loaded_by(code: str) -> set[str]:
     """Return the top-level modules that a fresh interpreter has loaded after running some code."""
     report = f"{code}\nimport sys\nprint(*{{name.partition('.')[0] for name in sys.modules}})"
-    done = subprocess.run(
-        [sys.executable, "-c", report], capture_output=True, text=True, cwd=ROOT, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", report], capture_output=True, text=True, cwd=ROOT, check=True)
     return set(done.stdout.split())
 
 
 def test_import_mertag_loads_next_to_nothing() -> None:
     loaded = loaded_by("import mertag; mertag.__version__; dir(mertag)")
-    assert not loaded & (
-        TRAINING | {"numpy", "onnxruntime", "av", "soundfile", "soxr", "mutagen", "typer", "rich"}
-    )
+    assert not loaded & (TRAINING | {"numpy", "onnxruntime", "av", "soundfile", "soxr", "mutagen", "typer", "rich"})
 
 
 def test_the_tagger_loads_no_training_stack_and_no_runtime_before_it_is_made() -> None:

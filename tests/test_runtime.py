@@ -81,9 +81,7 @@ def test_a_long_call_is_split_and_gives_the_same(tiny_bundle: Bundle) -> None:
         ({"precision": "fp32"}, "int8, fp16"),
     ],
 )
-def test_settings_that_cannot_be_are_refused(
-    tiny_bundle: Bundle, settings: dict[str, Any], words: str
-) -> None:
+def test_settings_that_cannot_be_are_refused(tiny_bundle: Bundle, settings: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         open_models(tiny_bundle, **{"device": "cpu", **settings})
 
@@ -132,9 +130,7 @@ def test_looking_for_a_gpu_prints_nothing(tiny_bundle: Bundle) -> None:
 class FakeSession:
     """A real session on the CPU that claims another provider, and fails when told to."""
 
-    def __init__(
-        self, session: sessions.Session, provider: str, fail: Callable[[int], Exception | None]
-    ) -> None:
+    def __init__(self, session: sessions.Session, provider: str, fail: Callable[[int], Exception | None]) -> None:
         self.session, self.provider, self.fail = session, provider, fail
         self.calls: list[int] = []
         self.shapes: list[tuple[int, int]] = []
@@ -184,9 +180,7 @@ def long_example(n_segments: int) -> tuple[np.ndarray, np.ndarray]:
     return tiny.music(n_samples + -n_samples % 512), starts
 
 
-def test_a_gpu_runs_fp16_in_shapes_from_a_short_list(
-    tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_gpu_runs_fp16_in_shapes_from_a_short_list(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     made = fake_gpu(monkeypatch, lambda n: None)
     model = open_models(tiny_bundle).segment
     assert (model.device, model.precision, model.provider) == ("cuda", Precision.FP16, sessions.CUDA)
@@ -198,9 +192,7 @@ def test_a_gpu_runs_fp16_in_shapes_from_a_short_list(
     assert {n for _, n in made[0].shapes} == {16, 32, 48}
 
 
-def test_a_gpu_that_loads_but_does_not_run_is_no_gpu(
-    tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_gpu_that_loads_but_does_not_run_is_no_gpu(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     fake_gpu(monkeypatch, lambda n: RuntimeError("no kernel image is available\nmore"))
     with pytest.raises(DeviceError, match="does not run it \\(no kernel image is available\\)"):
         open_models(tiny_bundle, device="cuda")
@@ -215,9 +207,7 @@ def test_when_gpu_memory_runs_out_the_block_halves_for_good(
     model = open_models(tiny_bundle, notify=said.append).segment
     waveform, starts = long_example(100)
     found = model(waveform, starts)[Target.QUADRANT]
-    np.testing.assert_allclose(
-        found, tiny.segment_probabilities(waveform, starts, Target.QUADRANT), atol=1e-5
-    )
+    np.testing.assert_allclose(found, tiny.segment_probabilities(waveform, starts, Target.QUADRANT), atol=1e-5)
     assert model.device == "cuda"
     assert model.segments_per_call == 16
     assert len(said) == 2
@@ -238,9 +228,7 @@ def test_when_one_segment_does_not_fit_the_cpu_takes_over(
     broken[0] = True
     waveform, starts = long_example(40)
     found = model(waveform, starts)[Target.QUADRANT]
-    np.testing.assert_allclose(
-        found, tiny.segment_probabilities(waveform, starts, Target.QUADRANT), atol=1e-5
-    )
+    np.testing.assert_allclose(found, tiny.segment_probabilities(waveform, starts, Target.QUADRANT), atol=1e-5)
     assert (model.device, model.provider) == ("cpu", sessions.CPU)
     assert "the rest runs on the CPU" in said[-1]
     calls = len(made[0].calls)

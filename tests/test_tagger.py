@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 import tiny_bundle as tiny
 
 from mertag.aggregate import WindowRule, song_features
@@ -47,6 +48,10 @@ class FakeDecoder:
         self.songs, self.beside, self.read, self.closed = songs, beside, 0, False
 
     def decode(self, paths: Iterable[tuple[int, Path]]) -> Iterator[Any]:
+        self.stream = self._decode(paths)  # kept, so that nothing but `close` ends it
+        return self.stream
+
+    def _decode(self, paths: Iterable[tuple[int, Path]]) -> Iterator[Any]:
         running: list[Iterator[Part]] = []
         queue = iter(paths)
         try:
@@ -114,7 +119,7 @@ def test_a_long_song_is_the_mean_of_its_windows(tmp_path: Path) -> None:
     outcome = run(bundle, {"a.wav": waveform})["a.wav"]
     assert isinstance(outcome, Tagged)
     # Starts every 0.2 s. A window [w, w + 2] holds the starts in [w, w + 1.5]. The last segment ends at 4.9 s,
-    # so that the windows begin at 0, 1, 2 and, aligned to the end, at 2.9 s.
+    # so that the windows begin at 0, 1, 2 and (aligned to the end) 2.9 s.
     windows = [slice(0, 8), slice(5, 13), slice(10, 18), slice(15, 23)]
     expected = expected_probabilities(waveform, windows, Target.QUADRANT)
     np.testing.assert_allclose(outcome.emotion.quadrant_probabilities, expected, atol=1e-4)
@@ -241,9 +246,10 @@ class Breaking:
     """Stands before a session: raises where the waveform is loud, or always from a certain call on."""
 
     def __init__(self, session: Any) -> None:
-        self.session, self.lost = session, False
+        self.session, self.lost, self.calls = session, False, 0
 
     def run(self, names: list[str], feed: dict[str, Any]) -> Any:
+        self.calls += 1
         if self.lost or np.abs(feed["waveform"]).max() > 50:
             raise RuntimeError("the session broke")
         return self.session.run(names, feed)
@@ -265,6 +271,15 @@ def test_a_song_that_breaks_the_session_fails_alone(tiny_bundle: Bundle) -> None
     assert isinstance(outcome, Failed)
     assert isinstance(outcome.error, DeviceError)
     assert "the session broke" in outcome.reason
+
+
+def test_what_was_decoded_of_a_damaged_file_is_not_run(tiny_bundle: Bundle) -> None:
+    songs = {"bad": DecodeError("bad", "broken off")}
+    with Tagger(tiny_bundle, device="cpu", decoder=FakeDecoder(songs)) as tagger:
+        tagger.models.segment.session = breaking = Breaking(tagger.models.segment.session)
+        (outcome,) = tagger.tag_many([Path("bad")])
+        assert isinstance(outcome, Failed)
+        assert breaking.calls == 0
 
 
 def test_a_lost_device_ends_the_run_and_does_not_fail_every_song(tiny_bundle: Bundle) -> None:
@@ -300,9 +315,42 @@ def test_a_hop_that_cannot_be_is_refused(tiny_bundle: Bundle, hop: float) -> Non
         Tagger(tiny_bundle, device="cpu", segment_hop_s=hop)
 
 
-def test_no_workers_cannot_decode(tiny_bundle: Bundle) -> None:
+def test_fewer_than_no_workers_cannot_be(tiny_bundle: Bundle) -> None:
     with pytest.raises(ConfigError, match="workers"):
-        Tagger(tiny_bundle, device="cpu", workers=0)
+        Tagger(tiny_bundle, device="cpu", workers=-1)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_files_are_decoded_and_tagged_for_real(tiny_bundle: Bundle, tmp_path: Path, workers: int) -> None:
+    waveform = np.clip(tiny.music(3 * RATE), -0.99, 0.99)
+    soundfile.write(tmp_path / "good.wav", waveform, RATE, subtype="FLOAT")
+    soundfile.write(tmp_path / "silent.flac", np.zeros(3 * RATE), RATE)
+    (tmp_path / "text.mp3").write_text("not audio at all")
+    paths = sorted(tmp_path.iterdir())
+    with Tagger(tiny_bundle, device="cpu", workers=workers) as tagger:
+        found = {o.path.name: o for o in tagger.tag_many(paths)}
+        again = tagger.tag(tmp_path / "good.wav")
+    good, silent, text = (found[name] for name in ("good.wav", "silent.flac", "text.mp3"))
+    assert isinstance(good, Tagged)
+    assert good.emotion == again
+    expected = expected_probabilities(waveform, [slice(0, 13)], Target.QUADRANT)
+    np.testing.assert_allclose(good.emotion.quadrant_probabilities, expected, atol=1e-3)
+    assert isinstance(silent, Skipped)
+    assert silent.kind == "silent"
+    assert isinstance(text, Failed | Skipped)
+
+
+@pytest.mark.realdata
+def test_real_songs_do_not_depend_on_their_neighbours(tiny_bundle: Bundle, real_data: Path) -> None:
+    clips = sorted((real_data / "4q").rglob("*.mp3"))[:6]
+    assert clips
+    with Tagger(tiny_bundle, device="cpu", workers=2) as tagger:
+        together = {o.path: o for o in tagger.tag_many(clips)}
+        for clip in clips:
+            outcome = together[clip]
+            assert isinstance(outcome, Tagged)
+            apart = tagger.tag(clip).quadrant_probabilities
+            np.testing.assert_allclose(outcome.emotion.quadrant_probabilities, apart, atol=1e-6)
 
 
 def test_a_bundle_may_be_given_as_a_folder(tiny_bundle: Bundle) -> None:

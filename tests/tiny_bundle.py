@@ -2,7 +2,7 @@
 
 The "front end" of the segment graph is four loudnesses a frame: the mean magnitude of each quarter of its
 1,024 samples. Segments are gathered by their starts, weighted frame by frame (so that a frame out of place
-shows), and squashed by a softmax. `segment_probabilities` and `song_probabilities` compute the same in float64.
+shows), and squashed by a softmax. `segment_probabilities` and `song_probabilities` do the same in float64.
 """
 
 from __future__ import annotations
@@ -87,9 +87,7 @@ def weights(target: Target, segmentation: Segmentation = SEGMENTATION) -> np.nda
 def song_weights(target: Target) -> np.ndarray:
     """Return the song weights, shape (7 * n_classes, n_classes)."""
     k = len(CLASS_NAMES[target])
-    return (
-        np.random.default_rng(200 + list(Target).index(target)).standard_normal((7 * k, k)).astype(np.float32)
-    )
+    return np.random.default_rng(200 + list(Target).index(target)).standard_normal((7 * k, k)).astype(np.float32)
 
 
 def segment_probabilities(
