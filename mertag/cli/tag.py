@@ -42,7 +42,7 @@ DeviceOption = Annotated[
 
 
 def tag(
-    paths: Annotated[list[Path] | None, typer.Argument(metavar="PATHS...", help="Songs and folders.")] = None,
+    paths: Annotated[list[Path] | None, typer.Argument(metavar="PATHS", help="Songs and folders.")] = None,
     write_id3: Annotated[
         bool,
         typer.Option("--write-id3", "--write-tags", help="Write tags, each container's own (not ID3 alone), safely."),
@@ -87,10 +87,12 @@ def tag(
         ),
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes that decode; if not given, one for each core.")
+        int | None,
+        typer.Option(min=1, help="Processes that decode; if not given, two, or with a GPU one for each core."),
     ] = None,
     include: Annotated[
-        list[str] | None, typer.Option(metavar="GLOB", help="Only files that match; repeatable.")
+        list[str] | None,
+        typer.Option(metavar="GLOB", help="Only files whose name matches ('*.flac', 'Live/*'); repeatable."),
     ] = None,
     exclude: Annotated[
         list[str] | None, typer.Option(metavar="GLOB", help="No files or folders that match; repeatable.")
