@@ -21,6 +21,12 @@ _V1, _V2 = 1000, 2000
 _MOST_ITEMS = 10_000
 
 
+def has_ape_tag(source: Source) -> bool:
+    """Return whether an APE tag ends the file, or stands before an ID3v1 tag that does."""
+    stop = source.size - len(id3v1(source))
+    return stop >= _FOOTER and source.peek(stop - _FOOTER, 8) == _MAGIC
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApeFile:
     """A file with an APE tag, or without one yet, at its end.

@@ -32,7 +32,7 @@ def keep_extended_attributes(copy: Path, original: Path) -> None:
     Raises
     ------
     OSError
-        If an attribute that a person may have set cannot be copied. A file system without attributes has none.
+        If an attribute that a person may have set cannot be copied. A file system may have none at all.
     """
     if not hasattr(os, "listxattr"):
         return

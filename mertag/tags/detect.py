@@ -96,6 +96,10 @@ def open_container(source: Source) -> Container:
         return iff.read(source)
     if kind in _APE.values():
         return apev2.read(source, kind)
+    if kind == "True Audio" and not tag_length(source.peek(0, HEADER)) and apev2.has_ape_tag(source):
+        return apev2.read(
+            source, kind
+        )  # either tag is common; a second one would hide the first from some players
     if kind in ("MP3", "AAC", "True Audio"):
         return id3.read(source, kind)
     if kind == "FLAC":

@@ -137,7 +137,7 @@ def _seconds(first: Quadrant, old: Fields) -> set[Quadrant]:
     arousal_positive = first in (Quadrant.Q1, Quadrant.Q2)
     valence_side = valence if valence_positive else 1 - valence
     arousal_side = arousal if arousal_positive else 1 - arousal
-    slack = 4 * 0.5 * 10**-DECIMALS  # four figures, each rounded to three decimals
+    slack = 6 * 0.5 * 10**-DECIMALS  # three rounded figures, which enter five times below, and a little more
     found: set[Quadrant] = set()
     if valence_side >= arousal_side - slack:
         found.add(quadrant_of(valence_positive=valence_positive, arousal_positive=not arousal_positive))

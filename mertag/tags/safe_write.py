@@ -39,7 +39,7 @@ if sys.platform != "win32":
     import fcntl
 
 TEMPORARY_PREFIX, TEMPORARY_SUFFIX = ".mertag-", ".tmp"
-"""A copy in the making is called ``.mertag-<process id>-<random>.tmp``: short, whatever the file is called."""
+"""A copy in the making is called ``.mertag-<process id>-<random>.tmp``, however long the file's name."""
 
 SPARE_BYTES = 2**20
 """What must stay free on the disk beside the copy."""
@@ -210,8 +210,8 @@ def _keep_attributes(original: Original, temporary: Path, *, preserve_mtime: boo
     except OSError as error:
         raise TagWriteError(
             original.path,
-            f"it belongs to user {status.st_uid}, group {status.st_gid}, and a new file could not be given to "
-            f"them ({_reason(error)}); run mertag as its owner",
+            f"it belongs to user {status.st_uid}, group {status.st_gid}, and a new file could not be given "
+            f"to them ({_reason(error)}); run mertag as its owner",
         ) from error
     keep_mode(temporary, status)
     keep_extended_attributes(temporary, original.real)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from mutagen.aiff import AIFF
+from mutagen.apev2 import APEv2File
 from mutagen.asf import ASF
 from mutagen.dsf import DSF
 from mutagen.flac import FLAC
@@ -51,8 +52,10 @@ _READERS: Mapping[str, Any] = {
     "Monkey's Audio": MonkeysAudio,
     "Musepack": Musepack,
     "TAK": TAK,
+    "True Audio (APEv2)": APEv2File,
     "OptimFROG": OptimFROG,
 }
+_ID3V1_COMMENT, _COMMENT = "COMM:ID3v1 Comment:eng", "COMM::eng"
 _PREFIXES = ("TXXX:", "----:COM.APPLE.ITUNES:", "WM/")
 
 
@@ -87,7 +90,8 @@ def opinion_of(file: BinaryIO, container: str) -> Opinion | None:
     """
     file.seek(0)
     try:
-        found = _READERS[container.split(" (")[0]](file)
+        reader = _READERS.get(container) or _READERS[container.split(" (")[0]]
+        found = reader(file)
         fields: dict[str, tuple[str, ...]] = {}
         foreign: dict[str, str] = {}
         for name, value in _items(found.tags):
@@ -124,9 +128,10 @@ def disagreement(before: Opinion | None, after: Opinion | None, old: Fields, new
         if after.fields.get(key) != wanted:
             seen = after.fields.get(key)
             return f"a second reader (mutagen) sees {key} as {seen} in the new file, not as {wanted}"
-    changed = sorted(
-        k for k in {*before.foreign, *after.foreign} if before.foreign.get(k) != after.foreign.get(k)
-    )
+    names = {*before.foreign, *after.foreign}
+    if _ID3V1_COMMENT in before.foreign and _COMMENT not in before.foreign:
+        names.discard(_COMMENT)  # a new ID3v2 tag repeats it under the name that players show
+    changed = sorted(name for name in names if before.foreign.get(name) != after.foreign.get(name))
     return f"a second reader (mutagen) sees other tags changed: {', '.join(changed)}" if changed else ""
 
 

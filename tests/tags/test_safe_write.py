@@ -1,0 +1,351 @@
+"""Replacing a file: real faults, and the old file after each."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from mertag.emotion import SongEmotion
+from mertag.errors import TagWriteError
+from mertag.tags import TagOptions, plan_tags, read_tags, remove_leftovers, remove_tags, write_tags
+from mertag.tags.assembly import assemble
+from mertag.tags.container import Range
+from mertag.tags.safe_write import open_original, replace_file
+
+Song = Callable[[str], Path]
+
+
+def listed(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+@contextlib.contextmanager
+def refused_and_untouched(path: Path, match: str) -> Iterator[None]:
+    before, entries = (path.read_bytes(), path.stat()), listed(path.parent)
+    with pytest.raises(TagWriteError, match=match) as caught:
+        yield
+    assert caught.value.path == path
+    assert path.read_bytes() == before[0]
+    assert (path.stat().st_ino, path.stat().st_mtime_ns) == (before[1].st_ino, before[1].st_mtime_ns)
+    assert listed(path.parent) == entries
+
+
+# What is kept
+
+
+def test_mode_owner_and_extended_attributes_are_kept(song: Song, happy: SongEmotion) -> None:
+    path = song("bare.mp3")
+    path.chmod(0o640)
+    with contextlib.suppress(OSError):  # this file system may have none
+        os.setxattr(path, "user.rating", b"5")
+    if os.geteuid() == 0:
+        os.chown(path, 12345, 23456)
+    before, names = path.stat(), os.listxattr(path)
+
+    write_tags(path, happy)
+
+    after = path.stat()
+    assert (after.st_mode, after.st_uid, after.st_gid) == (before.st_mode, before.st_uid, before.st_gid)
+    assert os.listxattr(path) == names
+    assert all(os.getxattr(path, name) == b"5" for name in names)
+
+
+@pytest.mark.parametrize("preserve", [True, False])
+def test_the_time_of_change_is_kept_if_asked_for(preserve: bool, song: Song, happy: SongEmotion) -> None:
+    path = song("bare.mp3")
+    os.utime(path, ns=(10**18, 10**18 + 7))
+
+    write_tags(path, happy, TagOptions(preserve_mtime=preserve))
+
+    assert (path.stat().st_mtime_ns == 10**18 + 7) is preserve
+
+
+def test_a_symbolic_link_stays_one_and_its_target_is_written(song: Song, tmp_path: Path, happy: SongEmotion) -> None:
+    target = song("bare.mp3")
+    (tmp_path / "links").mkdir()
+    link = tmp_path / "links" / "here.mp3"
+    link.symlink_to(Path("..") / target.name)
+
+    change = write_tags(link, happy)
+
+    assert change.path == link
+    assert link.is_symlink()
+    assert read_tags(target)["MOOD"] == ("Happy",)
+    assert listed(link.parent) == ["here.mp3"]
+
+
+def test_links_that_lead_nowhere_are_an_error(tmp_path: Path, happy: SongEmotion) -> None:
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    (tmp_path / "gone").symlink_to(tmp_path / "never was")
+    for name in ("loop", "gone"):
+        with pytest.raises(TagWriteError, match="cannot be read"):
+            write_tags(tmp_path / name, happy)
+
+
+def test_a_name_as_long_as_names_may_be_is_no_obstacle(song: Song, happy: SongEmotion) -> None:
+    path = song("bare.mp3")
+    path = path.rename(path.with_name("é" * 125 + "x.mp3"))
+    assert len(os.fsencode(path.name)) == 255
+
+    assert write_tags(path, happy).changed
+
+
+# What is refused
+
+
+def test_a_file_with_several_hard_links_is_refused_unless_asked_for(
+    song: Song, tmp_path: Path, happy: SongEmotion
+) -> None:
+    path, other = song("bare.mp3"), tmp_path / "other name.mp3"
+    os.link(path, other)
+
+    with refused_and_untouched(path, "2 hard links"):
+        write_tags(path, happy)
+
+    old = other.read_bytes()
+    write_tags(path, happy, TagOptions(break_hard_links=True))
+    assert read_tags(path)["MOOD"] == ("Happy",)
+    assert other.read_bytes() == old
+
+
+def test_a_read_only_file_is_refused_even_for_root(song: Song, happy: SongEmotion) -> None:
+    path = song("bare.mp3")
+    path.chmod(0o444)
+    with refused_and_untouched(path, "read-only"):
+        write_tags(path, happy)
+    assert plan_tags(path, happy).changed
+
+
+def test_a_read_only_folder_is_refused_even_for_root(song: Song, happy: SongEmotion) -> None:
+    path = song("bare.mp3")
+    path.parent.chmod(0o555)
+    try:
+        with refused_and_untouched(path, "folder is read-only"):
+            write_tags(path, happy)
+    finally:
+        path.parent.chmod(0o755)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become someone else")
+def test_a_file_whose_owner_could_not_be_kept_is_refused(song: Song, happy: SongEmotion) -> None:
+    with tempfile.TemporaryDirectory() as name:  # pytest's own folder is closed to other users
+        folder = Path(name)
+        folder.chmod(0o777)
+        path = folder / "a.mp3"
+        path.write_bytes(song("bare.mp3").read_bytes())
+        path.chmod(0o666)
+        os.seteuid(54321)
+        try:
+            with refused_and_untouched(path, "belongs to user 0"):
+                write_tags(path, happy)
+        finally:
+            os.seteuid(0)
+
+
+def test_a_change_by_another_program_meanwhile_is_not_lost(song: Song, happy: SongEmotion) -> None:
+    path = song("bare.mp3")
+
+    def touch(old: Path, new: Path) -> None:
+        with old.open("r+b") as file:
+            file.seek(-1, os.SEEK_END)
+            file.write(b"!")
+
+    with pytest.raises(TagWriteError, match="another program"):
+        write_tags(path, happy, before_replace=touch)
+    assert path.read_bytes()[-1:] == b"!"
+    assert listed(path.parent) == [path.name]
+
+
+def test_a_file_replaced_by_another_program_meanwhile_is_not_lost(song: Song, happy: SongEmotion) -> None:
+    path = song("bare.mp3")
+
+    def replace(old: Path, new: Path) -> None:
+        status = old.stat()
+        other = old.with_name("other")
+        other.write_bytes(old.read_bytes())
+        os.utime(other, ns=(status.st_atime_ns, status.st_mtime_ns))
+        other.replace(old)
+
+    with pytest.raises(TagWriteError, match="another program"):
+        write_tags(path, happy, before_replace=replace)
+    assert read_tags(path) == {}
+
+
+def test_the_last_step_can_be_vetoed(song: Song, happy: SongEmotion) -> None:
+    path = song("bare.mp3")
+    seen = []
+
+    def journal(old: Path, new: Path) -> None:
+        seen.append((old.read_bytes(), read_tags(new)))
+        raise RuntimeError("the journal is full")
+
+    before = path.read_bytes()
+    with pytest.raises(RuntimeError, match="journal"):
+        write_tags(path, happy, before_replace=journal)
+    assert path.read_bytes() == before == seen[0][0]
+    assert seen[0][1]["MOOD"] == ("Happy",)
+    assert listed(path.parent) == [path.name]
+
+
+def test_a_copy_that_fails_its_check_is_discarded(song: Song) -> None:
+    path = song("bare.mp3")
+
+    def check(copy: object) -> None:
+        raise TagWriteError(path, "not as planned")
+
+    with refused_and_untouched(path, "not as planned"), open_original(path) as original:
+        replace_file(original, [b"something else"], check=check)
+
+
+# Faults
+
+
+def test_a_file_that_may_not_grow_is_left_as_it_was(song: Song, happy: SongEmotion) -> None:
+    path = song("a.wav")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size // 2, limits[1]))
+    try:
+        with refused_and_untouched(path, "could not be written"):
+            write_tags(path, happy)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """Yield a disk of 3 MiB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(disk)]
+    if os.geteuid() != 0 or subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("no disk can be mounted here")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_disk_that_is_too_full_is_noticed_before_anything_is_written(
+    song: Song, small_disk: Path, happy: SongEmotion
+) -> None:
+    path = small_disk / "a.wav"
+    path.write_bytes(song("a.wav").read_bytes())
+    (small_disk / "ballast").write_bytes(bytes(5 * 2**19 - path.stat().st_size))
+    with refused_and_untouched(path, "disk is too full"):
+        write_tags(path, happy)
+
+
+def test_a_disk_that_fills_up_while_writing_costs_nothing(
+    song: Song, small_disk: Path, happy: SongEmotion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = small_disk / "a.wav"
+    path.write_bytes(song("a.wav").read_bytes())
+    (small_disk / "ballast").write_bytes(bytes(3 * 2**20 - path.stat().st_size - 2**16))
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: type("Usage", (), {"free": 10**12}))
+    with refused_and_untouched(path, "No space left"):
+        write_tags(path, happy)
+
+
+def killed_again_and_again(path: Path, kills: int, happy: SongEmotion) -> list[bool]:
+    """Kill a process that tags `path` to and fro, at another moment each time; return when it was tagged."""
+    states = {path.read_bytes(): False}
+    write_tags(path, happy)
+    states[path.read_bytes()] = True
+    remove_tags(path)
+    states[path.read_bytes()] = False
+    seen = []
+    for i in range(kills):
+        child = os.fork()
+        if not child:
+            try:
+                while True:
+                    write_tags(path, happy)
+                    remove_tags(path)
+            finally:
+                os._exit(1)  # never back into the test runner
+        time.sleep(0.004 + 0.0037 * (i % 13))
+        os.kill(child, signal.SIGKILL)
+        assert os.WIFSIGNALED(os.waitpid(child, 0)[1])
+        assert path.read_bytes() in states
+        seen.append(states[path.read_bytes()])
+    return seen
+
+
+def test_a_killed_write_leaves_the_old_file_or_the_new_one(song: Song, happy: SongEmotion) -> None:
+    path = song("v23.mp3")
+    assert set(killed_again_and_again(path, 40, happy)) == {True, False}
+
+    left = [p for p in path.parent.iterdir() if p != path]
+    assert all(p.name.startswith(".mertag-") and p.suffix == ".tmp" for p in left)
+    assert sorted(remove_leftovers(path.parent, older_than_s=0)) == sorted(left)
+    assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["a.wav", "a.flac", "a.ogg", "a.m4a", "a.wma", "a.wv"])
+def test_many_killed_writes_leave_the_old_file_or_the_new_one(name: str, song: Song, happy: SongEmotion) -> None:
+    assert set(killed_again_and_again(song(name), 300, happy)) == {True, False}
+
+
+# Leftovers
+
+
+def test_a_copy_in_use_is_no_leftover(song: Song, happy: SongEmotion) -> None:
+    path = song("bare.mp3")
+    removed: list[Path] = []
+    with open_original(path) as original:
+        replace_file(
+            original,
+            [b"new"],
+            check=lambda copy: removed.extend(remove_leftovers(path.parent, older_than_s=0)),
+        )
+    assert removed == []
+    assert path.read_bytes() == b"new"
+
+
+def test_only_our_own_leftovers_are_removed(tmp_path: Path) -> None:
+    ours = tmp_path / ".mertag-4711-0123456789abcdef.tmp"
+    others = [".mertag.tmp", ".mertag-1-0.tmp", "x.mertag-4711-0123456789abcdef.tmp", "song.tmp"]
+    for path in (ours, *(tmp_path / name for name in others)):
+        path.touch()
+    (tmp_path / ".mertag-4712-0123456789abcdef.tmp").mkdir()
+
+    assert remove_leftovers(tmp_path) == []
+    assert remove_leftovers(tmp_path, older_than_s=0) == [ours]
+    assert len(list(tmp_path.iterdir())) == len(others) + 1
+    assert remove_leftovers(tmp_path / "absent") == []
+
+
+# Pieces
+
+
+@pytest.mark.parametrize("in_kernel", [True, False])
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [b"head", Range(4, 5000)],
+        [b"longer head", Range(4, 5000)],
+        [Range(0, 100), b"in the middle", Range(113, 5000)],
+        [Range(2500, 5000), b"x", Range(0, 2500)],
+        [Range(0, 10)],
+        [],
+    ],
+)
+def test_pieces_laid_end_to_end_are_the_new_file(
+    pieces: list[bytes | Range], in_kernel: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not in_kernel:
+        monkeypatch.delattr(os, "copy_file_range")
+    old = bytes(range(250)) * 20
+    (tmp_path / "old").write_bytes(old)
+    with (tmp_path / "old").open("rb") as source, (tmp_path / "new").open("w+b", buffering=0) as copy:
+        assemble(source, copy, pieces)
+    wanted = b"".join(p if isinstance(p, bytes) else old[p.start : p.stop] for p in pieces)
+    assert (tmp_path / "new").read_bytes() == wanted
