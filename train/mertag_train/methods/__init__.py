@@ -1,0 +1,38 @@
+"""Methods that recognise the emotion of songs, behind one interface (`mertag_train.methods.base.Method`).
+
+A new one is a file of its own and a line in `METHODS`; the import is made when the method is used, so that a method
+that needs librosa does not stand in the way of one that does not.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import cast
+
+from mertag.errors import ConfigError
+from mertag_train.methods.base import Context, Fold, Method, Predictions
+
+__all__ = ["METHODS", "Context", "Fold", "Method", "Predictions", "method"]
+
+METHODS: Mapping[str, str] = MappingProxyType(
+    {
+        "majority": "mertag_train.methods.majority:Majority",
+    }
+)
+"""The methods by name, in the order of the tables: ``"module:class"``; the class is called without arguments."""
+
+
+def method(name: str) -> Method:
+    """Return the method of a name.
+
+    Raises
+    ------
+    ConfigError
+        If there is none.
+    """
+    if name not in METHODS:
+        raise ConfigError(f"unknown method {name!r}; choose from {', '.join(METHODS)}.")
+    module, _, kind = METHODS[name].partition(":")
+    return cast(Method, getattr(importlib.import_module(module), kind)())

@@ -1,0 +1,175 @@
+"""The interface of a method: what it is given for one fold, and what it gives back.
+
+A new method is one file with one class, and one line in the registry (`mertag_train.methods.METHODS`). Everything
+a method fits, scalers and calibration included, it fits on `Fold.train`; the labels of `Fold.test` are never read.
+What the figures are made of is decided elsewhere, so that it is the same for all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from mertag.emotion import CLASS_NAMES, Target
+from mertag_train.datasets.base import Dataset, Song
+from mertag_train.dealing import Group
+
+if TYPE_CHECKING:
+    import torch
+
+    from mertag_train.config import TrainConfig
+    from mertag_train.store import LogMelStore
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fold:
+    """One fold of a cross-validation, for one target and one seed.
+
+    Attributes
+    ----------
+    name : str
+        As in the folds file, such as ``"3"``.
+    target : Target
+        What is predicted.
+    train, test : tuple of Song
+        What is learnt from; what is predicted. No recording (with ``group="artist"``, no artist) is in both.
+    seed : int
+        Of all that is random in the method. The folds themselves do not depend on it.
+    group : {"artist", "recording"}
+        What never stands on two sides: a method that splits `train` again keeps to it.
+    """
+
+    name: str
+    target: Target
+    train: tuple[Song, ...]
+    test: tuple[Song, ...]
+    seed: int
+    group: Group
+
+    @property
+    def n_classes(self) -> int:
+        """K."""
+        return len(CLASS_NAMES[self.target])
+
+    @property
+    def train_labels(self) -> Ints:
+        """Classes of `train`, shape (n_train,)."""
+        return np.array([song.targets[self.target] for song in self.train], dtype=np.int64)
+
+    @property
+    def test_ids(self) -> tuple[str, ...]:
+        """Ids of `test`, in its order."""
+        return tuple(song.id for song in self.test)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """What surrounds a fold: settings, audio, and places to keep what is expensive.
+
+    Attributes
+    ----------
+    dataset : Dataset
+        Name, root and scale; all its songs.
+    config : TrainConfig
+        Settings of everything that is trained, with the segment duration and the seed of this task.
+    log_mels : callable
+        Returns the log-mels of all songs; computed at the first call.
+    frames : callable
+        Returns their frames as one tensor, shape (total_frames, n_mels), on `device`; loaded at the first call.
+    device : torch.device
+        What trains.
+    cache : Path
+        Folder for what depends on the audio alone (features, embeddings); shared by all folds, targets, seeds and
+        evaluations. It exists. Name what is kept there by everything that it depends on, and write it atomically.
+    work : Path
+        Folder for what is trained in this evaluation; shared by the methods. The same rules. It exists.
+    workers : int
+        How many processes may run.
+    on_progress : callable
+        Told ``(what, done, total)``, such as ``("features", 17, 719)``.
+    """
+
+    dataset: Dataset
+    config: TrainConfig
+    log_mels: Callable[[], LogMelStore]
+    frames: Callable[[], torch.Tensor]
+    device: torch.device
+    cache: Path
+    work: Path
+    workers: int = 1
+    on_progress: Callable[[str, int, int], None] = lambda what, done, total: None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Predictions:
+    """What a method says of the test songs of one fold.
+
+    Attributes
+    ----------
+    song_ids : tuple of str
+        `Fold.test_ids`, all of them, in that order.
+    probabilities : float64 array, shape (n_test, n_classes)
+        One distribution a song, classes in the order of `CLASS_NAMES`. The decision is the most probable class
+        (`mertag_train.metrics.predicted_classes`), so that a method which decides otherwise must show it here.
+    diagnostics : mapping of str to float
+        What else should be on record, such as the number of segments; stored, never used for a figure.
+    """
+
+    song_ids: tuple[str, ...]
+    probabilities: Floats
+    diagnostics: Mapping[str, float] = field(default_factory=dict)
+
+
+class Method(Protocol):
+    """A way to recognise the emotion of songs.
+
+    Attributes
+    ----------
+    name : str
+        As ``--method`` spells it; lower case, words joined by hyphens.
+    summary : str
+        One line for tables and the help.
+    uses_segments : bool
+        Whether the segment duration matters: without, it is run once and not once a duration.
+    uses_seed : bool
+        Whether anything is random: without, it is run with the first seed only.
+    paper_row : str or None
+        The row of the paper's table 3 that it stands beside, such as ``"Proposed"``; None if it has none there.
+    """
+
+    @property
+    def name(self) -> str: ...  # noqa: D102 - described above, like all of them
+    @property
+    def summary(self) -> str: ...  # noqa: D102
+    @property
+    def uses_segments(self) -> bool: ...  # noqa: D102
+    @property
+    def uses_seed(self) -> bool: ...  # noqa: D102
+    @property
+    def paper_row(self) -> str | None: ...  # noqa: D102
+
+    def settings(self, config: TrainConfig) -> Mapping[str, Any]:
+        """Return, as plain JSON values, everything that its predictions depend on beside fold, target and seed.
+
+        Two results with different settings are never put into one figure. A method that trains no network leaves
+        `config` out of it, and names its own constants and, where it has one, its version.
+        """
+        ...
+
+    def predict(self, fold: Fold, context: Context) -> Predictions:
+        """Learn from `fold.train` and predict `fold.test`.
+
+        Raises
+        ------
+        MertagError
+            With file and remedy, such as DatasetError for a clip that cannot be read.
+        """
+        ...
