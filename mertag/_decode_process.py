@@ -68,9 +68,7 @@ class DecodeProcess:
 
     def __init__(self, events: queue.SimpleQueue[Event], *, decoder: str, memory_limit_bytes: int) -> None:
         if not sys.executable:
-            raise MertagError(
-                "cannot start decoder processes: this Python does not know its own program file"
-            )
+            raise MertagError("cannot start decoder processes: this Python does not know its own program file")
         root = str(Path(__file__).resolve().parents[1])
         search_path = [entry for entry in sys.path if entry]
         if root not in search_path:
@@ -97,6 +95,7 @@ class DecodeProcess:
         self._n_read = 0
         self._n_seen = -1
         self._waiting = True
+        self._killed = False
         self.ready = False
         self.file_bytes = 0
         self.stalled_s = 0.0
@@ -131,8 +130,9 @@ class DecodeProcess:
 
     def kill(self) -> None:
         """End it now. Returns at once; `wait` collects it."""
+        self._killed = True
         self._process.kill()
-        self._room.release(1 << 20)  # its thread may wait for room
+        self._room.release()  # its thread may wait for room
 
     def wait(self) -> int | None:
         """Collect it after its end, or after `kill`; return its exit status, None if it does not end."""
@@ -159,6 +159,8 @@ class DecodeProcess:
                 self._waiting = False
                 self._room.acquire()
                 self._waiting = True
+                if self._killed:
+                    break
                 body = np.empty(n_bytes // 4, np.float32)
                 if not self._fill(body.view("u1").data):
                     break

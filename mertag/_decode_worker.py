@@ -71,9 +71,7 @@ def load_decoder(name: str) -> Decode:
     return decode
 
 
-def guarded(
-    decode: Decode, path: Path, *, front_end: FrontEnd, chunk_s: float
-) -> Iterator[npt.NDArray[np.float32]]:
+def guarded(decode: Decode, path: Path, *, front_end: FrontEnd, chunk_s: float) -> Iterator[npt.NDArray[np.float32]]:
     """Yield what `decode` yields; whatever it raises becomes a FileError, since it costs this file only."""
     from mertag.errors import DecodeError, FileError
 

@@ -266,9 +266,7 @@ class DecoderPool:
         return type_(path, said["reason"])
 
     def _start_one(self) -> DecodeProcess:
-        process = DecodeProcess(
-            self._events, decoder=self._decoder, memory_limit_bytes=self._memory_limit_bytes
-        )
+        process = DecodeProcess(self._events, decoder=self._decoder, memory_limit_bytes=self._memory_limit_bytes)
         self._processes.add(process)
         return process
 

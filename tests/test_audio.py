@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import fractions
+import functools
 import struct
 import subprocess
 import sys
+import tempfile
 import tracemalloc
 import warnings
 from collections.abc import Callable
@@ -227,8 +229,10 @@ def test_a_file_without_a_sample_gives_nothing(tmp_path: Path) -> None:
 # What a player plays
 
 
-def mp3(path: Path, seconds: float = 20.0) -> bytes:
-    return encode(path, "libmp3lame", music(seconds, 44100), 44100).read_bytes()
+@functools.cache
+def mp3(seconds: float) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        return encode(Path(folder, "a.mp3"), "libmp3lame", music(seconds, 44100), 44100).read_bytes()
 
 
 def reason(path: Path) -> str:
@@ -262,10 +266,8 @@ def samples_or_reason(path: Path) -> Floats | str:
         ("a hole of 10,000 zeros", lambda d: d[: len(d) // 2] + bytes(10000) + d[len(d) // 2 + 10000 :]),
     ],
 )
-def test_an_mp3_that_a_player_plays_is_no_error(
-    tmp_path: Path, what: str, change: Callable[[bytes], bytes]
-) -> None:
-    data = change(mp3(tmp_path / "good.mp3"))
+def test_an_mp3_that_a_player_plays_is_no_error(tmp_path: Path, what: str, change: Callable[[bytes], bytes]) -> None:
+    data = change(mp3(20.0))
     whole_s = 10.0 if what.startswith("half") else 20.0
     path = tmp_path / "a.mp3"
     path.write_bytes(data)
@@ -273,7 +275,7 @@ def test_an_mp3_that_a_player_plays_is_no_error(
 
 
 def test_an_mp3_without_an_info_header_is_read_to_its_end(tmp_path: Path) -> None:
-    loud = mp3(tmp_path / "a.mp3", 3.0)
+    loud = mp3(3.0)
     frames = loud[loud.index(b"\xff\xfb", 10) :]  # without the ID3v2 tag
     frames = frames[frames.index(b"\xff\xfb", 4) :]  # without the Info frame
     path = tmp_path / "b.mp3"
@@ -283,17 +285,15 @@ def test_an_mp3_without_an_info_header_is_read_to_its_end(tmp_path: Path) -> Non
 
 def test_joined_mp3_files_are_played_to_the_end(tmp_path: Path) -> None:
     path = tmp_path / "joined.mp3"
-    path.write_bytes(mp3(tmp_path / "1.mp3", 8.0) + mp3(tmp_path / "2.mp3", 12.0))
+    path.write_bytes(mp3(8.0) + mp3(12.0))
     assert len(decode_all(path)) / RATE == pytest.approx(20.0, abs=0.2)
 
 
 def test_an_mp3_with_seconds_of_garbage_inside_is_damaged(tmp_path: Path) -> None:
-    data = mp3(tmp_path / "good.mp3")
+    data = mp3(20.0)
     half = len(data) // 2
     path = tmp_path / "bad.mp3"
-    path.write_bytes(
-        data[:half] + np.random.default_rng(1).bytes(len(data) // 4) + data[half + len(data) // 4 :]
-    )
+    path.write_bytes(data[:half] + np.random.default_rng(1).bytes(len(data) // 4) + data[half + len(data) // 4 :])
     assert reason(path).startswith("damaged after 10.")
 
 
@@ -402,9 +402,7 @@ def test_a_video_without_sound_has_no_audio_stream(tmp_path: Path) -> None:
         stream = out.add_stream("mpeg4", rate=10)
         stream.width = stream.height = 32
         for _ in range(5):
-            out.mux(
-                stream.encode(av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), np.uint8), format="rgb24"))
-            )
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), np.uint8), format="rgb24")))
         out.mux(stream.encode(None))
     assert "no audio stream" in reason(path)
 
@@ -432,9 +430,7 @@ def test_a_disk_error_is_told_for_what_it_is(tmp_path: Path, monkeypatch: pytest
 
 @given(data=st.data())
 @settings(max_examples=60, deadline=None)
-def test_any_bytes_give_samples_or_a_file_error(
-    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
-) -> None:
+def test_any_bytes_give_samples_or_a_file_error(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     folder = tmp_path_factory.getbasetemp() / "fuzz"
     folder.mkdir(exist_ok=True)
     seed = folder / "seed.flac"

@@ -165,9 +165,7 @@ def test_the_search_is_lazy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     make(tmp_path, "a/1.mp3", "b/2.mp3")
     searched: list[str] = []
     scandir = os.scandir
-    monkeypatch.setattr(
-        os, "scandir", lambda folder: (searched.append(Path(folder).name), scandir(folder))[1]
-    )
+    monkeypatch.setattr(os, "scandir", lambda folder: (searched.append(Path(folder).name), scandir(folder))[1])
     found = find_audio([tmp_path])
     assert searched == []
     assert next(found).name == "1.mp3"
