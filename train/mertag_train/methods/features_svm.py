@@ -1,0 +1,65 @@
+"""Hand-made features and a support vector machine: what any network must beat.
+
+The features (`mertag_train.features`) do not depend on labels and are computed once a clip; what is fitted, scaling
+and calibration included, is fitted on the training songs of the fold, as the song classifier of the networks is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mertag_train import song
+from mertag_train.dealing import bound_groups
+from mertag_train.feature_table import feature_table, made_by
+from mertag_train.methods.base import Context, Fold, Predictions
+
+if TYPE_CHECKING:
+    from mertag_train.config import TrainConfig
+
+C = 1.0
+"""Penalty of the RBF support vector machine; not searched for, so that no fold decides it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeaturesSvm:
+    """``StandardScaler``, then an RBF ``SVC`` calibrated on inner folds that keep recordings (artists) together."""
+
+    name: str = "features-svm"
+    summary: str = "hand-made features and a support vector machine"
+    uses_segments: bool = False
+    uses_seed: bool = True  # of the inner folds
+    paper_row: str | None = "SVM"
+
+    def settings(self, config: TrainConfig) -> Mapping[str, Any]:
+        """Return the penalty and which definition of the features is in use."""
+        return {"c": C, "features": made_by()}
+
+    def predict(self, fold: Fold, context: Context) -> Predictions:
+        """Fit on the training songs and predict the test songs.
+
+        Raises
+        ------
+        DatasetError
+            If a clip cannot be read, or a class has fewer than two groups of songs to train on.
+        """
+        table = feature_table(
+            context.dataset,
+            cache=context.cache,
+            workers=context.workers,
+            on_clip=lambda done, total: context.on_progress("features", done, total),
+        )
+        group_of = {s.id: i for i, bound in enumerate(bound_groups(fold.train, fold.group)) for s in bound}
+        rows = song.SongTable(
+            features=table.rows([s.id for s in fold.train]),
+            label=fold.train_labels,
+            song=np.array([group_of[s.id] for s in fold.train], dtype=np.int64),
+        )
+        classifier = song.fit(rows, n_classes=fold.n_classes, c=C, seed=fold.seed)
+        probabilities = classifier.predict_proba(table.rows(fold.test_ids)).astype(np.float64)
+        return Predictions(
+            song_ids=fold.test_ids, probabilities=probabilities, diagnostics={"n_features": float(len(table.names))}
+        )
