@@ -144,9 +144,7 @@ def write_tags(
     """
     with open_original(Path(path)) as original:
         container = _container(original, original.file)
-        return _write(
-            original, container, planned(emotion, options, container.fields), options, before_replace
-        )
+        return _write(original, container, planned(emotion, options, container.fields), options, before_replace)
 
 
 def remove_tags(

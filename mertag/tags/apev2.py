@@ -16,7 +16,6 @@ from mertag.tags.tails import id3v1
 _MAGIC = b"APETAGEX"
 _FOOTER = 32
 _HAS_HEADER, _IS_HEADER = 1 << 31, 1 << 29
-_KIND = 6  # bits 1 and 2 of an item's flags; 0 is text
 _V1, _V2 = 1000, 2000
 _MOST_ITEMS = 10_000
 
@@ -143,14 +142,14 @@ def read(source: Source, kind: str) -> ApeFile:
 
 
 def _entry(body: bytes, position: int) -> Entry:
-    size, flags = (int.from_bytes(body[position + i : position + i + 4], "little") for i in (0, 4))
+    size = int.from_bytes(body[position : position + 4], "little")
     nul = body.find(b"\0", position + 8, position + 8 + 256)
     stop = nul + 1 + size
     if nul < 0 or stop > len(body):
         raise MalformedError("its APE tag is damaged: an item is longer than the tag")
     raw = body[position:stop]
     key = body[position + 8 : nul].decode("latin-1").upper()
-    if key not in KEYS or flags & _KIND:
+    if key not in KEYS:
         return Entry(None, (), raw)
     return Entry(key, tuple(body[nul + 1 : stop].decode("utf-8", "replace").split("\0")), raw)
 

@@ -32,7 +32,7 @@ _FILE_SIZE = slice(40, 48)  # in the properties object
 _TEXT = 0
 
 _NAMES = {MOOD: "WM/Mood", **{key: key.replace("MERTAG_", "MERTAG/") for key in OWN}}
-_KEYS = {"MOOD": MOOD, **{name.upper(): key for key, name in _NAMES.items()}}
+_KEYS = {**{key: key for key in _NAMES}, **{name.upper(): key for key, name in _NAMES.items()}}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,10 +170,10 @@ def _entries(data: bytes) -> Iterator[Entry]:
         name = _text(data[position + 2 : name_stop])
         raw = data[position:stop]
         key = _KEYS.get(name.upper())
-        if kind == _TEXT and key is not None:
-            yield Entry(key, (_text(data[start:stop]),), raw)
-        else:
+        if key is None:
             yield Entry(None, (), raw)
+        else:
+            yield Entry(key, (_text(data[start:stop]) if kind == _TEXT else repr(data[start:stop]),), raw)
         position = stop
 
 

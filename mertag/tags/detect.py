@@ -70,15 +70,11 @@ def kind_of(source: Source) -> str:
             raise NoTagFormatError(f"{kind}; mertag writes no tags in these")
     if has_adts(source, start):
         if start == 0:
-            raise NoTagFormatError(
-                "a raw AAC file without an ID3 tag; mertag writes tags in AAC only where one is"
-            )
+            raise NoTagFormatError("a raw AAC file without an ID3 tag; mertag writes tags in AAC only where one is")
         return "AAC"
     if has_mpeg_audio(source, start):
         return "MP3"
-    raise NoTagFormatError(
-        "no audio format in which mertag writes tags (judged by its content, not by its name)"
-    )
+    raise NoTagFormatError("no audio format in which mertag writes tags (judged by its content, not by its name)")
 
 
 def open_container(source: Source) -> Container:
@@ -97,9 +93,7 @@ def open_container(source: Source) -> Container:
     if kind in _APE.values():
         return apev2.read(source, kind)
     if kind == "True Audio" and not tag_length(source.peek(0, HEADER)) and apev2.has_ape_tag(source):
-        return apev2.read(
-            source, kind
-        )  # either tag is common; a second one would hide the first from some players
+        return apev2.read(source, kind)  # either tag is common; a second one would hide the first from some players
     if kind in ("MP3", "AAC", "True Audio"):
         return id3.read(source, kind)
     if kind == "FLAC":

@@ -58,9 +58,7 @@ def read(source: Source) -> DsfFile:
     head = source.read(0, _HEADER, "its header")
     length, size, pointer = (int.from_bytes(head[i : i + 8], "little") for i in (4, 12, 20))
     if length != _HEADER or size != source.size:
-        raise MalformedError(
-            f"its DSF header promises {size} bytes and the file has {source.size}: it is damaged"
-        )
+        raise MalformedError(f"its DSF header promises {size} bytes and the file has {source.size}: it is damaged")
     if not pointer:
         return DsfFile(tag=fresh(), audio=Range(_HEADER, size))
     if not _HEADER < pointer < size:

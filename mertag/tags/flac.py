@@ -136,6 +136,4 @@ def read(source: Source) -> FlacFile:
     comment = VorbisComment()
     for block in comments:
         comment = parse(source.read(block.body.start, len(block.body), "its Vorbis comment"))
-    return FlacFile(
-        prefix=Range(0, start), blocks=tuple(blocks), comment=comment, audio=Range(position, source.size)
-    )
+    return FlacFile(prefix=Range(0, start), blocks=tuple(blocks), comment=comment, audio=Range(position, source.size))

@@ -99,9 +99,7 @@ def walk(body: bytes, start: int, version: int, *, plain_sizes: bool) -> list[Fr
         size = int.from_bytes(field, "big") if version < 4 or plain_sizes else from_syncsafe(field)
         stop = position + header + size
         if size < 0 or stop > len(body):
-            raise MalformedError(
-                f"its ID3 tag is damaged: frame {name.decode('latin-1')} is longer than the tag"
-            )
+            raise MalformedError(f"its ID3 tag is damaged: frame {name.decode('latin-1')} is longer than the tag")
         frames.append(Frame(position, stop))
         position = stop
     if body[position:].strip(b"\0"):

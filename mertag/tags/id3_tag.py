@@ -172,9 +172,7 @@ def parse(data: bytes) -> Id3Tag:
         extended=decoded[:start],
         entries=tuple(entries),
         frames=tuple(
-            decoded[frame.start : frame.stop]
-            for frame, e in zip(found, entries, strict=True)
-            if e.key is None
+            decoded[frame.start : frame.stop] for frame, e in zip(found, entries, strict=True) if e.key is None
         ),
         plain_sizes=plain_sizes,
         length=len(data),

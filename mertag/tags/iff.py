@@ -140,9 +140,7 @@ def read(source: Source) -> IffFile:
         raise MalformedError(f"this {kind} file does not have exactly one chunk of audio")
     tags = [chunk for chunk in chunks if _is_tag(chunk.id)]
     if len(tags) > 1:
-        raise MalformedError(
-            f"this {kind} file has {len(tags)} ID3 tags, and players disagree which one counts"
-        )
+        raise MalformedError(f"this {kind} file has {len(tags)} ID3 tags, and players disagree which one counts")
     tag = fresh()
     if tags:
         content = source.read(tags[0].start + _CHUNK, tags[0].size, "its ID3 tag")
@@ -171,9 +169,7 @@ def _chunks(source: Source, end: int, order: Literal["little", "big"]) -> list[_
         size = int.from_bytes(header[4:], order)
         stop = position + _CHUNK + size
         if stop > end:
-            raise MalformedError(
-                f"its chunk {header[:4].decode('latin-1')!r} reaches past the end: it is truncated"
-            )
+            raise MalformedError(f"its chunk {header[:4].decode('latin-1')!r} reaches past the end: it is truncated")
         stop = min(stop + size % 2, end)
         chunks.append(_Chunk(header[:4], position, size, stop))
         position = stop

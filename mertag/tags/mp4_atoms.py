@@ -62,9 +62,7 @@ class Atom:
         """
         found = [atom for atom in self.children or () if atom.name == name]
         if len(found) > 1:
-            raise MalformedError(
-                f"its MP4 header is damaged: there are {len(found)} {name.decode('latin-1')!r} atoms"
-            )
+            raise MalformedError(f"its MP4 header is damaged: there are {len(found)} {name.decode('latin-1')!r} atoms")
         return found[0] if found else None
 
     def leaves(self, path: tuple[bytes, ...] = ()) -> Iterator[tuple[tuple[bytes, ...], Atom]]:
@@ -183,7 +181,5 @@ def move_chunks(moov: Atom, move: Callable[[int], int]) -> None:
             try:
                 table = b"".join(move(offset).to_bytes(width, "big") for offset in chunk_offsets(atom))
             except OverflowError:
-                raise MalformedError(
-                    "its MP4 audio would move past 4 GiB, beyond its table of offsets"
-                ) from None
+                raise MalformedError("its MP4 audio would move past 4 GiB, beyond its table of offsets") from None
             atom.prefix = atom.prefix[:8] + table

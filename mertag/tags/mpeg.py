@@ -5,9 +5,12 @@ Source: ISO/IEC 11172-3 and 13818-3 (frame header), 13818-7 (ADTS header).
 
 from __future__ import annotations
 
+import re
+
 from mertag.tags.container import Source
 
 _SEARCH_BYTES = 2**17
+_SYNC = re.compile(rb"\xff(?=[\xe0-\xff][\x10-\xef])")  # the sync word, and bitrates that are not excluded
 _KBPS = {  # by (MPEG 1, layer), for bitrate index 1..14
     (True, 1): (32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
     (True, 2): (32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384),
@@ -48,20 +51,15 @@ def adts_frame_length(header: bytes) -> int:
 def has_mpeg_audio(source: Source, start: int) -> bool:
     """Return whether MPEG audio begins soon after `start`: two frames in a row, or one right there."""
     data = source.peek(start, _SEARCH_BYTES)
-    position = data.find(b"\xff")
-    while position >= 0:
+    for found in _SYNC.finditer(data):
+        position = found.start()
         length = mpeg_frame_length(data[position : position + 4])
         if length:
             after = source.peek(start + position + length, 4)
             if mpeg_frame_length(after) and (after[1] ^ data[position + 1]) & 0xFE == 0:
                 return True
-            if (
-                position == 0
-                and not mpeg_frame_length(after)
-                and (not after or after[:3] in (b"TAG", b"APE"))
-            ):
+            if position == 0 and not mpeg_frame_length(after) and (not after or after[:3] in (b"TAG", b"APE")):
                 return True
-        position = data.find(b"\xff", position + 1)
     return False
 
 

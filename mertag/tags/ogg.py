@@ -233,9 +233,5 @@ def _first_audio_stream(source: Source) -> tuple[_Codec, int]:
             headers = int.from_bytes(head[7:9], "big")
             return _Codec("FLAC", b"\x04", headers or 1), page.serial
         if head.startswith(b"\x80theora"):
-            raise NoTagFormatError(
-                "an Ogg video file; mertag writes tags in Ogg Vorbis, Opus, Speex and FLAC"
-            )
-    raise NoTagFormatError(
-        "an Ogg file without Vorbis, Opus, Speex or FLAC audio; mertag writes no tags in others"
-    )
+            raise NoTagFormatError("an Ogg video file; mertag writes tags in Ogg Vorbis, Opus, Speex and FLAC")
+    raise NoTagFormatError("an Ogg file without Vorbis, Opus, Speex or FLAC audio; mertag writes no tags in others")

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import BinaryIO, cast
 
 from mertag.errors import TagWriteError, UnsupportedFormatError
 from mertag.tags.container import Container, MalformedError, NoTagFormatError, Piece, Source
@@ -65,8 +66,8 @@ def audio_digest(path: Path) -> str:
         If it is damaged or cannot be read.
     """
     try:
-        with path.open("rb") as file:
-            source = Source(file)
+        with path.open("rb", buffering=0) as file:
+            source = Source(cast(BinaryIO, file))
             return payload_digest(source, open_container(source))
     except NoTagFormatError as error:
         raise UnsupportedFormatError(path, str(error)) from error

@@ -28,7 +28,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from mertag.errors import TagWriteError, UnsupportedFormatError
 from mertag.tags.assembly import assemble
@@ -89,7 +89,7 @@ def open_original(path: Path) -> Iterator[Original]:
         real = path.resolve(strict=True)
         if not stat.S_ISREG(real.stat().st_mode):  # opening a pipe would wait for its other end
             raise UnsupportedFormatError(path, "it is not a regular file")
-        file = real.open("rb")
+        file = cast(BinaryIO, real.open("rb", buffering=0))  # small reads far apart: a buffer would slow them
     except (OSError, RuntimeError) as error:  # RuntimeError: a loop of symbolic links, before Python 3.13
         raise TagWriteError(path, f"it cannot be read ({_reason(error)})") from error
     with file:
@@ -165,9 +165,7 @@ def _refuse(original: Original, size: int, *, break_hard_links: bool) -> None:
     except OSError as error:
         raise TagWriteError(path, f"its folder cannot be read ({_reason(error)})") from error
     if locked or not os.access(folder, os.W_OK | os.X_OK):
-        raise TagWriteError(
-            path, "its folder is read-only, and the new file is made there before it replaces the old"
-        )
+        raise TagWriteError(path, "its folder is read-only, and the new file is made there before it replaces the old")
     if status.st_nlink > 1 and not break_hard_links:
         raise TagWriteError(
             path,
@@ -186,9 +184,7 @@ def _refuse_if_changed(original: Original) -> None:
         if field == "st_ctime_ns" and os.name != "posix":
             continue  # the time of creation there
         if getattr(now, field) != getattr(then, field):
-            raise TagWriteError(
-                original.path, "another program changed it meanwhile; nothing was written, try again"
-            )
+            raise TagWriteError(original.path, "another program changed it meanwhile; nothing was written, try again")
 
 
 @contextlib.contextmanager

@@ -39,9 +39,7 @@ class VorbisComment:
         """Return what must stay, each part with a name."""
         parts = [("vendor string", self.vendor), ("bytes after the comments", self.tail)]
         foreign = (entry.raw for entry in self.entries if entry.key is None)
-        return parts + [
-            (f"comment {raw[4:40].split(b'=')[0].decode('utf-8', 'replace')}", raw) for raw in foreign
-        ]
+        return parts + [(f"comment {raw[4:40].split(b'=')[0].decode('utf-8', 'replace')}", raw) for raw in foreign]
 
     def rendered(self, fields: Fields) -> bytes:
         """Return the block with `fields`, without `tail`."""

@@ -27,6 +27,7 @@ from mertag.tags import (
     write_tags,
 )
 
+pytestmark = pytest.mark.usefixtures("fast_disk")
 Song = Callable[[str], Path]
 
 HAPPY = {

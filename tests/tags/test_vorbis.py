@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import mutagen
@@ -17,7 +18,7 @@ from mutagen.flac import FLAC, Picture
 from mertag.emotion import SongEmotion
 from mertag.errors import TagWriteError
 from mertag.tags import audio_digest, ogg, read_tags, remove_tags, write_tags
-from mertag.tags.container import MalformedError, Source
+from mertag.tags.container import Entry, MalformedError, Source
 from mertag.tags.ogg_page import Page, lacing_of, pages, render_page
 from mertag.tags.vorbis import parse
 
@@ -168,30 +169,34 @@ def test_pages_are_sound_and_the_audio_pages_untouched(name: str, song: Song, ha
     assert_sound(path)
 
 
-def brimful(path: Path, lyrics: int) -> str:
+def brimful(path: Path, full_pages: int) -> str:
     """Give an Ogg file lyrics until not one segment is free on its header pages; return them."""
-    text = "la" * (lyrics // 2)
-    for _ in range(9):
-        tagged = mutagen.File(path)
-        tagged["lyrics"] = text
-        tagged.save(padding=lambda info: 0)
+    source = Source(io.BytesIO(path.read_bytes()))
+    old = ogg.read(source)
+    text = "la" * (full_pages * 32_512 - 4_000)
+    while True:
+        raw = b"LYRICS=" + text.encode()
+        entry = Entry(None, (), struct.pack("<I", len(raw)) + raw)
+        comment = replace(old.comment, entries=(*old.comment.entries, entry))
+        pieces = replace(old, comment=comment).rebuilt({})
+        path.write_bytes(b"".join(p if isinstance(p, bytes) else source.peek(p.start, len(p)) for p in pieces))
         with path.open("rb") as file:
-            header = ogg.read(Source(file)).before
-        free = sum(255 - len(page.lacing) for page in header)
+            free = sum(255 - len(page.lacing) for page in ogg.read(Source(file)).before)
         if not free:
             return text
         text += "l" * (255 * free)
-    pytest.fail("the header pages do not fill up")
 
 
 @pytest.mark.parametrize("name", ["a.ogg", "a.opus", "a.oga"])
-@pytest.mark.parametrize("size", [40_000, 200_000])
-def test_more_pages_are_made_where_the_tag_needs_them(name: str, size: int, song: Song, happy: SongEmotion) -> None:
+@pytest.mark.parametrize("full_pages", [1, 3])
+def test_more_pages_are_made_where_the_tag_needs_them(
+    name: str, full_pages: int, song: Song, make_emotion: Callable[..., SongEmotion]
+) -> None:
     path = song(name)
-    lyrics = brimful(path, size)
+    lyrics = brimful(path, full_pages)
     digest, before = audio_digest(path), len(all_pages(path.read_bytes())[1])
 
-    write_tags(path, happy)
+    write_tags(path, make_emotion(model="m" * 400))  # two segments, at least
 
     assert_sound(path)
     assert len(all_pages(path.read_bytes())[1]) == before + 1
@@ -202,15 +207,15 @@ def test_more_pages_are_made_where_the_tag_needs_them(name: str, size: int, song
     assert_sound(path)
 
 
-def test_a_damaged_page_is_not_made_to_look_sound(song: Song, happy: SongEmotion) -> None:
+def test_a_damaged_page_is_not_made_to_look_sound(song: Song, make_emotion: Callable[..., SongEmotion]) -> None:
     path = song("a.ogg")
-    brimful(path, 40_000)
+    brimful(path, 1)
     data = bytearray(path.read_bytes())
     data[-9] ^= 1
     path.write_bytes(data)
 
     with pytest.raises(TagWriteError, match="checksum"):
-        write_tags(path, happy)
+        write_tags(path, make_emotion(model="m" * 400))  # two segments, at least
     assert path.read_bytes() == data
 
 
