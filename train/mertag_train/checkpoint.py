@@ -1,10 +1,13 @@
-"""What is on disk while training: weights, optimiser, random states. Tensors and plain values, never a pickle."""
+"""What is on disk while training: weights, optimiser, random states.
+
+torch's own format, holding tensors and plain values only, and read with ``weights_only``: no code that somebody put
+into such a file is ever run. It is gone when the training is done.
+"""
 
 from __future__ import annotations
 
 import json
 import os
-import pickle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +22,13 @@ if TYPE_CHECKING:
 
 
 def save(path: Path, optimiser: Optimiser, rng: np.random.Generator, *, epoch: int, config: TrainConfig) -> None:
-    """Write a checkpoint; a killed process leaves the one before."""
+    """Write a checkpoint; a killed process leaves the one before.
+
+    Raises
+    ------
+    TrainingError
+        If it cannot be written; the one before is then still there.
+    """
     state: dict[str, Any] = {
         "epoch": epoch,
         "config": json.dumps(config.to_json(), sort_keys=True),
@@ -29,11 +38,18 @@ def save(path: Path, optimiser: Optimiser, rng: np.random.Generator, *, epoch: i
         "cuda_rng": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
     }
     partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:
-        torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    try:
+        with partial.open("wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except (OSError, RuntimeError) as error:  # RuntimeError: torch's writer, on a full disk
+        partial.unlink(missing_ok=True)
+        raise TrainingError(
+            f"{path}: the checkpoint of epoch {epoch} cannot be written ({error}); free some space, and go on with "
+            "--resume"
+        ) from error
 
 
 def load(path: Path, optimiser: Optimiser, rng: np.random.Generator, *, config: TrainConfig) -> int:
@@ -47,16 +63,22 @@ def load(path: Path, optimiser: Optimiser, rng: np.random.Generator, *, config: 
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         written, epoch = state["config"], int(state["epoch"])
-    except (OSError, RuntimeError, KeyError, EOFError, ValueError, pickle.UnpicklingError) as error:
-        raise TrainingError(f"{path}: not a readable checkpoint ({error}); start anew without --resume") from error
+    except Exception as error:  # torch and zip readers raise almost anything for a damaged file
+        raise TrainingError(f"{path}: {_UNREADABLE} ({error}); {_REMEDY}") from error
     if written != json.dumps(config.to_json(), sort_keys=True):
         raise TrainingError(
-            f"{path}: the checkpoint was written with another configuration; "
-            "give the same options as then, or start anew without --resume"
+            f"{path}: the checkpoint was written with another configuration; start a run of its own for this one"
         )
-    optimiser.load_state_dict(state["optimiser"])
-    rng.bit_generator.state = json.loads(state["numpy_rng"])
-    torch.set_rng_state(state["torch_rng"])
-    if state["cuda_rng"] and torch.cuda.is_available():
-        torch.cuda.set_rng_state_all(state["cuda_rng"])
+    try:
+        optimiser.load_state_dict(state["optimiser"])
+        rng.bit_generator.state = json.loads(state["numpy_rng"])
+        torch.set_rng_state(state["torch_rng"])
+        if torch.cuda.is_available():
+            torch.cuda.set_rng_state_all(state["cuda_rng"][: torch.cuda.device_count()])
+    except (KeyError, ValueError, TypeError, RuntimeError) as error:
+        raise TrainingError(f"{path}: {_UNREADABLE} ({error}); {_REMEDY}") from error
     return epoch
+
+
+_UNREADABLE = "not a readable checkpoint"
+_REMEDY = "delete it, and --resume starts this target from its first epoch"

@@ -7,7 +7,6 @@ are seconds, gains are dB.
 from __future__ import annotations
 
 import dataclasses
-import types
 import typing
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -17,9 +16,10 @@ from mertag.emotion import Target
 from mertag.errors import ConfigError
 from mertag.frontend import FrontEnd, Segmentation
 
-from .vgg import Architecture
+from .vgg import MIN_FRAMES, Architecture
 
 Recipe = Literal["paper", "robust"]
+Group = Literal["artist", "recording"]
 Schedule = Literal["one_cycle", "cosine"]
 
 
@@ -32,7 +32,7 @@ class NetworkConfig:
     architecture : {"compact", "published"}
         See `mertag_train.vgg.SegmentNetwork`.
     dropout : float
-        Before both inner linear layers.
+        In the head only, where `mertag_train.vgg.SegmentNetwork` says.
     """
 
     architecture: Architecture = "compact"
@@ -158,7 +158,7 @@ class TrainConfig:
     epochs: int = 12
     crops_per_clip: int = 6
     fractions: tuple[float, float, float] = (0.70, 0.15, 0.15)
-    group: Literal["artist", "recording"] = "artist"
+    group: Group = "artist"
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -172,11 +172,34 @@ class TrainConfig:
                 "a model has either a quadrant head or a valence and an arousal head: "
                 f"--target quadrant or --target valence,arousal, not {','.join(self.targets)}"
             )
+        if self.group not in typing.get_args(Group):
+            raise ConfigError(f"group by {' or '.join(typing.get_args(Group))}, not {self.group!r}")
+        if self.crops_per_clip < 0:
+            raise ConfigError(f"crops a clip must be 0 (the fixed grid) or more, not {self.crops_per_clip}")
+        if self.optimiser.batch_size < 1 or not self.optimiser.learning_rate > 0:
+            raise ConfigError(
+                "the batch size and the learning rate must be above 0, "
+                f"not {self.optimiser.batch_size} and {self.optimiser.learning_rate}"
+            )
+        self._check_segments()
+
+    def _check_segments(self) -> None:
+        """Refuse segments too short for the network's five pools, and steps of less than a sample."""
+        shortest_s = (self.front_end.n_fft + (MIN_FRAMES - 1) * self.front_end.hop_length) / self.front_end.sample_rate
+        durations = {"segment": self.segmentation.duration_s}
+        if self.short_crops.share:
+            durations["short crop"] = self.short_crops.duration_s
+        for what, duration_s in durations.items():
+            if duration_s < shortest_s:
+                raise ConfigError(f"a {what} of {duration_s} s is too short; the network needs {shortest_s:.2f} s")
+        if self.segmentation.hop_samples(self.front_end) < 1:
+            raise ConfigError(f"the segment hop must be above 0 s, not {self.segmentation.hop_s}")
 
     def crops_of_epoch(self, epoch: int) -> tuple[Segmentation, int]:
         """Return what is cut in an epoch (from 1): the segmentation, and crops a clip (0: the fixed grid)."""
         short = self.short_crops
-        if self.crops_per_clip == 0 or epoch > int(short.share * self.epochs):
+        shorter = short.duration_s < self.segmentation.duration_s
+        if self.crops_per_clip == 0 or not shorter or epoch > int(short.share * self.epochs):
             return self.segmentation, self.crops_per_clip
         cut = Segmentation(duration_s=short.duration_s, hop_s=self.segmentation.hop_s)
         return cut, round(self.crops_per_clip * self.segmentation.duration_s / short.duration_s)
@@ -188,7 +211,7 @@ class TrainConfig:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> TrainConfig:
-        """Read back what `to_json` gave; raise ConfigError on unknown or missing keys."""
+        """Read back what `to_json` gave; raise ConfigError on unknown or missing keys, and on wrong values."""
         built = _build(cls, data, "config")
         assert isinstance(built, cls)
         return built
@@ -198,17 +221,23 @@ def _build(kind: Any, value: Any, where: str) -> Any:
     """Return `value`, plain JSON, as an instance of the annotated type `kind`."""
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):
         hints = typing.get_type_hints(kind)
-        if not isinstance(value, dict) or set(value) - set(hints):
+        if not isinstance(value, dict) or set(value) != set(hints):
             raise ConfigError(f"{where}: expected the keys {sorted(hints)}, got {value!r}")
         return kind(**{key: _build(hints[key], item, f"{where}.{key}") for key, item in value.items()})
     origin, args = typing.get_origin(kind), typing.get_args(kind)
     if origin is tuple:
+        if not isinstance(value, list | tuple) or (args[-1] is not Ellipsis and len(value) != len(args)):
+            raise ConfigError(f"{where}: expected a list, as {kind}, got {value!r}")
         inner = [args[0]] * len(value) if args[-1] is Ellipsis else args
-        return tuple(_build(k, v, where) for k, v in zip(inner, value, strict=True))
-    if origin in (typing.Union, types.UnionType):
-        return None if value is None else _build(next(a for a in args if a is not type(None)), value, where)
-    if kind is Target:
-        return Target(value)
+        return tuple(_build(k, v, f"{where}[{i}]") for i, (k, v) in enumerate(zip(inner, value, strict=True)))
+    choices = args if origin is Literal else tuple(kind) if kind is Target else None
+    if choices is not None:
+        if value not in choices:
+            raise ConfigError(f"{where}: choose among {', '.join(choices)}, not {value!r}")
+        return kind(value) if kind is Target else value
+    number = isinstance(value, int) if kind is int else isinstance(value, int | float)
+    if isinstance(value, bool) or not number:
+        raise ConfigError(f"{where}: expected {'a whole number' if kind is int else 'a number'}, got {value!r}")
     return value
 
 

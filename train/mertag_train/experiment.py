@@ -19,11 +19,12 @@ from sklearn.pipeline import Pipeline
 from mertag.emotion import CLASS_NAMES, Target
 from mertag.errors import DatasetError
 
-from . import song, trainer
+from . import segments, song
 from .config import TrainConfig
 from .metrics import Metrics, evaluate_predictions
+from .predict import predict
 from .store import LogMelStore
-from .trainer import Clips, EpochReport, Progress
+from .trainer import Clips, EpochReport, Progress, train_network
 from .vgg import SegmentNetwork
 
 Floats = npt.NDArray[np.float64]
@@ -74,6 +75,30 @@ def cutting_of(config: TrainConfig) -> song.Cutting:
     return song.Cutting(front_end=config.front_end, segmentation=config.segmentation, window_rule=config.window_rule)
 
 
+def check_parts(store: LogMelStore, parts: Parts, labels: Ints, target: Target, config: TrainConfig) -> None:
+    """Refuse, before a night of training, what would fail after it.
+
+    Raises
+    ------
+    DatasetError
+        If a class has no song in the network's part or fewer than two in the song classifier's, or there is no
+        song to measure; a song that is shorter than one segment does not count.
+    """
+    names = CLASS_NAMES[target]
+    duration_s = config.segmentation.duration_s
+    for what, part, least in (("network", parts.network, 1), ("song classifier", parts.song, 2)):
+        heard = np.unique(segments.grid(store, part, config.segmentation).clip)
+        counts = {name: int((labels[heard] == k).sum()) for k, name in enumerate(names)}
+        few = [name for name, count in counts.items() if count < least]
+        if few:
+            raise DatasetError(
+                f"the {what} needs {least} song{'s' if least > 1 else ''} of each class, {duration_s} s or longer, and "
+                f"its part of the split has {', '.join(f'{counts[name]} of {name}' for name in few)}; add songs"
+            )
+    if not len(segments.grid(store, parts.figures, config.segmentation)):
+        raise DatasetError(f"no song of the part that the figures come from is {duration_s} s or longer; add songs")
+
+
 def train_target(
     store: LogMelStore,
     frames: torch.Tensor,
@@ -109,10 +134,11 @@ def train_target(
     Raises
     ------
     TrainingError, DatasetError
-        As the trainer and the song classifier do; and if no song of the last part is as long as one segment.
+        As `check_parts`, the trainer and the song classifier do.
     """
+    check_parts(store, parts, labels, target, config)
     n_classes = len(CLASS_NAMES[target])
-    network = trainer.train_network(
+    network = train_network(
         store,
         frames,
         Clips(index=parts.network, label=labels[parts.network]),
@@ -125,7 +151,7 @@ def train_target(
         on_step=on_step,
     )
     cutting = cutting_of(config)
-    seen = trainer.predict(network, store, frames, parts.song, config.segmentation)
+    seen = predict(network, store, frames, parts.song, config.segmentation)
     table = song.song_table(
         seen,
         store.n_samples[parts.song].tolist(),
@@ -135,10 +161,8 @@ def train_target(
         seed=config.seed,
     )
     classifier = song.fit(table, n_classes=n_classes, c=config.song.c, seed=config.seed)
-    unseen = trainer.predict(network, store, frames, parts.figures, config.segmentation)
+    unseen = predict(network, store, frames, parts.figures, config.segmentation)
     long_enough = np.array([len(p) > 0 for p in unseen], dtype=bool)
-    if not long_enough.any():
-        raise DatasetError("no song of the part that the figures come from is as long as one segment")
     of_figures = [p for p in unseen if len(p)]
     lengths = store.n_samples[parts.figures][long_enough].tolist()
     truth = labels[parts.figures][long_enough]

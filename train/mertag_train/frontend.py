@@ -18,9 +18,10 @@ from mertag.frontend import FrontEnd
 
 def mel_filters(front_end: FrontEnd) -> npt.NDArray[np.float32]:
     """Return librosa's Slaney mel filters, shape (n_mels, n_fft // 2 + 1)."""
-    import librosa  # here, so that everything that works on a saved store runs without librosa
+    # Here, so that everything that works on a saved store runs without librosa.
+    from librosa.filters import mel as slaney_filters
 
-    filters: npt.NDArray[np.float32] = librosa.filters.mel(
+    filters: npt.NDArray[np.float32] = slaney_filters(
         sr=front_end.sample_rate,
         n_fft=front_end.n_fft,
         n_mels=front_end.n_mels,

@@ -17,10 +17,11 @@ from mertag.frontend import FrontEnd
 
 from .datasets import Dataset, Song
 from .frontend import LogMel
-from .store import LogMelStore, open_store, write_store
+from .store import INDEX, SCHEMA, LogMelStore, open_store, refuse_other_folder, write_store
 
 Clip = tuple[str, int, npt.NDArray[np.floating]]
 SHOWN = 5
+"""How many broken clips an error names."""
 
 
 def log_mels(
@@ -50,17 +51,31 @@ def log_mels(
     Raises
     ------
     DatasetError
-        If a clip cannot be decoded (all of them are named), or a store that is there was made with another
-        front end.
+        If clips cannot be decoded (the first few are named); if the folder holds something else; or if the store
+        that is there was made with another front end, or lacks clips whose audio is there.
     """
-    place = folder or _cache_folder(dataset, front_end)
-    if (place / "index.json").exists():
+    place = folder or cache_folder(dataset, front_end)
+    if (place / INDEX).exists():
         store = open_store(place)
-        if store.front_end != front_end:
-            raise DatasetError(f"{place}: made with another front end; name another --log-mels folder")
+        _check_fits(store, place, dataset, front_end)
         return store
+    refuse_other_folder(place)  # now, not after an hour of decoding
     songs = dataset.with_audio().songs
     return write_store(place, _computed(songs, front_end, workers, on_clip), front_end)
+
+
+def _check_fits(store: LogMelStore, place: Path, dataset: Dataset, front_end: FrontEnd) -> None:
+    if store.front_end != front_end:
+        raise DatasetError(f"{place}: made with another front end; name another --log-mels folder")
+    here = set(store.ids)
+    lacking = [song.id for song in dataset.songs if song.path is not None and song.id not in here]
+    if lacking:
+        raise DatasetError(
+            f"{place}: {len(lacking)} songs of {dataset.name} are not in these log-mels, such as {lacking[0]!r}; "
+            "name another --log-mels folder"
+        )
+    if not any(song.id in here for song in dataset.songs):
+        raise DatasetError(f"{place}: no song of {dataset.name} is in these log-mels; name another --log-mels folder")
 
 
 def _computed(
@@ -99,14 +114,12 @@ def _computed(
         )
 
 
-def _cache_folder(dataset: Dataset, front_end: FrontEnd) -> Path:
+def cache_folder(dataset: Dataset, front_end: FrontEnd) -> Path:
+    """Return where the log-mels of a data set are kept; it changes when an audio file does."""
     import platformdirs
 
-    seen = [
-        (song.id, song.path.stat().st_size, song.path.stat().st_mtime_ns)
-        for song in dataset.songs
-        if song.path is not None
-    ]
-    key = json.dumps([dataclasses.asdict(front_end), seen], sort_keys=True)
+    stats = [(song.id, song.path.stat()) for song in dataset.songs if song.path is not None]
+    seen = [(song_id, found.st_size, found.st_mtime_ns) for song_id, found in stats]
+    key = json.dumps([SCHEMA, dataclasses.asdict(front_end), seen], sort_keys=True)
     name = f"{dataset.name}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
     return Path(platformdirs.user_cache_path("mertag")) / "log-mels" / name

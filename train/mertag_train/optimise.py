@@ -16,7 +16,7 @@ from .config import OptimiserConfig
 def bf16_is_fast(device: torch.device) -> bool:
     """Return whether bf16 is native there; where it is emulated (AVX2), it is 15 times slower than fp32."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
@@ -26,7 +26,10 @@ def autocast(device: torch.device) -> AbstractContextManager[Any]:
 
 
 def learning_rate(config: OptimiserConfig, step: int, *, steps: int, ramp_steps: int) -> float:
-    """Return the learning rate of one step (from 0) of `steps`: a linear climb, then a cosine to zero."""
+    """Return the learning rate of one step (from 0) of `steps`: a linear climb, then a cosine to zero.
+
+    The peak is at the first step after the climb; the zero would be at the step after the last.
+    """
     climb = steps * config.ramp if config.schedule == "one_cycle" else float(min(ramp_steps, steps / 2))
     if step < climb:
         return config.learning_rate * (step + 1) / (climb + 1)
@@ -89,6 +92,11 @@ class Optimiser:
         mine, theirs = self.average.state_dict(), self.network.state_dict()
         moving = [k for k, v in mine.items() if v.is_floating_point()]
         torch._foreach_lerp_([mine[k] for k in moving], [theirs[k] for k in moving], 1 - decay)
+
+    @torch.no_grad()
+    def is_finite(self) -> bool:
+        """Return whether every weight is a number: a step along a broken gradient leaves none."""
+        return all(bool(torch.isfinite(p).all()) for p in self.network.parameters())
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that a resumed run needs: tensors and plain values only."""

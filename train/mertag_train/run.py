@@ -1,16 +1,16 @@
-"""A run on disk: all that training leaves, as JSON, CSV, safetensors and plain arrays. Nothing is pickled.
+"""A run on disk: all that training leaves, as JSON, CSV, safetensors and plain arrays. Nothing of it is pickled.
 
 ::
 
     runs/4q-robust-20260101-120000/
-      run.json                     configuration, data set, command, versions
+      run.json                     configuration, data set, command
       split.csv                    which song served what
       epochs.<target>.jsonl        one line an epoch
-      checkpoint.<target>.pt       while training; removed when it is done
+      checkpoint.<target>.pt       while training (see `checkpoint`); removed when it is done
       network.<target>.safetensors
       song.<target>.npz            what the song classifier was fitted on
       predictions.<target>.csv     the songs that the figures come from
-      metrics.json                 written last: a run that has it is finished
+      metrics.json                 figures, versions, device; written last: a run that has it is finished
 """
 
 from __future__ import annotations
@@ -20,69 +20,33 @@ import dataclasses
 import json
 import platform
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import sklearn
 import torch
-from safetensors.torch import load_file, save_file
-from sklearn.pipeline import Pipeline
+from safetensors.torch import save_file
 
 from mertag._version import __version__
 from mertag.emotion import CLASS_NAMES, Target
-from mertag.errors import ConfigError, TrainingError
+from mertag.errors import ConfigError
 
 from . import song
 from .config import TrainConfig
-from .datasets import Dataset
-from .experiment import Parts, TargetResult, train_target
+from .datasets import Dataset, Song
+from .experiment import Parts, TargetResult, check_parts, train_target
 from .folds import Folds, load_folds, save_folds, split
+from .saved_run import SCHEMA, Run, load, newest, settings
 from .store import LogMelStore
 from .trainer import EpochReport, Progress
-from .vgg import SegmentNetwork
 
-SCHEMA = 1
+__all__ = ["Run", "begin", "load", "new_folder", "newest", "refuse_used", "settings", "train"]
+
 PART_OF_FOLD = {"train": "network", "validation": "song", "test": "figures"}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
-    """A finished run, read back.
-
-    Attributes
-    ----------
-    folder : Path
-        Where it lies.
-    config : TrainConfig
-        What it was trained with.
-    dataset : mapping
-        Name, root, number of songs, citation.
-    command : str
-        The command that made it, without paths.
-    environment : mapping
-        Versions and device.
-    metrics : mapping
-        As in ``metrics.json``: target, then method, then figure.
-    fold_of : mapping of str to str
-        ``"train"``, ``"validation"`` or ``"test"``, by song id.
-    networks : mapping of Target to SegmentNetwork
-        In evaluation mode.
-    classifiers : mapping of Target to Pipeline
-        The song classifiers.
-    """
-
-    folder: Path
-    config: TrainConfig
-    dataset: Mapping[str, Any]
-    command: str
-    environment: Mapping[str, str]
-    metrics: Mapping[str, Any]
-    fold_of: Mapping[str, str]
-    networks: Mapping[Target, SegmentNetwork]
-    classifiers: Mapping[Target, Pipeline]
 
 
 def new_folder(root: Path, dataset: str, recipe: str) -> Path:
@@ -91,27 +55,56 @@ def new_folder(root: Path, dataset: str, recipe: str) -> Path:
     return next(p for i in range(1000) if not (p := root / (f"{name}-{i}" if i else name)).exists())
 
 
-def newest(root: Path) -> Path:
-    """Return the finished run that was made last.
+def begin(
+    folder: Path,
+    dataset: Dataset,
+    store: LogMelStore,
+    config: TrainConfig,
+    *,
+    command: str,
+    root: Path | None = None,
+    options: Mapping[str, Any] = MappingProxyType({}),
+    log_mels: Path | None = None,
+) -> Folds:
+    """Make a run's folder, with its configuration and its split.
+
+    Parameters
+    ----------
+    folder : Path
+        It must not exist yet, or be empty.
+    dataset, store : Dataset, LogMelStore
+        Labels and log-mels; the songs that are in both are split.
+    config : TrainConfig
+        The whole configuration.
+    command : str
+        The command that makes the run, without paths.
+    root : Path or None
+        What the data set was read from, where that is not `Dataset.root` (a table in a folder).
+    options : mapping
+        What else the data set was read with; plain JSON values.
+    log_mels : Path or None
+        The folder of the store, where it was named.
 
     Raises
     ------
     ConfigError
-        If there is none.
+        If the folder is there and holds something, or cannot be made.
+    DatasetError
+        If the songs cannot be split; no folder is made.
     """
-    finished = [path.parent for path in root.glob("*/metrics.json")]
-    if not finished:
-        raise ConfigError(f"no finished run in {root.resolve()}; train one with `mertag train`, or name a run's folder")
-    return max(finished, key=lambda path: (path / "metrics.json").stat().st_mtime)
-
-
-def begin(folder: Path, dataset: Dataset, store: LogMelStore, config: TrainConfig, *, command: str) -> Folds:
-    """Make a run's folder, with its configuration and its split."""
-    here = set(store.ids)
-    songs = [s for s in dataset.songs if s.id in here]
+    songs = _heard(dataset, store)
     by = Target.QUADRANT if Target.QUADRANT in dataset.targets else config.targets[0]
     parts = split(songs, by, fractions=config.fractions, group=config.group, seed=config.seed)
-    folder.mkdir(parents=True)
+    for target in config.targets:
+        labels, sides = _labels(songs, store, target), _parts(parts, store)
+        check_parts(store, sides, labels, target, config)
+    refuse_used(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"{folder}: the run's folder cannot be made ({error.strerror}); name another --out"
+        ) from error
     save_folds(parts, folder / "split.csv")
     about = {
         "schema": SCHEMA,
@@ -120,7 +113,9 @@ def begin(folder: Path, dataset: Dataset, store: LogMelStore, config: TrainConfi
         "config": config.to_json(),
         "dataset": {
             "name": dataset.name,
-            "root": str(dataset.root.resolve()),
+            "root": str((root or dataset.root).expanduser().resolve()),
+            "options": dict(options),
+            "log_mels": None if log_mels is None else str(log_mels.expanduser().resolve()),
             "songs": len(songs),
             "missing_audio": len(dataset.missing_audio),
             "labelling": dataset.labelling,
@@ -131,24 +126,27 @@ def begin(folder: Path, dataset: Dataset, store: LogMelStore, config: TrainConfi
     return parts
 
 
-def settings(folder: Path) -> dict[str, Any]:
-    """Return what ``run.json`` says, of a finished or an interrupted run.
+def refuse_used(folder: Path) -> None:
+    """Raise ConfigError if something is where a new run shall be."""
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return
+    hint = f"go on with it (mertag train --resume {folder}), or " if (folder / "run.json").exists() else ""
+    raise ConfigError(f"{folder} exists; {hint}name another --out")
 
-    Raises
-    ------
-    ConfigError
-        If there is none, or it is of another schema.
-    """
-    path = folder / "run.json"
-    try:
-        about = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(f"{folder}: no run is here (it has no run.json); name a run's folder") from None
-    except ValueError as error:
-        raise ConfigError(f"{path}: not readable ({error})") from error
-    if not isinstance(about, dict) or about.get("schema") != SCHEMA:
-        raise ConfigError(f"{path}: of a schema that mertag {__version__} does not read")
-    return about
+
+def _heard(dataset: Dataset, store: LogMelStore) -> list[Song]:
+    here = set(store.ids)
+    return [song for song in dataset.songs if song.id in here]
+
+
+def _parts(folds: Folds, store: LogMelStore) -> Parts:
+    return Parts(**{part: store.index_of(folds.ids(fold)) for fold, part in PART_OF_FOLD.items()})
+
+
+def _labels(songs: Sequence[Song], store: LogMelStore, target: Target) -> npt.NDArray[np.int64]:
+    """Return the class of each clip of the store, shape (n_clips,); -1 for one that is no song of the data set."""
+    class_of = {song.id: song.targets[target] for song in songs}
+    return np.array([class_of.get(i, -1) for i in store.ids], dtype=np.int64)
 
 
 def train(
@@ -173,30 +171,37 @@ def train(
     device : torch.device
         What trains.
     resume : bool
-        Go on where an interrupted run was; targets that are done are trained again only if this is False.
+        Go on where an interrupted run was: after the last epoch that was finished, target by target.
     on_target, on_epoch, on_step : callables
         Progress.
+
+    Returns
+    -------
+    dict of Target to TargetResult
+
+    Raises
+    ------
+    ConfigError
+        If there is no run.
+    TrainingError, DatasetError
+        As `mertag_train.experiment.train_target` does; and if the split is not that of these songs.
     """
     about = settings(folder)
     config = TrainConfig.from_json(about["config"])
-    here = set(store.ids)
-    songs = [s for s in dataset.songs if s.id in here]
-    folds = load_folds(folder / "split.csv", songs, group=config.group)
-    parts = Parts(**{part: store.index_of(folds.ids(fold)) for fold, part in PART_OF_FOLD.items()})
+    songs = _heard(dataset, store)
+    parts = _parts(load_folds(folder / "split.csv", songs, group=config.group), store)
     frames = torch.from_numpy(np.array(store.frames)).to(device)
-    class_of = {s.id: s.targets for s in songs}
     results: dict[Target, TargetResult] = {}
-    began = time.monotonic()
     for target in config.targets:
         on_target(target)
-        labels = np.array([class_of[i][target] if i in class_of else -1 for i in store.ids], dtype=np.int64)
-        epochs = folder / f"epochs.{target}.jsonl"
-        if not resume:
+        labels = _labels(songs, store, target)
+        epochs, checkpoint = folder / f"epochs.{target}.jsonl", folder / f"checkpoint.{target}.pt"
+        if not (resume and checkpoint.exists()):
             epochs.unlink(missing_ok=True)
 
         def record(report: EpochReport, log: Path = epochs) -> None:
-            with log.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(dataclasses.asdict(report)) + "\n")
+            before = log.read_text(encoding="utf-8") if log.exists() else ""
+            _write_text(log, before + json.dumps(dataclasses.asdict(report)) + "\n")
             on_epoch(report)
 
         result = train_target(
@@ -206,7 +211,7 @@ def train(
             labels,
             target,
             config,
-            checkpoint_path=folder / f"checkpoint.{target}.pt",
+            checkpoint_path=checkpoint,
             resume=resume,
             on_epoch=record,
             on_step=on_step,
@@ -220,7 +225,7 @@ def train(
         "numpy": np.__version__,
         "python": platform.python_version(),
         "device": torch.cuda.get_device_name() if device.type == "cuda" else f"{platform.machine()} CPU",
-        "training_s": f"{time.monotonic() - began:.0f}",
+        "training_s": f"{_training_s(folder, config):.0f}",
     }
     figures = {
         str(view): {method: metrics.to_json() for method, metrics in by_method.items()}
@@ -231,6 +236,12 @@ def train(
     for target in config.targets:
         (folder / f"checkpoint.{target}.pt").unlink(missing_ok=True)
     return results
+
+
+def _training_s(folder: Path, config: TrainConfig) -> float:
+    """Return how long all epochs took, those before an interruption, too."""
+    logs = [(folder / f"epochs.{target}.jsonl").read_text(encoding="utf-8") for target in config.targets]
+    return sum(float(json.loads(line)["duration_s"]) for log in logs for line in log.splitlines())
 
 
 def _write_target(
@@ -260,52 +271,12 @@ def _write_target(
             writer.writerow([store.ids[index], names[result.labels[row]], *found])
 
 
-def load(folder: Path) -> Run:
-    """Read a finished run back.
-
-    Raises
-    ------
-    ConfigError
-        If there is no run.
-    TrainingError
-        If it is not finished, or a part of it is damaged.
-    """
-    about = settings(folder)
-    if not (folder / "metrics.json").exists():
-        raise TrainingError(f"{folder}: the run is not finished; go on with `mertag train --resume {folder}`")
-    config = TrainConfig.from_json(about["config"])
-    networks: dict[Target, SegmentNetwork] = {}
-    classifiers: dict[Target, Pipeline] = {}
-    try:
-        metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-        with (folder / "split.csv").open(newline="", encoding="utf-8") as file:
-            fold_of = {row["song_id"]: row["fold"] for row in csv.DictReader(file)}
-        for target in config.targets:
-            network = SegmentNetwork(
-                config.network.architecture,
-                n_classes=len(CLASS_NAMES[target]),
-                n_mels=config.front_end.n_mels,
-                dropout=config.network.dropout,
-            )
-            network.load_state_dict(load_file(folder / f"network.{target}.safetensors"))
-            networks[target] = network.eval()
-            classifiers[target] = song.load(folder / f"song.{target}.npz")[1]
-    except (OSError, KeyError, ValueError, RuntimeError) as error:
-        raise TrainingError(f"{folder}: a part of the run cannot be read ({error})") from error
-    return Run(
-        folder=folder,
-        config=config,
-        dataset=about["dataset"],
-        command=about["command"],
-        environment=metrics["environment"],
-        metrics=metrics["figures"],
-        fold_of=fold_of,
-        networks=networks,
-        classifiers=classifiers,
-    )
-
-
 def _write_json(path: Path, value: Mapping[str, Any]) -> None:
+    _write_text(path, json.dumps(value, indent=2) + "\n")
+
+
+def _write_text(path: Path, text: str) -> None:
+    """Write a file that is complete, or what it was."""
     partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+    partial.write_text(text, encoding="utf-8")
     partial.replace(path)

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
+from zlib import error as ZlibError
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +29,8 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 MAX_CALIBRATION_FOLDS = 5
+SAME_PROBABILITY = 1e-6
+"""By how much a classifier that is fitted again may differ: rounding, on another processor."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +60,22 @@ class Cutting:
 
 
 def window_features(probabilities: npt.NDArray[np.floating], n_samples: int, cutting: Cutting) -> Floats:
-    """Return the features of each window of one song, shape (n_windows, 7 * n_classes)."""
+    """Return the features of each window of one song, shape (n_windows, 7 * n_classes).
+
+    Parameters
+    ----------
+    probabilities : array, shape (n_segments, n_classes)
+        Of the segments on the fixed grid.
+    n_samples : int
+        Duration of the song in samples.
+    cutting : Cutting
+        Front end, segmentation and window rule.
+
+    Raises
+    ------
+    ValueError
+        If there is no segment.
+    """
     found = windows(
         np.arange(len(probabilities), dtype=np.int64) * cutting.segmentation.hop_samples(cutting.front_end),
         segment_samples=cutting.segmentation.segment_samples(cutting.front_end),
@@ -92,6 +111,11 @@ def song_table(
         Durations, in seconds, of further stretches: one of each a song, at a random place.
     seed : int
         Of those places.
+
+    Raises
+    ------
+    TrainingError
+        If no song has a segment.
     """
     rng = np.random.default_rng(seed)
     rows: list[Floats] = []
@@ -156,7 +180,24 @@ def predict_songs(
     n_samples: Sequence[int],
     cutting: Cutting,
 ) -> Floats:
-    """Return the song probabilities, shape (n_songs, n_classes): the mean over each song's windows."""
+    """Return the song probabilities, shape (n_songs, n_classes): the mean over each song's windows.
+
+    Parameters
+    ----------
+    classifier : Pipeline
+        What `fit` gave.
+    probabilities : sequence of arrays, shape (n_segments, n_classes)
+        Of each song, each with at least one segment.
+    n_samples : sequence of int
+        Duration of each song in samples.
+    cutting : Cutting
+        Front end, segmentation and window rule.
+
+    Raises
+    ------
+    ValueError
+        If there is no song, or one has no segment.
+    """
     found = [
         classifier.predict_proba(window_features(p, int(n), cutting).astype(np.float32)).mean(0)
         for p, n in zip(probabilities, n_samples, strict=True)
@@ -191,12 +232,14 @@ def load(path: Path) -> tuple[SongTable, Pipeline]:
             table = SongTable(features=saved["features"], label=saved["label"], song=saved["song"])
             expected = saved["probabilities"]
             classifier = fit(table, n_classes=int(saved["n_classes"]), c=float(saved["c"]), seed=int(saved["seed"]))
-    except (OSError, KeyError, ValueError) as error:
-        raise TrainingError(f"{path}: not a readable song classifier ({error})") from error
-    difference = float(np.abs(classifier.predict_proba(table.features) - expected).max())
-    if difference > 1e-6:
+        difference = float(np.abs(classifier.predict_proba(table.features) - expected).max())
+    except (OSError, EOFError, KeyError, ValueError, BadZipFile, ZlibError) as error:
+        raise TrainingError(
+            f"{path}: not a readable song classifier ({error}); copy the run anew, or train it again"
+        ) from error
+    if not difference <= SAME_PROBABILITY:
         raise TrainingError(
             f"{path}: fitted again, the song classifier differs by {difference:.1e} from the one that was saved; "
-            "use the scikit-learn version of the run (run.json names it)"
+            "use the scikit-learn version of the run (its metrics.json names it)"
         )
     return table, classifier

@@ -9,8 +9,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import secrets
 import shutil
+import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +25,9 @@ from mertag.errors import DatasetError
 from mertag.frontend import FrontEnd
 
 SCHEMA = 1
+FRAMES, INDEX = "logmel.npy", "index.json"
+STALE_S = 24 * 3600.0
+"""Age at which what a killed run left half written is taken away."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,14 +63,17 @@ class LogMelStore:
         where = {clip_id: i for i, clip_id in enumerate(self.ids)}
         absent = [clip_id for clip_id in ids if clip_id not in where]
         if absent:
-            raise DatasetError(f"{len(absent)} clips are not in the log-mel store, such as {absent[0]}")
+            raise DatasetError(
+                f"{len(absent)} of {len(ids)} clips are not in the log-mel store, such as {absent[0]!r}; "
+                "it was made of other audio: name another one"
+            )
         return np.array([where[clip_id] for clip_id in ids], dtype=np.int64)
 
 
 def write_store(
     folder: Path, clips: Iterable[tuple[str, int, npt.NDArray[np.floating]]], front_end: FrontEnd
 ) -> LogMelStore:
-    """Write clips, one by one, as a store; a folder that is there is replaced only when all is written.
+    """Write clips, one by one, as a store; one that is there is replaced only when all is written.
 
     Parameters
     ----------
@@ -73,10 +83,50 @@ def write_store(
         Read once; one clip is in memory at a time.
     front_end : FrontEnd
         What the log-mels were made with.
+
+    Raises
+    ------
+    DatasetError
+        If there is no clip, the folder holds anything but a store (nothing in it is touched), or it cannot be
+        written.
     """
-    partial = folder.with_name(folder.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
+    refuse_other_folder(folder)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        _remove_stale(folder)
+        # A name of its own: two runs may be computing the same log-mels.
+        partial = folder.with_name(f"{_partial_prefix(folder)}{secrets.token_hex(4)}")
+        partial.mkdir()
+    except OSError as error:
+        raise _cannot_write(folder, error) from error
+    try:
+        _write_parts(partial, clips, front_end)
+        if folder.exists():
+            refuse_other_folder(folder)
+            shutil.rmtree(folder)
+        partial.replace(folder)
+    except OSError as error:
+        raise _cannot_write(folder, error) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return open_store(folder)
+
+
+def refuse_other_folder(folder: Path) -> None:
+    """Raise DatasetError if a folder is there and holds anything but a log-mel store."""
+    if not folder.exists():
+        return
+    foreign = (
+        sorted(path.name for path in folder.iterdir() if path.name not in (FRAMES, INDEX)) if folder.is_dir() else []
+    )
+    if foreign or not folder.is_dir():
+        what = f"holds {foreign[0]!r}, so it is" if foreign else "is"
+        raise DatasetError(f"{folder}: {what} no log-mel store; name a folder that is empty or not there yet")
+
+
+def _write_parts(
+    partial: Path, clips: Iterable[tuple[str, int, npt.NDArray[np.floating]]], front_end: FrontEnd
+) -> None:
     ids: list[str] = []
     n_samples: list[int] = []
     n_frames: list[int] = []
@@ -91,7 +141,7 @@ def write_store(
         raise DatasetError("there is no clip to compute a log-mel of")
     shape = (sum(n_frames), front_end.n_mels)
     frames = np.memmap(partial / "frames.raw", dtype=np.float32, mode="r", shape=shape)
-    np.save(partial / "logmel.npy", frames)
+    np.save(partial / FRAMES, frames)
     del frames
     (partial / "frames.raw").unlink()
     index = {
@@ -101,10 +151,29 @@ def write_store(
         "n_samples": n_samples,
         "n_frames": n_frames,
     }
-    (partial / "index.json").write_text(json.dumps(index), encoding="utf-8")
-    shutil.rmtree(folder, ignore_errors=True)
-    partial.rename(folder)
-    return open_store(folder)
+    (partial / INDEX).write_text(json.dumps(index), encoding="utf-8")
+
+
+def _partial_prefix(folder: Path) -> str:
+    return f".{folder.name}.partial-"
+
+
+def _remove_stale(folder: Path) -> None:
+    """Take away what runs that were killed long ago left half written beside a store."""
+    for left in folder.parent.iterdir():
+        if not left.name.startswith(_partial_prefix(folder)):
+            continue
+        with suppress(OSError):  # its writer is alive, and has just finished it
+            newest = max(path.stat().st_mtime for path in (left, *left.iterdir()))
+            if time.time() - newest > STALE_S:
+                shutil.rmtree(left)
+
+
+def _cannot_write(folder: Path, error: OSError) -> DatasetError:
+    return DatasetError(
+        f"{folder}: the log-mels cannot be written ({os.strerror(error.errno) if error.errno else error}); "
+        "free some space, or name another folder with --log-mels"
+    )
 
 
 def open_store(folder: Path) -> LogMelStore:
@@ -116,10 +185,10 @@ def open_store(folder: Path) -> LogMelStore:
         If there is none, or its parts do not belong together.
     """
     try:
-        index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
-        frames = np.load(folder / "logmel.npy", mmap_mode="r", allow_pickle=False)
+        index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
         if index["schema"] != SCHEMA:
-            raise DatasetError(f"{folder}: log-mel store of schema {index['schema']}, expected {SCHEMA}")
+            raise DatasetError(f"{folder}: log-mel store of schema {index['schema']}, expected {SCHEMA}; {_REMEDY}")
+        frames = np.load(folder / FRAMES, mmap_mode="r", allow_pickle=False)
         store = LogMelStore(
             frames=frames,
             ids=tuple(index["ids"]),
@@ -127,8 +196,19 @@ def open_store(folder: Path) -> LogMelStore:
             n_samples=np.array(index["n_samples"], dtype=np.int64),
             front_end=FrontEnd(**index["front_end"]),
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DatasetError(f"{folder}: not a readable log-mel store ({error}); delete it, it is made anew") from error
-    if store.offsets[-1] != len(frames) or len(store.n_samples) != len(store.ids):
-        raise DatasetError(f"{folder}: the log-mel store is incomplete; delete it, it is made anew")
+        expected = [store.front_end.n_frames(n) for n in store.n_samples.tolist()]
+    except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
+        raise DatasetError(f"{folder}: not a readable log-mel store ({error}); {_REMEDY}") from error
+    whole = (
+        frames.ndim == 2
+        and frames.shape == (store.offsets[-1], store.front_end.n_mels)
+        and np.issubdtype(frames.dtype, np.floating)
+        and len(set(store.ids)) == len(store.ids) == len(expected)
+        and np.array_equal(np.diff(store.offsets), expected)
+    )
+    if not whole:
+        raise DatasetError(f"{folder}: the parts of the log-mel store do not belong together; {_REMEDY}")
     return store
+
+
+_REMEDY = f"name another folder, or, if mertag made this one, delete its {INDEX} and {FRAMES}: they are made anew"

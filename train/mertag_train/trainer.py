@@ -1,4 +1,4 @@
-"""Training one network on segments that inherit the label of their clip (Sarkar et al.), and predicting with it.
+"""Training one network on segments that inherit the label of their clip (Sarkar et al.).
 
 numpy and torch only: it runs from a saved log-mel store where librosa and the command line are absent. It reports
 by callback and prints nothing.
@@ -9,9 +9,8 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,25 +18,39 @@ import torch
 from torch import Tensor, nn
 
 from mertag.errors import TrainingError
-from mertag.frontend import Segmentation
 
 from . import checkpoint, segments
 from .config import TrainConfig
 from .optimise import Optimiser, autocast
+from .predict import predict
 from .segments import SegmentTable
 from .store import LogMelStore
 from .vgg import SegmentNetwork
 
-Floats = npt.NDArray[np.float32]
+__all__ = ["Clips", "EpochReport", "Progress", "band_statistics", "mixup", "predict", "train_network"]
+
 Ints = npt.NDArray[np.int64]
 
 STALL_MARGIN = 0.01
+"""A last loss so near to ln K, as a share of it, is that of a network that has learnt nothing."""
+
 VALIDATION_SEGMENTS = 3
+"""Segments a held-out clip that an epoch's accuracy is measured on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """How far an epoch is. Durations in seconds."""
+    """How far an epoch is.
+
+    Attributes
+    ----------
+    epoch, epochs, step, steps : int
+        From 1; the steps are those of the epoch.
+    loss : float
+        Of the last step, nats.
+    elapsed_s, remaining_s : float
+        Of the whole training since it was begun or resumed, in seconds; what remains is an estimate.
+    """
 
     epoch: int
     epochs: int
@@ -143,9 +156,10 @@ def train_network(
     Raises
     ------
     TrainingError
-        If no clip is as long as one segment; if the loss is not finite; if after the last epoch it is still
-        within 1 % of ln K (the network has learnt nothing: plain VGG16 can stall); if the checkpoint is of
-        another configuration.
+        If no clip is as long as one segment; if the loss or a weight is not finite; if, without mixup, the loss of
+        the last epoch is still within 1 % of ln K (the network has learnt nothing: plain VGG16 can stall; a mixed
+        label has a high loss by itself); if the checkpoint cannot be read or written, or is of another
+        configuration.
     """
     device = frames.device
     torch.manual_seed(config.seed)
@@ -157,7 +171,7 @@ def train_network(
         dropout=config.network.dropout,
     )
     network.set_statistics(*band_statistics(store, train.index))
-    network = network.to(device, memory_format=torch.channels_last)
+    network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in the stubs
     label_of = torch.full((len(store.ids),), -1, dtype=torch.int64)
     label_of[torch.from_numpy(train.index)] = torch.from_numpy(train.label)
 
@@ -165,21 +179,26 @@ def train_network(
     fixed = segments.grid(store, train.index, config.segmentation)
     if len(fixed) == 0:
         raise TrainingError(f"no training clip is as long as one segment ({config.segmentation.duration_s} s)")
-    steps = [
-        math.ceil(len(_epoch_table(store, train.index, fixed, config, epoch, np.random.default_rng(0))) / batch_size)
+    n_rows = [
+        len(_epoch_table(store, train.index, fixed, config, epoch, np.random.default_rng(0)))
         for epoch in range(1, config.epochs + 1)
     ]
+    steps = [math.ceil(n / batch_size) for n in n_rows]
     optimiser = Optimiser(network, config.optimiser, steps=sum(steps), ramp_steps=steps[0])
 
     first = 1
     if resume and checkpoint_path is not None and checkpoint_path.exists():
         first = 1 + checkpoint.load(checkpoint_path, optimiser, rng, config=config)
+    # The time left goes by frames, not by steps: a step of short crops costs less than one of whole segments.
+    step_frames = [config.crops_of_epoch(e)[0].segment_frames(config.front_end) for e in range(1, config.epochs + 1)]
+    all_work = sum(n * f for n, f in zip(steps[first - 1 :], step_frames[first - 1 :], strict=True))
+    work = 0
     began = time.monotonic()
     for epoch in range(first, config.epochs + 1):
         epoch_began = time.monotonic()
         network.train()
         table = _epoch_table(store, train.index, fixed, config, epoch, rng)
-        n_frames = config.crops_of_epoch(epoch)[0].segment_frames(config.front_end)
+        n_frames = step_frames[epoch - 1]
         order = rng.permutation(len(table))
         total, rate = torch.zeros((), device=device), 0.0
         for step in range(steps[epoch - 1]):
@@ -188,9 +207,10 @@ def train_network(
             loss = _loss(network, frames, table.row[chosen], n_frames, labels, config, rng)
             rate = optimiser.step(loss)
             total += loss.detach() * len(chosen)
-            done = sum(steps[first - 1 : epoch - 1]) + step + 1
+            work += n_frames
             elapsed = time.monotonic() - began
             if step % 10 == 0 or step == steps[epoch - 1] - 1:  # reading the loss waits for the device
+                _refuse_divergence(float(loss.detach()), epoch, config)
                 on_step(
                     Progress(
                         epoch=epoch,
@@ -199,12 +219,13 @@ def train_network(
                         steps=steps[epoch - 1],
                         loss=float(loss.detach()),
                         elapsed_s=elapsed,
-                        remaining_s=elapsed / done * (sum(steps[first - 1 :]) - done),
+                        remaining_s=elapsed / work * (all_work - work),
                     )
                 )
         mean_loss = float(total) / len(table)
-        if not math.isfinite(mean_loss):
-            raise TrainingError(f"the loss of epoch {epoch} is {mean_loss}; try a lower learning rate")
+        _refuse_divergence(mean_loss if optimiser.is_finite() else math.nan, epoch, config)
+        if epoch == config.epochs and config.augment.mixup_alpha == 0:
+            _refuse_stall(mean_loss, n_classes)  # before the checkpoint: a resumed run must not pass it by
         trained_s = time.monotonic() - epoch_began
         if checkpoint_path is not None:
             checkpoint.save(checkpoint_path, optimiser, rng, epoch=epoch, config=config)
@@ -219,8 +240,6 @@ def train_network(
                 duration_s=time.monotonic() - epoch_began,
             )
         )
-        if epoch == config.epochs and config.augment.mixup_alpha == 0:
-            _refuse_stall(mean_loss, n_classes)
     trained = optimiser.predictor
     assert isinstance(trained, SegmentNetwork)
     return trained.eval()
@@ -267,6 +286,14 @@ def _loss(
     return cross_entropy
 
 
+def _refuse_divergence(loss: float, epoch: int, config: TrainConfig) -> None:
+    if not math.isfinite(loss):
+        raise TrainingError(
+            f"training diverged in epoch {epoch} (loss {loss}); start anew with a --learning-rate below "
+            f"{config.optimiser.learning_rate}"
+        )
+
+
 def _refuse_stall(loss: float, n_classes: int) -> None:
     chance = math.log(n_classes)
     if abs(loss - chance) <= STALL_MARGIN * chance:
@@ -274,44 +301,6 @@ def _refuse_stall(loss: float, n_classes: int) -> None:
             f"training stalled: the loss, {loss:.4f}, is still that of guessing (ln {n_classes} = {chance:.4f}). "
             "Plain VGG16 can stall from a bad start: try another --seed, or the compact network"
         )
-
-
-@torch.no_grad()
-def predict(
-    network: nn.Module,
-    store: LogMelStore,
-    frames: Tensor,
-    clips: Ints,
-    segmentation: Segmentation,
-    *,
-    at_most: int | None = None,
-    batch_size: int = 256,
-) -> list[Floats]:
-    """Return the segment probabilities of each clip, in evaluation mode: arrays (n_segments, n_classes).
-
-    Parameters
-    ----------
-    at_most : int or None
-        Only so many segments a clip, spread evenly; None for all of the grid.
-    """
-    network.eval()
-    device = frames.device
-    n_frames = segmentation.segment_frames(store.front_end)
-    rows: list[Ints] = []
-    for index in clips:
-        of_clip = segments.grid(store, np.array([index]), segmentation).row
-        if at_most is not None and len(of_clip) > at_most:
-            of_clip = of_clip[np.linspace(0, len(of_clip) - 1, at_most).round().astype(np.int64)]
-        rows.append(of_clip)
-    flat = np.concatenate([np.zeros(0, dtype=np.int64), *rows])
-    found: list[Tensor] = []
-    for start in range(0, len(flat), batch_size):
-        batch = segments.cut(frames, torch.from_numpy(flat[start : start + batch_size]).to(device), n_frames)
-        with autocast(device):
-            logits = network(batch)
-        found.append(torch.softmax(logits.float(), dim=1).cpu())
-    probabilities = torch.cat(found).numpy() if found else np.zeros((0, 1), dtype=np.float32)
-    return np.split(probabilities, np.cumsum([len(r) for r in rows])[:-1])
 
 
 def _validate(
@@ -328,8 +317,3 @@ def _validate(
     )
     hits = [int(p.mean(0).argmax()) == label for p, label in zip(found, clips.label, strict=True) if len(p)]
     return float(np.mean(hits)) if hits else None
-
-
-def report_json(report: EpochReport) -> dict[str, Any]:
-    """Return an epoch's report as plain JSON values."""
-    return asdict(report)

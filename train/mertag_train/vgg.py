@@ -16,6 +16,9 @@ from torch import Tensor, nn
 
 Architecture = Literal["compact", "published"]
 
+MIN_FRAMES = 32
+"""The shortest segment: five pools halve it to one column."""
+
 # Output channels of the 13 convolutions; a pool follows each group.
 GROUPS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
 
@@ -51,7 +54,8 @@ class SegmentNetwork(nn.Module):
     n_mels : int
         Mel bands; a multiple of 32.
     dropout : float
-        Probability of dropping, before both inner linear layers and only there.
+        Probability of dropping, in the head only: before both linear layers of ``compact``, and before the second
+        and the third of ``published``.
     """
 
     mean: Tensor

@@ -1,0 +1,74 @@
+"""Segment probabilities of whole clips, from a trained network. numpy and torch only."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from mertag.frontend import Segmentation
+
+from . import segments
+from .optimise import autocast
+from .store import LogMelStore
+
+Floats = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int64]
+
+
+@torch.no_grad()
+def predict(
+    network: nn.Module,
+    store: LogMelStore,
+    frames: Tensor,
+    clips: Ints,
+    segmentation: Segmentation,
+    *,
+    at_most: int | None = None,
+    batch_size: int = 256,
+) -> list[Floats]:
+    """Return the segment probabilities of each clip, in evaluation mode.
+
+    Parameters
+    ----------
+    network : nn.Module
+        Segments to logits; it is left in evaluation mode.
+    store : LogMelStore
+        Where the clips lie.
+    frames : Tensor, shape (total_frames, n_mels)
+        The store's frames, on the network's device.
+    clips : int64 array, shape (n_clips,)
+        Positions in the store.
+    segmentation : Segmentation
+        The fixed grid.
+    at_most : int or None
+        Only so many segments a clip, spread evenly; None for all of the grid.
+    batch_size : int
+        Segments at a time.
+
+    Returns
+    -------
+    list of float32 arrays, shape (n_segments, n_classes)
+        One a clip; a clip shorter than one segment has none.
+    """
+    network.eval()
+    if len(clips) == 0:
+        return []
+    device = frames.device
+    n_frames = segmentation.segment_frames(store.front_end)
+    rows: list[Ints] = []
+    for index in clips:
+        of_clip = segments.grid(store, np.array([index]), segmentation).row
+        if at_most is not None and len(of_clip) > at_most:
+            of_clip = of_clip[np.linspace(0, len(of_clip) - 1, at_most).round().astype(np.int64)]
+        rows.append(of_clip)
+    flat = np.concatenate([np.zeros(0, dtype=np.int64), *rows])
+    found: list[Tensor] = []
+    for start in range(0, len(flat), batch_size):
+        batch = segments.cut(frames, torch.from_numpy(flat[start : start + batch_size]).to(device), n_frames)
+        with autocast(device):
+            logits = network(batch)
+        found.append(torch.softmax(logits.float(), dim=1).cpu())
+    probabilities = torch.cat(found).numpy() if found else np.zeros((0, 1), dtype=np.float32)
+    return np.split(probabilities, np.cumsum([len(r) for r in rows])[:-1])
