@@ -23,9 +23,8 @@ def main() -> None:
     parser.add_argument("--workers", nargs="+", type=int, default=[1, os.cpu_count() or 1])
     options = parser.parse_args()
     files = list(find_audio(options.paths))
-    print(
-        f"{len(files)} files\n{'workers':>8} {'seconds':>8} {'first':>6} {'files/s':>8} {'x real time':>12} {'failed':>7}"
-    )
+    print(f"{len(files)} files")
+    print(f"{'workers':>8} {'seconds':>8} {'first':>6} {'files/s':>8} {'x real time':>12} {'failed':>7}")
     for workers in (0, *options.workers):
         start = time.perf_counter()
         first_s, samples, failed = 0.0, 0, 0

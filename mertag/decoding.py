@@ -276,6 +276,8 @@ class DecoderPool:
         return [process for process in busy if process.stalled_s >= self._limit_s(process)]
 
     def _limit_s(self, process: DecodeProcess) -> float:
+        if not process.ready:  # the file is not to blame for a slow start
+            return max(_BASE_TIMEOUT_S, self._timeout_s or 0.0)
         if self._timeout_s is not None:
             return self._timeout_s
         return _BASE_TIMEOUT_S + process.file_bytes / _TIMEOUT_BYTES_PER_S

@@ -276,11 +276,11 @@ def test_a_crash_costs_one_file(odd: str) -> None:
 
 def test_a_hang_costs_one_file_and_its_time(odd: str) -> None:
     start = time.monotonic()
-    with DecoderPool(workers=2, decoder=odd, timeout_s=3.0) as pool:
+    with DecoderPool(workers=2, decoder=odd, timeout_s=4.0) as pool:
         ends = endings(pool.decode(listed("a", "hang-1", "b", "slow-2", "c")))
-    assert ends.pop("hang-1") == "the decoder made no progress for 3 s and was stopped"
+    assert ends.pop("hang-1") == "the decoder made no progress for 4 s and was stopped"
     assert ends == dict.fromkeys(["a", "b", "slow-2", "c"])  # slow in all, but it goes on
-    assert time.monotonic() - start < 30
+    assert time.monotonic() - start < 60
 
 
 @POSIX
@@ -297,11 +297,11 @@ def test_a_worker_that_is_stopped_from_outside_is_replaced(odd: str) -> None:
 
 def test_a_slow_consumer_is_not_taken_for_a_hang(tmp_path: Path, odd: str) -> None:
     del odd
-    with DecoderPool(workers=1, decoder="odd_decoders:endless", timeout_s=1.0) as pool:
+    with DecoderPool(workers=1, decoder="odd_decoders:endless", timeout_s=2.0) as pool:
         for piece in pool.decode([(0, tmp_path / "12")]):
             assert piece.error is None
             if piece.chunk is not None and piece.chunk[0] in (0, 5):
-                time.sleep(2.5)
+                time.sleep(4.0)
 
 
 @POSIX
