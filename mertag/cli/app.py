@@ -52,10 +52,20 @@ COMMANDS: Mapping[str, LazyCommand] = MappingProxyType(
         "train": LazyCommand(
             target="mertag_train.cli:train", help="Train a model on a labelled data set.", extra="train"
         ),
+        "evaluate": LazyCommand(
+            target="mertag_train.evaluate_cli:evaluate",
+            help="Measure methods by cross-validation; print the paper's tables with ours beside them.",
+            extra="train",
+        ),
         "export": LazyCommand(
             target="mertag_export.cli:export",
             help="Turn a training run into an ONNX model bundle.",
             extra="export",
+        ),
+        "plot": LazyCommand(
+            target="mertag_train.plot_cli:plot",
+            help="Draw the emotion of a song over time (PNG, SVG).",
+            extra="train",
         ),
     }
 )

@@ -1,0 +1,136 @@
+"""The command ``mertag plot``: the emotion of one song over time, as a picture."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mertag.cli import console
+from mertag.cli.tag import DeviceChoice, DeviceOption, ModelOption, open_tagger
+from mertag.errors import ConfigError, MertagError
+
+if TYPE_CHECKING:
+    from mertag_train.plot import ImageFormat
+
+SUFFIX = ".emotion.png"
+NAME_BYTES = 255
+"""Longest name that common file systems take."""
+HEAD_BYTES = 2_000
+
+
+def plot(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A song.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.png|.svg", help="The picture; if not given, <song>.emotion.png in the current folder."
+        ),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a file that mertag did not draw (its own are replaced).")
+    ] = False,
+    model: ModelOption = None,
+    device: DeviceOption = DeviceChoice.auto,
+    segment_hop: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SECONDS", help="Step between segments; if not given, that of the training (a warning else)."
+        ),
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="The picture's name and errors only.")] = False,
+) -> None:
+    """Draw the emotion of a song over time.
+
+    One line for each emotion, a segment standing at its centre; the song's decision and its confidence in the
+    title. The picture's name goes to stdout, everything else to stderr.
+    """
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # remarks about font caches are not for our user
+    from mertag_train.plot import decision, draw, render, window_spans
+
+    if not file.exists():
+        raise ConfigError(f"{file}: no such file")
+    if file.is_dir():
+        raise ConfigError(f"{file}: this is a folder; name one song")
+    place = out or default_place(file)
+    kind = check_place(place, song=file, overwrite=overwrite)
+    tagger, facts = open_tagger(model, device.value, workers=1, segment_hop_s=segment_hop)
+    with tagger:
+        if not quiet:
+            console.say(console.clean("model {model} on {device} ({provider}; {reason})".format(**facts)))
+        timeline = tagger.segments(file)
+        manifest = tagger.bundle.manifest
+    spans_s = window_spans(timeline, manifest.window_rule, sample_rate=manifest.front_end.sample_rate)
+    figure = draw(timeline, title=title_of(file), spans_s=spans_s)
+    _write(place, render(figure, kind))
+    if not quiet:
+        console.say(console.clean(decision(timeline.emotion)))
+    console.out(console.clean(place))
+
+
+def title_of(file: Path) -> str:
+    """Return a song's name for the title: that of the file, without its suffix."""
+    from mertag.sidecar import path_text
+
+    return path_text(file.stem)
+
+
+def default_place(file: Path) -> Path:
+    """Return where the picture goes if nothing else is said: a name in the current folder that is not too long."""
+    stem = file.stem
+    while len(os.fsencode(stem + SUFFIX)) > NAME_BYTES:
+        stem = stem[:-1]
+    return Path(stem + SUFFIX)
+
+
+def check_place(place: Path, *, song: Path, overwrite: bool) -> ImageFormat:
+    """Return the format that a picture's name asks for.
+
+    Raises
+    ------
+    ConfigError
+        If it is neither PNG nor SVG, cannot be there, is the song itself, or would replace a file that mertag did
+        not draw.
+    """
+    if place.suffix.lower() not in (".png", ".svg"):
+        raise ConfigError(f"--out {place}: the name decides the format; end it in .png or .svg")
+    kind: ImageFormat = "svg" if place.suffix.lower() == ".svg" else "png"
+    if not place.parent.is_dir():
+        raise ConfigError(f"--out {place}: the folder {place.parent} does not exist; create it first")
+    if place.is_dir():
+        raise ConfigError(f"--out {place}: this is a folder; name a file")
+    if not place.exists():
+        return kind
+    if place.samefile(song):
+        raise ConfigError(f"--out {place}: this is the song itself; choose another name")
+    if not place.is_file():
+        raise ConfigError(f"--out {place}: this is not a plain file; choose another name")
+    try:
+        with place.open("rb") as file:
+            head = file.read(HEAD_BYTES)
+    except OSError as error:
+        raise ConfigError(f"--out {place}: {error.strerror or error}") from error
+    if head and not overwrite and not drawn_by_mertag(head):
+        raise ConfigError(
+            f"{place}: the file exists, and mertag did not draw it; choose another name with --out, or give --overwrite"
+        )
+    return kind
+
+
+def drawn_by_mertag(head: bytes) -> bool:
+    """Return whether a file that begins so is a picture that `mertag_train.plot.render` made."""
+    png = head.startswith(b"\x89PNG\r\n") and b"tEXtSoftware\0mertag " in head
+    svg = head.startswith(b"<?xml") and b"<dc:title>mertag " in head
+    return png or svg
+
+
+def _write(place: Path, data: bytes) -> None:
+    from mertag.sidecar import write_atomically
+
+    try:
+        write_atomically(place, data)
+    except OSError as error:
+        raise MertagError(f"{place}: could not be written: {error.strerror or error}") from error
