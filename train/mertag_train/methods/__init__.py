@@ -19,6 +19,11 @@ __all__ = ["METHODS", "Context", "Fold", "Method", "Predictions", "method"]
 METHODS: Mapping[str, str] = MappingProxyType(
     {
         "majority": "mertag_train.methods.majority:Majority",
+        "features-svm": "mertag_train.methods.features_svm:FeaturesSvm",
+        "inherited-vote": "mertag_train.methods.inherited:InheritedVote",
+        "inherited-run": "mertag_train.methods.inherited:InheritedRun",
+        "inherited-mean": "mertag_train.methods.inherited:InheritedMean",
+        "inherited-svm": "mertag_train.methods.inherited:InheritedSvm",
     }
 )
 """The methods by name, in the order of the tables: ``"module:class"``; the class is called without arguments."""

@@ -1,0 +1,417 @@
+"""The command ``mertag evaluate``: methods on the folds of a data set, and the paper's tables with ours beside them."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mertag.cli import console
+from mertag.emotion import Target
+from mertag.errors import ConfigError
+from mertag_train.train_options import (
+    RecipeChoice,
+    TrainDevice,
+    config_of,
+    device_of,
+    read_dataset,
+    scale_of,
+    use_threads,
+)
+
+if TYPE_CHECKING:
+    import torch
+
+    from mertag_train.config import TrainConfig
+    from mertag_train.datasets import Dataset
+    from mertag_train.dealing import Group
+    from mertag_train.evaluation.progress import EvaluationProgress
+    from mertag_train.evaluation.runner import Surroundings
+    from mertag_train.evaluation.sheet import Sheet
+    from mertag_train.store import LogMelStore
+
+OUT = Path("evaluation")
+SEGMENT = "3"
+TABLE_SEGMENTS = "1,2,3,4,5"
+
+
+def evaluate(
+    dataset: Annotated[str | None, typer.Option(metavar="4q|pmemo|eim|folder", help="The data set's layout.")] = None,
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Its folder; if not given, $MERTAG_DATA/<dataset>."),
+    ] = None,
+    method: Annotated[
+        str | None,
+        typer.Option(metavar="M[,M...]", help="What to run; `all` for all. If not given, only report what is there."),
+    ] = None,
+    target: Annotated[
+        str | None,
+        typer.Option(metavar="T[,T...]", help="quadrant, valence, arousal. If not given, what the table needs."),
+    ] = None,
+    segment: Annotated[
+        str | None, typer.Option(metavar="S[,S...]", help="Segment durations in seconds [default: 3; table 2: 1 to 5]")
+    ] = None,
+    folds: Annotated[int, typer.Option(min=2, help="How many folds.")] = 10,
+    fold: Annotated[
+        str | None, typer.Option(metavar="K[,K...]", help="Only these folds; the others may run elsewhere.")
+    ] = None,
+    folds_file: Annotated[
+        Path | None, typer.Option(metavar="CSV", help="Folds of others (song_id,fold), instead of new ones.")
+    ] = None,
+    group: Annotated[
+        str, typer.Option(metavar="recording|artist", help="What never stands on both sides of a fold.")
+    ] = "recording",
+    seeds: Annotated[int, typer.Option(min=1, help="How often, each time with another seed.")] = 1,
+    table: Annotated[
+        int | None, typer.Option(min=1, max=3, help="Print this table of the paper, with ours beside it.")
+    ] = None,
+    shuffle_labels: Annotated[
+        bool, typer.Option("--shuffle-labels", help="Leak test: shuffle the labels by artist; only chance is right.")
+    ] = False,
+    recipe: Annotated[RecipeChoice, typer.Option(help="Whose defaults networks are trained with.")] = (
+        RecipeChoice.robust
+    ),
+    epochs: Annotated[int | None, typer.Option(min=1, help="Passes; if not given, the recipe's.")] = None,
+    crops: Annotated[
+        int | None, typer.Option(min=0, help="Random segments of each clip an epoch; 0 for all, on the fixed grid.")
+    ] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Segments a step.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(min=0.0, help="The schedule's highest rate.")] = None,
+    svm_songs: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            max=0.9,
+            metavar="SHARE",
+            help="Share of the training songs that only the song SVM learns from; 0: it learns from the network's "
+            "own songs. If not given, the recipe's.",
+        ),
+    ] = None,
+    scale: Annotated[
+        str | None,
+        typer.Option(metavar="MIN,MAX", help="Scale of the ratings in one's own table (--dataset folder)."),
+    ] = None,
+    threshold: Annotated[
+        str | None,
+        typer.Option(metavar="V,A", help="Ratings at which classes part (pmemo; eim takes one). Use another --out."),
+    ] = None,
+    log_mels: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Keep the log-mels here, or use those that are here.")
+    ] = None,
+    device: Annotated[TrainDevice, typer.Option(help="What trains. cuda fails if there is none.")] = TrainDevice.auto,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; if not given, all cores.")] = None,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where everything is kept, a folder for each data set.")] = (
+        OUT
+    ),
+    figures: Annotated[bool, typer.Option(help="Draw confusion matrices and reliability diagrams.")] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Figures and errors only.")] = False,
+) -> None:
+    """Measure methods by cross-validation, and print the paper's tables with ours beside them.
+
+    Every finished fold is kept in --out: called again, the command goes on where it stopped. Several machines
+    may each run some folds (--fold); copy their files into one folder, and call it again to join them.
+    """
+    from mertag_train.evaluation import output
+    from mertag_train.evaluation.progress import EvaluationProgress
+    from mertag_train.evaluation.protocol import folder_name
+    from mertag_train.evaluation.report import brief
+
+    by = _group(group)
+    if dataset is None and (method is not None or table is None):
+        raise ConfigError("which data set? Give --dataset; without it, only a --table of what is there can be printed.")
+    with EvaluationProgress(quiet=quiet) as progress:
+        try:
+            if dataset is not None and (method is not None or table == 1):
+                songs, store = _songs(dataset, data_dir, scale, threshold, log_mels)
+                config = _config(
+                    recipe,
+                    epochs=epochs,
+                    crops=crops,
+                    batch_size=batch_size,
+                    learning_rate=learning_rate,
+                    svm_songs=svm_songs,
+                )
+                _run(
+                    out,
+                    songs,
+                    store,
+                    config,
+                    methods=_methods(method),
+                    targets=_targets(target, table, songs),
+                    segments_s=_durations(segment or (TABLE_SEGMENTS if table == 2 else SEGMENT)),
+                    seeds=range(seeds),
+                    n_folds=folds,
+                    only=None if fold is None else _split(fold),
+                    folds_file=folds_file,
+                    group=by,
+                    shuffle=shuffle_labels,
+                    table=table,
+                    log_mels=log_mels,
+                    device=device,
+                    threads=threads,
+                    progress=progress,
+                )
+            sheets: list[Sheet] = []
+            plain: dict[str, Any] = {}
+            if dataset is not None and table != 1:
+                folder = out / folder_name(dataset.casefold(), by, shuffled=shuffle_labels)
+                _something(folder, method)
+                made = output.make_report(folder)
+                written = output.write_report(
+                    folder, made, pictures=figures, on_picture=lambda n, of: progress.show("figures", n, of)
+                )
+                sheets, plain = [brief(made.summaries)], made.json
+                progress.note(f"written: {written[0].with_suffix('.{json,md,tex}')}, {folder / output.FIGURES}")
+            if table is not None:
+                sheets = _table(out, table, method, segment, group=by, shuffled=shuffle_labels)
+                written = output.write_table(out, table, sheets)
+                plain = {"table": table, "sheets": [sheet.to_json() for sheet in sheets]}
+                progress.note(f"written: {written[0].with_suffix('.{json,md,tex}')}")
+        except KeyboardInterrupt:
+            console.say(f"finished folds are kept in {out}; the same command goes on from there")
+            raise
+    if as_json:
+        console.out(json.dumps(plain, indent=1))
+    else:
+        _print(sheets)
+
+
+def _run(
+    out: Path,
+    dataset: Dataset,
+    store: LogMelStore | None,
+    config: TrainConfig,
+    *,
+    methods: Sequence[str],
+    targets: Sequence[Target],
+    segments_s: Sequence[float],
+    seeds: Sequence[int],
+    n_folds: int,
+    only: Sequence[str] | None,
+    folds_file: Path | None,
+    group: Group,
+    shuffle: bool,
+    table: int | None,
+    log_mels: Path | None,
+    device: TrainDevice,
+    threads: int | None,
+    progress: EvaluationProgress,
+) -> None:
+    """Run what is asked for and is not there yet."""
+    from mertag_train.evaluation import durations, protocol, runner
+
+    runner.plan(methods, targets=targets, segments_s=segments_s, seeds=seeds, folds=())  # an unknown name: at once
+    folder, fixed, dealt, songs = protocol.prepare(
+        out, dataset, targets=targets, group=group, n_folds=n_folds, folds_file=folds_file, shuffle=shuffle
+    )
+    missing = f", {len(dataset.missing_audio)} more are labelled but missing" if dataset.missing_audio else ""
+    progress.note(f"{dataset.name}: {len(songs)} songs{missing}; kept in {folder}")
+    if table == 1:
+        measured = durations.measure(songs, store, on_clip=lambda n, of: progress.show("durations", n, of))
+        durations.write_durations(folder / durations.FILE, measured)
+    chosen = runner.chosen_folds(only, dealt.names)
+    tasks = runner.plan(methods, targets=targets, segments_s=segments_s, seeds=seeds, folds=chosen)
+    if tasks:
+        around = _surroundings(dataset, songs, config, group, log_mels, store, device, threads, progress)
+        runner.run(folder, fixed, dealt, tasks, around, on_task=progress.on_task)
+
+
+def _surroundings(
+    dataset: Dataset,
+    songs: tuple[Any, ...],
+    config: TrainConfig,
+    group: Group,
+    log_mels: Path | None,
+    opened: LogMelStore | None,
+    device: TrainDevice,
+    threads: int | None,
+    progress: EvaluationProgress,
+) -> Surroundings:
+    import platformdirs
+
+    from mertag_train.evaluation.runner import Surroundings
+
+    workers = os.cpu_count() or 1
+    chosen = device_of(device)
+    use_threads(threads)
+
+    @cache
+    def store() -> LogMelStore:
+        from mertag_train.log_mels import log_mels as log_mels_of
+
+        if opened is not None:
+            return opened
+        return log_mels_of(dataset, config.front_end, folder=log_mels, workers=workers, on_clip=progress.on_clip)
+
+    @cache
+    def frames() -> torch.Tensor:
+        import numpy as np
+        import torch
+
+        return torch.from_numpy(np.array(store().frames)).to(chosen)
+
+    return Surroundings(
+        dataset=dataset,
+        songs=songs,
+        group=group,
+        config=config,
+        log_mels=store,
+        frames=frames,
+        device=chosen,
+        cache=Path(platformdirs.user_cache_path("mertag")) / "evaluation" / dataset.name,
+        workers=workers,
+        on_progress=progress.show,
+    )
+
+
+def _songs(
+    name: str, data_dir: Path | None, scale: str | None, threshold: str | None, log_mels: Path | None
+) -> tuple[Dataset, LogMelStore | None]:
+    """Return the data set with the songs that can be heard: those with audio, or those in a log-mel store."""
+    options: dict[str, Any] = {} if scale is None else {"scale": scale_of(scale)}
+    songs = read_dataset(name, data_dir, {**options, **_thresholds(name.casefold(), threshold)})
+    if log_mels is None or not (log_mels / "index.json").exists():
+        return songs.with_audio(), None
+    from mertag_train.config import TrainConfig
+    from mertag_train.log_mels import log_mels as log_mels_of
+
+    store = log_mels_of(songs, TrainConfig().front_end, folder=log_mels)
+    here = frozenset(store.ids)
+    kept = tuple(song for song in songs.songs if song.id in here)
+    if not kept:
+        raise ConfigError(f"--log-mels {log_mels}: holds no song of {songs.name}; name the store of this data set.")
+    missing = tuple(song.id for song in songs.songs if song.id not in here)
+    return dataclasses.replace(songs, songs=kept, missing_audio=missing), store
+
+
+def _thresholds(name: str, text: str | None) -> dict[str, float]:
+    if text is None:
+        return {}
+    try:
+        values = [float(part) for part in text.split(",")]
+    except ValueError:
+        values = []
+    if name == "pmemo" and len(values) == 2:
+        return {"valence_threshold": values[0], "arousal_threshold": values[1]}
+    if name == "eim" and len(values) == 1:
+        return {"threshold": values[0]}
+    raise ConfigError(f"--threshold {text}: pmemo takes two, such as 0.5,0.5; eim takes one, such as 5; others none.")
+
+
+def _config(
+    recipe: RecipeChoice,
+    *,
+    epochs: int | None,
+    crops: int | None,
+    batch_size: int | None,
+    learning_rate: float | None,
+    svm_songs: float | None,
+) -> TrainConfig:
+    from mertag_train.config import RECIPES
+
+    base = config_of(
+        RECIPES[recipe.value],
+        epochs=epochs,
+        crops_per_clip=crops,
+        segment_s=None,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+    )
+    if svm_songs is None and recipe is RecipeChoice.paper:
+        svm_songs = 0.0  # the paper's song classifier learns from the songs that the network learnt from
+    network, song, rest = base.fractions
+    if svm_songs is not None:
+        network, song = (network + song) * (1 - svm_songs), (network + song) * svm_songs
+    return dataclasses.replace(base, fractions=(network, song, rest))
+
+
+def _methods(text: str | None) -> list[str]:
+    from mertag_train.methods import METHODS, method
+
+    if text is None:
+        return []
+    names = list(METHODS) if text.strip() == "all" else _split(text)
+    for name in names:
+        if name not in METHODS:
+            method(name)  # says which there are
+    return names
+
+
+def _targets(text: str | None, table: int | None, dataset: Dataset) -> list[Target]:
+    from mertag_train.evaluation.paper import TABLE_3
+
+    if text is not None:
+        try:
+            targets = [Target(name.lower()) for name in _split(text)]
+        except ValueError:
+            raise ConfigError(f"--target {text}: choose from quadrant, valence, arousal.") from None
+    elif table == 2:
+        targets = [Target.VALENCE, Target.AROUSAL]
+    elif table == 3:
+        rows = [row for row in TABLE_3 if row.dataset == dataset.name]
+        printed = [t for t in Target if any(any(getattr(row, t.value)) for row in rows)]
+        targets = [t for t in printed or Target if t in dataset.targets]
+    else:
+        targets = [Target.QUADRANT if Target.QUADRANT in dataset.targets else dataset.targets[0]]
+    absent = [str(t) for t in targets if t not in dataset.targets]
+    if absent:
+        raise ConfigError(
+            f"{dataset.name} has no {' and no '.join(absent)} labels; it has {', '.join(dataset.targets)}."
+        )
+    return targets
+
+
+def _durations(text: str) -> list[float]:
+    try:
+        found = [float(part) for part in _split(text)]
+    except ValueError:
+        found = [0.0]
+    if not all(0.5 <= s <= 30 for s in found):
+        raise ConfigError(f"--segment {text}: give durations from 0.5 to 30 seconds, such as 1,2,3.")
+    return found
+
+
+def _group(text: str) -> Group:
+    if text == "artist":
+        return "artist"
+    if text == "recording":
+        return "recording"
+    raise ConfigError(f"--group {text}: choose recording or artist.")
+
+
+def _split(text: str) -> list[str]:
+    return list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+
+
+def _something(folder: Path, method: str | None) -> None:
+    if method is None and not (folder / "results").exists():
+        raise ConfigError(f"nothing was run in {folder}; give --method, and --data-dir for the data set.")
+
+
+def _table(
+    out: Path, number: int, method: str | None, segment: str | None, *, group: str, shuffled: bool
+) -> list[Sheet]:
+    from mertag_train.evaluation import output, tables
+
+    found = output.gather(out, group=group, shuffled=shuffled)
+    if number == 1:
+        return tables.table_1(found)
+    if number == 2:
+        return tables.table_2(found, _methods(method) or None)
+    return [sheet for s in _durations(segment or SEGMENT) for sheet in tables.table_3(found, segment_s=s)]
+
+
+def _print(sheets: Sequence[Sheet]) -> None:
+    for sheet in sheets:
+        console.say(console.clean(sheet.title))
+        console.table(sheet.columns, sheet.rows, right=sheet.columns[sheet.text_columns :])
+        for i, note in enumerate(sheet.notes, start=1):
+            console.say(console.clean(f"[{i}] {note}"))

@@ -1,0 +1,94 @@
+"""A picture of each system: its confusion matrix, and how far its confidence can be trusted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from mertag.emotion import CLASS_NAMES
+from mertag_train.calibration import equal_mass_bins
+from mertag_train.evaluation.protocol import Protocol
+from mertag_train.evaluation.summary import Summary
+from mertag_train.metrics import predicted_classes
+from mertag_train.significance import wilson_interval
+
+DPI = 150
+
+
+def draw(summary: Summary, protocol: Protocol, folder: Path) -> Path:
+    """Draw the confusion matrix and the reliability diagram of one system; return the PNG's path.
+
+    Parameters
+    ----------
+    summary : Summary
+        The pooled songs of its first seed are drawn.
+    protocol : Protocol
+        Named in the title.
+    folder : Path
+        Where the picture goes.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    system = summary.system
+    figure = Figure(figsize=(9.0, 4.4), layout="constrained")
+    FigureCanvasAgg(figure)
+    confusion, reliability = figure.subplots(1, 2)
+    _confusion(confusion, summary)
+    _reliability(reliability, summary)
+    duration = f", {system.duration} segments" if system.duration else ""
+    figure.suptitle(f"{system.method}{duration}: {system.view}, {protocol.dataset}, folds by {protocol.group}")
+    folder.mkdir(parents=True, exist_ok=True)
+    words = [str(system.target), "" if system.learnt is system.target else f"from-{system.learnt}", system.method]
+    path = folder / ".".join([w for w in [*words, system.duration.replace(" ", "")] if w])
+    path = path.with_name(path.name + ".png")
+    partial = path.with_name(path.name + ".partial")
+    figure.savefig(partial, format="png", dpi=DPI)
+    partial.replace(path)
+    return path
+
+
+def _confusion(axes: object, summary: Summary) -> None:
+    from matplotlib.axes import Axes
+
+    assert isinstance(axes, Axes)
+    counts = np.array(summary.first.confusion)
+    names = CLASS_NAMES[summary.system.target]
+    share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    for i, row in enumerate(counts):
+        for j, count in enumerate(row):
+            text = f"{count}\n{100 * share[i, j]:.0f} %"
+            axes.text(j, i, text, ha="center", va="center", color="white" if share[i, j] > 0.5 else "black")
+    axes.set_xticks(range(len(names)), names)
+    axes.set_yticks(range(len(names)), names)
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("true")
+    axes.set_title(f"Accuracy {summary.first.accuracy:.3f} of {summary.first.n} songs")
+
+
+def _reliability(axes: object, summary: Summary) -> None:
+    from matplotlib.axes import Axes
+
+    assert isinstance(axes, Axes)
+    said = predicted_classes(summary.probabilities)
+    confidence = summary.probabilities[np.arange(len(said)), said]
+    bins = equal_mass_bins(confidence)
+    size = np.bincount(bins)
+    x = np.bincount(bins, weights=confidence) / size
+    hits = np.bincount(bins, weights=said == summary.labels)
+    intervals = np.array([wilson_interval(round(h), int(n)) for h, n in zip(hits, size, strict=True)])
+    y = hits / size
+    axes.plot([0, 1], [0, 1], color="grey", linestyle="--", label="perfect")
+    errors = np.abs(intervals.T - y)
+    axes.errorbar(x, y, yerr=errors, fmt="o-", capsize=3, label=f"{len(size)} bins of equal mass, 95 % intervals")
+    axes.set_xlim(0, 1.02)
+    axes.set_ylim(0, 1.02)
+    axes.set_xlabel("confidence (probability of the predicted class)")
+    axes.set_ylabel("share that is right")
+    first = summary.first
+    axes.set_title(
+        f"Calibration error {first.calibration_error:.3f} (perfect: {first.calibration_error_if_perfect:.3f})"
+    )
+    axes.legend(loc="upper left", fontsize="small")

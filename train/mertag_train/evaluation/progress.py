@@ -1,0 +1,23 @@
+"""What a person sees of an evaluation, on stderr: a bar on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+from mertag_train.evaluation.results import Result
+from mertag_train.metrics import predicted_classes
+from mertag_train.progress import TrainingProgress
+
+
+class EvaluationProgress(TrainingProgress):
+    """As in training, and a line for each finished fold."""
+
+    def show(self, what: str, done: int, total: int) -> None:
+        """Show how far something is."""
+        self._show(what, done, total, f"{done} of {total}", last=done == total)
+
+    def on_task(self, done: int, total: int, result: Result, kept: bool) -> None:
+        """Say how a fold went; one that was there already is only counted."""
+        if kept:
+            self._show("kept from before", done, total, f"{done} of {total} folds", last=done == total)
+            return
+        right = int((predicted_classes(result.probabilities) == result.labels).sum())
+        self.note(f"  [{done}/{total}] {result.task}: {right} of {len(result.labels)} right, {result.elapsed_s:.1f} s")

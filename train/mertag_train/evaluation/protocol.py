@@ -1,0 +1,245 @@
+"""What is measured on: the songs, their folds, and a fingerprint of both, so that only like is joined with like.
+
+On disk, one folder for each data set and grouping::
+
+    evaluation/4q-artist/
+      protocol.json    data set, labelling, grouping, fingerprints
+      folds.csv        song_id,fold: for others to use
+      results/         see `results`
+      work/            networks that were trained; may be deleted when all is done
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mertag.emotion import CLASS_NAMES, Target
+from mertag.errors import ConfigError, DatasetError
+from mertag_train.datasets.base import Dataset, Song, class_counts
+from mertag_train.dealing import Group, bound_groups
+from mertag_train.evaluation.files import read_json, write_json
+from mertag_train.folds import Folds, folds, load_folds, save_folds
+
+SCHEMA = 1
+PROTOCOL = "protocol.json"
+FOLDS = "folds.csv"
+SHUFFLE_SEED = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Protocol:
+    """What all results in one folder have in common, as ``protocol.json`` holds it.
+
+    Attributes
+    ----------
+    dataset : str
+        Name of the data set.
+    labelling : str
+        How ratings became classes.
+    group : str
+        What never stands in two folds.
+    shuffled : bool
+        Whether the labels were shuffled among the artists, so that nothing can be learnt.
+    songs, missing_audio : int
+        How many songs are judged, and how many more are labelled but have no audio.
+    counts : mapping
+        Songs of each class, by target.
+    folds : tuple of str
+        The folds' names.
+    songs_sha, folds_sha : str
+        Fingerprints: of ids, recordings, artists and classes; and of which song is in which fold.
+    citation : str
+        Whom to cite.
+    """
+
+    dataset: str
+    labelling: str
+    group: str
+    shuffled: bool
+    songs: int
+    missing_audio: int
+    counts: dict[str, dict[str, int]]
+    folds: tuple[str, ...]
+    songs_sha: str
+    folds_sha: str
+    citation: str = ""
+
+    @property
+    def folder_name(self) -> str:
+        """The folder's name, such as ``"4q-artist"``."""
+        return folder_name(self.dataset, self.group, shuffled=self.shuffled)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as plain JSON values."""
+        return {"schema": SCHEMA, **asdict(self), "folds": list(self.folds)}
+
+
+def folder_name(dataset: str, group: str, *, shuffled: bool) -> str:
+    """Return the name of the folder of a data set and a grouping."""
+    return f"{dataset}-{group}" + ("-shuffled" if shuffled else "")
+
+
+def shuffle_labels(songs: Sequence[Song], *, seed: int = SHUFFLE_SEED) -> tuple[Song, ...]:
+    """Return the songs with their classes dealt anew, artist by artist: the leak test.
+
+    The songs, artist after artist in one random order, get the classes of all songs, artist after artist in
+    another. So each class keeps its number of songs, and an artist's songs still mostly share a class, as they did:
+    a method that is better than chance on these labels knows the artist, or the test songs.
+    """
+    groups = bound_groups(songs, "artist")
+    rng = np.random.default_rng(seed)
+    takers = [song for i in rng.permutation(len(groups)) for song in groups[i]]
+    givers = [song for i in rng.permutation(len(groups)) for song in groups[i]]
+    targets = {taker.id: giver.targets for taker, giver in zip(takers, givers, strict=True)}
+    return tuple(replace(s, targets=targets[s.id], valence=None, arousal=None, dynamics=None) for s in songs)
+
+
+def stratified_by(dataset: Dataset) -> Target:
+    """Return the target whose classes are spread evenly: the finest there is, so that one deal serves all."""
+    return Target.QUADRANT if Target.QUADRANT in dataset.targets else dataset.targets[0]
+
+
+def prepare(
+    root: Path,
+    dataset: Dataset,
+    *,
+    targets: Sequence[Target],
+    group: Group,
+    n_folds: int,
+    folds_file: Path | None = None,
+    shuffle: bool = False,
+) -> tuple[Path, Protocol, Folds, tuple[Song, ...]]:
+    """Fix songs and folds, or find that they are those of the folder.
+
+    Parameters
+    ----------
+    root : Path
+        The evaluation's folder; the data set gets a folder in it.
+    dataset : Dataset
+        Only with the songs that are to be judged.
+    targets : sequence of Target
+        What will be predicted: every fold is checked for each.
+    group : {"artist", "recording"}
+        What never stands in two folds.
+    n_folds : int
+        How many folds to make where there are none yet.
+    folds_file : Path or None
+        Folds of others, instead of new ones.
+    shuffle : bool
+        Deal the classes anew, artist by artist.
+
+    Returns
+    -------
+    (folder, protocol, folds, songs)
+        The data set's folder, what is in it, and the songs with their (perhaps shuffled) classes.
+
+    Raises
+    ------
+    DatasetError
+        If folds cannot be made or do not fit the songs, a test fold holds one class only, or the folder holds an
+        evaluation of other songs, labels or folds.
+    """
+    songs = shuffle_labels(dataset.songs) if shuffle else dataset.songs
+    folder = root / folder_name(dataset.name, group, shuffled=shuffle)
+    # A published file may list songs whose audio is not here: with the data set, those lines are known.
+    listed = replace(dataset, songs=songs)
+    if folds_file is not None:
+        dealt, source = load_folds(folds_file, listed, group=group), folds_file
+    elif (folder / FOLDS).exists():
+        dealt, source = load_folds(folder / FOLDS, listed, group=group), folder / FOLDS
+    else:
+        dealt, source = folds(songs, stratified_by(dataset), n=n_folds, group=group), folder / FOLDS
+    if folds_file is None and len(dealt.names) != n_folds:
+        raise DatasetError(
+            f"{source}: {len(dealt.names)} folds, where --folds asks for {n_folds}. "
+            f"Say --folds {len(dealt.names)}, or name another --out."
+        )
+    for target in targets:
+        check_classes(songs, dealt, target, source)
+    protocol = Protocol(
+        dataset=dataset.name,
+        labelling=dataset.labelling,
+        group=group,
+        shuffled=shuffle,
+        songs=len(songs),
+        missing_audio=len(dataset.missing_audio),
+        counts={target.value: class_counts(songs, target) for target in dataset.targets},
+        folds=dealt.names,
+        songs_sha=_sha(sorted((s.id, s.group, s.artist, sorted(s.targets.items())) for s in songs)),
+        folds_sha=_sha(sorted(dealt.fold_of.items())),
+        citation=dataset.citation,
+    )
+    _agree(folder, protocol)
+    if not (folder / FOLDS).exists():
+        save_folds(dealt, folder / FOLDS)
+    return folder, protocol, dealt, songs
+
+
+def read_protocol(folder: Path) -> Protocol:
+    """Read a folder's ``protocol.json``.
+
+    Raises
+    ------
+    DatasetError
+        If it cannot be read, or is of another schema.
+    """
+    path = folder / PROTOCOL
+    found = read_json(path, schema=SCHEMA)
+    try:
+        del found["schema"]
+        return Protocol(**{**found, "folds": tuple(found["folds"])})
+    except (KeyError, TypeError) as error:
+        raise DatasetError(f"{path}: not as mertag writes it ({error}). Name another --out.") from error
+
+
+def check_classes(songs: Sequence[Song], dealt: Folds, target: Target, source: Path) -> None:
+    """Raise DatasetError for a fold on which nothing can be measured, or for which a class cannot be learnt."""
+    class_of = {song.id: song.targets[target] for song in songs}
+    names = CLASS_NAMES[target]
+    remedy = "Use fewer folds, other folds, or another target."
+    for name, train, test in dealt.pairs():
+        tested = sorted({class_of[i] for i in test})
+        if len(tested) < 2:
+            what = f"holds {names[tested[0]]} songs only" if tested else "is empty"
+            raise DatasetError(f"{source}: fold {name!r} {what}: nothing can be measured on it. {remedy}")
+        absent = [c for i, c in enumerate(names) if i not in {class_of[i] for i in train}]
+        if absent:
+            raise DatasetError(f"{source}: no {absent[0]} song is left to learn from for fold {name!r}. {remedy}")
+
+
+def _agree(folder: Path, protocol: Protocol) -> None:
+    """Write the protocol into the folder, or find that it is the one that lies there."""
+    path = folder / PROTOCOL
+    if path.exists():
+        old = read_protocol(folder)
+        differing = [
+            f"{what} ({before} there, {now} here)"
+            for what, before, now in (
+                ("labelling", old.labelling, protocol.labelling),
+                ("number of songs", old.songs, protocol.songs),
+                ("songs or classes", old.songs_sha[:8], protocol.songs_sha[:8]),
+                ("folds", old.folds_sha[:8], protocol.folds_sha[:8]),
+            )
+            if before != now
+        ]
+        if differing:
+            raise DatasetError(
+                f"{path}: an evaluation with another {', another '.join(differing)}. "
+                "Use the same data and options, or name another --out."
+            )
+        return
+    if (folder / "results").exists():
+        raise ConfigError(f"{folder}: holds results but no {PROTOCOL}; copy it and {FOLDS} beside them.")
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(path, protocol.to_json())
+
+
+def _sha(value: object) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

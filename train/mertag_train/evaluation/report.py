@@ -1,0 +1,211 @@
+"""The report of one data set: every system with all figures, and every two systems compared."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from mertag.emotion import Target
+from mertag_train.evaluation.paper import DATASETS
+from mertag_train.evaluation.protocol import Protocol
+from mertag_train.evaluation.results import Result
+from mertag_train.evaluation.sheet import Sheet
+from mertag_train.evaluation.summary import Comparison, Summary, System
+
+SCHEMA = 1
+
+COLUMNS = (
+    "Method",
+    "Segment",
+    "Folds",
+    "Seeds",
+    "Songs",
+    "Accuracy [1]",
+    "95 % interval [2]",
+    "Folds, mean ± SD [3]",
+    "Balanced acc.",
+    "Macro-F1",
+    "F1 [4]",
+    "MCC",
+    "Log-loss",
+    "Brier",
+    "Calibration error (if perfect) [5]",
+)
+NOTES = (
+    "Pooled over the folds; with several seeds, mean ± standard deviation over them. So are all columns but those "
+    "that say otherwise.",
+    "Wilson's, of the pooled songs, first seed; it makes no allowance for songs of one artist being alike.",
+    "Accuracy of each fold alone, then mean and standard deviation over the folds.",
+    "Of the positive class, V+ or A+; the quadrant has none.",
+    "Mean gap between confidence and accuracy in ten bins of equal mass, first seed; in brackets what a perfectly "
+    "calibrated method would show for so many songs.",
+)
+
+
+def sheets(
+    protocol: Protocol, summaries: Sequence[Summary], comparisons: Sequence[Comparison], results: Sequence[Result]
+) -> list[Sheet]:
+    """Return the report as sheets: one a target and view, then the comparisons.
+
+    Parameters
+    ----------
+    protocol : Protocol
+        Of the data set.
+    summaries, comparisons
+        What `summarise` and `compare` gave.
+    results : sequence of Result
+        What they were made of.
+    """
+    about = (*NOTES, *remarks(protocol, results))
+    found: list[Sheet] = []
+    for view in dict.fromkeys(summary.system.view for summary in summaries):
+        rows = tuple(_row(summary) for summary in summaries if summary.system.view == view)
+        title = f"{_heading(protocol)}: {view}"
+        found.append(Sheet(title=title, columns=COLUMNS, rows=rows, notes=about, text_columns=2))
+    for target in Target:
+        pairs = [c for c in comparisons if c.first.target is target]
+        if pairs:
+            found.append(_pairs(f"{_heading(protocol)}: {target}, methods compared", pairs))
+    return found
+
+
+def report_json(
+    protocol: Protocol, summaries: Sequence[Summary], comparisons: Sequence[Comparison], results: Sequence[Result]
+) -> dict[str, Any]:
+    """Return the report as plain JSON values."""
+    return {
+        "schema": SCHEMA,
+        "protocol": protocol.to_json(),
+        "remarks": remarks(protocol, results),
+        "systems": [summary.to_json() for summary in summaries],
+        "comparisons": [
+            {
+                "target": c.first.target.value,
+                "first": {"method": c.first.method, "segment_s": c.first.segment_s},
+                "second": {"method": c.second.method, "segment_s": c.second.segment_s},
+                "songs": c.n,
+                "only_first_right": c.test.only_first,
+                "only_second_right": c.test.only_second,
+                "p_value": c.test.p_value,
+                "p_adjusted": c.p_adjusted,
+            }
+            for c in comparisons
+        ],
+        "environments": [dict(env) for env in _environments(results)],
+        "elapsed_s": round(sum(result.elapsed_s for result in results), 1),
+    }
+
+
+def remarks(protocol: Protocol, results: Sequence[Result]) -> list[str]:
+    """Return what a reader of the figures should know, one sentence each."""
+    said = [
+        f"{protocol.songs} songs in {len(protocol.folds)} folds, no {protocol.group} on both sides; "
+        f"{protocol.labelling}."
+    ]
+    if protocol.missing_audio:
+        said.append(f"{protocol.missing_audio} more songs are labelled, but have no audio here.")
+    if protocol.shuffled:
+        said.append("The labels were shuffled by artist: a method that is better than chance here has a leak.")
+    environments = _environments(results)
+    if len(environments) > 1:
+        differing = sorted({k for env in environments for k in env if len({e.get(k) for e in environments}) > 1})
+        values = "; ".join(f"{k}: {', '.join(sorted({e.get(k, 'none') for e in environments}))}" for k in differing)
+        said.append(f"The results come from different surroundings ({values}).")
+    return said
+
+
+def brief(summaries: Sequence[Summary]) -> Sheet:
+    """Return what fits a terminal: the main figures of every system."""
+    columns = ("Target", "Method", "Segment", "Folds", "Songs", "Accuracy", "95 %", "Macro-F1", "MCC", "Cal. error")
+    rows = tuple(
+        (
+            s.system.view,
+            s.system.method,
+            s.system.duration,
+            _folds(s),
+            str(s.first.n),
+            _spread(s, "accuracy"),
+            _interval(s),
+            _spread(s, "macro_f1"),
+            _spread(s, "mcc"),
+            f"{s.first.calibration_error:.3f} ({s.first.calibration_error_if_perfect:.3f})",
+        )
+        for s in summaries
+    )
+    return Sheet(title="Figures", columns=columns, rows=rows, text_columns=3)
+
+
+def _heading(protocol: Protocol) -> str:
+    shuffled = ", labels shuffled" if protocol.shuffled else ""
+    return f"{DATASETS.get(protocol.dataset, protocol.dataset)}, folds by {protocol.group}{shuffled}"
+
+
+def _row(summary: Summary) -> tuple[str, ...]:
+    first = summary.first
+    return (
+        summary.system.method,
+        summary.system.duration,
+        _folds(summary),
+        str(len(summary.seeds)),
+        str(first.n),
+        _spread(summary, "accuracy"),
+        _interval(summary),
+        _figure(*summary.over_folds["accuracy"]),
+        _spread(summary, "balanced_accuracy"),
+        _spread(summary, "macro_f1"),
+        _spread(summary, "positive_f1") if "positive_f1" in summary.over_seeds else "",
+        _spread(summary, "mcc"),
+        _spread(summary, "log_loss"),
+        _spread(summary, "brier"),
+        f"{first.calibration_error:.3f} ({first.calibration_error_if_perfect:.3f})",
+    )
+
+
+def _pairs(title: str, pairs: Sequence[Comparison]) -> Sheet:
+    rows = tuple(
+        (
+            _name(c.first),
+            _name(c.second),
+            str(c.n),
+            str(c.test.only_first),
+            str(c.test.only_second),
+            _p(c.test.p_value),
+            _p(c.p_adjusted),
+        )
+        for c in pairs
+    )
+    notes = (
+        "McNemar's exact test on the songs that both predicted, first seeds.",
+        f"Holm's correction for the {len(pairs)} comparisons of this table.",
+    )
+    columns = ("First", "Second", "Songs", "Only first right", "Only second right", "p [1]", "p, corrected [2]")
+    return Sheet(title=title, columns=columns, rows=rows, notes=notes, text_columns=2)
+
+
+def _name(system: System) -> str:
+    return f"{system.method} {system.duration}".strip()
+
+
+def _folds(summary: Summary) -> str:
+    return str(summary.n_folds) if summary.complete else f"{len(summary.folds)} of {summary.n_folds}"
+
+
+def _interval(summary: Summary) -> str:
+    low, high = summary.first.accuracy_interval
+    return f"{low:.3f}–{high:.3f}"
+
+
+def _spread(summary: Summary, name: str) -> str:
+    return _figure(*summary.over_seeds[name])
+
+
+def _figure(mean: float, sd: float | None) -> str:
+    return f"{mean:.3f}" if sd is None else f"{mean:.3f} ± {sd:.3f}"
+
+
+def _p(value: float) -> str:
+    return "< 0.0001" if value < 0.0001 else f"{value:.4f}"
+
+
+def _environments(results: Sequence[Result]) -> list[dict[str, str]]:
+    return [dict(pairs) for pairs in dict.fromkeys(tuple(sorted(r.environment.items())) for r in results)]

@@ -1,0 +1,234 @@
+"""One finished fold of one method, as a file: written whole, read back, and never taken for another.
+
+``results/<method>/<target>/<duration or "song">/seed-0.fold-3.json``. Because each is a file of its own and says
+what it was made from, an evaluation is continued where it stopped, and results of several machines are joined by
+copying their files together.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mertag.emotion import CLASS_NAMES, Target
+from mertag.errors import ConfigError, DatasetError
+from mertag_train.evaluation.files import read_json, write_json
+from mertag_train.evaluation.protocol import PROTOCOL, Protocol
+
+SCHEMA = 1
+RESULTS = "results"
+SUM_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Task:
+    """What one file answers.
+
+    Attributes
+    ----------
+    method : str
+    target : Target
+    segment_s : float or None
+        Segment duration in seconds; None for a method that does not use segments.
+    seed : int
+    fold : str
+    """
+
+    method: str
+    target: Target
+    segment_s: float | None
+    seed: int
+    fold: str
+
+    def path(self, folder: Path) -> Path:
+        """Return where its result lies in a data set's folder."""
+        return folder / RESULTS / self.method / self.target / self.duration / f"seed-{self.seed}.fold-{self.fold}.json"
+
+    @property
+    def duration(self) -> str:
+        """Segment duration in words: ``"3s"``, or ``"song"``."""
+        return "song" if self.segment_s is None else f"{self.segment_s:g}s"
+
+    def __str__(self) -> str:
+        return f"{self.method}, {self.target}, {self.duration}, seed {self.seed}, fold {self.fold}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """A finished task.
+
+    Attributes
+    ----------
+    task : Task
+    song_ids : tuple of str
+        The test songs.
+    labels : int64 array, shape (n_songs,)
+        Their classes.
+    probabilities : float64 array, shape (n_songs, n_classes)
+    settings : mapping
+        What the method was run with, as it says itself, without the seed (`without_seed`).
+    diagnostics : mapping of str to float
+    environment : mapping of str to str
+        Versions and device. Results of different environments are joined, and the report says so.
+    elapsed_s : float
+        Seconds that it took; a network that was on disk already costs nothing.
+    """
+
+    task: Task
+    song_ids: tuple[str, ...]
+    labels: npt.NDArray[np.int64]
+    probabilities: npt.NDArray[np.float64]
+    settings: Mapping[str, Any]
+    diagnostics: Mapping[str, float]
+    environment: Mapping[str, str]
+    elapsed_s: float
+
+
+def write_result(folder: Path, protocol: Protocol, result: Result) -> Path:
+    """Write a result to its place; return the path."""
+    task = result.task
+    path = task.path(folder)
+    value = {
+        "schema": SCHEMA,
+        "method": task.method,
+        "target": task.target.value,
+        "segment_s": task.segment_s,
+        "seed": task.seed,
+        "fold": task.fold,
+        "songs_sha": protocol.songs_sha,
+        "folds_sha": protocol.folds_sha,
+        "settings_sha": settings_sha(result.settings),
+        "settings": dict(result.settings),
+        "classes": list(CLASS_NAMES[task.target]),
+        "song_ids": list(result.song_ids),
+        "labels": result.labels.tolist(),
+        "probabilities": result.probabilities.tolist(),
+        "diagnostics": dict(result.diagnostics),
+        "environment": dict(result.environment),
+        "elapsed_s": round(result.elapsed_s, 3),
+    }
+    write_json(path, value, indent=None)
+    return path
+
+
+def read_result(path: Path, folder: Path, protocol: Protocol) -> Result:
+    """Read a result and find that it belongs here.
+
+    Raises
+    ------
+    DatasetError
+        If it is damaged, lies in the wrong place, or was made from other songs, classes or folds.
+    """
+    found = read_json(path, schema=SCHEMA)
+    try:
+        task = Task(
+            method=found["method"],
+            target=Target(found["target"]),
+            segment_s=found["segment_s"],
+            seed=found["seed"],
+            fold=found["fold"],
+        )
+        result = Result(
+            task=task,
+            song_ids=tuple(found["song_ids"]),
+            labels=np.array(found["labels"], dtype=np.int64),
+            probabilities=np.array(found["probabilities"], dtype=np.float64),
+            settings=found["settings"],
+            diagnostics=found["diagnostics"],
+            environment=found["environment"],
+            elapsed_s=found["elapsed_s"],
+        )
+        shas = found["songs_sha"], found["folds_sha"], found["settings_sha"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise DatasetError(f"{path}: not a result ({error!r}). Delete it, and it is made anew.") from error
+    if task.path(folder) != path:
+        raise DatasetError(f"{path}: this is the result of {task}. Move it to {task.path(folder)}, or delete it.")
+    for what, here, there in (
+        ("songs or classes", protocol.songs_sha, shas[0]),
+        ("folds", protocol.folds_sha, shas[1]),
+    ):
+        if here != there:
+            raise DatasetError(
+                f"{path}: made with other {what} ({there[:8]}) than {folder / PROTOCOL} ({here[:8]}). "
+                "Delete it, or make it again with the folds.csv of this folder."
+            )
+    if settings_sha(result.settings) != shas[2]:
+        raise DatasetError(f"{path}: its settings were changed by hand. Delete it, and it is made anew.")
+    fault = shape_fault(result.probabilities, len(result.song_ids), len(CLASS_NAMES[task.target]))
+    if fault or len(result.labels) != len(result.song_ids):
+        raise DatasetError(f"{path}: {fault or 'labels and songs differ in number'}. Delete it, and it is made anew.")
+    return result
+
+
+def read_results(folder: Path, protocol: Protocol) -> Iterator[Result]:
+    """Yield every result of a data set's folder, in the order of the paths.
+
+    Raises
+    ------
+    DatasetError
+        As `read_result`.
+    ConfigError
+        If the folds of one method were made with different settings.
+    """
+    first: dict[tuple[str, str, str], tuple[Path, Result]] = {}
+    for path in sorted((folder / RESULTS).glob("*/*/*/seed-*.fold-*.json")):
+        result = read_result(path, folder, protocol)
+        key = (result.task.method, result.task.target.value, result.task.duration)
+        before, known = first.setdefault(key, (path, result))
+        if settings_sha(known.settings) != settings_sha(result.settings):
+            raise ConfigError(
+                f"{path}: made with other settings than {before}: {difference(known.settings, result.settings)}. "
+                "Delete those that you do not want."
+            )
+        yield result
+
+
+def settings_sha(settings: Mapping[str, Any]) -> str:
+    """Return the fingerprint of settings."""
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+
+
+def without_seed(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings without the seed of this task, which the result's place names: seeds are averaged over."""
+    plain: dict[str, Any] = json.loads(json.dumps(settings))
+    if isinstance(plain.get("config"), dict):
+        plain["config"].pop("seed", None)
+    return plain
+
+
+def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    """Return in words where two trees of plain values differ, such as ``"config.epochs: 2 there, 14 here"``."""
+    one, other = dict(_leaves("", old)), dict(_leaves("", new))
+    found = [
+        f"{key}: {json.dumps(one.get(key))} there, {json.dumps(other.get(key))} here"
+        for key in sorted(one.keys() | other.keys())
+        if one.get(key) != other.get(key)
+    ]
+    return "; ".join(found[:5]) + (f"; and {len(found) - 5} more" if len(found) > 5 else "")
+
+
+def _leaves(where: str, value: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _leaves(f"{where}.{key}" if where else str(key), item)
+    else:
+        yield where, value
+
+
+def shape_fault(probabilities: npt.NDArray[np.float64], n_songs: int, n_classes: int) -> str | None:
+    """Return in words what is wrong with song probabilities, None if nothing is."""
+    if probabilities.shape != (n_songs, n_classes):
+        return f"probabilities of shape {probabilities.shape} for {n_songs} songs and {n_classes} classes"
+    if not np.isfinite(probabilities).all() or (n_songs and probabilities.min() < 0):
+        return "probabilities that are negative or not finite"
+    if any(not math.isclose(total, 1, abs_tol=SUM_TOLERANCE) for total in probabilities.sum(1).tolist()):
+        return "probabilities that do not sum to 1"
+    return None

@@ -1,0 +1,229 @@
+"""Runs methods on folds, one task after the other, and keeps each as soon as it is done."""
+
+from __future__ import annotations
+
+import dataclasses
+import platform
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mertag._version import __version__
+from mertag.emotion import Target
+from mertag.errors import ConfigError, DatasetError
+from mertag.frontend import Segmentation
+from mertag_train.datasets.base import Dataset, Song
+from mertag_train.dealing import Group
+from mertag_train.evaluation.protocol import Protocol
+from mertag_train.evaluation.results import (
+    Result,
+    Task,
+    difference,
+    read_result,
+    settings_sha,
+    shape_fault,
+    without_seed,
+    write_result,
+)
+from mertag_train.folds import Folds
+from mertag_train.methods import Context, Fold, Method, Predictions, method
+
+if TYPE_CHECKING:
+    import torch
+
+    from mertag_train.config import TrainConfig
+    from mertag_train.store import LogMelStore
+
+PACKAGES = ("torch", "scikit-learn", "librosa", "numpy")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What every task shares; see `mertag_train.methods.Context`, whose fields these become."""
+
+    dataset: Dataset
+    songs: tuple[Song, ...]
+    group: Group
+    config: TrainConfig
+    log_mels: Callable[[], LogMelStore]
+    frames: Callable[[], torch.Tensor]
+    device: torch.device
+    cache: Path
+    workers: int = 1
+    on_progress: Callable[[str, int, int], None] = lambda what, done, total: None
+
+
+def plan(
+    methods: Sequence[str],
+    *,
+    targets: Sequence[Target],
+    segments_s: Sequence[float],
+    seeds: Sequence[int],
+    folds: Sequence[str],
+) -> list[Task]:
+    """Return the tasks, those that may share a network next to each other, and none twice.
+
+    A method that does not use segments stands there once and not once a duration; one in which nothing is random,
+    with the first seed only.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such method.
+    """
+    known = [method(name) for name in methods]
+    tasks = {
+        Task(
+            method=each.name,
+            target=target,
+            segment_s=segment_s if each.uses_segments else None,
+            seed=seed if each.uses_seed else seeds[0],
+            fold=fold,
+        ): None
+        for target in targets
+        for segment_s in segments_s
+        for seed in seeds
+        for fold in folds
+        for each in known
+    }
+    return list(tasks)
+
+
+def chosen_folds(asked: Sequence[str] | None, names: Sequence[str]) -> tuple[str, ...]:
+    """Return the folds that were asked for, all if none were; raise ConfigError for one that is not there."""
+    absent = [name for name in asked or () if name not in names]
+    if absent:
+        raise ConfigError(f"--fold {absent[0]}: the folds are {', '.join(names)}.")
+    return tuple(name for name in names if asked is None or name in asked)
+
+
+def task_config(config: TrainConfig, task: Task, group: Group) -> TrainConfig:
+    """Return the settings of one task: the common ones, with its seed, its segment duration and the grouping."""
+    cut = config.segmentation
+    if task.segment_s is not None:
+        cut = Segmentation(duration_s=task.segment_s, hop_s=cut.hop_s)
+    return dataclasses.replace(config, segmentation=cut, seed=task.seed, group=group)
+
+
+def run(
+    folder: Path,
+    protocol: Protocol,
+    dealt: Folds,
+    tasks: Sequence[Task],
+    around: Surroundings,
+    *,
+    on_task: Callable[[int, int, Result, bool], None] = lambda done, total, result, kept: None,
+) -> None:
+    """Run the tasks that are not done yet.
+
+    Parameters
+    ----------
+    folder, protocol, dealt
+        What `prepare` gave.
+    tasks : sequence of Task
+        What `plan` gave.
+    around : Surroundings
+        What every task shares.
+    on_task : callable
+        Told ``(done, total, result, kept)`` after each; `kept` if it was on disk already.
+
+    Raises
+    ------
+    ConfigError
+        If a task is on disk with other settings.
+    MertagError
+        What a method raises; all tasks before it are kept.
+    """
+    by_id = {song.id: song for song in around.songs}
+    # What is there is checked before anything is computed: a mismatch must not come up after a night's work.
+    there = {task: _kept(folder, protocol, task, around) for task in tasks if task.path(folder).exists()}
+    environment = environment_of(str(around.device))
+    for done, task in enumerate(tasks, start=1):
+        result = there.get(task)
+        if result is None:
+            result = _run_one(folder, dealt, task, around, by_id, environment)
+            write_result(folder, protocol, result)
+        on_task(done, len(tasks), result, task in there)
+
+
+def _kept(folder: Path, protocol: Protocol, task: Task, around: Surroundings) -> Result:
+    path = task.path(folder)
+    result = read_result(path, folder, protocol)
+    wanted = without_seed(method(task.method).settings(task_config(around.config, task, around.group)))
+    if settings_sha(wanted) != settings_sha(result.settings):
+        raise ConfigError(
+            f"{path}: made with other settings: {difference(result.settings, wanted)}. "
+            "Give the same options, name another --out, or delete the file."
+        )
+    return result
+
+
+def _run_one(
+    folder: Path,
+    dealt: Folds,
+    task: Task,
+    around: Surroundings,
+    by_id: dict[str, Song],
+    environment: dict[str, str],
+) -> Result:
+    began = time.monotonic()
+    config = task_config(around.config, task, around.group)
+    fold = Fold(
+        name=task.fold,
+        target=task.target,
+        train=tuple(by_id[i] for i in dealt.others(task.fold)),
+        test=tuple(by_id[i] for i in dealt.ids(task.fold)),
+        seed=task.seed,
+        group=around.group,
+    )
+    work = folder / "work"
+    work.mkdir(parents=True, exist_ok=True)
+    around.cache.mkdir(parents=True, exist_ok=True)
+    context = Context(
+        dataset=around.dataset,
+        config=config,
+        log_mels=around.log_mels,
+        frames=around.frames,
+        device=around.device,
+        cache=around.cache,
+        work=work,
+        workers=around.workers,
+        on_progress=around.on_progress,
+    )
+    chosen = method(task.method)
+    found = chosen.predict(fold, context)
+    _check(chosen, fold, found)
+    return Result(
+        task=task,
+        song_ids=found.song_ids,
+        labels=np.array([song.targets[task.target] for song in fold.test], dtype=np.int64),
+        probabilities=np.asarray(found.probabilities, dtype=np.float64),
+        settings=without_seed(chosen.settings(config)),
+        diagnostics=found.diagnostics,
+        environment=environment,
+        elapsed_s=time.monotonic() - began,
+    )
+
+
+def _check(chosen: Method, fold: Fold, found: Predictions) -> None:
+    if found.song_ids != fold.test_ids:
+        raise DatasetError(f"method {chosen.name!r} did not predict every song of fold {fold.name!r}, in order")
+    fault = shape_fault(np.asarray(found.probabilities, dtype=np.float64), len(fold.test), fold.n_classes)
+    if fault:
+        raise DatasetError(f"method {chosen.name!r}, fold {fold.name!r}: it gave {fault}")
+
+
+def environment_of(device: str) -> dict[str, str]:
+    """Return the versions of what figures may depend on, and the device."""
+    found = {"mertag": __version__, "python": platform.python_version(), "machine": platform.machine()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:  # librosa is absent where training runs from saved log-mels
+            continue
+    return {**found, "device": device}

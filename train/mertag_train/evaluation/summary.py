@@ -1,0 +1,261 @@
+"""Figures of what is there: pooled over the folds, over folds, over seeds, and between methods.
+
+Conventions
+-----------
+- *Pooled*: the test songs of all folds together, each predicted once by a method that has not seen it. Wilson's
+  interval, the confusion matrix and the calibration are of the pooled songs, for the first seed.
+- *Over folds*: each fold measured alone (averaged over the seeds), then mean and standard deviation over the folds.
+- *Over seeds*: the pooled figure of each seed, then mean and standard deviation. The headline figure is this mean.
+- A seed counts when it has every fold. While none has, the first seed stands for the method with the folds it has,
+  and the summary says so.
+- *Between methods*: McNemar's exact test on the songs that both have predicted, first seeds; the p-values of one
+  target are also given with Holm's correction for their number.
+- A quadrant also says valence and arousal: P(V+) = Q1 + Q4, P(A+) = Q1 + Q2. These views are named apart from
+  methods that were trained for the axis.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from statistics import fmean, stdev
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mertag.emotion import QUADRANTS, Target
+from mertag_train.datasets.base import targets_of_quadrant
+from mertag_train.evaluation.results import Result
+from mertag_train.methods import METHODS
+from mertag_train.metrics import Metrics, evaluate_predictions, mean_and_sd, predicted_classes
+from mertag_train.significance import McNemar, mcnemar
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Spread = Mapping[str, tuple[float, float | None]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class System:
+    """What is compared: a method at a segment duration, for a target.
+
+    Attributes
+    ----------
+    target : Target
+        What is measured.
+    method : str
+    segment_s : float or None
+        None for a method that does not use segments.
+    learnt : Target
+        What the method was trained for: `target`, or the quadrant that an axis follows from.
+    """
+
+    target: Target
+    method: str
+    segment_s: float | None
+    learnt: Target
+
+    @property
+    def duration(self) -> str:
+        """Segment duration in words, such as ``"3 s"``; empty without segments."""
+        return "" if self.segment_s is None else f"{self.segment_s:g} s"
+
+    @property
+    def view(self) -> str:
+        """Target in words, such as ``"valence (from the quadrant)"``."""
+        return str(self.target) if self.learnt is self.target else f"{self.target} (from the {self.learnt})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """The figures of one system.
+
+    Attributes
+    ----------
+    system : System
+    folds : tuple of str
+        The folds that the figures are of.
+    n_folds : int
+        How many there are.
+    seeds : tuple of int
+        The seeds that the figures are of.
+    by_seed : mapping of int to Metrics
+        Pooled over the folds.
+    over_seeds, over_folds : mapping of str to (mean, sd)
+        By the names of `Metrics`; sd is None where there is only one.
+    song_ids : tuple of str
+        The test songs, pooled, sorted.
+    labels, probabilities : arrays, shape (n_songs,) and (n_songs, n_classes)
+        In that order; of the first seed.
+    """
+
+    system: System
+    folds: tuple[str, ...]
+    n_folds: int
+    seeds: tuple[int, ...]
+    by_seed: Mapping[int, Metrics]
+    over_seeds: Spread
+    over_folds: Spread
+    song_ids: tuple[str, ...]
+    labels: Ints
+    probabilities: Floats
+
+    @property
+    def complete(self) -> bool:
+        """Whether every fold is in it."""
+        return len(self.folds) == self.n_folds
+
+    @property
+    def first(self) -> Metrics:
+        """The pooled figures of the first seed."""
+        return self.by_seed[self.seeds[0]]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the figures as plain JSON values."""
+        return {
+            "target": self.system.target.value,
+            "learnt": self.system.learnt.value,
+            "method": self.system.method,
+            "segment_s": self.system.segment_s,
+            "folds": list(self.folds),
+            "n_folds": self.n_folds,
+            "complete": self.complete,
+            "seeds": list(self.seeds),
+            "pooled": {str(seed): metrics.to_json() for seed, metrics in self.by_seed.items()},
+            "over_seeds": {name: {"mean": mean, "sd": sd} for name, (mean, sd) in self.over_seeds.items()},
+            "over_folds": {name: {"mean": mean, "sd": sd} for name, (mean, sd) in self.over_folds.items()},
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """Two systems on the same songs.
+
+    Attributes
+    ----------
+    first, second : System
+        Of one target.
+    n : int
+        Songs that both have predicted.
+    test : McNemar
+    p_adjusted : float
+        The p-value after Holm's correction over all comparisons of the target.
+    """
+
+    first: System
+    second: System
+    n: int
+    test: McNemar
+    p_adjusted: float
+
+
+def summarise(results: Iterable[Result], folds: Sequence[str]) -> list[Summary]:
+    """Return the summary of every system, by target, method and segment duration.
+
+    Parameters
+    ----------
+    results : iterable of Result
+        Of one data set.
+    folds : sequence of str
+        All the folds there are.
+    """
+    grouped: dict[System, dict[int, dict[str, Result]]] = defaultdict(lambda: defaultdict(dict))
+    for result in results:
+        task = result.task
+        for view in [task.target] if task.target is not Target.QUADRANT else list(Target):
+            system = System(target=view, method=task.method, segment_s=task.segment_s, learnt=task.target)
+            grouped[system][task.seed][task.fold] = result
+    found = [_summary(system, by_seed, folds) for system, by_seed in grouped.items()]
+    return sorted(found, key=lambda summary: _place(summary.system))
+
+
+def compare(summaries: Sequence[Summary]) -> list[Comparison]:
+    """Return the comparison of every two systems of one target that were trained for it."""
+    found: list[Comparison] = []
+    for target in Target:
+        own = [s for s in summaries if s.system.target is target and s.system.learnt is target]
+        tests = []
+        for one, other in combinations(own, 2):
+            at = {song: i for i, song in enumerate(other.song_ids)}
+            here = [i for i, song in enumerate(one.song_ids) if song in at]
+            there = [at[one.song_ids[i]] for i in here]
+            if here:
+                said = predicted_classes(one.probabilities[here]), predicted_classes(other.probabilities[there])
+                tests.append((one.system, other.system, len(here), mcnemar(one.labels[here], *said)))
+        adjusted = holm([test.p_value for *_, test in tests])
+        found += [
+            Comparison(first=a, second=b, n=n, test=test, p_adjusted=p)
+            for (a, b, n, test), p in zip(tests, adjusted, strict=True)
+        ]
+    return found
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return p-values corrected for their number (S. Holm, 1979), in the given order."""
+    adjusted = [0.0] * len(p_values)
+    largest = 0.0
+    for rank, i in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        largest = max(largest, min(1.0, p_values[i] * (len(p_values) - rank)))
+        adjusted[i] = largest
+    return adjusted
+
+
+def axis_view(labels: Ints, probabilities: Floats, axis: Target) -> tuple[Ints, Floats]:
+    """Return quadrant labels and probabilities as those of an axis: the sum of the quadrants on each side."""
+    positive = [i for i, quadrant in enumerate(QUADRANTS) if targets_of_quadrant(quadrant)[axis]]
+    side = probabilities[:, positive].sum(1)
+    return np.isin(labels, positive).astype(np.int64), np.stack([probabilities.sum(1) - side, side], axis=1)
+
+
+def _place(system: System) -> tuple[int, bool, int, str, float]:
+    """Return where a system stands in a table: by target, then as the registry lists the methods, then by duration."""
+    targets, methods = (Target.QUADRANT, Target.VALENCE, Target.AROUSAL), list(METHODS)
+    known = methods.index(system.method) if system.method in methods else len(methods)
+    derived = system.learnt is not system.target
+    return targets.index(system.target), derived, known, system.method, system.segment_s or 0.0
+
+
+def _summary(system: System, by_seed: Mapping[int, Mapping[str, Result]], folds: Sequence[str]) -> Summary:
+    seeds = tuple(sorted(seed for seed, there in by_seed.items() if set(folds) <= set(there))) or (min(by_seed),)
+    names = tuple(fold for fold in folds if fold in by_seed[seeds[0]])
+    pooled: dict[int, tuple[tuple[str, ...], Ints, Floats]] = {}
+    alone: dict[str, list[Metrics]] = defaultdict(list)
+    for seed in seeds:
+        parts = {name: _seen(by_seed[seed][name], system) for name in names}
+        for name, (_, labels, probabilities) in parts.items():
+            alone[name].append(evaluate_predictions(labels, probabilities, target=system.target))
+        ids = [i for part, _, _ in parts.values() for i in part]
+        order = sorted(range(len(ids)), key=ids.__getitem__)
+        pooled[seed] = (
+            tuple(ids[i] for i in order),
+            np.concatenate([labels for _, labels, _ in parts.values()])[order],
+            np.concatenate([probabilities for _, _, probabilities in parts.values()])[order],
+        )
+    of_folds = [{name: mean for name, (mean, _) in mean_and_sd(same).items()} for same in alone.values()]
+    metrics = {seed: evaluate_predictions(y, p, target=system.target) for seed, (_, y, p) in pooled.items()}
+    song_ids, labels, probabilities = pooled[seeds[0]]
+    return Summary(
+        system=system,
+        folds=names,
+        n_folds=len(folds),
+        seeds=seeds,
+        by_seed=metrics,
+        over_seeds=mean_and_sd(list(metrics.values())),
+        over_folds={name: _spread([fold[name] for fold in of_folds if name in fold]) for name in of_folds[0]},
+        song_ids=song_ids,
+        labels=labels,
+        probabilities=probabilities,
+    )
+
+
+def _seen(result: Result, system: System) -> tuple[tuple[str, ...], Ints, Floats]:
+    if system.learnt is system.target:
+        return result.song_ids, result.labels, result.probabilities
+    return (result.song_ids, *axis_view(result.labels, result.probabilities, system.target))
+
+
+def _spread(values: Sequence[float]) -> tuple[float, float | None]:
+    return fmean(values), stdev(values) if len(values) > 1 else None

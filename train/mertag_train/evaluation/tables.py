@@ -1,0 +1,232 @@
+"""The paper's tables 1, 2 and 3 with ours beside them. A cell that was not run is empty.
+
+Conventions: figures in percent with two decimals, as in the paper; with several seeds, mean ± standard deviation
+over them. The paper does not say which F1 it prints: ours is that of the positive class for valence and arousal,
+and the macro-F1 for the quadrant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from mertag.emotion import Target
+from mertag.frontend import FrontEnd
+from mertag_train.evaluation.durations import Duration
+from mertag_train.evaluation.paper import DATASETS, DURATIONS_S, NOTES, TABLE_1, TABLE_2, TABLE_3
+from mertag_train.evaluation.protocol import Protocol
+from mertag_train.evaluation.sheet import Sheet
+from mertag_train.evaluation.summary import Summary
+from mertag_train.methods import METHODS, method
+
+AXES = (Target.VALENCE, Target.AROUSAL)
+F1_OF = {Target.VALENCE: "positive_f1", Target.AROUSAL: "positive_f1", Target.QUADRANT: "macro_f1"}
+HEADS = {Target.VALENCE: "V", Target.AROUSAL: "A", Target.QUADRANT: "Quadrant"}
+F1_NOTE = (
+    "The paper does not say which F1 it prints; ours is the F1 of V+ and of A+, and for the quadrant the mean over "
+    "the four classes."
+)
+DEFAULT_SEGMENT_S = 3.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """What was measured on one data set.
+
+    Attributes
+    ----------
+    protocol : Protocol
+    summaries : tuple of Summary
+    durations : mapping of str to Duration
+        By song id; empty if table 1 was not asked for.
+    """
+
+    protocol: Protocol
+    summaries: tuple[Summary, ...]
+    durations: Mapping[str, Duration]
+
+
+def table_1(found: Sequence[Measured]) -> list[Sheet]:
+    """Return the numbers of segments: the paper's, by its rule, and full ones."""
+    front_end = FrontEnd()
+    rows: list[tuple[str, ...]] = []
+    here = {one.protocol.dataset: one for one in found if one.durations}
+    for name in [*DATASETS, *(n for n in here if n not in DATASETS)]:
+        songs, counts = TABLE_1.get(name, (None, (None,) * len(DURATIONS_S)))
+        ours = list(here[name].durations.values()) if name in here else []
+        for d, count in zip(DURATIONS_S, counts, strict=True):
+            decoded = [clip.decoded(d, front_end) for clip in ours]
+            known = [n for n in decoded if n is not None]
+            rows.append(
+                (
+                    f"{DATASETS.get(name, name)}{' [1]' if name == 'eim' and d == 1 else ''}",
+                    f"{d} ({d - 1})",
+                    "" if songs is None else f"{songs:,}",
+                    "" if count is None else f"{count:,}",
+                    f"{len(ours):,}" if ours else "",
+                    f"{sum(clip.by_paper(d) for clip in ours):,}" if ours else "",
+                    f"{sum(clip.full(d) for clip in ours):,}" if ours else "",
+                    f"{sum(known):,}" if ours and len(known) == len(ours) else "",
+                )
+            )
+    notes = [
+        "The paper's text says 744 songs of Emotion in Music, its table 1,000.",
+        "By the paper's rule: min(30, ceil(duration)) - d + 1 a clip, which comes near its counts.",
+        "Full: segments that lie whole in the duration that the file's header states.",
+        "Decoded: segments that lie whole in the audio that a decoder gives, which is what training sees; known where "
+        "the log-mels are (--log-mels).",
+    ]
+    columns = (
+        "Data set",
+        "Segment s (overlap)",
+        "Songs, paper",
+        "Segments, paper",
+        "Songs, here",
+        "Paper's rule [2]",
+        "Full [3]",
+        "Decoded [4]",
+    )
+    title = "Table 1: numbers of samples after segmentation"
+    return [Sheet(title=title, columns=columns, rows=tuple(rows), notes=tuple(notes), text_columns=2)]
+
+
+def table_2(found: Sequence[Measured], methods: Sequence[str] | None = None) -> list[Sheet]:
+    """Return accuracy and F1 on valence and arousal for segments of 1 to 5 s: one sheet a method that has any.
+
+    Parameters
+    ----------
+    found : sequence of Measured
+    methods : sequence of str or None
+        Only these.
+    """
+    run = {
+        summary.system.method
+        for one in found
+        for summary in one.summaries
+        if summary.system.segment_s in DURATIONS_S and _own(summary) and summary.system.target in AXES
+    }
+    names: list[str | None] = [name for name in _ordered(run) if methods is None or name in methods]
+    return [_table_2(found, name) for name in names or [None]]
+
+
+def _table_2(found: Sequence[Measured], name: str | None) -> Sheet:
+    columns, rows = ["Data set", "Segment s"], []
+    for axis in AXES:
+        for figure in ("acc.", "F1"):
+            columns += [f"{HEADS[axis]}-{figure} paper", f"{HEADS[axis]}-{figure} ours"]
+    here = {one.protocol.dataset: one for one in found}
+    for dataset in [*DATASETS, *(n for n in here if n not in DATASETS)]:
+        ours = [s for s in here[dataset].summaries if _own(s) and s.system.method == name] if dataset in here else []
+        if dataset not in TABLE_2 and not ours:
+            continue
+        for i, d in enumerate(DURATIONS_S):
+            printed = TABLE_2[dataset][i] if dataset in TABLE_2 else (None,) * 4
+            cells = [DATASETS.get(dataset, dataset), str(d)]
+            for k, axis in enumerate(AXES):
+                summary = next((s for s in ours if s.system.target is axis and s.system.segment_s == d), None)
+                for figure, value in (("accuracy", printed[2 * k]), (F1_OF[axis], printed[2 * k + 1])):
+                    cells += [_percent(value), _ours(summary, figure)]
+            rows.append(tuple(cells))
+    said = "nothing was run yet" if name is None else _summary_of(name)
+    title = f"Table 2: segment durations; paper: Proposed; ours: {said}"
+    return Sheet(title=title, columns=tuple(columns), rows=tuple(rows), notes=(F1_NOTE, *_about(found)), text_columns=2)
+
+
+def table_3(found: Sequence[Measured], *, segment_s: float = DEFAULT_SEGMENT_S) -> list[Sheet]:
+    """Return the methods: the paper's rows, each with our method that does the same, then our other methods.
+
+    Parameters
+    ----------
+    found : sequence of Measured
+    segment_s : float
+        Segment duration of ours.
+    """
+    columns = ["Data set", "Method"]
+    for target in (*AXES, Target.QUADRANT):
+        for figure in ("acc.", "F1"):
+            columns += [f"{HEADS[target]}-{figure} paper", f"{HEADS[target]}-{figure} ours"]
+    here = {one.protocol.dataset: one for one in found}
+    notes: list[str] = [F1_NOTE, f"Ours: segments of {segment_s:g} s for every target."]
+    rows: list[tuple[str, ...]] = []
+    for dataset in [*DATASETS, *(n for n in here if n not in DATASETS)]:
+        shown = [
+            s
+            for s in (here[dataset].summaries if dataset in here else ())
+            if _own(s) and s.system.segment_s in (None, segment_s)
+        ]
+        rest = _ordered({s.system.method for s in shown})
+        label = DATASETS.get(dataset, dataset)
+        for row in (row for row in TABLE_3 if row.dataset == dataset):
+            # A row that is not like with like gets none of ours beside it.
+            same = next((n for n in rest if _paper_row(n) == row.method.split(" [")[0] and "skin" not in row.notes), "")
+            rest = [n for n in rest if n != same]
+            marks = "".join(f" [{_number(notes, NOTES[key])}]" for key in row.notes)
+            name = f"{row.method}{marks}" + (f"; ours: {same}" if same else "")
+            printed = {Target.VALENCE: row.valence, Target.AROUSAL: row.arousal, Target.QUADRANT: row.quadrant}
+            rows.append((label, name, *_cells(shown, same, printed)))
+        rows += [(label, name, *_cells(shown, name, {})) for name in rest]
+    about = (*notes, *_about(found))
+    title = "Table 3: methods; the paper's figures and ours"
+    return [Sheet(title=title, columns=tuple(columns), rows=tuple(rows), notes=about, text_columns=2)]
+
+
+def _cells(
+    summaries: Sequence[Summary], name: str, printed: Mapping[Target, tuple[float | None, float | None]]
+) -> list[str]:
+    cells: list[str] = []
+    for target in (*AXES, Target.QUADRANT):
+        ours = next((s for s in summaries if s.system.method == name and s.system.target is target), None)
+        accuracy, f1 = printed.get(target, (None, None))
+        cells += [_percent(accuracy), _ours(ours, "accuracy"), _percent(f1), _ours(ours, F1_OF[target])]
+    return cells
+
+
+def _own(summary: Summary) -> bool:
+    """Return whether a method was trained for what is measured: a view of the quadrant is not the paper's column."""
+    return summary.system.learnt is summary.system.target
+
+
+def _ours(summary: Summary | None, figure: str) -> str:
+    if summary is None:
+        return ""
+    mean, sd = summary.over_seeds[figure]
+    spread = "" if sd is None else f" ± {100 * sd:.2f}"
+    part = "" if summary.complete else f" ({len(summary.folds)} of {summary.n_folds} folds)"
+    return f"{100 * mean:.2f}{spread}{part}"
+
+
+def _percent(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
+
+
+def _number(notes: list[str], note: str) -> int:
+    """Return the number of a footnote, adding it if it is new."""
+    if note not in notes:
+        notes.append(note)
+    return notes.index(note) + 1
+
+
+def _ordered(names: Iterable[str]) -> list[str]:
+    known = list(METHODS)
+    return sorted(names, key=lambda name: (known.index(name) if name in known else len(known), name))
+
+
+def _paper_row(name: str) -> str | None:
+    return method(name).paper_row if name in METHODS else None
+
+
+def _summary_of(name: str) -> str:
+    return f"{name} ({method(name).summary})" if name in METHODS else name
+
+
+def _about(found: Sequence[Measured]) -> list[str]:
+    """Return what ours were measured on, a sentence a data set."""
+    said = []
+    for one in found:
+        p = one.protocol
+        shuffled = " Labels shuffled by artist: only chance is to be expected." if p.shuffled else ""
+        said.append(
+            f"Ours on {DATASETS.get(p.dataset, p.dataset)}: {p.songs} songs, {len(p.folds)} folds, no {p.group} on "
+            f"both sides; {p.labelling}.{shuffled}"
+        )
+    return said
