@@ -42,6 +42,9 @@ def keep_extended_attributes(copy: Path, original: Path) -> None:
         if error.errno in _NO_ATTRIBUTES:
             return
         raise
+    for name in os.listxattr(copy):
+        if name.startswith(_OWNERS) and name not in names:
+            os.removexattr(copy, name)  # an access list that the folder hands to every new file
     for name in names:
         try:
             os.setxattr(copy, name, os.getxattr(original, name))

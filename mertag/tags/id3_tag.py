@@ -96,15 +96,13 @@ class Id3Tag:
         parts.append(("ID3 extended header", extended))
         return parts + [(f"ID3 frame {frame[:4].decode('latin-1')}", frame) for frame in self.frames]
 
-    def rendered(self, fields: Fields, *, exact: bool = False) -> bytes:
+    def rendered(self, fields: Fields) -> bytes:
         """Return the tag with `fields`, as long as it is now if that fits, else with `PADDING` to spare.
 
         Parameters
         ----------
         fields : mapping
             The fields as they shall be.
-        exact : bool
-            Add no padding to a tag that grows.
 
         Raises
         ------
@@ -125,7 +123,7 @@ class Id3Tag:
         available = self.length - HEADER - footer
         padding = 0 if footer else available - size
         if padding < 0:
-            padding = 0 if exact else PADDING
+            padding = PADDING
         extended = self.extended
         if self.version == 3 and extended:
             extended = extended[:6] + padding.to_bytes(4, "big") + extended[10:]

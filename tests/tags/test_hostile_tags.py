@@ -89,12 +89,12 @@ def test_random_bytes_behind_a_magic_number_cause_no_harm(
     survives(tmp_path / "song", start + rest + end, happy)
 
 
-@pytest.mark.timeout(20)
+@pytest.mark.timeout(60)
 @pytest.mark.parametrize(
     "data",
     [
-        b"\0\0\0\x08free" * 200_000 + b"\0\0\0\x08moov",
-        b"\0\0\0\x10ftypM4A \0\0\0\0" + b"\0\0\0\x08mdat" * 90_000,
+        b"\0\0\0\x08free" * 20_000 + b"\0\0\0\x08moov",
+        b"\0\0\0\x10ftypM4A \0\0\0\0" + b"\0\0\0\x08mdat" * 20_000,
         b"OggS\0\2" + bytes(20) + b"\0" + (b"OggS" + bytes(22) + b"\0") * 50_000,
         b"fLaC" + b"\x01\0\0\0" * 500_000,
         b"ID3\x04\0\0\0\0\0\0" * 100_000,

@@ -6,6 +6,7 @@ import contextlib
 import os
 import resource
 import signal
+import struct
 import subprocess
 import tempfile
 import time
@@ -57,6 +58,22 @@ def test_mode_owner_and_extended_attributes_are_kept(song: Song, happy: SongEmot
     assert (after.st_mode, after.st_uid, after.st_gid) == (before.st_mode, before.st_uid, before.st_gid)
     assert os.listxattr(path) == names
     assert all(os.getxattr(path, name) == b"5" for name in names)
+
+
+def test_a_folders_default_access_list_is_not_added_to_a_file(song: Song, happy: SongEmotion) -> None:
+    path = song("bare.mp3")
+    path.chmod(0o640)
+    entries = [(1, 6, -1), (2, 7, 12345), (4, 4, -1), (16, 7, -1), (32, 0, -1)]  # tag, permissions, id
+    access_list = struct.pack("<I", 2) + b"".join(struct.pack("<HHi", *entry) for entry in entries)
+    try:
+        os.setxattr(path.parent, "system.posix_acl_default", access_list)
+    except OSError:
+        pytest.skip("this file system has no access lists")
+
+    write_tags(path, happy)
+
+    assert "system.posix_acl_access" not in os.listxattr(path)
+    assert path.stat().st_mode & 0o777 == 0o640
 
 
 @pytest.mark.parametrize("preserve", [True, False])
