@@ -38,9 +38,7 @@ def test_a_quadrant_is_a_pair_of_signs(quadrant: Quadrant, valence: int, arousal
         ("Rockabye [feat. Sean Paul]", "Rockabye"),
     ],
 )
-def test_one_recording_is_known_by_its_title_without_case_punctuation_and_brackets(
-    one: str, other: str
-) -> None:
+def test_one_recording_is_known_by_its_title_without_case_punctuation_and_brackets(one: str, other: str) -> None:
     assert recording_key(one, "X") == recording_key(other, "x")
 
 
@@ -146,9 +144,7 @@ def test_a_table_that_cannot_be_read_says_why(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["pmemo", "4q", "eim"])
-def test_a_missing_data_set_says_what_was_looked_for_and_where_it_can_be_had(
-    tmp_path: Path, name: str
-) -> None:
+def test_a_missing_data_set_says_what_was_looked_for_and_where_it_can_be_had(tmp_path: Path, name: str) -> None:
     with pytest.raises(DatasetError) as error:
         read(name, tmp_path / "nowhere")
     message = str(error.value)
@@ -158,9 +154,7 @@ def test_a_missing_data_set_says_what_was_looked_for_and_where_it_can_be_had(
 
 
 @pytest.mark.parametrize("name", ["pmemo", "4q", "eim", "folder"])
-def test_without_any_folder_both_ways_to_name_one_are_shown(
-    monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
+def test_without_any_folder_both_ways_to_name_one_are_shown(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.delenv("MERTAG_DATA", raising=False)
     with pytest.raises(DatasetError, match=r"--data-dir.*MERTAG_DATA"):
         read(name)

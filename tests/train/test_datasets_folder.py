@@ -83,9 +83,7 @@ def test_a_class_with_fewer_than_two_songs_is_refused(tmp_path: Path) -> None:
         read("folder", fill(tmp_path / "a", "V+"))
     root = fill(tmp_path / "b", "Q1", "Q2", "Q3", "Q4")
     (root / "Q3" / "1.mp3").unlink()
-    with pytest.raises(
-        DatasetError, match=r"class Q3 \(Sad\) has 1 song, and needs at least two\. Add songs"
-    ):
+    with pytest.raises(DatasetError, match=r"class Q3 \(Sad\) has 1 song, and needs at least two\. Add songs"):
         read("folder", root)
 
 
@@ -148,9 +146,7 @@ def test_ratings_need_a_scale_and_must_lie_on_it(tmp_path: Path) -> None:
         read("folder", path)
     with pytest.raises(ConfigError, match="write the lowest rating first"):
         read("folder", path, scale=(9, 1))
-    with pytest.raises(
-        DatasetError, match=r"labels\.csv, line 3: column 'valence' holds 9\.5, outside the scale"
-    ):
+    with pytest.raises(DatasetError, match=r"labels\.csv, line 3: column 'valence' holds 9\.5, outside the scale"):
         read("folder", path, scale=(1, 9))
     with pytest.raises(ConfigError, match="holds labels, not ratings"):
         read("folder", table(tmp_path / "n", EIGHT), scale=(1, 9))

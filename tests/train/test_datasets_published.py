@@ -65,12 +65,8 @@ def make_4q(
 ) -> Path:
     for quadrant in QUADRANTS:
         (root / quadrant).mkdir(parents=True)
-    (root / "panda_dataset_taffc_annotations.csv").write_bytes(
-        f"Song,Quadrant\n{annotations}".encode("latin-1")
-    )
-    (root / "panda_dataset_taffc_metadata.csv").write_bytes(
-        f"Song,Artist,Title,Quadrant\n{metadata}".encode("latin-1")
-    )
+    (root / "panda_dataset_taffc_annotations.csv").write_bytes(f"Song,Quadrant\n{annotations}".encode("latin-1"))
+    (root / "panda_dataset_taffc_metadata.csv").write_bytes(f"Song,Artist,Title,Quadrant\n{metadata}".encode("latin-1"))
     for name in audio:
         (root / f"{name}.mp3").write_bytes(b"")
     return root
@@ -113,9 +109,7 @@ def test_the_recording_that_4q_holds_twice_is_one_group(tmp_path: Path) -> None:
         ({"audio": ("Q1/a", "Q3/b")}, r"annotations\.csv, line 3: song 'b' is Q2, but its audio is .*Q3"),
     ],
 )
-def test_4q_tables_that_contradict_each_other_are_refused(
-    tmp_path: Path, change: dict[str, str], where: str
-) -> None:
+def test_4q_tables_that_contradict_each_other_are_refused(tmp_path: Path, change: dict[str, str], where: str) -> None:
     with pytest.raises(DatasetError, match=where):
         read("4q", make_4q(tmp_path / "x", **change))  # type: ignore[arg-type]
 
@@ -141,9 +135,7 @@ def test_pmemo_is_binarised_at_its_medians(real_data: Path) -> None:
 
 @pytest.mark.realdata
 def test_at_the_middle_of_the_scale_pmemo_is_lopsided(real_data: Path) -> None:
-    dataset = read(
-        "pmemo", real_data / "pmemo", valence_threshold=SCALE_MIDDLE, arousal_threshold=SCALE_MIDDLE
-    )
+    dataset = read("pmemo", real_data / "pmemo", valence_threshold=SCALE_MIDDLE, arousal_threshold=SCALE_MIDDLE)
     assert quadrant_counts(dataset) == [505, 73, 132, 57]
     assert dataset.counts(Target.VALENCE)["V+"] / 767 == pytest.approx(0.733, abs=5e-4)
     assert dataset.counts(Target.AROUSAL)["A+"] / 767 == pytest.approx(0.754, abs=5e-4)
@@ -179,9 +171,7 @@ def make_pmemo(
     dynamic: str = "",
 ) -> Path:
     (root / "annotations").mkdir(parents=True)
-    (root / "annotations/static_annotations.csv").write_text(
-        f"musicId,Arousal(mean),Valence(mean)\n{ratings}"
-    )
+    (root / "annotations/static_annotations.csv").write_text(f"musicId,Arousal(mean),Valence(mean)\n{ratings}")
     (root / "metadata.csv").write_text(f"musicId,title,artist\n{metadata}")
     if dynamic:
         (root / "annotations/dynamic_annotations.csv").write_text(

@@ -32,8 +32,7 @@ libraries = st.lists(
     max_size=120,
 ).map(
     lambda rows: [
-        song(f"s{i}", q, group=f"g{g}", artist=None if a is None else f"a{a}")
-        for i, (q, g, a) in enumerate(rows)
+        song(f"s{i}", q, group=f"g{g}", artist=None if a is None else f"a{a}") for i, (q, g, a) in enumerate(rows)
     ]
 )
 
@@ -174,9 +173,7 @@ def test_a_generator_of_songs_will_do() -> None:
 
 
 def test_a_fold_with_one_class_is_refused_with_a_remedy() -> None:
-    with pytest.raises(
-        DatasetError, match=r"part '\d' holds V\+ songs only: nothing can be measured.*fewer parts"
-    ):
+    with pytest.raises(DatasetError, match=r"part '\d' holds V\+ songs only: nothing can be measured.*fewer parts"):
         folds(many(30, 3), Target.VALENCE, n=5)
     with pytest.raises(DatasetError, match=r"part 'validation' (holds|is empty)"):
         split(many(2, 2), Target.VALENCE)
@@ -235,9 +232,7 @@ def test_folds_that_do_not_fit_the_songs_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"f\.csv, line 5: no song 'd' in this data set"):
         load_folds(path, songs)
     path.write_text("song_id,fold\nc,1\na,0\nb,1\n")
-    with pytest.raises(
-        DatasetError, match=r"f\.csv, line 3: a, b belong together \(same recording\), but stand in"
-    ):
+    with pytest.raises(DatasetError, match=r"f\.csv, line 3: a, b belong together \(same recording\), but stand in"):
         load_folds(path, songs)
     assert load_folds(path, songs, group=None).ids("1") == ("b", "c")
 

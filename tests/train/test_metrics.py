@@ -183,23 +183,17 @@ def test_two_bins_by_hand() -> None:
     confidence=st.lists(st.sampled_from([0.5, 0.6, 0.7, 0.8, 0.9, 1.0]), min_size=1, max_size=60),
     seed=st.integers(0, 99),
 )
-def test_the_calibration_error_does_not_depend_on_the_order_of_the_songs(
-    confidence: list[float], seed: int
-) -> None:
+def test_the_calibration_error_does_not_depend_on_the_order_of_the_songs(confidence: list[float], seed: int) -> None:
     rng = np.random.default_rng(seed)
     values, correct = np.array(confidence), rng.random(len(confidence)) < 0.7
     order = rng.permutation(len(values))
-    assert calibration_error(values, correct) == pytest.approx(
-        calibration_error(values[order], correct[order])
-    )
+    assert calibration_error(values, correct) == pytest.approx(calibration_error(values[order], correct[order]))
 
 
 def test_perfect_calibration_of_one_confidence_is_the_mean_deviation_of_a_coin() -> None:
     # 50 songs at 0.5 in one bin: E|heads - 25| / 50, and E|X - n/2| = n C(n - 1, n/2) / 2^n for even n.
     expected = 50 * math.comb(49, 25) / 2**50 / 50
-    assert calibration_error_if_perfect(np.full(50, 0.5), n_simulations=20_000) == pytest.approx(
-        expected, rel=0.02
-    )
+    assert calibration_error_if_perfect(np.full(50, 0.5), n_simulations=20_000) == pytest.approx(expected, rel=0.02)
 
 
 def test_a_perfectly_calibrated_model_shows_what_is_expected_of_it_and_a_boastful_one_more() -> None:

@@ -1,0 +1,129 @@
+"""One step of SGD: the schedule, clipping, weight decay and the moving average, by hand."""
+
+from __future__ import annotations
+
+import copy
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from mertag_train.config import OptimiserConfig
+from mertag_train.optimise import Optimiser, learning_rate
+
+ONE_CYCLE = OptimiserConfig(learning_rate=0.1, schedule="one_cycle", ramp=0.3)
+COSINE = OptimiserConfig(learning_rate=0.1, schedule="cosine")
+
+
+def rates(config: OptimiserConfig, steps: int, ramp_steps: int) -> list[float]:
+    return [learning_rate(config, step, steps=steps, ramp_steps=ramp_steps) for step in range(steps + 1)]
+
+
+def test_one_cycle_climbs_over_its_share_of_the_steps_and_falls_to_zero() -> None:
+    found = rates(ONE_CYCLE, 10, 999)
+    assert found[:4] == pytest.approx([0.1 / 4, 0.2 / 4, 0.3 / 4, 0.1])  # three steps up, then the peak
+    assert found[5] == pytest.approx(0.05 * (1 + math.cos(math.pi * 2 / 7)))
+    assert found[10] == pytest.approx(0, abs=1e-12)
+    assert found[4:] == sorted(found[4:], reverse=True)
+
+
+def test_cosine_climbs_over_the_first_epoch() -> None:
+    found = rates(COSINE, 20, 5)
+    assert found[:6] == pytest.approx([0.1 / 6, 0.2 / 6, 0.3 / 6, 0.4 / 6, 0.5 / 6, 0.1])
+    assert found[20] == pytest.approx(0, abs=1e-12)
+
+
+def test_cosine_of_one_epoch_climbs_over_half_of_it() -> None:
+    found = rates(COSINE, 10, 10)
+    assert max(found) == found[5] == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize("config", [ONE_CYCLE, COSINE])
+@pytest.mark.parametrize("steps", [1, 2, 3, 50])
+def test_rates_are_positive_and_never_above_the_highest(config: OptimiserConfig, steps: int) -> None:
+    assert all(0 < rate <= 0.1 + 1e-12 for rate in rates(config, steps, 1)[:-1])
+
+
+def linear(weight: float = 1.0) -> nn.Linear:
+    layer = nn.Linear(1, 1)
+    nn.init.constant_(layer.weight, weight)
+    nn.init.constant_(layer.bias, weight)
+    return layer
+
+
+def test_a_step_by_hand_decays_weights_and_not_biases() -> None:
+    layer = linear(1.0)
+    config = OptimiserConfig(learning_rate=0.1, momentum=0.9, weight_decay=0.5, ramp=0.0, clip_norm=100.0)
+    optimiser = Optimiser(layer, config, steps=100, ramp_steps=1)
+    assert optimiser.step(layer(torch.tensor([[2.0]])).sum()) == pytest.approx(0.1)
+    # gradients: 2 for the weight (and 0.5 x 1 of decay), 1 for the bias
+    assert float(layer.weight) == pytest.approx(1 - 0.1 * 2.5)
+    assert float(layer.bias) == pytest.approx(1 - 0.1 * 1)
+
+
+def test_the_gradient_is_clipped_to_its_norm() -> None:
+    layer = linear(0.0)
+    config = OptimiserConfig(learning_rate=0.1, momentum=0.0, weight_decay=0.0, ramp=0.0, clip_norm=1.0)
+    optimiser = Optimiser(layer, config, steps=100, ramp_steps=1)
+    optimiser.step((layer(torch.tensor([[0.75]])) * 400).sum())  # gradients 300 and 400: norm 500
+    assert float(layer.weight) == pytest.approx(-0.1 * 0.6, rel=1e-4)
+    assert float(layer.bias) == pytest.approx(-0.1 * 0.8, rel=1e-4)
+
+
+def test_the_moving_average_by_hand() -> None:
+    layer = linear(0.0)
+    config = OptimiserConfig(learning_rate=1.0, momentum=0.0, weight_decay=0.0, ramp=0.0, ema_decay=0.25, clip_norm=9.0)
+    optimiser = Optimiser(layer, config, steps=1000, ramp_steps=1)
+    average, bias = 0.0, 0.0
+    for step in range(3):
+        bias -= learning_rate(config, step, steps=1000, ramp_steps=1)  # the gradient of the bias is 1
+        optimiser.step(layer(torch.zeros(1, 1)).sum())
+        decay = min(0.25, (2 + step) / (11 + step))  # 2/11, 3/12, then 0.25
+        average = decay * average + (1 - decay) * bias
+        assert float(layer.bias) == pytest.approx(bias, rel=1e-5)
+        assert float(optimiser.predictor.bias) == pytest.approx(average, rel=1e-5)  # type: ignore[arg-type]
+    assert optimiser.predictor is not layer
+
+
+def test_without_an_average_the_network_itself_predicts() -> None:
+    layer = linear()
+    assert Optimiser(layer, OptimiserConfig(), steps=1, ramp_steps=1).predictor is layer
+
+
+def test_the_average_also_follows_the_statistics_of_batch_norm() -> None:
+    norm = nn.BatchNorm1d(1)
+    optimiser = Optimiser(norm, OptimiserConfig(ema_decay=0.9), steps=50, ramp_steps=1)
+    for _ in range(40):
+        optimiser.step(norm(torch.tensor([[4.0], [6.0]])).sum())
+    assert float(optimiser.predictor.running_mean) == pytest.approx(5.0, abs=0.5)  # type: ignore[arg-type]
+    assert not optimiser.predictor.training
+
+
+@pytest.mark.parametrize("ema_decay", [0.0, 0.5])
+def test_a_state_that_is_taken_back_goes_on_alike(ema_decay: float) -> None:
+    config = OptimiserConfig(ema_decay=ema_decay, learning_rate=0.1)
+
+    def steps(optimiser: Optimiser, n: int) -> None:
+        for _ in range(n):
+            optimiser.step(optimiser.network(torch.tensor([[0.3]])).square().sum())
+
+    through = Optimiser(linear(), config, steps=10, ramp_steps=2)
+    steps(through, 3)
+    state = copy.deepcopy(through.state_dict())
+    resumed = Optimiser(linear(9.0), config, steps=10, ramp_steps=2)
+
+    resumed.load_state_dict(state)
+    steps(through, 4)
+    steps(resumed, 4)
+    assert resumed.step_number == through.step_number == 7
+    for one, other in ((through.network, resumed.network), (through.predictor, resumed.predictor)):
+        assert all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
+
+
+def test_a_broken_weight_is_seen() -> None:
+    layer = linear()
+    optimiser = Optimiser(layer, OptimiserConfig(), steps=1, ramp_steps=1)
+    assert optimiser.is_finite()
+    nn.init.constant_(layer.bias, math.nan)
+    assert not optimiser.is_finite()

@@ -1,0 +1,86 @@
+"""Configurations survive JSON, and those that cannot be are refused with a reason."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from mertag.emotion import Target
+from mertag.errors import ConfigError
+from mertag.frontend import Segmentation
+from mertag_train.config import PAPER, ROBUST, OptimiserConfig, ShortCropConfig, TrainConfig
+
+
+@pytest.mark.parametrize("config", [PAPER, ROBUST, replace(ROBUST, targets=(Target.VALENCE, Target.AROUSAL), seed=3)])
+def test_a_configuration_survives_json(config: TrainConfig) -> None:
+    assert TrainConfig.from_json(json.loads(json.dumps(config.to_json()))) == config
+
+
+@pytest.mark.parametrize(
+    ("where", "value", "says"),
+    [
+        ("epoch", 3, "config: expected the keys"),
+        ("epochs", "3", "config.epochs: expected a whole number, got '3'"),
+        ("epochs", 2.5, "config.epochs: expected a whole number"),
+        ("epochs", True, "config.epochs: expected a whole number"),
+        ("targets", ["mood"], r"config.targets\[0\]: choose among valence, arousal, quadrant"),
+        ("targets", "quadrant", "config.targets: expected a list"),
+        ("fractions", [0.5, 0.5], "config.fractions: expected a list"),
+        ("group", "label", "config.group: choose among artist, recording"),
+        ("network", {"architecture": "huge", "dropout": 0.5}, "config.network.architecture: choose among"),
+        ("network", {"architecture": "compact"}, "config.network: expected the keys"),
+        ("optimiser", [], "config.optimiser: expected the keys"),
+    ],
+)
+def test_a_damaged_configuration_is_named(where: str, value: object, says: str) -> None:
+    data = {**ROBUST.to_json(), where: value}
+    with pytest.raises(ConfigError, match=says):
+        TrainConfig.from_json(data)
+
+
+def test_a_missing_key_is_no_silent_default() -> None:
+    data = ROBUST.to_json()
+    del data["seed"]
+    with pytest.raises(ConfigError, match="expected the keys"):
+        TrainConfig.from_json(data)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"epochs": 0}, "epochs must be at least 1"),
+        ({"targets": ()}, "once each"),
+        ({"targets": (Target.QUADRANT, Target.QUADRANT)}, "once each"),
+        ({"targets": (Target.VALENCE,)}, "quadrant head or a valence and an arousal head"),
+        ({"crops_per_clip": -1}, "crops a clip"),
+        ({"optimiser": OptimiserConfig(batch_size=0)}, "batch size"),
+        ({"optimiser": OptimiserConfig(learning_rate=0.0)}, "learning rate"),
+        ({"segmentation": Segmentation(duration_s=0.7)}, "a segment of 0.7 s is too short; the network needs 0.77 s"),
+        ({"segmentation": Segmentation(hop_s=0.0)}, "hop must be above 0"),
+        ({"short_crops": ShortCropConfig(share=0.5, duration_s=0.5)}, "a short crop of 0.5 s is too short"),
+        ({"group": "label"}, "group by artist or recording"),
+    ],
+)
+def test_what_cannot_be_is_refused(changes: dict[str, object], says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        replace(ROBUST, **changes)  # type: ignore[arg-type]
+
+
+def test_early_epochs_take_three_times_as_many_crops_of_a_third_of_the_duration() -> None:
+    config = replace(ROBUST, epochs=4, crops_per_clip=2, short_crops=ShortCropConfig(share=0.5, duration_s=1.0))
+    cut = [config.crops_of_epoch(epoch) for epoch in range(1, 5)]
+    assert [(s.duration_s, crops) for s, crops in cut] == [(1.0, 6), (1.0, 6), (3.0, 2), (3.0, 2)]
+
+
+def test_short_crops_are_never_longer_than_the_segments() -> None:
+    config = replace(
+        ROBUST, segmentation=Segmentation(duration_s=1.0), short_crops=ShortCropConfig(share=1.0, duration_s=2.0)
+    )
+    assert config.crops_of_epoch(1) == (config.segmentation, config.crops_per_clip)
+
+
+def test_the_fixed_grid_knows_no_short_crops() -> None:
+    config = replace(ROBUST, crops_per_clip=0)
+    assert config.crops_of_epoch(1) == (config.segmentation, 0)
