@@ -24,6 +24,7 @@ import numpy.typing as npt
 from mertag import sidecar
 from mertag.errors import DatasetError, FileError
 from mertag.frontend import FrontEnd
+from mertag_train import features
 from mertag_train.datasets.base import Dataset, Song
 
 Float32Array = npt.NDArray[np.float32]
@@ -89,8 +90,6 @@ def feature_table(
         If a clip cannot be read (all of them are named; the features of the others are kept), or the file on disk
         is damaged.
     """
-    from mertag_train.features import FEATURE_NAMES
-
     songs = dataset.with_audio().songs
     folder = hashlib.sha256(os.fsencode(dataset.root.resolve())).hexdigest()[:8]
     place = cache / f"features-{dataset.name}-{folder}.npz"
@@ -120,15 +119,13 @@ def feature_table(
                         saved_s = time.monotonic()
         finally:  # an interruption and a damaged clip must not cost what is computed
             _write(place, known)
-    return FeatureTable(names=FEATURE_NAMES, values={song.id: known[song.id].values for song in songs})
+    return FeatureTable(names=features.FEATURE_NAMES, values={song.id: known[song.id].values for song in songs})
 
 
 def made_by() -> str:
     """Return which definition of the features is in use: ours, and the version of librosa."""
-    from mertag_train.features import FEATURE_NAMES, VERSION
-
-    names = hashlib.sha256(" ".join(FEATURE_NAMES).encode()).hexdigest()[:8]
-    return f"features {VERSION}, names {names}, librosa {metadata.version('librosa')}"
+    names = hashlib.sha256(" ".join(features.FEATURE_NAMES).encode()).hexdigest()[:8]
+    return f"features {features.VERSION}, names {names}, librosa {metadata.version('librosa')}"
 
 
 def _stamp(path: Path) -> tuple[int, int]:
@@ -142,11 +139,10 @@ def _stamp(path: Path) -> tuple[int, int]:
 def _computed(paths: Sequence[Path], workers: int) -> Generator[tuple[int, Float32Array]]:
     """Yield (index, features) as they come; at the end raise DatasetError if there were clips without."""
     from mertag.decoding import DecoderPool
-    from mertag_train.features import N_FFT, clip_features
 
     # numba compiles some of librosa when that is first loaded, and keeps the result on disk; several processes that
     # do so at once can mix it up and crash (numba/numba#10128). So it is loaded here once, before them.
-    clip_features(np.zeros(N_FFT, np.float32))
+    features.clip_features(np.zeros(features.N_FFT, np.float32))
     broken: list[FileError] = []
     found: dict[int, Float32Array] = {}
     with DecoderPool(

@@ -25,10 +25,11 @@ which stands where::
     pulse                       height of the flux's autocorrelation at its best beat, 0 to 1
 
 One STFT serves them all. It is made in blocks, so that memory does not grow with a long song. Nothing here is
-random; no function compiles with numba when it is called. About 0.2 s of CPU for 30 s of music.
+random; no function compiles with numba when it is called. About 0.2 s of CPU for 30 s of music. librosa is loaded
+when the first clip is computed: names and version are had without it.
 
 Sources: MFCC: Davis and Mermelstein, 1980. Contrast: Jiang et al., 2002. Tonnetz: Harte et al., 2006. Key
-profiles: Krumhansl and Kessler, 1982. Tempo: Ellis, 2007.
+profiles: Temperley, "What's key for key?", 1999. Tempo: Ellis, 2007.
 """
 
 from __future__ import annotations
@@ -36,12 +37,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-import librosa
 import numpy as np
 import numpy.typing as npt
-from scipy.signal import find_peaks
 
-from mertag.audio import decode_all
 from mertag.errors import TooShortError
 from mertag.frontend import FrontEnd
 
@@ -67,9 +65,9 @@ BEAT_LAGS = slice(11, 87)
 ONSET_GAP_FRAMES = 3  # two onsets within 70 ms are one
 ONSET_HEIGHT = 1.0  # standard deviations of the flux, over its median
 
-MAJOR = np.array([6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88])
-MINOR = np.array([6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17])
-"""How well each pitch class fits a key on C (Krumhansl and Kessler)."""
+MAJOR = np.array([5.0, 2.0, 3.5, 2.0, 4.5, 4.0, 2.0, 4.5, 2.0, 3.5, 1.5, 4.0])
+MINOR = np.array([5.0, 2.0, 3.5, 4.5, 2.0, 4.0, 2.0, 4.5, 3.5, 2.0, 1.5, 4.0])
+"""How well each pitch class fits a key on C (Temperley)."""
 
 
 def _names() -> tuple[str, ...]:
@@ -115,6 +113,9 @@ def clip_features(waveform: npt.ArrayLike) -> Float32Array:
     ValueError
         If the clip is not one-dimensional, or shorter than one frame.
     """
+    import librosa
+    from librosa.onset import onset_strength
+
     y = np.asarray(waveform, dtype=np.float32)
     if y.ndim != 1 or len(y) < N_FFT:
         raise ValueError(f"expected at least {N_FFT} samples in one dimension, got shape {y.shape}")
@@ -130,7 +131,7 @@ def clip_features(waveform: npt.ArrayLike) -> Float32Array:
         *(rows["chroma"].mean(axis=1), rows["chroma"].std(axis=1)),
         key_fit(rows["chroma"].mean(axis=1)),
         *(tonnetz.mean(axis=1), tonnetz.std(axis=1)),
-        _rhythm(librosa.onset.onset_strength(S=rows["mel"], sr=SAMPLE_RATE, hop_length=HOP)),
+        _rhythm(onset_strength(S=rows["mel"], sr=SAMPLE_RATE, hop_length=HOP)),
     ]
     return np.concatenate(found).astype(np.float32)
 
@@ -143,6 +144,8 @@ def decode_features(path: Path, *, front_end: FrontEnd, chunk_s: float) -> Itera
     FileError
         As `mertag.audio.decode`, and TooShortError for less than one frame.
     """
+    from mertag.audio import decode_all
+
     waveform = decode_all(path, front_end=front_end)
     if len(waveform) < N_FFT:
         raise TooShortError(path, f"shorter than {N_FFT / SAMPLE_RATE:.2f} s: no features can be computed")
@@ -160,6 +163,8 @@ def _frame_rows(y: Float32Array) -> Mapping[str, Array]:
 
 
 def _block_rows(y: Float32Array) -> Mapping[str, Array]:
+    import librosa
+
     magnitude = np.abs(librosa.stft(y, n_fft=N_FFT, hop_length=HOP, center=False))
     power = magnitude**2
     mel = librosa.feature.melspectrogram(S=power, sr=SAMPLE_RATE, n_fft=N_FFT, n_mels=N_MELS)
@@ -200,6 +205,9 @@ def key_fit(chroma: Array) -> Array:
 
 
 def _rhythm(flux: Array) -> Array:
+    import librosa
+    from scipy.signal import find_peaks
+
     height = np.median(flux) + ONSET_HEIGHT * flux.std()
     onsets, _ = find_peaks(flux, height=max(height, AMIN), distance=ONSET_GAP_FRAMES)
     duration_s = len(flux) * HOP / SAMPLE_RATE

@@ -49,7 +49,8 @@ def plot(
     title. The picture's name goes to stdout, everything else to stderr.
     """
     logging.getLogger("matplotlib").setLevel(logging.ERROR)  # remarks about font caches are not for our user
-    from mertag_train.plot import decision, draw, render, window_spans
+    from mertag_train.plot import draw, render, window_spans
+    from mertag_train.plot_text import decision
 
     if not file.exists():
         raise ConfigError(f"{file}: no such file")
