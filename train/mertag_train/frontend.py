@@ -85,7 +85,7 @@ class LogMel(nn.Module):
         mel[bins <= n_fft // 2] = mel_filters(front_end).T[bins[bins <= n_fft // 2]]
         for name, array in (
             ("window", 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(n_fft) / n_fft)),  # periodic Hann
-            ("radix_in", np.concatenate([inner.real, inner.imag], axis=1)),
+            ("radix_in", np.concatenate([inner.real, inner.imag], axis=0)),
             ("twiddle", np.stack([twiddle.real, twiddle.imag])),
             ("radix_out", np.block([[outer.real, outer.imag], [-outer.imag, outer.real]])),
             ("mel", mel.reshape(-1, front_end.n_mels)),
@@ -97,11 +97,12 @@ class LogMel(nn.Module):
         hop, radix = self.hop_length, self.radix
         blocks = waveform[: waveform.shape[0] // hop * hop].reshape(-1, hop).double()  # (n_frames + 1, hop)
         frames = torch.cat([blocks[:-1], blocks[1:]], dim=1) * self.window  # (n_frames, n_fft)
-        inner = frames.reshape(-1, radix, radix).transpose(1, 2) @ self.radix_in  # (n_frames, n2, re|im of k1)
-        real, imaginary = inner[..., :radix], inner[..., radix:]
+        # No operand is transposed: onnxruntime up to 1.23 fuses that into a product for which it has no float64 kernel.
+        inner = self.radix_in @ frames.reshape(-1, radix, radix)  # (n_frames, re|im of k1, n2)
+        real, imaginary = inner[:, :radix], inner[:, radix:]
         cosine, sine = self.twiddle[0], self.twiddle[1]
-        turned = torch.cat([real * cosine - imaginary * sine, real * sine + imaginary * cosine], dim=1)
-        spectrum = turned.transpose(1, 2) @ self.radix_out  # (n_frames, k1, re|im of k2)
+        turned = torch.cat([real * cosine - imaginary * sine, real * sine + imaginary * cosine], dim=2)
+        spectrum = turned @ self.radix_out  # (n_frames, k1, re|im of k2)
         half = radix // 2 + 1
         power = spectrum[..., :half].square() + spectrum[..., half:].square()
         mel = power.flatten(1) @ self.mel  # (n_frames, n_mels)
