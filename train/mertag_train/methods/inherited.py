@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from mertag.emotion import CLASS_NAMES
+from mertag.errors import DatasetError
 from mertag_train.datasets.base import Song
 from mertag_train.dealing import bound_groups
 from mertag_train.folds import split
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 Floats = npt.NDArray[np.float64]
 Rule = Callable[[npt.ArrayLike], Floats]
 
+MIN_GROUPS = 2
 VERSION = 1
 """To be raised when the same settings come to mean something else, so that old results are not mixed with new."""
 
@@ -54,6 +57,19 @@ def network_songs(fold: Fold, config: TrainConfig) -> tuple[tuple[Song, ...], tu
         tuple(song for song in fold.train if part_of[song.id] == "train"),
         tuple(song for song in fold.train if part_of[song.id] == "validation"),
     )
+
+
+def refuse_few(fold: Fold, songs: tuple[Song, ...]) -> None:
+    """Raise DatasetError, before a network is trained, if a song classifier could not be calibrated on these songs."""
+    groups = [{s.targets[fold.target] for s in bound} for bound in bound_groups(songs, fold.group)]
+    of_class = {name: sum(k in found for found in groups) for k, name in enumerate(CLASS_NAMES[fold.target])}
+    few = [f"{count} of {name}" for name, count in of_class.items() if count < MIN_GROUPS]
+    if few:
+        raise DatasetError(
+            f"fold {fold.name!r}, {fold.target}: the song SVM needs {MIN_GROUPS} songs of each class (songs of one "
+            f"{fold.group} count once), and has {', '.join(few)}. Add songs, or let it learn from the network's own "
+            "songs with --svm-songs 0."
+        )
 
 
 def settings(learner: str, config: TrainConfig) -> Mapping[str, Any]:
@@ -170,5 +186,6 @@ class InheritedSvm(_Inherited):
 
     def predict(self, fold: Fold, context: Context) -> Predictions:
         """Return the song classifier's probabilities."""
+        refuse_few(fold, network_songs(fold, context.config)[1])
         outputs, learnt_from = self._outputs(fold, context)
         return by_song_svm(fold, outputs, context, learnt_from=learnt_from)

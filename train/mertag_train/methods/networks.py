@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -205,7 +206,7 @@ def _read(path: Path) -> dict[str, Floats]:
     try:
         with np.load(path, allow_pickle=False) as kept:
             ids, counts, flat = kept["ids"].tolist(), kept["counts"], kept["probabilities"]
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, KeyError, ValueError, BadZipFile) as error:
         raise DatasetError(f"{path}: not readable ({error}). Delete it, and it is made anew.") from error
     return dict(zip(ids, np.split(flat, np.cumsum(counts)[:-1]), strict=True))
 
