@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shlex
 from pathlib import Path
@@ -18,6 +19,7 @@ from .train_options import (
     check_targets,
     command_of,
     config_of,
+    default_targets,
     device_of,
     given_options,
     read_dataset,
@@ -44,8 +46,13 @@ def train(
         typer.Option(metavar="DIR", help="Its folder; if not given, $MERTAG_DATA/<dataset>."),
     ] = None,
     target: Annotated[
-        str, typer.Option(metavar="quadrant|valence,arousal", help="What is learnt: one head or two.")
-    ] = "quadrant",
+        str | None,
+        typer.Option(
+            metavar="quadrant|valence,arousal",
+            help="What is learnt: one head or two; if not given, what the data set was rated for: both axes of PMEmo, "
+            "else the quadrant where there is one.",
+        ),
+    ] = None,
     recipe: Annotated[RecipeChoice, typer.Option(help="Whose defaults: ours, or the paper's.")] = RecipeChoice.robust,
     epochs: Annotated[int | None, typer.Option(min=1, help="Passes; if not given, the recipe's.")] = None,
     crops: Annotated[
@@ -111,7 +118,7 @@ def train(
             crops_per_clip=crops,
             group=group,
             seed=seed,
-            targets=targets_of(target),
+            targets=None if target is None else targets_of(target),
             segment_s=segment,
             batch_size=batch_size,
             learning_rate=learning_rate,
@@ -125,6 +132,8 @@ def train(
     chosen = device_of(device)
     use_threads(threads)
     songs = read_dataset(dataset, data_dir, options)
+    if resume is None and target is None:
+        config = dataclasses.replace(config, targets=default_targets(songs))
     check_targets(config, songs)
     with TrainingProgress(quiet=quiet) as progress:
         progress.note(_described(songs))
@@ -135,7 +144,7 @@ def train(
         folder = resume or out or run.new_folder(RUNS, songs.name, config.recipe)
         if resume is None:
             given = {
-                "--target": target if target != "quadrant" else None,
+                "--target": ",".join(config.targets),
                 "--epochs": epochs,
                 "--crops": crops,
                 "--segment": segment,

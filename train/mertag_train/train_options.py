@@ -96,6 +96,16 @@ def targets_of(text: str) -> tuple[Target, ...]:
         raise ConfigError(f"--target {text!r}: choose quadrant, or valence,arousal") from None
 
 
+def default_targets(dataset: Dataset) -> tuple[Target, ...]:
+    """Return what a data set was rated for: one quadrant head, or a head for each axis.
+
+    PMEmo's songs were rated on two axes, and the paper learns them one by one; its quadrants are only derived.
+    """
+    if dataset.name == "pmemo" or Target.QUADRANT not in dataset.targets:
+        return (Target.VALENCE, Target.AROUSAL)
+    return (Target.QUADRANT,)
+
+
 def check_targets(config: TrainConfig, dataset: Dataset) -> None:
     """Raise ConfigError if the data set has no labels for a target."""
     absent = [str(t) for t in config.targets if t not in dataset.targets]
