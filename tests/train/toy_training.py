@@ -12,7 +12,6 @@ import soundfile
 import torch
 from torch import Tensor, nn
 
-from mertag.emotion import Target
 from mertag.frontend import FrontEnd, Segmentation
 from mertag_train.config import AugmentConfig, OptimiserConfig, ShortCropConfig, TrainConfig
 from mertag_train.store import LogMelStore
@@ -96,6 +95,3 @@ def music_folders(root: Path, *, per_class: int, duration_s: float = 4.0) -> Pat
 def same_weights(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:
     """Return whether two state dicts are equal bit for bit."""
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
-
-
-QUADRANT = Target.QUADRANT

@@ -7,6 +7,7 @@ which it has not seen, and the figures come from the third, which neither has se
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,14 +87,16 @@ def check_parts(store: LogMelStore, parts: Parts, labels: Ints, target: Target, 
     """
     names = CLASS_NAMES[target]
     duration_s = config.segmentation.duration_s
-    for what, part, least in (("network", parts.network, 1), ("song classifier", parts.song, 2)):
+    needs = (("network", parts.network, 1), ("song classifier", parts.song, song.MIN_SONGS_PER_CLASS))
+    for (what, part, least), share in zip(needs, config.fractions, strict=False):
         heard = np.unique(segments.grid(store, part, config.segmentation).clip)
         counts = {name: int((labels[heard] == k).sum()) for k, name in enumerate(names)}
         few = [name for name, count in counts.items() if count < least]
         if few:
             raise DatasetError(
                 f"the {what} needs {least} song{'s' if least > 1 else ''} of each class, {duration_s} s or longer, and "
-                f"its part of the split has {', '.join(f'{counts[name]} of {name}' for name in few)}; add songs"
+                f"its part of the split, {share:.0%}, has {', '.join(f'{counts[name]} of {name}' for name in few)}; "
+                f"add songs (about {math.ceil(least / share) if share else least} of each class are enough)"
             )
     if not len(segments.grid(store, parts.figures, config.segmentation)):
         raise DatasetError(f"no song of the part that the figures come from is {duration_s} s or longer; add songs")

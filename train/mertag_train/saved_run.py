@@ -117,6 +117,8 @@ def load(folder: Path) -> Run:
         metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
         with (folder / "split.csv").open(newline="", encoding="utf-8") as file:
             fold_of = {row["song_id"]: row["fold"] for row in csv.DictReader(file)}
+        if len(fold_of) != about["dataset"]["songs"]:
+            raise ValueError(f"split.csv has {len(fold_of)} of {about['dataset']['songs']} songs")
         for target in config.targets:
             network = SegmentNetwork(
                 config.network.architecture,

@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from zipfile import BadZipFile
-from zlib import error as ZlibError
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +27,9 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 MAX_CALIBRATION_FOLDS = 5
+MIN_SONGS_PER_CLASS = 2
+"""Fewer cannot stand on both sides of the calibration."""
+
 SAME_PROBABILITY = 1e-6
 """By how much a classifier that is fitted again may differ: rounding, on another processor."""
 
@@ -156,7 +157,7 @@ def fit(table: SongTable, *, n_classes: int, c: float = 1.0, seed: int = 0) -> P
         If a class has fewer than two songs.
     """
     songs_of = [len(set(table.song[table.label == k].tolist())) for k in range(n_classes)]
-    if min(songs_of) < 2:
+    if min(songs_of) < MIN_SONGS_PER_CLASS:
         raise DatasetError(
             f"the song classifier needs two songs of each class, and has {songs_of}; add songs, or use larger shares"
         )
@@ -231,9 +232,10 @@ def load(path: Path) -> tuple[SongTable, Pipeline]:
         with np.load(path, allow_pickle=False) as saved:
             table = SongTable(features=saved["features"], label=saved["label"], song=saved["song"])
             expected = saved["probabilities"]
-            classifier = fit(table, n_classes=int(saved["n_classes"]), c=float(saved["c"]), seed=int(saved["seed"]))
+            n_classes, c, seed = int(saved["n_classes"]), float(saved["c"]), int(saved["seed"])
+        classifier = fit(table, n_classes=n_classes, c=c, seed=seed)
         difference = float(np.abs(classifier.predict_proba(table.features) - expected).max())
-    except (OSError, EOFError, KeyError, ValueError, BadZipFile, ZlibError) as error:
+    except Exception as error:  # numpy, zipfile and zlib raise almost anything for a damaged file
         raise TrainingError(
             f"{path}: not a readable song classifier ({error}); copy the run anew, or train it again"
         ) from error

@@ -1,0 +1,286 @@
+"""`mertag train`: from a folder of music to a run, its options, its lines off a terminal, its exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from toy_training import TinyNetwork, music_folders
+from typer.testing import CliRunner
+
+import mertag
+from mertag.cli.app import app
+from mertag.emotion import Target
+from mertag_train import run, saved_run, trainer
+from mertag_train.config import TrainConfig
+from mertag_train.trainer import Progress
+
+ROOT = Path(mertag.__file__).resolve().parents[1]
+TINY = ("--segment", 1, "--epochs", 2, "--crops", 1, "--device", "cpu", "--threads", 1)
+
+
+@pytest.fixture(scope="module")
+def music(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return music_folders(tmp_path_factory.mktemp("toy") / "music", per_class=11, duration_s=2.5)
+
+
+@pytest.fixture(scope="module")
+def log_mels(music: Path) -> Path:
+    """Where the first training of this module leaves the log-mels, and the others find them."""
+    return music.parent / "log-mels"
+
+
+@pytest.fixture
+def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trainer, "SegmentNetwork", TinyNetwork)
+    monkeypatch.setattr(saved_run, "SegmentNetwork", TinyNetwork)
+
+
+@pytest.fixture(autouse=True)
+def no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("MERTAG_CONFIG", str(tmp_path / "config.toml"))
+    monkeypatch.delenv("MERTAG_DATA", raising=False)
+    (tmp_path / "config.toml").touch()
+    monkeypatch.chdir(tmp_path)
+
+
+def train(*args: object) -> tuple[int, str, str]:
+    result = CliRunner().invoke(app, ["train", *map(str, args)])
+    return result.exit_code, result.stdout, result.stderr
+
+
+def figures(folder: Path) -> Any:
+    return json.loads((folder / "metrics.json").read_text())["figures"]
+
+
+def test_a_folder_of_music_becomes_a_run_with_the_real_network(music: Path, log_mels: Path, tmp_path: Path) -> None:
+    command = [
+        *(sys.executable, "-m", "mertag", "train", "--dataset", "folder", "--data-dir", music, "--out", "my run"),
+        *("--segment", 1, "--epochs", 1, "--crops", 1, "--device", "cpu", "--threads", 1, "--log-mels", log_mels),
+    ]
+    path = os.pathsep.join(map(str, (ROOT, ROOT / "train", ROOT / "export")))
+    done = subprocess.run(
+        list(map(str, command)),
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert sorted(p.name for p in (tmp_path / "my run").iterdir()) == [
+        "epochs.quadrant.jsonl",
+        "metrics.json",
+        "network.quadrant.safetensors",
+        "predictions.quadrant.csv",
+        "run.json",
+        "song.quadrant.npz",
+        "split.csv",
+    ]
+    lines = done.stdout.splitlines()
+    assert lines[0].split("\t") == [
+        *("target", "method", "songs", "accuracy", "95 % interval", "macro-F1", "calibration error")
+    ]
+    assert [line.split("\t")[0] for line in lines[1:]] == [t for t in ("quadrant", "valence", "arousal") for _ in "ab"]
+    said = done.stderr.splitlines()
+    assert said[0] == "folder: 44 labelled songs, 44 of them with audio"
+    assert said[1:4] == ["  log-mels: 44 of 44 clips", "log-mels: 44 songs", "run: my run (on cpu)"]
+    assert said[4] == "quadrant:"
+    (epoch,) = (line for line in said[5:-1] if ": step " not in line)  # a slow machine also counts its steps
+    assert epoch.startswith("  epoch 1 of 1: loss ")
+    assert "held-out accuracy" in epoch
+    assert said[-1] == "next: mertag export 'my run'"
+    assert "\x1b" not in done.stderr + done.stdout
+    found = run.load(tmp_path / "my run")
+    network = found.networks[Target.QUADRANT]
+    assert sum(p.numel() for p in network.parameters()) > 15e6
+    assert found.command == (
+        "mertag train --dataset folder --data-dir DIR --recipe robust --seed 0 --epochs 1 --crops 1 --segment 1.0"
+    )
+
+
+@pytest.mark.usefixtures("tiny")
+def test_an_interrupted_training_goes_on_to_the_same_figures(
+    music: Path, log_mels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = ("--dataset", "folder", "--data-dir", music, "--log-mels", log_mels)
+    code, whole_table, _ = train(*source, *TINY, "--out", "whole")
+    assert code == 0
+
+    begin = run.train
+
+    def interrupted(*args: Any, **options: Any) -> Any:
+        def stop(progress: Progress) -> None:
+            if progress.epoch == 2:
+                raise KeyboardInterrupt
+
+        return begin(*args, **{**options, "on_step": stop})
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "train", interrupted)
+        code, out, err = train(*source, *TINY, "--out", "broken")
+    assert (code, out) == (130, "")
+    assert "go on with: mertag train --resume broken" in err
+
+    code, table, err = train("--resume", "broken", "--device", "cpu")  # it knows where songs and log-mels are
+    assert code == 0, err
+    assert "epoch 2 of 2" in err
+    assert "epoch 1 of 2" not in err
+    assert table == whole_table
+    assert figures(tmp_path / "broken") == figures(tmp_path / "whole")
+
+    code, _, err = train("--resume", "broken")
+    assert code == 2
+    assert "the run is finished; export it with `mertag export broken`" in err
+
+
+@pytest.fixture
+def rated(music: Path, tmp_path: Path) -> Path:
+    """A table of ratings from 1 to 9, in a folder of its own, that says what the folders say."""
+    rng = np.random.default_rng(0)
+    lines = ["path,valence,arousal"]
+    for quadrant, (v, a) in {"Q1": (1, 1), "Q2": (0, 1), "Q3": (0, 0), "Q4": (1, 0)}.items():
+        for path in sorted((music / quadrant).iterdir()):
+            high, low = rng.uniform(5.1, 9), rng.uniform(1, 4.9)
+            lines.append(f"{path},{high if v else low:.2f},{high if a else low:.2f}")
+    (tmp_path / "tables").mkdir()
+    (tmp_path / "tables" / "ratings.csv").write_text("\n".join(lines) + "\n")
+    return tmp_path / "tables" / "ratings.csv"
+
+
+@pytest.mark.usefixtures("tiny")
+def test_two_heads_from_a_table_of_ratings_keep_its_scale_when_the_run_goes_on(
+    rated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = ("--dataset", "folder", "--data-dir", rated, "--scale", "1,9", "--target", "valence,arousal", *TINY)
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "train", stopped)
+        assert train(*options, "--out", "run")[0] == 130
+    about = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert about["dataset"]["options"] == {"scale": [1.0, 9.0]}
+    assert about["dataset"]["root"] == str(rated)
+    assert about["dataset"]["log_mels"] is None
+
+    code, table, err = train("--resume", "run", "--device", "cpu", "--quiet")
+    assert (code, err) == (0, "")
+    assert [line.split("\t")[0] for line in table.splitlines()[1:]] == ["valence", "valence", "arousal", "arousal"]
+    found = run.load(tmp_path / "run")
+    assert found.config.targets == (Target.VALENCE, Target.AROUSAL)
+    assert set(found.networks) == set(found.classifiers) == {Target.VALENCE, Target.AROUSAL}
+    assert "--target valence,arousal" in found.command
+    assert "--scale 1,9" in found.command
+    assert str(tmp_path) not in found.command
+
+
+def stopped(*args: object, **options: object) -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.usefixtures("tiny")
+def test_a_disk_that_is_full_is_said_with_how_to_go_on(
+    music: Path, log_mels: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*args: object, **options: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(run, "train", full)
+    code, _, err = train("--dataset", "folder", "--data-dir", music, *TINY, "--log-mels", log_mels, "--out", "run")
+    assert code == 3
+    assert "No space left on device" in err
+    assert "go on with: mertag train --resume run" in err
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "says"),
+    [
+        ((), 2, "which data set? Give --dataset"),
+        (("--dataset", "gtzan"), 2, "unknown data set 'gtzan'; choose from pmemo, 4q, eim, folder"),
+        (("--dataset", "4q"), 3, "--data-dir, or set MERTAG_DATA"),
+        (("--dataset", "folder", "--data-dir", "nowhere"), 3, "there is no such file or folder"),
+        (("--dataset", "4q", "--scale", "1,9"), 2, "--scale is for --dataset folder"),
+        (("--dataset", "folder", "--scale", "high"), 2, "--scale 'high': give the lowest and the highest rating"),
+        (("--dataset", "folder", "--target", "mood"), 2, "--target 'mood': choose quadrant, or valence,arousal"),
+        (("--dataset", "folder", "--target", "valence"), 2, "either a quadrant head or a valence and an arousal head"),
+        (("--dataset", "folder", "--group", "label"), 2, "group by artist or recording"),
+        (("--dataset", "folder", "--learning-rate", "0"), 2, "learning rate must be above 0"),
+        (("--dataset", "folder", "--epochs", "0"), 2, "--epochs"),
+        (("--dataset", "folder", "--segment", "0.5"), 2, "--segment"),
+        (("--resume", "nowhere"), 2, "no run is here"),
+        (("--dataset", "folder", "--data-dir", "nowhere", "--device", "tpu"), 2, "--device"),
+    ],
+)
+def test_what_cannot_be_is_said_with_its_exit_code(args: tuple[str, ...], code: int, says: str) -> None:
+    found, out, err = train(*args)
+    assert (found, out) == (code, "")
+    assert says in " ".join(err.split())
+
+
+def test_cuda_that_is_not_there_cannot_run(music: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    code, _, err = train("--dataset", "folder", "--data-dir", music, "--device", "cuda")
+    assert code == 3
+    assert "torch finds no GPU here; train with --device cpu" in err
+
+
+def test_labels_that_the_songs_do_not_have_are_named(tmp_path: Path) -> None:
+    music_folders(tmp_path / "music", per_class=2, duration_s=0.1)
+    for old, new in {"Q1": "V+", "Q2": "V-"}.items():
+        (tmp_path / "music" / old).rename(tmp_path / "music" / new)
+    for name in ("Q3", "Q4"):
+        (tmp_path / "music" / name).rename(tmp_path / name)
+    code, _, err = train("--dataset", "folder", "--data-dir", tmp_path / "music")
+    assert code == 2
+    assert "folder has no quadrant labels; it has valence" in err
+
+
+def test_too_few_songs_are_said_before_anything_is_trained(tmp_path: Path) -> None:
+    music = music_folders(tmp_path / "music", per_class=4, duration_s=1.5)
+    code, _, err = train("--dataset", "folder", "--data-dir", music, *TINY, "--out", "run")
+    assert code == 3
+    assert "about 14 of each class are enough" in err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_of_music_named_for_log_mels_or_the_run_is_left_alone(music: Path) -> None:
+    before = sorted(music.rglob("*"))
+    for option in ("--log-mels", "--out"):
+        code, _, err = train("--dataset", "folder", "--data-dir", music, *TINY, option, music)
+        assert code in (2, 3)
+        assert "name" in err
+    assert sorted(music.rglob("*")) == before
+
+
+def begun(folder: Path) -> None:
+    """Leave what an interrupted run leaves, without its songs."""
+    config = TrainConfig().to_json()
+    dataset = {"name": "folder", "root": "/nowhere", "options": {}, "log_mels": None}
+    folder.mkdir()
+    about = {"schema": 1, "command": "", "config": config, "dataset": dataset}
+    (folder / "run.json").write_text(json.dumps(about))
+
+
+def test_options_that_would_change_a_run_are_refused_with_resume(tmp_path: Path) -> None:
+    begun(tmp_path / "run")
+    code, _, err = train("--resume", "run", "--epochs", 50, "--batch-size", 4)
+    assert code == 2
+    assert "leave out --batch-size, --epochs, or begin a run of its own" in err
+
+
+def test_settings_of_the_configuration_file_are_for_new_runs(tmp_path: Path) -> None:
+    begun(tmp_path / "run")
+    (tmp_path / "config.toml").write_text("[train]\nepochs = 50\n")
+    code, _, err = train("--resume", "run")
+    assert code == 3
+    assert "/nowhere" in err  # past the options, to the data set
+
+
+def test_help_names_every_option() -> None:
+    code, out, _ = train("--help")
+    assert code == 0
+    assert "--resume" in out
+    assert "CTX" not in out.upper().split()

@@ -1,0 +1,37 @@
+"""What training from a saved store needs: numpy, torch and scikit-learn, and neither audio libraries nor a terminal."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import mertag
+
+ROOT = Path(mertag.__file__).resolve().parents[1]
+BLOCKED = (
+    "librosa",
+    "typer",
+    "click",
+    "rich",
+    "soundfile",
+    "soxr",
+    "av",
+    "mutagen",
+    "platformdirs",
+    "onnxruntime",
+    "safetensors",
+)
+MODULES = "config store segments vgg optimise checkpoint trainer predict song experiment metrics"
+
+
+def test_training_from_a_store_needs_no_audio_library_and_no_command_line() -> None:
+    code = (
+        f"import sys\nfor name in {BLOCKED!r}: sys.modules[name] = None\n"
+        "import importlib\n"
+        f"for name in {MODULES.split()!r}: importlib.import_module('mertag_train.' + name)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'train'}"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
