@@ -41,6 +41,7 @@ def test_songs_and_folds_are_written_for_others_to_use(tmp_path: Path) -> None:
 
 def test_the_same_call_finds_the_same_folds(tmp_path: Path) -> None:
     assert prepared(tmp_path)[1:3] == prepared(tmp_path)[1:3]
+    assert prepared(tmp_path)[2] == prepared(tmp_path, n_folds=None)[2]
 
 
 def test_published_folds_are_used_as_they_are(tmp_path: Path) -> None:
@@ -92,7 +93,7 @@ def test_a_fold_of_one_class_is_refused_with_its_file(tmp_path: Path) -> None:
     rows = [f"{s.id},{'a' if s.targets[Target.VALENCE] else 'b'}" for s in songs]
     file.write_text("\n".join(["song_id,fold", *rows]))
     with pytest.raises(DatasetError, match=r"folds\.csv: fold 'a' holds .*V\+ songs only.*Use fewer folds"):
-        prepared(tmp_path, folds_file=file, targets=(Target.VALENCE,))
+        prepared(tmp_path, folds_file=file, targets=(Target.VALENCE,), n_folds=None)
 
 
 def test_a_class_with_one_song_is_refused(tmp_path: Path) -> None:

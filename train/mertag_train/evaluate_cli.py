@@ -58,7 +58,9 @@ def evaluate(
     segment: Annotated[
         str | None, typer.Option(metavar="S[,S...]", help="Segment durations in seconds [default: 3; table 2: 1 to 5]")
     ] = None,
-    folds: Annotated[int, typer.Option(min=2, help="How many folds.")] = 10,
+    folds: Annotated[
+        int | None, typer.Option(min=2, help="How many folds; if not given, those that are there, else 10.")
+    ] = None,
     fold: Annotated[
         str | None, typer.Option(metavar="K[,K...]", help="Only these folds; the others may run elsewhere.")
     ] = None,
@@ -194,7 +196,7 @@ def _run(
     targets: Sequence[Target],
     segments_s: Sequence[float],
     seeds: Sequence[int],
-    n_folds: int,
+    n_folds: int | None,
     only: Sequence[str] | None,
     folds_file: Path | None,
     group: Group,

@@ -31,6 +31,7 @@ SCHEMA = 1
 PROTOCOL = "protocol.json"
 FOLDS = "folds.csv"
 SHUFFLE_SEED = 0
+N_FOLDS = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +113,7 @@ def prepare(
     *,
     targets: Sequence[Target],
     group: Group,
-    n_folds: int,
+    n_folds: int | None = None,
     folds_file: Path | None = None,
     shuffle: bool = False,
 ) -> tuple[Path, Protocol, Folds, tuple[Song, ...]]:
@@ -128,8 +129,8 @@ def prepare(
         What will be predicted: every fold is checked for each.
     group : {"artist", "recording"}
         What never stands in two folds.
-    n_folds : int
-        How many folds to make where there are none yet.
+    n_folds : int or None
+        How many folds there shall be; None for those that are there, or `N_FOLDS` where there are none yet.
     folds_file : Path or None
         Folds of others, instead of new ones.
     shuffle : bool
@@ -155,8 +156,8 @@ def prepare(
     elif (folder / FOLDS).exists():
         dealt, source = load_folds(folder / FOLDS, listed, group=group), folder / FOLDS
     else:
-        dealt, source = folds(songs, stratified_by(dataset), n=n_folds, group=group), folder / FOLDS
-    if folds_file is None and len(dealt.names) != n_folds:
+        dealt, source = folds(songs, stratified_by(dataset), n=n_folds or N_FOLDS, group=group), folder / FOLDS
+    if n_folds is not None and len(dealt.names) != n_folds:
         raise DatasetError(
             f"{source}: {len(dealt.names)} folds, where --folds asks for {n_folds}. "
             f"Say --folds {len(dealt.names)}, or name another --out."
