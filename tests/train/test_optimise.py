@@ -58,8 +58,8 @@ def test_a_step_by_hand_decays_weights_and_not_biases() -> None:
     optimiser = Optimiser(layer, config, steps=100, ramp_steps=1)
     assert optimiser.step(layer(torch.tensor([[2.0]])).sum()) == pytest.approx(0.1)
     # gradients: 2 for the weight (and 0.5 x 1 of decay), 1 for the bias
-    assert float(layer.weight) == pytest.approx(1 - 0.1 * 2.5)
-    assert float(layer.bias) == pytest.approx(1 - 0.1 * 1)
+    assert layer.weight.item() == pytest.approx(1 - 0.1 * 2.5)
+    assert layer.bias.item() == pytest.approx(1 - 0.1 * 1)
 
 
 def test_the_gradient_is_clipped_to_its_norm() -> None:
@@ -67,8 +67,8 @@ def test_the_gradient_is_clipped_to_its_norm() -> None:
     config = OptimiserConfig(learning_rate=0.1, momentum=0.0, weight_decay=0.0, ramp=0.0, clip_norm=1.0)
     optimiser = Optimiser(layer, config, steps=100, ramp_steps=1)
     optimiser.step((layer(torch.tensor([[0.75]])) * 400).sum())  # gradients 300 and 400: norm 500
-    assert float(layer.weight) == pytest.approx(-0.1 * 0.6, rel=1e-4)
-    assert float(layer.bias) == pytest.approx(-0.1 * 0.8, rel=1e-4)
+    assert layer.weight.item() == pytest.approx(-0.1 * 0.6, rel=1e-4)
+    assert layer.bias.item() == pytest.approx(-0.1 * 0.8, rel=1e-4)
 
 
 def test_the_moving_average_by_hand() -> None:
@@ -81,8 +81,8 @@ def test_the_moving_average_by_hand() -> None:
         optimiser.step(layer(torch.zeros(1, 1)).sum())
         decay = min(0.25, (2 + step) / (11 + step))  # 2/11, 3/12, then 0.25
         average = decay * average + (1 - decay) * bias
-        assert float(layer.bias) == pytest.approx(bias, rel=1e-5)
-        assert float(optimiser.predictor.bias) == pytest.approx(average, rel=1e-5)  # type: ignore[arg-type]
+        assert layer.bias.item() == pytest.approx(bias, rel=1e-5)
+        assert optimiser.predictor.bias.item() == pytest.approx(average, rel=1e-5)  # type: ignore[arg-type]
     assert optimiser.predictor is not layer
 
 

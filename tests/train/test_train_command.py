@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from mertag.cli.app import app
 from mertag.emotion import Target
 from mertag_train import run, saved_run, trainer
 from mertag_train.config import TrainConfig
+from mertag_train.datasets import read
+from mertag_train.train_options import default_targets
 from mertag_train.trainer import Progress
 
 ROOT = Path(mertag.__file__).resolve().parents[1]
@@ -100,7 +103,8 @@ def test_a_folder_of_music_becomes_a_run_with_the_real_network(music: Path, log_
     network = found.networks[Target.QUADRANT]
     assert sum(p.numel() for p in network.parameters()) > 15e6
     assert found.command == (
-        "mertag train --dataset folder --data-dir DIR --recipe robust --seed 0 --epochs 1 --crops 1 --segment 1.0"
+        "mertag train --dataset folder --data-dir DIR --recipe robust --seed 0 "
+        "--target quadrant --epochs 1 --crops 1 --segment 1.0"
     )
 
 
@@ -233,9 +237,20 @@ def test_labels_that_the_songs_do_not_have_are_named(tmp_path: Path) -> None:
         (tmp_path / "music" / old).rename(tmp_path / "music" / new)
     for name in ("Q3", "Q4"):
         (tmp_path / "music" / name).rename(tmp_path / name)
-    code, _, err = train("--dataset", "folder", "--data-dir", tmp_path / "music")
+    source = ("--dataset", "folder", "--data-dir", tmp_path / "music")
+    code, _, err = train(*source)
     assert code == 2
-    assert "folder has no quadrant labels; it has valence" in err
+    assert "folder has no arousal labels; it has valence, and a model is trained on quadrants, or on" in err
+    code, _, err = train(*source, "--target", "quadrant")
+    assert code == 2
+    assert "folder has no quadrant labels" in err
+
+
+def test_what_is_learnt_is_what_the_songs_were_rated_for(music: Path) -> None:
+    folders = read("folder", music)
+    assert default_targets(folders) == (Target.QUADRANT,)
+    assert default_targets(replace(folders, targets=(Target.VALENCE,))) == (Target.VALENCE, Target.AROUSAL)
+    assert default_targets(replace(folders, name="pmemo")) == (Target.VALENCE, Target.AROUSAL)
 
 
 def test_too_few_songs_are_said_before_anything_is_trained(tmp_path: Path) -> None:

@@ -111,7 +111,8 @@ def check_targets(config: TrainConfig, dataset: Dataset) -> None:
     absent = [str(t) for t in config.targets if t not in dataset.targets]
     if absent:
         raise ConfigError(
-            f"{dataset.name} has no {' and no '.join(absent)} labels; it has {', '.join(dataset.targets)}"
+            f"{dataset.name} has no {' and no '.join(absent)} labels; it has {', '.join(dataset.targets)}, and a model "
+            "is trained on quadrants, or on valence and arousal"
         )
 
 

@@ -1,0 +1,88 @@
+"""What a person sees of a training: a bar on a terminal, plain lines elsewhere, nothing when quiet."""
+
+from __future__ import annotations
+
+import pytest
+
+from mertag.cli import console
+from mertag.emotion import Target
+from mertag_train import progress
+from mertag_train.progress import LINE_EVERY_S, TrainingProgress
+from mertag_train.trainer import EpochReport, Progress
+
+
+def step(number: int, *, remaining_s: float = 3725.0) -> Progress:
+    return Progress(epoch=2, epochs=14, step=number, steps=90, loss=1.2345, elapsed_s=60.0, remaining_s=remaining_s)
+
+
+REPORT = EpochReport(
+    epoch=2,
+    epochs=14,
+    loss=1.2345,
+    learning_rate=0.01,
+    validation_accuracy=0.5,
+    segments_per_s=12.3,
+    duration_s=75.2,
+)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
+    now = {"s": 1000.0}
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now["s"])
+    return now
+
+
+def test_off_a_terminal_epochs_are_lines_and_steps_a_line_now_and_then(
+    capsys: pytest.CaptureFixture[str], clock: dict[str, float]
+) -> None:
+    with TrainingProgress(quiet=False) as shown:
+        shown.on_clip(1, 2)
+        shown.on_clip(2, 2)
+        shown.on_target(Target.VALENCE)
+        shown.on_step(step(1))
+        clock["s"] += LINE_EVERY_S
+        shown.on_step(step(11))
+        shown.on_step(step(21))
+        shown.on_epoch(REPORT)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.splitlines() == [
+        "  log-mels: 2 of 2 clips",
+        "valence:",
+        "  epoch 2 of 14: step 11 of 90, loss 1.234, 1 h 2 min left",
+        "  epoch 2 of 14: loss 1.234, held-out accuracy 0.500, 12 segments/s, 1 min 15 s",
+    ]
+
+
+def test_quiet_says_nothing(capsys: pytest.CaptureFixture[str], clock: dict[str, float]) -> None:
+    with TrainingProgress(quiet=True) as shown:
+        shown.on_clip(2, 2)
+        clock["s"] += 10 * LINE_EVERY_S
+        shown.on_step(step(1))
+        shown.on_epoch(REPORT)
+        shown.note("note")
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_terminal_has_a_bar_with_the_time_left_and_epochs_above_it(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(console, "stream_is_terminal", lambda name: True)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "120")
+    with TrainingProgress(quiet=False) as shown:
+        shown.on_step(step(45, remaining_s=59.6))
+        shown._bar.refresh()
+        shown.on_epoch(REPORT)
+    err = capsys.readouterr().err
+    assert "step 45 of 90" in err
+    assert "1 min 0 s left" in err
+    assert "epoch 2 of 14: loss 1.234" in err
+
+
+def test_names_of_songs_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    with TrainingProgress(quiet=False) as shown:
+        shown.note("folder \x1b[2J: 3 songs")
+    assert "\x1b" not in capsys.readouterr().err
