@@ -19,6 +19,7 @@ from mertag_train.train_options import (
     RecipeChoice,
     TrainDevice,
     config_of,
+    default_targets,
     device_of,
     read_dataset,
     scale_of,
@@ -53,7 +54,10 @@ def evaluate(
     ] = None,
     target: Annotated[
         str | None,
-        typer.Option(metavar="T[,T...]", help="quadrant, valence, arousal. If not given, what the table needs."),
+        typer.Option(
+            metavar="T[,T...]",
+            help="quadrant, valence, arousal; if not given, what the table needs, or what the data set was rated for.",
+        ),
     ] = None,
     segment: Annotated[
         str | None, typer.Option(metavar="S[,S...]", help="Segment durations in seconds [default: 3; table 2: 1 to 5]")
@@ -362,7 +366,7 @@ def _targets(text: str | None, table: int | None, dataset: Dataset) -> list[Targ
         printed = [t for t in Target if any(any(getattr(row, t.value)) for row in rows)]
         targets = [t for t in printed or Target if t in dataset.targets]
     else:
-        targets = [Target.QUADRANT if Target.QUADRANT in dataset.targets else dataset.targets[0]]
+        targets = list(default_targets(dataset))
     absent = [str(t) for t in targets if t not in dataset.targets]
     if absent:
         raise ConfigError(
