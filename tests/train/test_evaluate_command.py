@@ -188,6 +188,7 @@ def test_wrong_options_are_said_at_once_with_exit_code_2(mertag: Run, music: Pat
         (["--method", "majority", "--group", "genre"], "--group genre: choose recording or artist"),
         (["--method", "majority", "--folds", 2, "--fold", "9"], "--fold 9: the folds are 0, 1."),
         (["--method", "majority", "--threshold", "5"], "--threshold 5: pmemo takes two"),
+        (["--method", "majority", "--table", 2], "table 2 compares segment durations, which majority does not use."),
         (["--out", "nowhere"], "nothing was run in nowhere"),
     ):
         code, out, err = mertag(*options)

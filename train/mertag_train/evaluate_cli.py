@@ -15,6 +15,8 @@ import typer
 from mertag.cli import console
 from mertag.emotion import Target
 from mertag.errors import ConfigError
+from mertag_train.methods import METHODS
+from mertag_train.methods import method as find_method
 from mertag_train.train_options import (
     RecipeChoice,
     TrainDevice,
@@ -50,7 +52,10 @@ def evaluate(
     ] = None,
     method: Annotated[
         str | None,
-        typer.Option(metavar="M[,M...]", help="What to run; `all` for all. If not given, only report what is there."),
+        typer.Option(
+            metavar="M[,M...]",
+            help=f"What to run: {', '.join(METHODS)}, or all. If not given, only report what is there.",
+        ),
     ] = None,
     target: Annotated[
         str | None,
@@ -214,7 +219,8 @@ def _run(
     """Run what is asked for and is not there yet."""
     from mertag_train.evaluation import durations, protocol, runner
 
-    runner.plan(methods, targets=targets, segments_s=segments_s, seeds=seeds, folds=())  # an unknown name: at once
+    if table == 2 and methods and not any(find_method(name).uses_segments for name in methods):
+        raise ConfigError(f"table 2 compares segment durations, which {', '.join(methods)} does not use.")
     folder, fixed, dealt, songs = protocol.prepare(
         out, dataset, targets=targets, group=group, n_folds=n_folds, folds_file=folds_file, shuffle=shuffle
     )
@@ -340,14 +346,12 @@ def _config(
 
 
 def _methods(text: str | None) -> list[str]:
-    from mertag_train.methods import METHODS, method
-
     if text is None:
         return []
     names = list(METHODS) if text.strip() == "all" else _split(text)
     for name in names:
         if name not in METHODS:
-            method(name)  # says which there are
+            find_method(name)  # says which there are
     return names
 
 
