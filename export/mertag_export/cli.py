@@ -28,6 +28,10 @@ def export(
     precision: Annotated[
         str, typer.Option(metavar="P[,P...]", help="Which graphs: int8 for the CPU, fp16 for the GPU, fp32.")
     ] = "int8,fp16",
+    licence: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Terms of the weights; if not given, what follows from the data set."),
+    ] = None,
     check_songs: Annotated[int, typer.Option(min=1, help="On how many unseen songs the decisions are compared.")] = 24,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a bundle that is there.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Errors only.")] = False,
@@ -35,10 +39,11 @@ def export(
     """Turn a training run into an ONNX model bundle.
 
     Before the bundle is written, its graphs are compared on real audio with what was trained: torch, librosa and
-    scikit-learn against ONNX, and the song decisions of int8 and fp16 against fp32. The model that `mertag tag` uses
-    by itself does not change.
+    scikit-learn against ONNX, and int8 and fp16 against fp32. If they differ too much, no bundle is written. The
+    model that `mertag tag` uses by itself does not change.
     """
     from mertag.manifest import Precision
+    from mertag_export.licence import read_licence
     from mertag_export.run import ExportOptions, export_run
     from mertag_train import run as runs
     from mertag_train.cli import RUNS
@@ -47,6 +52,8 @@ def export(
         precisions = tuple(Precision(word.strip().lower()) for word in precision.split(","))
     except ValueError:
         raise ConfigError(f"--precision {precision!r}: choose among {', '.join(Precision)}") from None
+
+    terms = None if licence is None else read_licence(licence)
 
     def say(text: object) -> None:
         if not quiet:
@@ -62,12 +69,13 @@ def export(
             name=name or f"{finished.dataset['name']}-{finished.config.recipe}",
             version=model_version,
             precisions=precisions,
+            licence=terms,
             check_songs=check_songs,
         ),
         data_dir=data_dir,
-        overwrite=overwrite or out is None,
+        overwrite=overwrite,
         on_check=lambda check: say(f"  {check}"),
-        on_step=lambda what: say(what),
+        on_step=say,
     )
     say(f"bundle: {bundle.folder} ({bundle.id})")
     console.out(f"mertag tag --model {shlex.quote(str(bundle.folder))} ~/Music")

@@ -3,9 +3,14 @@
 Only the convolutions, the pools between them and the inner linear layer are quantised: the front end, the first
 convolution (one input channel, little to gain) and the last linear layer stay in floating point.
 
-Weights are kept to 7 bits. On CPUs without byte dot products (VNNI), onnxruntime multiplies unsigned activations by
-signed weights in pairs that saturate at 16 bits; with 8-bit weights the same bundle would then decide otherwise
-there than elsewhere.
+Chosen by measuring VGG16, trained on 4Q, on unseen clips, by the mean difference of the segment probabilities from
+fp32:
+
+- Weights have all 8 bits (`reduce_range=False`): 0.003, against 0.007 with 7. Processors without byte dot products
+  (VNNI) add pairs of products in 16 bits, which could overflow with 8-bit weights; there, these graphs gave what exact
+  arithmetic gives, within rounding (0.001 in the mean), on clips and on clipped, full-scale noise and square waves.
+- Ranges are the smallest and largest values seen. Percentile (99.99) and entropy calibration were no better, and
+  keep every activation in memory.
 """
 
 from __future__ import annotations
@@ -16,8 +21,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import onnx
 from onnxruntime.quantization import (
     CalibrationDataReader,
@@ -28,7 +31,7 @@ from onnxruntime.quantization import (
 )
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-Example = tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]
+from .clips import Example
 
 
 class _Reader(CalibrationDataReader):  # type: ignore[misc]
@@ -42,12 +45,12 @@ class _Reader(CalibrationDataReader):  # type: ignore[misc]
         return None if example is None else {"waveform": example[0], "starts": example[1]}
 
 
-def quantise(source: Path, target: Path, examples: Sequence[Example]) -> None:
+def quantise(source: Path, out: Path, examples: Sequence[Example]) -> None:
     """Write the int8 form of a float32 segment graph.
 
     Parameters
     ----------
-    source, target : Path
+    source, out : Path
         The graph and where its int8 form goes.
     examples : sequence of (waveform, starts)
         Real audio that shows the range of each activation.
@@ -61,13 +64,13 @@ def quantise(source: Path, target: Path, examples: Sequence[Example]) -> None:
             quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
             quantize_static(
                 str(prepared),
-                str(target),
+                str(out),
                 _Reader(examples),
                 quant_format=QuantFormat.QDQ,
                 op_types_to_quantize=["Conv", "Gemm", "MaxPool"],
                 nodes_to_exclude=_kept_in_float(onnx.load(str(prepared))),
                 per_channel=True,
-                reduce_range=True,
+                reduce_range=False,
                 activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
                 calibrate_method=CalibrationMethod.MinMax,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import onnx
@@ -16,14 +17,27 @@ OPSET = {"": 18, "ai.onnx.ml": 3}
 
 
 def export_song(classifier: Pipeline, path: Path, *, n_classes: int) -> None:
-    """Write a song classifier as ``features`` (n_windows, 7 * n_classes) -> ``probabilities``, both float32."""
+    """Write a song classifier as ``features`` (n_windows, 7 * n_classes) -> ``probabilities``, both float32.
+
+    Parameters
+    ----------
+    classifier : Pipeline
+        As `mertag_train.song.fit` makes it.
+    path : Path
+        The file.
+    n_classes : int
+        K.
+    """
     calibrated = classifier[-1]
-    model: ModelProto = to_onnx(
-        classifier,
-        initial_types=[("features", FloatTensorType([None, FEATURES_PER_CLASS * n_classes]))],
-        options={id(calibrated): {"zipmap": False}},
-        target_opset=OPSET,
-    )
+    with warnings.catch_warnings():
+        # The converter reads `probA_`, empty here, which scikit-learn will take away in 1.11 (we ask for less).
+        warnings.simplefilter("ignore", FutureWarning)
+        model: ModelProto = to_onnx(
+            classifier,
+            initial_types=[("features", FloatTensorType([None, FEATURES_PER_CLASS * n_classes]))],
+            options={id(calibrated): {"zipmap": False}},
+            target_opset=OPSET,
+        )
     # The predicted label is the larger probability: the contract has that one output alone.
     kept = [output for output in model.graph.output if output.name == "probabilities"]
     del model.graph.output[:]

@@ -1,0 +1,44 @@
+"""One small run and its bundle, made once by the words that a user types."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from small_run import mertag, music_folder, small_networks
+
+from mertag.bundle import Bundle, load_bundle
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """What ``mertag train`` and ``mertag export`` left, and said."""
+
+    music: Path
+    run: Path
+    bundle: Bundle
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture(scope="session")
+def small_network() -> Iterator[None]:
+    with small_networks():
+        yield
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory, small_network: None) -> Made:
+    home = tmp_path_factory.mktemp("home")
+    music = music_folder(home / "my music", per_class=14)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(home)
+        words = "--dataset folder --target quadrant --segment 1 --epochs 5 --crops 2 --batch-size 8 --device cpu"
+        code, out, err = mertag("train", "--data-dir", music, *words.split(), "--threads", "1")
+        assert code == 0, err
+        code, out, err = mertag("export", "--precision", "int8,fp16,fp32")
+        assert code == 0, err
+    (run,) = (home / "runs").iterdir()
+    return Made(music=music, run=run, bundle=load_bundle(run / "bundle"), stdout=out, stderr=err)
