@@ -103,7 +103,7 @@ def check_golden(bundle: Bundle) -> dict[str, float]:
         If there are no golden outputs, or a graph cannot be loaded.
     """
     golden = bundle.golden()
-    clip = Clip(id="golden", waveform=golden["waveform"] / np.float32(32768), starts=golden["starts"])
+    clip = Clip(id="golden", waveform=(golden["waveform"] / 32768).astype(np.float32), starts=golden["starts"])
     targets = [head.target for head in bundle.manifest.heads]
     differences: dict[str, float] = {}
 
