@@ -35,9 +35,11 @@ def before_analysis(options: BatchOptions, unreadable: Mapping[int, str]) -> Cal
             return None
         real = path.resolve()
         if options.write_tags and not options.sidecar:
+            status = real.stat()
+            if status.st_size == 0:  # damaged, whatever it was: not a format of which nothing is expected
+                return Status.FAILED, "the file is empty"
             if not tags.taggable(path):
                 return Status.SKIPPED, NO_TAG_FORMAT
-            status = real.stat()
             if not status.st_mode & 0o222 or not os.access(real, os.W_OK):
                 return Status.FAILED, "it is read-only; give yourself write permission first"
             if status.st_nlink > 1 and not options.tag.break_hard_links:

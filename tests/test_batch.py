@@ -100,6 +100,12 @@ def test_a_file_without_a_tag_format_is_skipped_without_an_analysis(tmp_path: Pa
     assert "no tag format" in result.reason
 
 
+def test_an_empty_file_is_damaged_not_of_a_format_without_tags(tmp_path: Path) -> None:
+    (tmp_path / "q1_a.mp3").touch()
+    (result,) = done(tag_library([tmp_path], tagger=FakeTagger(), options=TAGS)).values()
+    assert (result.status, result.reason) == (Status.FAILED, "the file is empty")
+
+
 def test_a_file_without_a_tag_format_is_tagged_by_its_sidecar_with_a_note(tmp_path: Path) -> None:
     song = tmp_path / "q1_a.mp3"
     song.write_text("text")
