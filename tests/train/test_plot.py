@@ -143,6 +143,11 @@ def test_a_long_song_has_minutes_its_windows_and_running_means() -> None:
     assert "mean over 15 s" in texts(figure)[2]
 
 
+def test_windows_in_one_row_do_not_overlap() -> None:
+    assert plot.window_rows([(0, 30), (15, 45), (30, 60)]) == [[(0, 30), (30, 60)], [(15, 45)]]
+    assert plot.window_rows([(0, 30), (15, 45), (19, 49)]) == [[(0, 30)], [(15, 45)], [(19, 49)]]
+
+
 def test_a_short_song_has_one_window_which_is_not_drawn() -> None:
     song = timeline(30.0)
     spans = plot.window_spans(song, WindowRule(), sample_rate=22_050)

@@ -76,7 +76,7 @@ def draw(timeline: SegmentTimeline, *, title: str, spans_s: Sequence[tuple[float
         _lines(axes, timeline)
         _axes(axes, timeline)
         if lanes:
-            _lanes(figure.add_axes((LEFT, 0.155, ROOM, 0.03), sharex=axes), spans_s)
+            _lanes(figure.add_axes((LEFT, 0.15, ROOM, 0.04), sharex=axes), spans_s)
         bottom = figure.axes[-1]
         _time_axis(bottom, timeline)
         write_texts(figure, timeline, title)
@@ -191,12 +191,25 @@ def _axes(axes: Axes, timeline: SegmentTimeline) -> None:
     axes.set_xlim(0, max(timeline.emotion.duration_s, float(timeline.times_s[-1]) + timeline.segment_s))
 
 
+def window_rows(spans_s: Sequence[tuple[float, float]]) -> list[list[tuple[float, float]]]:
+    """Return windows in as few rows as need be for none to overlap: two, and a third if the last one is early."""
+    rows: list[list[tuple[float, float]]] = []
+    for start, end in spans_s:
+        free = next((row for row in rows if row[-1][1] <= start), None)
+        if free is None:
+            rows.append([(start, end)])
+        else:
+            free.append((start, end))
+    return rows
+
+
 def _lanes(lane: Axes, spans_s: Sequence[tuple[float, float]]) -> None:
-    """Draw the windows, which overlap by half, as bars in two rows."""
-    for row in (0, 1):
-        bars = [(start, end - start) for start, end in spans_s[row::2]]
-        lane.broken_barh(bars, (1 - row, 0.75), facecolor="#C4C9D0", edgecolor="white", linewidth=1.0)
-    lane.set_ylim(0, 2)
+    """Draw the windows, which overlap, as bars in rows."""
+    rows = window_rows(spans_s)
+    for above, row in enumerate(reversed(rows)):
+        bars = [(start, end - start) for start, end in row]
+        lane.broken_barh(bars, (above, 0.7), facecolor="#C4C9D0", edgecolor="white", linewidth=1.0)
+    lane.set_ylim(-0.15, len(rows))
     lane.set_yticks([])
     lane.set_ylabel("windows", fontsize=9, color=FAINT, rotation=0, ha="right", va="center", labelpad=6)
     for spine in lane.spines.values():
