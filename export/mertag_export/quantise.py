@@ -87,6 +87,17 @@ def quantise(source: Path, out: Path, examples: Sequence[Example]) -> None:
             )
     finally:
         root.setLevel(level)
+    _drop_unused_domains(out)
+
+
+def _drop_unused_domains(path: Path) -> None:
+    """Take out the operator sets that onnxruntime's preparation declares, such as its own, and no node uses."""
+    model = onnx.load(str(path))
+    used = {node.domain for node in model.graph.node}
+    kept = [opset for opset in model.opset_import if opset.domain in used]
+    del model.opset_import[:]
+    model.opset_import.extend(kept)
+    path.write_bytes(model.SerializeToString())
 
 
 def kept_in_float(model: onnx.ModelProto) -> list[str]:

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import torch
+from onnx import ModelProto
 from torch import Tensor, nn
 
 from mertag.emotion import Target
@@ -110,7 +111,20 @@ def export_segment(graph: SegmentGraph, path: Path, waveform: Tensor, starts: Te
             verbose=False,
         )
         assert program is not None
-        program.save(path, external_data=False)
+        model = program.model_proto
+    _tidy(model)
+    path.write_bytes(model.SerializeToString())
+
+
+def _tidy(model: ModelProto) -> None:
+    """Name the free lengths as the contract does, and take out what the exporter notes: stack traces with paths."""
+    graph = model.graph
+    for value, length in ((graph.input[0], "n_samples"), *((v, "n_segments") for v in (graph.input[1], *graph.output))):
+        value.type.tensor_type.shape.dim[0].dim_param = length
+    del graph.value_info[:]  # its lengths have the exporter's names; every runtime infers them anew
+    for part in (model, graph, *graph.node, *graph.input, *graph.output, *graph.initializer):
+        del part.metadata_props[:]
+        part.ClearField("doc_string")
 
 
 @contextlib.contextmanager
