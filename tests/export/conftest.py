@@ -23,17 +23,18 @@ class Made:
     stderr: str
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module", autouse=True)
 def small_network() -> Iterator[None]:
+    """Hold for the modules of this folder only: other tests read runs of the real network."""
     with small_networks():
         yield
 
 
 @pytest.fixture(scope="session")
-def made(tmp_path_factory: pytest.TempPathFactory, small_network: None) -> Made:
+def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     home = tmp_path_factory.mktemp("home")
     music = music_folder(home / "my music", per_class=14)
-    with pytest.MonkeyPatch.context() as patch:
+    with small_networks(), pytest.MonkeyPatch.context() as patch:
         patch.chdir(home)
         words = "--dataset folder --target quadrant --segment 1 --epochs 5 --crops 2 --batch-size 8 --device cpu"
         code, out, err = mertag("train", "--data-dir", music, *words.split(), "--threads", "1")
