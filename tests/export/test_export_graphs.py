@@ -100,7 +100,7 @@ def test_int8_quantises_all_but_the_ends(made: Made) -> None:
                 assert [source.op_type for source in sources if source] == ["DequantizeLinear"] * 2
                 weights = arrays[sources[1].input[0]]
                 assert weights.dtype == np.int8
-                assert 64 < np.abs(weights.astype(int)).max() <= 127  # all 8 bits, symmetric
+                assert np.abs(weights.astype(int)).max() <= 64  # 7 bits: two products never overflow 16 bits
                 assert arrays[sources[1].input[1]].shape == (len(weights),)  # a scale for each channel
     assert Counter(n.op_type for n in quantised) == {"Conv": 3, "Gemm": 1}
     assert Counter(n.op_type for n in floating) == {"Conv": 1, "Gemm": 1}
