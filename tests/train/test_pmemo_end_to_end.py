@@ -98,18 +98,10 @@ def test_pmemo_is_trained_exported_evaluated_and_tags_files(tmp_path: Path) -> N
         assert 0 <= float(tags["MERTAG_VALENCE"][0]) <= 1
         assert tags["MOOD"]
 
-    said = mertag(
-        "evaluate",
-        *options,
-        "--method",
-        "majority,features-svm,inherited-svm",
-        "--folds",
-        3,
-        "--no-figures",
-        here=tmp_path,
-    )
+    cheap = ["--folds", 2, "--epochs", 1, "--segment", 1, "--target", "arousal", "--no-figures"]
+    said = mertag("evaluate", *options, *cheap, "--method", "majority,features-svm,inherited-svm", here=tmp_path)
     rows = [line.split("\t") for line in said.stdout.splitlines()]
-    accuracy = {(row[0], row[1]): float(row[5]) for row in rows[1:]}
-    assert accuracy["arousal", "features-svm"] > 0.9
-    assert accuracy["arousal", "majority"] == pytest.approx(0.5, abs=0.05)
-    assert {target for target, _ in accuracy} == {"valence", "arousal"}
+    accuracy = {row[1]: float(row[5]) for row in rows[1:]}
+    assert list(accuracy) == ["majority", "features-svm", "inherited-svm"]
+    assert accuracy["majority"] == pytest.approx(0.5, abs=0.05)
+    assert accuracy["features-svm"] > 0.9
