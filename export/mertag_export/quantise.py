@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,8 @@ from onnxruntime.quantization import (
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from .clips import Example
+
+LAYERS = ("Conv", "Gemm")
 
 
 class _Reader(CalibrationDataReader):  # type: ignore[misc]
@@ -76,7 +78,7 @@ def quantise(source: Path, out: Path, examples: Sequence[Example]) -> None:
                 str(out),
                 _Reader(examples),
                 quant_format=QuantFormat.QDQ,
-                op_types_to_quantize=["Conv", "Gemm", "MaxPool"],
+                op_types_to_quantize=[*LAYERS, "MaxPool"],
                 nodes_to_exclude=kept_in_float(onnx.load(str(prepared))),
                 per_channel=True,
                 reduce_range=True,
@@ -101,15 +103,25 @@ def _drop_unused_domains(path: Path) -> None:
 
 
 def kept_in_float(model: onnx.ModelProto) -> list[str]:
-    """Return the first convolution and the last linear layer of each network: those beside its ends."""
+    """Return the first convolution and the last linear layer of each network, by name: those at its ends."""
     makes = {output: node for node in model.graph.node for output in node.output}
-    kept: list[str] = []
-    for output in model.graph.output:
-        chain: list[onnx.NodeProto] = []
-        node = makes.get(output.name)
-        while node is not None:
-            if node.op_type in ("Conv", "Gemm"):
-                chain.append(node)
-            node = makes.get(node.input[0])
-        kept += [chain[0].name, chain[-1].name]
-    return kept
+
+    def nearest(names: Iterable[str]) -> set[str]:
+        """Return the layers from which values come without another layer between."""
+        found: set[str] = set()
+        seen: set[str] = set()
+        left = list(names)
+        while left:
+            name = left.pop()
+            node = makes.get(name)
+            if name in seen or node is None:
+                continue
+            seen.add(name)
+            if node.op_type in LAYERS:
+                found.add(node.name)
+            else:
+                left += node.input
+        return found
+
+    first = {node.name for node in model.graph.node if node.op_type in LAYERS and not nearest(node.input)}
+    return sorted(first | nearest(output.name for output in model.graph.output))
