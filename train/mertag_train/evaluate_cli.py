@@ -180,7 +180,8 @@ def evaluate(
                     folder, made, pictures=figures, on_picture=lambda n, of: progress.show("figures", n, of)
                 )
                 sheets, plain = [brief(made.summaries)], made.json
-                progress.note(f"written: {written[0].with_suffix('.{json,md,tex}')}, {folder / output.FIGURES}")
+                drawn = f", {folder / output.FIGURES}" if figures else ""
+                progress.note(f"written: {written[0].with_suffix('.{json,md,tex}')}{drawn}")
             if table is not None:
                 sheets = _table(out, table, method, segment, group=by, shuffled=shuffle_labels)
                 written = output.write_table(out, table, sheets)
