@@ -6,6 +6,7 @@ import os
 import signal
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,23 +16,37 @@ from toy_training import same_weights
 
 from mertag.errors import TrainingError
 from mertag_train import checkpoint
-from mertag_train.config import ROBUST
+from mertag_train.learners.inherited import InheritedLearner
 from mertag_train.optimise import Optimiser
+from mertag_train.recipes import ROBUST
+
+
+class Remembers(InheritedLearner):
+    """A learner that remembers one number."""
+
+    def __init__(self, number: int = 0) -> None:
+        self.number = number
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"number": self.number}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.number = state["number"]
 
 
 def optimiser_of(seed: int) -> Optimiser:
     torch.manual_seed(seed)
     network = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
-    made = Optimiser(network, replace(ROBUST.optimiser, ema_decay=0.5), steps=9, ramp_steps=1)
+    made = Optimiser(network, replace(ROBUST.optimiser, ema_decay=0.5), epochs=3)
     for _ in range(3):
-        made.step(network(torch.randn(4, 2)).square().sum())
+        made.step(network(torch.randn(4, 2)).square().sum(), done=0.0, share=0.1)
     return made
 
 
 @pytest.fixture
 def saved(tmp_path: Path) -> Path:
     path = tmp_path / "checkpoint.pt"
-    checkpoint.save(path, optimiser_of(1), np.random.default_rng(7), epoch=3, config=ROBUST)
+    checkpoint.save(path, optimiser_of(1), np.random.default_rng(7), Remembers(), epoch=3, config=ROBUST)
     return path
 
 
@@ -39,13 +54,14 @@ def test_weights_momentum_average_and_random_states_come_back(tmp_path: Path) ->
     path = tmp_path / "checkpoint.pt"
     mine, rng = optimiser_of(1), np.random.default_rng(7)
     rng.random(5)
-    checkpoint.save(path, mine, rng, epoch=3, config=ROBUST)
+    checkpoint.save(path, mine, rng, Remembers(5), epoch=3, config=ROBUST)
     expected = rng.random(3).tolist(), torch.rand(3).tolist()
 
-    theirs, other = optimiser_of(2), np.random.default_rng(0)
-    assert checkpoint.load(path, theirs, other, config=ROBUST) == 3
+    theirs, other, learner = optimiser_of(2), np.random.default_rng(0), Remembers()
+    assert checkpoint.load(path, theirs, other, learner, config=ROBUST) == 3
     assert (other.random(3).tolist(), torch.rand(3).tolist()) == expected
     assert theirs.step_number == 3
+    assert learner.number == 5
     assert same_weights(theirs.network.state_dict(), mine.network.state_dict())
     assert same_weights(theirs.predictor.state_dict(), mine.predictor.state_dict())
     momentum = [s["momentum_buffer"] for o in (mine, theirs) for s in o.sgd.state.values()]
@@ -56,14 +72,14 @@ def test_weights_momentum_average_and_random_states_come_back(tmp_path: Path) ->
 
 def test_another_configuration_is_refused(saved: Path) -> None:
     with pytest.raises(TrainingError, match="written with another configuration"):
-        checkpoint.load(saved, optimiser_of(1), np.random.default_rng(0), config=replace(ROBUST, seed=1))
+        checkpoint.load(saved, optimiser_of(1), np.random.default_rng(0), Remembers(), config=replace(ROBUST, seed=1))
 
 
 @pytest.mark.parametrize("share", [0.0, 0.01, 0.3, 0.7, 0.99])
 def test_a_truncated_checkpoint_is_a_training_error(share: float, saved: Path) -> None:
     os.truncate(saved, int(share * saved.stat().st_size))
     with pytest.raises(TrainingError, match=r"not a readable checkpoint.*delete it, and --resume"):
-        checkpoint.load(saved, optimiser_of(1), np.random.default_rng(0), config=ROBUST)
+        checkpoint.load(saved, optimiser_of(1), np.random.default_rng(0), Remembers(), config=ROBUST)
 
 
 @pytest.mark.filterwarnings("ignore:Detected pickle protocol")
@@ -71,7 +87,7 @@ def test_a_truncated_checkpoint_is_a_training_error(share: float, saved: Path) -
 def test_something_else_is_a_training_error(content: bytes, saved: Path) -> None:
     saved.write_bytes(content)
     with pytest.raises(TrainingError, match="not a readable checkpoint"):
-        checkpoint.load(saved, optimiser_of(1), np.random.default_rng(0), config=ROBUST)
+        checkpoint.load(saved, optimiser_of(1), np.random.default_rng(0), Remembers(), config=ROBUST)
 
 
 def test_code_in_a_checkpoint_is_never_run(saved: Path, tmp_path: Path) -> None:
@@ -81,14 +97,14 @@ def test_code_in_a_checkpoint_is_never_run(saved: Path, tmp_path: Path) -> None:
 
     torch.save({"config": Evil(), "epoch": 1}, saved)
     with pytest.raises(TrainingError, match="not a readable checkpoint"):
-        checkpoint.load(saved, optimiser_of(1), np.random.default_rng(0), config=ROBUST)
+        checkpoint.load(saved, optimiser_of(1), np.random.default_rng(0), Remembers(), config=ROBUST)
     assert not (tmp_path / "ran").exists()
 
 
 def test_a_checkpoint_of_another_network_is_a_training_error(saved: Path) -> None:
-    other = Optimiser(nn.Linear(3, 3), replace(ROBUST.optimiser, ema_decay=0.5), steps=9, ramp_steps=1)
+    other = Optimiser(nn.Linear(3, 3), replace(ROBUST.optimiser, ema_decay=0.5), epochs=3)
     with pytest.raises(TrainingError, match="not a readable checkpoint"):
-        checkpoint.load(saved, other, np.random.default_rng(0), config=ROBUST)
+        checkpoint.load(saved, other, np.random.default_rng(0), Remembers(), config=ROBUST)
 
 
 def test_a_full_disk_keeps_the_checkpoint_before(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,7 +116,7 @@ def test_a_full_disk_keeps_the_checkpoint_before(saved: Path, monkeypatch: pytes
 
     monkeypatch.setattr(torch, "save", full)
     with pytest.raises(TrainingError, match=r"checkpoint of epoch 4 cannot be written.*free some space.*--resume"):
-        checkpoint.save(saved, optimiser_of(2), np.random.default_rng(0), epoch=4, config=ROBUST)
+        checkpoint.save(saved, optimiser_of(2), np.random.default_rng(0), Remembers(), epoch=4, config=ROBUST)
     assert saved.read_bytes() == before
     assert list(saved.parent.iterdir()) == [saved]
 
@@ -118,11 +134,13 @@ def test_a_process_killed_while_writing_leaves_the_checkpoint_before(saved: Path
     child = os.fork()
     if child == 0:
         torch.save = half
-        checkpoint.save(saved, optimiser, np.random.default_rng(0), epoch=9, config=ROBUST)
+        checkpoint.save(saved, optimiser, np.random.default_rng(0), Remembers(), epoch=9, config=ROBUST)
         os._exit(1)
     assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
     assert len(list(saved.parent.iterdir())) == 2
     assert saved.read_bytes() == before
-    assert checkpoint.load(saved, optimiser_of(1), np.random.default_rng(0), config=ROBUST) == 3
-    checkpoint.save(saved, optimiser_of(1), np.random.default_rng(0), epoch=4, config=ROBUST)  # the litter is no harm
+    assert checkpoint.load(saved, optimiser_of(1), np.random.default_rng(0), Remembers(), config=ROBUST) == 3
+    checkpoint.save(
+        saved, optimiser_of(1), np.random.default_rng(0), Remembers(), epoch=4, config=ROBUST
+    )  # the litter is no harm
     assert list(saved.parent.iterdir()) == [saved]

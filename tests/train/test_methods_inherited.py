@@ -14,11 +14,12 @@ from toy_evaluation import config_with, surroundings, tiny_networks, toy_dataset
 from mertag.emotion import Target
 from mertag.errors import DatasetError
 from mertag.frontend import Segmentation
-from mertag_train.config import PAPER, TrainConfig
+from mertag_train.config import TrainConfig
 from mertag_train.methods import Context, Fold, method
-from mertag_train.methods.inherited import network_songs, song_share
 from mertag_train.methods.networks import refuse_short
+from mertag_train.methods.song_level import network_songs, song_share
 from mertag_train.methods.votes import majority_vote, maximum_run_length, mean_probability
+from mertag_train.recipes import PAPER
 
 __all__ = ["tiny_networks"]
 
@@ -112,7 +113,7 @@ def test_the_song_classifier_learns_from_songs_that_the_network_has_not_seen() -
 
 def test_without_songs_of_its_own_it_learns_from_the_networks() -> None:
     fold = fold_of()
-    network, song = network_songs(fold, replace(PAPER, fractions=(0.85, 0.0, 0.15)))
+    network, song = network_songs(fold, PAPER)
     assert network == song == fold.train
 
 
@@ -121,7 +122,7 @@ def test_too_few_songs_for_the_song_classifier_are_an_error_before_training(
 ) -> None:
     songs = toy_songs()
     fold = fold_of(train=songs[:12], test=songs[12:])
-    with pytest.raises(DatasetError, match=r"fold '0', quadrant: the song SVM needs 2 songs .* --svm-songs 0"):
+    with pytest.raises(DatasetError, match=r"fold '0', quadrant: the song SVM needs 2 songs .* --svm-songs in-sample"):
         method("inherited-svm").predict(fold, context_of(tmp_path, config_with(fractions=(0.8, 0.05, 0.15))))
     assert tiny_networks() == 0
 

@@ -10,7 +10,8 @@ import pytest
 from mertag.emotion import Target
 from mertag.errors import ConfigError
 from mertag.frontend import Segmentation
-from mertag_train.config import PAPER, ROBUST, OptimiserConfig, ShortCropConfig, TrainConfig
+from mertag_train.config import OptimiserConfig, ShortCropConfig, TrainConfig
+from mertag_train.recipes import PAPER, ROBUST
 
 
 @pytest.mark.parametrize("config", [PAPER, ROBUST, replace(ROBUST, targets=(Target.VALENCE, Target.AROUSAL), seed=3)])
@@ -29,7 +30,11 @@ def test_a_configuration_survives_json(config: TrainConfig) -> None:
         ("targets", "quadrant", "config.targets: expected a list"),
         ("fractions", [0.5, 0.5], "config.fractions: expected a list"),
         ("group", "label", "config.group: choose among artist, recording"),
-        ("network", {"architecture": "huge", "dropout": 0.5}, "config.network.architecture: choose among"),
+        (
+            "network",
+            {"architecture": "huge", "dropout": 0.5, "width": 1.0},
+            "config.network.architecture: choose among",
+        ),
         ("network", {"architecture": "compact"}, "config.network: expected the keys"),
         ("optimiser", [], "config.optimiser: expected the keys"),
     ],

@@ -26,7 +26,9 @@ LEVELS_DB = (-25.0, -55.0, -40.0, -70.0)
 class TinyNetwork(SegmentNetwork):
     """Two convolutions with batch norm and dropout, in place of thirteen."""
 
-    def __init__(self, architecture: Any, *, n_classes: int, n_mels: int = 128, dropout: float = 0.5) -> None:
+    def __init__(
+        self, architecture: Any, *, n_classes: int, n_mels: int = 128, dropout: float = 0.5, width: float = 1.0
+    ) -> None:
         nn.Module.__init__(self)
         self.architecture, self.n_classes = architecture, n_classes
         self.register_buffer("mean", torch.zeros(n_mels))

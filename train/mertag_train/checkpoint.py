@@ -1,4 +1,4 @@
-"""What is on disk while training: weights, optimiser, random states.
+"""What is on disk while training: weights, optimiser, what the learner remembers, random states.
 
 torch's own format, holding tensors and plain values only, and read with ``weights_only``: no code that somebody put
 into such a file is ever run. It is gone when the training is done.
@@ -18,10 +18,19 @@ from mertag.errors import TrainingError
 
 if TYPE_CHECKING:
     from .config import TrainConfig
+    from .learners import Learner
     from .optimise import Optimiser
 
 
-def save(path: Path, optimiser: Optimiser, rng: np.random.Generator, *, epoch: int, config: TrainConfig) -> None:
+def save(
+    path: Path,
+    optimiser: Optimiser,
+    rng: np.random.Generator,
+    learner: Learner,
+    *,
+    epoch: int,
+    config: TrainConfig,
+) -> None:
     """Write a checkpoint; a killed process leaves the one before.
 
     Raises
@@ -33,6 +42,7 @@ def save(path: Path, optimiser: Optimiser, rng: np.random.Generator, *, epoch: i
         "epoch": epoch,
         "config": json.dumps(config.to_json(), sort_keys=True),
         "optimiser": optimiser.state_dict(),
+        "learner": learner.state_dict(),
         "numpy_rng": json.dumps(rng.bit_generator.state),
         "torch_rng": torch.get_rng_state(),
         "cuda_rng": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
@@ -52,7 +62,7 @@ def save(path: Path, optimiser: Optimiser, rng: np.random.Generator, *, epoch: i
         ) from error
 
 
-def load(path: Path, optimiser: Optimiser, rng: np.random.Generator, *, config: TrainConfig) -> int:
+def load(path: Path, optimiser: Optimiser, rng: np.random.Generator, learner: Learner, *, config: TrainConfig) -> int:
     """Restore a checkpoint; return its epoch.
 
     Raises
@@ -71,6 +81,7 @@ def load(path: Path, optimiser: Optimiser, rng: np.random.Generator, *, config: 
         )
     try:
         optimiser.load_state_dict(state["optimiser"])
+        learner.load_state_dict(state["learner"])
         rng.bit_generator.state = json.loads(state["numpy_rng"])
         torch.set_rng_state(state["torch_rng"])
         if torch.cuda.is_available():

@@ -14,6 +14,7 @@ from mertag.cli import console
 from mertag.errors import ConfigError, TrainingError
 
 from .train_options import (
+    BudgetChoice,
     RecipeChoice,
     TrainDevice,
     check_targets,
@@ -54,7 +55,19 @@ def train(
         ),
     ] = None,
     recipe: Annotated[RecipeChoice, typer.Option(help="Whose defaults: ours, or the paper's.")] = RecipeChoice.robust,
+    budget: Annotated[
+        BudgetChoice, typer.Option(help="small: minutes on two CPU cores, for a model that is worth less.")
+    ] = BudgetChoice.full,
+    learner: Annotated[
+        str | None,
+        typer.Option(
+            metavar="sssl|inherited|soft-labels|elr", help="What is learnt from the labels; if not given, the recipe's."
+        ),
+    ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Passes; if not given, the recipe's.")] = None,
+    warm_up: Annotated[
+        int | None, typer.Option(min=0, help="The first epochs, with inherited labels; if not given, the recipe's.")
+    ] = None,
     crops: Annotated[
         int | None,
         typer.Option(min=0, help="Random segments of each clip an epoch; 0 for all, on the fixed grid."),
@@ -67,6 +80,14 @@ def train(
     group: Annotated[
         str | None,
         typer.Option(metavar="artist|recording", help="What never stands on both sides of the split."),
+    ] = None,
+    svm_songs: Annotated[
+        str | None,
+        typer.Option(
+            metavar="in-sample|cross-fitted|SHARE",
+            help="What the song SVM learns from: the network's own songs, all songs by cross-fitting, or a share of "
+            "the songs that only it learns from. If not given, the recipe's.",
+        ),
     ] = None,
     scale: Annotated[
         str | None,
@@ -95,13 +116,14 @@ def train(
 ) -> None:
     """Train a model on a labelled data set.
 
-    The songs are split by artist: the network learns from 70 %, the song classifier from 15 %, and the figures
-    that are printed come from the remaining 15 %. Then `mertag export` makes a model bundle of the run.
+    The songs are split by artist: network and song classifier learn from 85 %, and the figures that are printed
+    come from the remaining 15 %. Then `mertag export` makes a model bundle of the run.
     """
     from mertag_train import run
-    from mertag_train.config import RECIPES, TrainConfig
+    from mertag_train.config import TrainConfig
     from mertag_train.log_mels import log_mels as log_mels_of
     from mertag_train.progress import TrainingProgress
+    from mertag_train.recipes import RECIPES
 
     options: dict[str, Any] = {}
     if resume is not None:
@@ -114,7 +136,10 @@ def train(
     else:
         config = config_of(
             RECIPES[recipe.value],
+            budget=budget,
+            learner=learner,
             epochs=epochs,
+            warm_up_epochs=warm_up,
             crops_per_clip=crops,
             group=group,
             seed=seed,
@@ -122,6 +147,7 @@ def train(
             segment_s=segment,
             batch_size=batch_size,
             learning_rate=learning_rate,
+            svm_songs=svm_songs,
         )
         if scale is not None:
             options["scale"] = scale_of(scale)
@@ -145,11 +171,15 @@ def train(
         if resume is None:
             given = {
                 "--target": ",".join(config.targets),
+                "--budget": None if budget is BudgetChoice.full else budget.value,
+                "--learner": learner,
                 "--epochs": epochs,
+                "--warm-up": warm_up,
                 "--crops": crops,
                 "--segment": segment,
                 "--batch-size": batch_size,
                 "--learning-rate": learning_rate,
+                "--svm-songs": svm_songs,
                 "--group": group,
                 "--scale": scale,
             }
@@ -172,6 +202,7 @@ def train(
                 device=chosen,
                 resume=resume is not None,
                 on_target=progress.on_target,
+                on_network=progress.on_network,
                 on_epoch=progress.on_epoch,
                 on_step=progress.on_step,
             )

@@ -1,7 +1,6 @@
 """Every default of training, in one frozen tree that is saved with each run.
 
-Two recipes: **paper** does what the paper says, **robust** is ours. Units: epochs and counts are numbers, times
-are seconds, gains are dB.
+The two recipes are in `mertag_train.recipes`. Units: epochs and counts are numbers, times are seconds, gains are dB.
 """
 
 from __future__ import annotations
@@ -16,11 +15,14 @@ from mertag.emotion import Target
 from mertag.errors import ConfigError
 from mertag.frontend import FrontEnd, Segmentation
 
+from .config_json import build
 from .vgg import MIN_FRAMES, Architecture
 
 Recipe = Literal["paper", "robust"]
 Group = Literal["artist", "recording"]
 Schedule = Literal["one_cycle", "cosine"]
+LearnerName = Literal["inherited", "sssl", "soft-labels", "elr"]
+SongFeatures = Literal["in_sample", "held_out", "cross_fitted"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,10 +35,13 @@ class NetworkConfig:
         See `mertag_train.vgg.SegmentNetwork`.
     dropout : float
         In the head only, where `mertag_train.vgg.SegmentNetwork` says.
+    width : float
+        Share of VGG16's channels, in the convolutions and in the head: at 0.5 a quarter of the arithmetic.
     """
 
     architecture: Architecture = "compact"
     dropout: float = 0.5
+    width: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,10 +53,10 @@ class OptimiserConfig:
     learning_rate : float
         The highest rate of the schedule.
     schedule : {"one_cycle", "cosine"}
-        ``one_cycle``: up over the first `ramp` of all steps and down along a cosine (Smith and Topin, 2018).
+        ``one_cycle``: up over the first `ramp` of all epochs and down along a cosine (Smith and Topin, 2018).
         ``cosine``: one epoch up, then along a cosine.
     ramp : float
-        Share of all steps on which ``one_cycle`` climbs.
+        Share of all epochs on which ``one_cycle`` climbs.
     clip_norm : float
         Norm to which the gradient is clipped.
     ema_decay : float
@@ -76,7 +81,8 @@ class AugmentConfig:
     Attributes
     ----------
     mixup_alpha : float
-        Both parameters of the Beta distribution of eq. 6 and 7; 0 for none.
+        Both parameters of the Beta distribution of eq. 6 and 7, where labels are inherited; 0 for none. That of
+        self-learning is `SsslConfig.mixup_alpha`.
     gain_db : float
         A gain drawn from [-gain_db, gain_db] is added to each segment.
     time_masks, frequency_masks : int
@@ -113,6 +119,78 @@ class ShortCropConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PartitionConfig:
+    """Telling clean from noisy labels by their losses.
+
+    Attributes
+    ----------
+    per_class : bool
+        One mixture a class, and not one for all: a class that is harder to learn is then not taken for noise.
+    threshold : float
+        Tau: a label counts as clean above this probability.
+    least_share : float
+        So much of each class counts as clean in any case, those with the smallest losses.
+    clip : pair of float
+        Quantiles to which losses are clipped before they are scaled to 0..1.
+    max_iter, tol, reg_covar : int, float, float
+        Of `sklearn.mixture.GaussianMixture`.
+    mean_of : int
+        The loss of a segment is its mean over so many of the last epochs.
+    """
+
+    per_class: bool = False
+    threshold: float = 0.5
+    least_share: float = 0.1
+    clip: tuple[float, float] = (0.01, 0.99)
+    max_iter: int = 100
+    tol: float = 1e-2
+    reg_covar: float = 5e-4
+    mean_of: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SsslConfig:
+    """Semi-supervised self-learning (paper, "Semi-supervised Self-learning Framework").
+
+    Attributes
+    ----------
+    temperature : float
+        T of eq. 4.
+    mixup_alpha : float
+        Both parameters of the Beta distribution that delta of eq. 6 to 8 is drawn from; 0 for no mixup.
+    kl_weight : float
+        Lambda of eq. 10; 0 is the paper's ablation, "Proposed*".
+    kl_ramp_epochs : int
+        Over so many epochs after the warm-up lambda grows from 0 to its value.
+    prior_weight : float
+        Weight of the divergence of the mean prediction from the training songs' class shares; 0 in the paper.
+    """
+
+    partition: PartitionConfig = field(default_factory=PartitionConfig)
+    temperature: float = 0.5
+    mixup_alpha: float = 1.0
+    kl_weight: float = 1.0
+    kl_ramp_epochs: int = 5
+    prior_weight: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ElrConfig:
+    """Early-learning regularisation (Liu et al., 2020), with their values for CIFAR-10.
+
+    Attributes
+    ----------
+    weight : float
+        Lambda of their eq. 6.
+    momentum : float
+        Beta of their eq. 9: how slowly the remembered predictions move.
+    """
+
+    weight: float = 3.0
+    momentum: float = 0.7
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SongConfig:
     """The song classifier.
 
@@ -123,10 +201,18 @@ class SongConfig:
     sub_windows_s : tuple of float
         It is also fitted on one stretch of each of these durations a song, so that short excerpts are in its
         range; empty for whole clips only.
+    features : {"in_sample", "held_out", "cross_fitted"}
+        What the probabilities that it learns from are those of. ``in_sample``: the network's own training songs,
+        of which it is surer than of others. ``held_out``: songs that only the song classifier learns from.
+        ``cross_fitted``: all training songs, each seen by a network that was trained without it.
+    inner_folds : int
+        Into how many parts ``cross_fitted`` deals the training songs.
     """
 
     c: float = 1.0
     sub_windows_s: tuple[float, ...] = (6.0, 15.0)
+    features: SongFeatures = "held_out"
+    inner_folds: int = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,12 +221,20 @@ class TrainConfig:
 
     Attributes
     ----------
+    learner : {"inherited", "sssl", "soft-labels", "elr"}
+        What the network learns from (`mertag_train.learners`).
     epochs : int
         Passes; with random crops, one pass is `crops_per_clip` segments of every clip.
+    warm_up_epochs : int
+        The first epochs, in which every learner takes the inherited labels as they are.
     crops_per_clip : int
-        Random crops of each clip an epoch; 0 for the fixed grid of segments, in which each has an identity.
+        Random crops of each clip an epoch; 0 for the fixed grid of segments, in which each has an identity. Other
+        learners than ``inherited`` know their segments again, so they crop at random in the warm-up only.
+    grid_per_clip : int
+        So many segments of the fixed grid of each clip an epoch, drawn anew each time; 0 for all.
     fractions : tuple of 3 floats
-        Shares of the songs for the network, for the song classifier, and for the figures.
+        Shares of the songs for the network, for the song classifier alone (0 unless it learns from held-out songs),
+        and for the figures.
     group : {"artist", "recording"}
         What never stands on two sides of a split.
     """
@@ -154,9 +248,14 @@ class TrainConfig:
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     short_crops: ShortCropConfig = field(default_factory=ShortCropConfig)
+    learner: LearnerName = "inherited"
+    sssl: SsslConfig = field(default_factory=SsslConfig)
+    elr: ElrConfig = field(default_factory=ElrConfig)
     song: SongConfig = field(default_factory=SongConfig)
     epochs: int = 12
+    warm_up_epochs: int = 5
     crops_per_clip: int = 6
+    grid_per_clip: int = 0
     fractions: tuple[float, float, float] = (0.70, 0.15, 0.15)
     group: Group = "artist"
     seed: int = 0
@@ -176,6 +275,18 @@ class TrainConfig:
             raise ConfigError(f"group by {' or '.join(typing.get_args(Group))}, not {self.group!r}")
         if self.crops_per_clip < 0:
             raise ConfigError(f"crops a clip must be 0 (the fixed grid) or more, not {self.crops_per_clip}")
+        if self.grid_per_clip < 0 or self.warm_up_epochs < 0:
+            raise ConfigError(
+                "grid segments a clip and warm-up epochs must be 0 or more, "
+                f"not {self.grid_per_clip} and {self.warm_up_epochs}"
+            )
+        if self.learner not in typing.get_args(LearnerName):
+            raise ConfigError(f"learn by {' or '.join(typing.get_args(LearnerName))}, not {self.learner!r}")
+        if (self.song.features == "held_out") != (self.fractions[1] > 0):
+            raise ConfigError(
+                "a share of the songs is for the song classifier alone if, and only if, it learns from held-out "
+                f"songs; it learns from {self.song.features} ones, and the shares are {self.fractions}"
+            )
         if self.optimiser.batch_size < 1 or not self.optimiser.learning_rate > 0:
             raise ConfigError(
                 "the batch size and the learning rate must be above 0, "
@@ -197,6 +308,8 @@ class TrainConfig:
 
     def crops_of_epoch(self, epoch: int) -> tuple[Segmentation, int]:
         """Return what is cut in an epoch (from 1): the segmentation, and crops a clip (0: the fixed grid)."""
+        if self.learner != "inherited" and epoch > self.warm_up_epochs:
+            return self.segmentation, 0
         short = self.short_crops
         shorter = short.duration_s < self.segmentation.duration_s
         if self.crops_per_clip == 0 or not shorter or epoch > int(short.share * self.epochs):
@@ -212,52 +325,6 @@ class TrainConfig:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> TrainConfig:
         """Read back what `to_json` gave; raise ConfigError on unknown or missing keys, and on wrong values."""
-        built = _build(cls, data, "config")
+        built = build(cls, data, "config")
         assert isinstance(built, cls)
         return built
-
-
-def _build(kind: Any, value: Any, where: str) -> Any:
-    """Return `value`, plain JSON, as an instance of the annotated type `kind`."""
-    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
-        hints = typing.get_type_hints(kind)
-        if not isinstance(value, dict) or set(value) != set(hints):
-            raise ConfigError(f"{where}: expected the keys {sorted(hints)}, got {value!r}")
-        return kind(**{key: _build(hints[key], item, f"{where}.{key}") for key, item in value.items()})
-    origin, args = typing.get_origin(kind), typing.get_args(kind)
-    if origin is tuple:
-        if not isinstance(value, list | tuple) or (args[-1] is not Ellipsis and len(value) != len(args)):
-            raise ConfigError(f"{where}: expected a list, as {kind}, got {value!r}")
-        inner = [args[0]] * len(value) if args[-1] is Ellipsis else args
-        return tuple(_build(k, v, f"{where}[{i}]") for i, (k, v) in enumerate(zip(inner, value, strict=True)))
-    choices = args if origin is Literal else tuple(kind) if kind is Target else None
-    if choices is not None:
-        if value not in choices:
-            raise ConfigError(f"{where}: choose among {', '.join(choices)}, not {value!r}")
-        return kind(value) if kind is Target else value
-    number = isinstance(value, int) if kind is int else isinstance(value, int | float)
-    if isinstance(value, bool) or not number:
-        raise ConfigError(f"{where}: expected {'a whole number' if kind is int else 'a number'}, got {value!r}")
-    return value
-
-
-PAPER = TrainConfig(
-    recipe="paper",
-    network=NetworkConfig(architecture="published"),
-    optimiser=OptimiserConfig(learning_rate=0.01, schedule="cosine", batch_size=128),
-    augment=AugmentConfig(mixup_alpha=0.0, time_masks=0, frequency_masks=0),
-    song=SongConfig(sub_windows_s=()),
-    epochs=30,
-    crops_per_clip=0,
-)
-"""What the paper says; where it is silent, what its anchors do. Labels are inherited from the clip."""
-
-ROBUST = TrainConfig(
-    optimiser=OptimiserConfig(learning_rate=0.03, batch_size=32),
-    short_crops=ShortCropConfig(share=0.75),
-    epochs=14,
-    crops_per_clip=2,
-)
-"""Ours: the compact network, random crops (short ones first), mixup, masks. Labels are inherited from the clip."""
-
-RECIPES: dict[Recipe, TrainConfig] = {"paper": PAPER, "robust": ROBUST}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,6 +18,7 @@ from mertag.errors import ConfigError
 from mertag_train.methods import METHODS
 from mertag_train.methods import method as find_method
 from mertag_train.train_options import (
+    BudgetChoice,
     RecipeChoice,
     TrainDevice,
     config_of,
@@ -31,7 +32,7 @@ from mertag_train.train_options import (
 if TYPE_CHECKING:
     import torch
 
-    from mertag_train.config import TrainConfig
+    from mertag_train.config import Recipe, TrainConfig
     from mertag_train.datasets import Dataset
     from mertag_train.dealing import Group
     from mertag_train.evaluation.progress import EvaluationProgress
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
 OUT = Path("evaluation")
 SEGMENT = "3"
+DEFAULT_SEGMENT = {BudgetChoice.full: SEGMENT, BudgetChoice.small: "1"}
 TABLE_SEGMENTS = "1,2,3,4,5"
 
 
@@ -65,7 +67,10 @@ def evaluate(
         ),
     ] = None,
     segment: Annotated[
-        str | None, typer.Option(metavar="S[,S...]", help="Segment durations in seconds [default: 3; table 2: 1 to 5]")
+        str | None,
+        typer.Option(
+            metavar="S[,S...]", help="Segment durations in seconds [default: 3; table 2: 1 to 5; --budget small: 1]"
+        ),
     ] = None,
     folds: Annotated[
         int | None, typer.Option(min=2, help="How many folds; if not given, those that are there, else 10.")
@@ -89,20 +94,36 @@ def evaluate(
     recipe: Annotated[RecipeChoice, typer.Option(help="Whose defaults networks are trained with.")] = (
         RecipeChoice.robust
     ),
+    budget: Annotated[
+        BudgetChoice, typer.Option(help="small: for machines without a GPU; the same for all methods.")
+    ] = (BudgetChoice.full),
     epochs: Annotated[int | None, typer.Option(min=1, help="Passes; if not given, the recipe's.")] = None,
+    warm_up: Annotated[
+        int | None, typer.Option(min=0, help="The first epochs, with inherited labels; if not given, the recipe's.")
+    ] = None,
     crops: Annotated[
         int | None, typer.Option(min=0, help="Random segments of each clip an epoch; 0 for all, on the fixed grid.")
     ] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Segments a step.")] = None,
     learning_rate: Annotated[float | None, typer.Option(min=0.0, help="The schedule's highest rate.")] = None,
     svm_songs: Annotated[
-        float | None,
+        str | None,
         typer.Option(
-            min=0.0,
-            max=0.9,
-            metavar="SHARE",
-            help="Share of the training songs that only the song SVM learns from; 0: it learns from the network's "
-            "own songs. If not given, the recipe's.",
+            metavar="in-sample|cross-fitted|SHARE",
+            help="What the song SVM learns from: the network's own songs, all songs by cross-fitting, or a share of "
+            "the songs that only it learns from. If not given, the recipe's.",
+        ),
+    ] = None,
+    flip_labels: Annotated[
+        float,
+        typer.Option(min=0.0, max=0.9, metavar="SHARE", help="Give this share of the training songs a wrong label."),
+    ] = 0.0,
+    embedding_model: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="An ONNX model that embeds audio (VGGish, OpenL3, or any other with a waveform input), for the "
+            "methods whose names begin with embedding.",
         ),
     ] = None,
     scale: Annotated[
@@ -142,10 +163,11 @@ def evaluate(
         try:
             if dataset is not None and (method is not None or table == 1):
                 songs, store = _songs(dataset, data_dir, scale, threshold, log_mels)
-                config = _config(
-                    recipe,
+                recipes = _recipes(
+                    budget=budget,
                     epochs=epochs,
-                    crops=crops,
+                    warm_up_epochs=warm_up,
+                    crops_per_clip=crops,
                     batch_size=batch_size,
                     learning_rate=learning_rate,
                     svm_songs=svm_songs,
@@ -154,16 +176,19 @@ def evaluate(
                     out,
                     songs,
                     store,
-                    config,
-                    methods=_methods(method),
+                    recipes,
+                    recipe=recipe,
+                    methods=_runnable(method, embedding_model, progress),
                     targets=_targets(target, table, songs),
-                    segments_s=_durations(segment or (TABLE_SEGMENTS if table == 2 else SEGMENT)),
+                    segments_s=_durations(segment or (TABLE_SEGMENTS if table == 2 else DEFAULT_SEGMENT[budget])),
                     seeds=range(seeds),
                     n_folds=folds,
                     only=None if fold is None else _split(fold),
                     folds_file=folds_file,
                     group=by,
                     shuffle=shuffle_labels,
+                    flip=flip_labels,
+                    embedding_model=embedding_model,
                     table=table,
                     log_mels=log_mels,
                     device=device,
@@ -173,7 +198,7 @@ def evaluate(
             sheets: list[Sheet] = []
             plain: dict[str, Any] = {}
             if dataset is not None and table != 1:
-                folder = out / folder_name(dataset.casefold(), by, shuffled=shuffle_labels)
+                folder = out / folder_name(dataset.casefold(), by, shuffled=shuffle_labels, flipped=flip_labels)
                 _something(folder, method)
                 made = output.make_report(folder)
                 written = output.write_report(
@@ -200,8 +225,9 @@ def _run(
     out: Path,
     dataset: Dataset,
     store: LogMelStore | None,
-    config: TrainConfig,
+    recipes: Mapping[Recipe, TrainConfig],
     *,
+    recipe: RecipeChoice,
     methods: Sequence[str],
     targets: Sequence[Target],
     segments_s: Sequence[float],
@@ -211,6 +237,8 @@ def _run(
     folds_file: Path | None,
     group: Group,
     shuffle: bool,
+    flip: float,
+    embedding_model: Path | None,
     table: int | None,
     log_mels: Path | None,
     device: TrainDevice,
@@ -223,7 +251,7 @@ def _run(
     if table == 2 and methods and not any(find_method(name).uses_segments for name in methods):
         raise ConfigError(f"table 2 compares segment durations, which {', '.join(methods)} does not use.")
     folder, fixed, dealt, songs = protocol.prepare(
-        out, dataset, targets=targets, group=group, n_folds=n_folds, folds_file=folds_file, shuffle=shuffle
+        out, dataset, targets=targets, group=group, n_folds=n_folds, folds_file=folds_file, shuffle=shuffle, flip=flip
     )
     missing = f", {len(dataset.missing_audio)} more are labelled but missing" if dataset.missing_audio else ""
     progress.note(f"{dataset.name}: {len(songs)} songs{missing}; kept in {folder}")
@@ -233,14 +261,17 @@ def _run(
     chosen = runner.chosen_folds(only, dealt.names)
     tasks = runner.plan(methods, targets=targets, segments_s=segments_s, seeds=seeds, folds=chosen)
     if tasks:
-        around = _surroundings(dataset, songs, config, group, log_mels, store, device, threads, progress)
+        wrong = {target: protocol.wrong_labels(songs, target, flip) for target in targets} if flip else {}
+        around = _surroundings(dataset, songs, recipes, recipe, group, log_mels, store, device, threads, progress)
+        around = dataclasses.replace(around, wrong=wrong, embedding_model=embedding_model)
         runner.run(folder, fixed, dealt, tasks, around, on_task=progress.on_task)
 
 
 def _surroundings(
     dataset: Dataset,
     songs: tuple[Any, ...],
-    config: TrainConfig,
+    recipes: Mapping[Recipe, TrainConfig],
+    recipe: RecipeChoice,
     group: Group,
     log_mels: Path | None,
     opened: LogMelStore | None,
@@ -262,7 +293,9 @@ def _surroundings(
 
         if opened is not None:
             return opened
-        return log_mels_of(dataset, config.front_end, folder=log_mels, workers=workers, on_clip=progress.on_clip)
+        return log_mels_of(
+            dataset, recipes[recipe.value].front_end, folder=log_mels, workers=workers, on_clip=progress.on_clip
+        )
 
     @cache
     def frames() -> torch.Tensor:
@@ -275,7 +308,8 @@ def _surroundings(
         dataset=dataset,
         songs=songs,
         group=group,
-        config=config,
+        config=recipes[recipe.value],
+        recipes=recipes,
         log_mels=store,
         frames=frames,
         device=chosen,
@@ -319,31 +353,11 @@ def _thresholds(name: str, text: str | None) -> dict[str, float]:
     raise ConfigError(f"--threshold {text}: pmemo takes two, such as 0.5,0.5; eim takes one, such as 5; others none.")
 
 
-def _config(
-    recipe: RecipeChoice,
-    *,
-    epochs: int | None,
-    crops: int | None,
-    batch_size: int | None,
-    learning_rate: float | None,
-    svm_songs: float | None,
-) -> TrainConfig:
-    from mertag_train.config import RECIPES
+def _recipes(**given: Any) -> dict[Recipe, TrainConfig]:
+    """Return both recipes with the options that were given: a method may have one of its own."""
+    from mertag_train.recipes import RECIPES
 
-    base = config_of(
-        RECIPES[recipe.value],
-        epochs=epochs,
-        crops_per_clip=crops,
-        segment_s=None,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-    )
-    if svm_songs is None and recipe is RecipeChoice.paper:
-        svm_songs = 0.0  # the paper's song classifier learns from the songs that the network learnt from
-    network, song, rest = base.fractions
-    if svm_songs is not None:
-        network, song = (network + song) * (1 - svm_songs), (network + song) * svm_songs
-    return dataclasses.replace(base, fractions=(network, song, rest))
+    return {name: config_of(base, segment_s=None, **given) for name, base in RECIPES.items()}
 
 
 def _methods(text: str | None) -> list[str]:
@@ -353,6 +367,20 @@ def _methods(text: str | None) -> list[str]:
     for name in names:
         if name not in METHODS:
             find_method(name)  # says which there are
+    return names
+
+
+def _runnable(text: str | None, embedding_model: Path | None, progress: EvaluationProgress) -> list[str]:
+    """Return the methods that were asked for; of all, those that lack their embedding model are left out."""
+    from mertag_train.methods import NeedsModel
+
+    names = _methods(text)
+    needing = {name: chosen for name in names if isinstance(chosen := find_method(name), NeedsModel)}
+    if needing and embedding_model is None and str(text).strip() == "all":
+        progress.note(f"left out, for want of an --embedding-model: {', '.join(needing)}")
+        return [name for name in names if name not in needing]
+    for chosen in needing.values():
+        chosen.model_settings(embedding_model)  # says now, and not after an hour, if there is no such file
     return names
 
 

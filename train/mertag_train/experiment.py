@@ -1,14 +1,15 @@
 """One training, from a log-mel store to figures: the network, the song classifier, the metrics of unseen songs.
 
-numpy, torch and scikit-learn only: it runs where neither librosa nor the command line is. The songs are in three
-parts: the network learns from the first, the song classifier from the network's probabilities of the second,
-which it has not seen, and the figures come from the third, which neither has seen.
+numpy, torch and scikit-learn only: it runs where neither librosa nor the command line is. The figures come from songs
+that neither the network nor the song classifier has seen. What the song classifier learns from is the recipe's choice
+(`SongConfig.features`): the network's probabilities of its own songs, or of songs held out for it, or of all songs,
+each from a further network that was trained without it.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from mertag.errors import DatasetError
 
 from . import segments, song
 from .config import TrainConfig
+from .kept_outputs import read_outputs, write_outputs
 from .metrics import Metrics, evaluate_predictions
 from .predict import predict
 from .store import LogMelStore
@@ -37,11 +39,21 @@ AXIS_QUADRANTS = {Target.VALENCE: [0, 3], Target.AROUSAL: [0, 1]}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """Positions in the store of the songs of each part."""
+    """Positions in the store of the songs of each part.
+
+    Attributes
+    ----------
+    network, song, figures : int64 arrays
+        What the network and the song classifier learn from (the same, unless songs are held out for the latter), and
+        what the figures come from.
+    inner : tuple of int64 arrays
+        The parts into which `network` is dealt, where the song classifier learns from cross-fitted probabilities.
+    """
 
     network: Ints
     song: Ints
     figures: Ints
+    inner: tuple[Ints, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,8 +99,12 @@ def check_parts(store: LogMelStore, parts: Parts, labels: Ints, target: Target, 
     """
     names = CLASS_NAMES[target]
     duration_s = config.segmentation.duration_s
-    needs = (("network", parts.network, 1), ("song classifier", parts.song, song.MIN_SONGS_PER_CLASS))
-    for (what, part, least), share in zip(needs, config.fractions, strict=False):
+    shares = config.fractions
+    needs = (
+        ("network", parts.network, 1, shares[0]),
+        ("song classifier", parts.song, song.MIN_SONGS_PER_CLASS, shares[1] or shares[0]),
+    )
+    for what, part, least, share in needs:
         heard = np.unique(segments.grid(store, part, config.segmentation).clip)
         counts = {name: int((labels[heard] == k).sum()) for k, name in enumerate(names)}
         few = [name for name, count in counts.items() if count < least]
@@ -110,8 +126,10 @@ def train_target(
     target: Target,
     config: TrainConfig,
     *,
-    checkpoint_path: Path | None = None,
+    folder: Path | None = None,
     resume: bool = False,
+    truth: Callable[[Ints], Sequence[Ints] | None] = lambda clips: None,
+    on_network: Callable[[int, int], None] = lambda number, total: None,
     on_epoch: Callable[[EpochReport], None] = lambda report: None,
     on_step: Callable[[Progress], None] = lambda progress: None,
 ) -> TargetResult:
@@ -131,8 +149,17 @@ def train_target(
         What is learnt.
     config : TrainConfig
         How.
-    checkpoint_path, resume, on_epoch, on_step
-        As in `mertag_train.trainer.train_network`.
+    folder : Path or None
+        Where checkpoints lie, and what cross-fitted networks said; None keeps none.
+    resume : bool
+        Go on from what lies there.
+    truth : callable
+        Told positions in the store, returns the real classes of their segments, where they are known
+        (`mertag_train.learners.Clips`).
+    on_network : callable
+        Told ``(number, total)`` before each network; the first is the one that is kept.
+    on_epoch, on_step : callables
+        Progress; `on_epoch` of the first network only.
 
     Raises
     ------
@@ -141,20 +168,29 @@ def train_target(
     """
     check_parts(store, parts, labels, target, config)
     n_classes = len(CLASS_NAMES[target])
-    network = train_network(
-        store,
-        frames,
-        Clips(index=parts.network, label=labels[parts.network]),
-        Clips(index=parts.song, label=labels[parts.song]),
-        config,
-        n_classes=n_classes,
-        checkpoint_path=checkpoint_path,
-        resume=resume,
-        on_epoch=on_epoch,
-        on_step=on_step,
-    )
+
+    def trained(index: Ints, name: str, report: Callable[[EpochReport], None]) -> SegmentNetwork:
+        watched = parts.song if config.song.features == "held_out" else parts.figures
+        return train_network(
+            store,
+            frames,
+            Clips(index=index, label=labels[index], truth=truth(index)),
+            Clips(index=watched, label=labels[watched]),
+            config,
+            class_names=CLASS_NAMES[target],
+            checkpoint_path=None if folder is None else folder / f"checkpoint.{name}.pt",
+            resume=resume,
+            on_epoch=report,
+            on_step=on_step,
+        )
+
+    on_network(1, 1 + len(parts.inner))
+    network = trained(parts.network, str(target), on_epoch)
     cutting = cutting_of(config)
-    seen = predict(network, store, frames, parts.song, config.segmentation)
+    if config.song.features == "cross_fitted":
+        seen = _cross_fitted(store, frames, parts, target, config, trained, folder, resume, on_network)
+    else:
+        seen = predict(network, store, frames, parts.song, config.segmentation)
     table = song.song_table(
         seen,
         store.n_samples[parts.song].tolist(),
@@ -168,7 +204,7 @@ def train_target(
     long_enough = np.array([len(p) > 0 for p in unseen], dtype=bool)
     of_figures = [p for p in unseen if len(p)]
     lengths = store.n_samples[parts.figures][long_enough].tolist()
-    truth = labels[parts.figures][long_enough]
+    found = labels[parts.figures][long_enough]
     probabilities = {
         "song_svm": song.predict_songs(classifier, of_figures, lengths, cutting),
         "mean_probability": np.stack([p.astype(np.float64).mean(0) for p in of_figures]),
@@ -178,10 +214,37 @@ def train_target(
         table=table,
         classifier=classifier,
         songs=parts.figures[long_enough],
-        labels=truth,
+        labels=found,
         probabilities=probabilities,
-        metrics=_measure(truth, probabilities, target, seed=config.seed),
+        metrics=_measure(found, probabilities, target, seed=config.seed),
     )
+
+
+def _cross_fitted(
+    store: LogMelStore,
+    frames: torch.Tensor,
+    parts: Parts,
+    target: Target,
+    config: TrainConfig,
+    trained: Callable[[Ints, str, Callable[[EpochReport], None]], SegmentNetwork],
+    folder: Path | None,
+    resume: bool,
+    on_network: Callable[[int, int], None],
+) -> list[npt.NDArray[np.float32]]:
+    """Return the segment probabilities of the songs of `Parts.song`, each from a network trained without it."""
+    found: dict[str, npt.NDArray[np.float32]] = {}
+    for number, inner in enumerate(parts.inner, start=1):
+        on_network(1 + number, 1 + len(parts.inner))
+        kept = None if folder is None else folder / f"cross-fitted.{target}.{number}.npz"
+        if resume and kept is not None and kept.exists():
+            found |= read_outputs(kept)
+            continue
+        network = trained(np.setdiff1d(parts.network, inner), f"{target}.{number}", lambda report: None)
+        ids, said = [store.ids[i] for i in inner], predict(network, store, frames, inner, config.segmentation)
+        if kept is not None:
+            write_outputs(kept, ids, said)
+        found |= dict(zip(ids, said, strict=True))
+    return [found[store.ids[i]] for i in parts.song]
 
 
 def _measure(

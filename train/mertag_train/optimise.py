@@ -25,15 +25,25 @@ def autocast(device: torch.device) -> AbstractContextManager[Any]:
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16_is_fast(device))
 
 
-def learning_rate(config: OptimiserConfig, step: int, *, steps: int, ramp_steps: int) -> float:
-    """Return the learning rate of one step (from 0) of `steps`: a linear climb, then a cosine to zero.
+def learning_rate(config: OptimiserConfig, done: float, *, epochs: int, step: float) -> float:
+    """Return the learning rate of one step: a linear climb, then a cosine to zero.
 
-    The peak is at the first step after the climb; the zero would be at the step after the last.
+    The peak is at the first step after the climb; the zero would be at the step after the last. The schedule goes by
+    epochs, and not by steps, so that an epoch of many small steps does not use up the rate of the others.
+
+    Parameters
+    ----------
+    done : float
+        How many epochs are done, in parts of one too, before the step.
+    epochs : int
+        How many there will be.
+    step : float
+        The step's share of its epoch.
     """
-    climb = steps * config.ramp if config.schedule == "one_cycle" else float(min(ramp_steps, steps / 2))
-    if step < climb:
-        return config.learning_rate * (step + 1) / (climb + 1)
-    return config.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - climb) / max(1.0, steps - climb)))
+    climb = epochs * config.ramp if config.schedule == "one_cycle" else min(1.0, epochs / 2)
+    if done < climb:
+        return config.learning_rate * (done + step) / (climb + step)
+    return config.learning_rate * 0.5 * (1 + math.cos(math.pi * (done - climb) / max(step, epochs - climb)))
 
 
 class Optimiser:
@@ -45,13 +55,13 @@ class Optimiser:
         What is trained, on its device.
     config : OptimiserConfig
         How.
-    steps, ramp_steps : int
-        How many steps there will be, and how many the first epoch has: the schedule goes by them.
+    epochs : int
+        How many there will be: the schedule goes by them.
     """
 
-    def __init__(self, network: nn.Module, config: OptimiserConfig, *, steps: int, ramp_steps: int) -> None:
-        self.network, self.config = network, config
-        self.steps, self.ramp_steps, self.step_number = steps, ramp_steps, 0
+    def __init__(self, network: nn.Module, config: OptimiserConfig, *, epochs: int) -> None:
+        self.network, self.config, self.epochs = network, config, epochs
+        self.step_number = 0
         # Biases and batch-norm gains are not decayed: they do not over-fit, and decay only shifts them.
         decayed = [p for p in network.parameters() if p.ndim > 1]
         plain = [p for p in network.parameters() if p.ndim <= 1]
@@ -70,9 +80,12 @@ class Optimiser:
         """The network that predicts: the moving average where one is kept."""
         return self.network if self.average is None else self.average
 
-    def step(self, loss: Tensor) -> float:
-        """Descend one step along the gradient of `loss`; return the learning rate that was used."""
-        rate = learning_rate(self.config, self.step_number, steps=self.steps, ramp_steps=self.ramp_steps)
+    def step(self, loss: Tensor, *, done: float, share: float) -> float:
+        """Descend one step along the gradient of `loss`; return the learning rate that was used.
+
+        `done` epochs are behind, and the step is the share `share` of one (`learning_rate`).
+        """
+        rate = learning_rate(self.config, done, epochs=self.epochs, step=share)
         for group in self.sgd.param_groups:
             group["lr"] = rate
         self.sgd.zero_grad(set_to_none=True)

@@ -55,7 +55,6 @@ def predict(
     network.eval()
     if len(clips) == 0:
         return []
-    device = frames.device
     n_frames = segmentation.segment_frames(store.front_end)
     rows: list[Ints] = []
     for index in clips:
@@ -64,11 +63,39 @@ def predict(
             of_clip = of_clip[np.linspace(0, len(of_clip) - 1, at_most).round().astype(np.int64)]
         rows.append(of_clip)
     flat = np.concatenate([np.zeros(0, dtype=np.int64), *rows])
+    logits = segment_logits(network, frames, flat, n_frames, batch_size=batch_size)
+    probabilities = torch.softmax(logits, dim=1).cpu().numpy()
+    return np.split(probabilities, np.cumsum([len(r) for r in rows])[:-1])
+
+
+@torch.no_grad()
+def segment_logits(network: nn.Module, frames: Tensor, rows: Ints, n_frames: int, *, batch_size: int = 256) -> Tensor:
+    """Return the logits of segments in evaluation mode, in which the network is left.
+
+    Parameters
+    ----------
+    network : nn.Module
+        Segments to logits.
+    frames : Tensor, shape (total_frames, n_mels)
+        On the network's device.
+    rows : int64 array, shape (n_segments,)
+        First row of each segment.
+    n_frames : int
+        Length of a segment.
+    batch_size : int
+        Segments at a time.
+
+    Returns
+    -------
+    Tensor, shape (n_segments, n_classes)
+        float32, on that device; of shape (0, 1) where there is no segment.
+    """
+    network.eval()
+    device = frames.device
     found: list[Tensor] = []
-    for start in range(0, len(flat), batch_size):
-        batch = segments.cut(frames, torch.from_numpy(flat[start : start + batch_size]).to(device), n_frames)
+    for start in range(0, len(rows), batch_size):
+        batch = segments.cut(frames, torch.from_numpy(rows[start : start + batch_size]).to(device), n_frames)
         with autocast(device):
             logits = network(batch)
-        found.append(torch.softmax(logits.float(), dim=1).cpu())
-    probabilities = torch.cat(found).numpy() if found else np.zeros((0, 1), dtype=np.float32)
-    return np.split(probabilities, np.cumsum([len(r) for r in rows])[:-1])
+        found.append(logits.float())
+    return torch.cat(found) if found else torch.zeros(0, 1, device=device)

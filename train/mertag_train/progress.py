@@ -70,6 +70,12 @@ class TrainingProgress:
         """Say which target's turn it is."""
         self.note(f"{target}:")
 
+    def on_network(self, number: int, total: int) -> None:
+        """Say which network's turn it is, where the song classifier needs further ones."""
+        if total > 1:
+            what = "the network" if number == 1 else "for the song classifier"
+            self.note(f" network {number} of {total}, {what}")
+
     def on_step(self, step: StepProgress) -> None:
         """Show how far the epoch is, and the time left for the whole training."""
         self._show(
@@ -82,8 +88,10 @@ class TrainingProgress:
     def on_epoch(self, report: EpochReport) -> None:
         """Say how an epoch went."""
         held_out = "" if report.validation_accuracy is None else f", held-out accuracy {report.validation_accuracy:.3f}"
+        share = report.figures.get("clean_share")
+        clean = "" if share is None else f", clean labels {share:.0%}"
         self.note(
-            f"  epoch {report.epoch} of {report.epochs}: loss {report.loss:.3f}{held_out}, "
+            f"  epoch {report.epoch} of {report.epochs}: loss {report.loss:.3f}{clean}{held_out}, "
             f"{report.segments_per_s:.0f} segments/s, {_duration(report.duration_s)}"
         )
 

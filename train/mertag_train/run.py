@@ -7,6 +7,8 @@
       split.csv                    which song served what
       epochs.<target>.jsonl        one line an epoch
       checkpoint.<target>.pt       while training (see `checkpoint`); removed when it is done
+      checkpoint.<target>.<n>.pt, cross-fitted.<target>.<n>.npz
+                                   of the networks that only the song classifier needs; likewise
       network.<target>.safetensors
       song.<target>.npz            what the song classifier was fitted on
       predictions.<target>.csv     the songs that the figures come from
@@ -39,8 +41,9 @@ from . import song
 from .config import TrainConfig
 from .datasets import Dataset, Song
 from .experiment import Parts, TargetResult, check_parts, train_target
-from .folds import Folds, load_folds, save_folds, split
+from .folds import Folds, folds, load_folds, save_folds, split
 from .saved_run import SCHEMA, Run, load, newest, settings
+from .segment_truth import segment_truth
 from .store import LogMelStore
 from .trainer import EpochReport, Progress
 
@@ -96,8 +99,8 @@ def begin(
     by = Target.QUADRANT if Target.QUADRANT in dataset.targets else config.targets[0]
     parts = split(songs, by, fractions=config.fractions, group=config.group, seed=config.seed)
     for target in config.targets:
-        labels, sides = _labels(songs, store, target), _parts(parts, store)
-        check_parts(store, sides, labels, target, config)
+        labels = _labels(songs, store, target)
+        check_parts(store, _parts(parts, store, songs, target, config), labels, target, config)
     refuse_used(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -139,8 +142,22 @@ def _heard(dataset: Dataset, store: LogMelStore) -> list[Song]:
     return [song for song in dataset.songs if song.id in here]
 
 
-def _parts(folds: Folds, store: LogMelStore) -> Parts:
-    return Parts(**{part: store.index_of(folds.ids(fold)) for fold, part in PART_OF_FOLD.items()})
+def _parts(dealt: Folds, store: LogMelStore, songs: Sequence[Song], target: Target, config: TrainConfig) -> Parts:
+    index = {part: store.index_of(dealt.ids(fold)) for fold, part in PART_OF_FOLD.items()}
+    if config.song.features == "held_out":
+        return Parts(network=index["network"], song=index["song"], figures=index["figures"])
+    both = Parts(network=index["network"], song=index["network"], figures=index["figures"])
+    if config.song.features == "in_sample":
+        return both
+    learnt = frozenset(dealt.ids("train"))
+    inner = folds(
+        [song for song in songs if song.id in learnt],
+        target,
+        n=config.song.inner_folds,
+        group=config.group,
+        seed=config.seed,
+    )
+    return dataclasses.replace(both, inner=tuple(store.index_of(inner.ids(name)) for name in inner.names))
 
 
 def _labels(songs: Sequence[Song], store: LogMelStore, target: Target) -> npt.NDArray[np.int64]:
@@ -157,6 +174,7 @@ def train(
     device: torch.device,
     resume: bool = False,
     on_target: Callable[[Target], None] = lambda target: None,
+    on_network: Callable[[int, int], None] = lambda number, total: None,
     on_epoch: Callable[[EpochReport], None] = lambda report: None,
     on_step: Callable[[Progress], None] = lambda progress: None,
 ) -> dict[Target, TargetResult]:
@@ -172,8 +190,8 @@ def train(
         What trains.
     resume : bool
         Go on where an interrupted run was: after the last epoch that was finished, target by target.
-    on_target, on_epoch, on_step : callables
-        Progress.
+    on_target, on_network, on_epoch, on_step : callables
+        Progress; `on_network` is told the number of the network, from 1, and how many there will be.
 
     Returns
     -------
@@ -189,20 +207,24 @@ def train(
     about = settings(folder)
     config = TrainConfig.from_json(about["config"])
     songs = _heard(dataset, store)
-    parts = _parts(load_folds(folder / "split.csv", songs, group=config.group), store)
+    dealt = load_folds(folder / "split.csv", songs, group=config.group)
+    by_id = {song.id: song for song in songs}
     frames = torch.from_numpy(np.array(store.frames)).to(device)
     results: dict[Target, TargetResult] = {}
     for target in config.targets:
         on_target(target)
-        labels = _labels(songs, store, target)
+        labels, parts = _labels(songs, store, target), _parts(dealt, store, songs, target, config)
         epochs, checkpoint = folder / f"epochs.{target}.jsonl", folder / f"checkpoint.{target}.pt"
         if not (resume and checkpoint.exists()):
             epochs.unlink(missing_ok=True)
 
         def record(report: EpochReport, log: Path = epochs) -> None:
             before = log.read_text(encoding="utf-8") if log.exists() else ""
-            _write_text(log, before + json.dumps(dataclasses.asdict(report)) + "\n")
+            _write_text(log, before + json.dumps(report.to_json()) + "\n")
             on_epoch(report)
+
+        def truth(clips: npt.NDArray[np.int64], of: Target = target) -> list[npt.NDArray[np.int64]] | None:
+            return segment_truth([by_id[store.ids[i]] for i in clips], store, of, config, dataset)
 
         result = train_target(
             store,
@@ -211,12 +233,14 @@ def train(
             labels,
             target,
             config,
-            checkpoint_path=checkpoint,
+            folder=folder,
             resume=resume,
+            truth=truth,
+            on_network=on_network,
             on_epoch=record,
             on_step=on_step,
         )
-        _write_target(folder, target, result, config, store, parts)
+        _write_target(folder, target, result, config, store)
         results[target] = result
     environment = {
         "mertag": __version__,
@@ -233,8 +257,8 @@ def train(
         for view, by_method in result.metrics.items()
     }
     _write_json(folder / "metrics.json", {"environment": environment, "figures": figures})
-    for target in config.targets:
-        (folder / f"checkpoint.{target}.pt").unlink(missing_ok=True)
+    for left in (*folder.glob("checkpoint.*.pt"), *folder.glob("cross-fitted.*.npz")):
+        left.unlink()
     return results
 
 
@@ -250,7 +274,6 @@ def _write_target(
     result: TargetResult,
     config: TrainConfig,
     store: LogMelStore,
-    parts: Parts,
 ) -> None:
     weights = {name: value.cpu().contiguous() for name, value in result.network.state_dict().items()}
     save_file(weights, folder / f"network.{target}.safetensors")

@@ -19,9 +19,10 @@ from mertag.errors import ConfigError, TrainingError
 
 from . import song
 from .config import TrainConfig
+from .trainer import network_of
 from .vgg import SegmentNetwork
 
-SCHEMA = 1
+SCHEMA = 2
 SETTINGS = {"schema", "command", "config", "dataset"}
 
 
@@ -120,12 +121,7 @@ def load(folder: Path) -> Run:
         if len(fold_of) != about["dataset"]["songs"]:
             raise ValueError(f"split.csv has {len(fold_of)} of {about['dataset']['songs']} songs")
         for target in config.targets:
-            network = SegmentNetwork(
-                config.network.architecture,
-                n_classes=len(CLASS_NAMES[target]),
-                n_mels=config.front_end.n_mels,
-                dropout=config.network.dropout,
-            )
+            network = network_of(config, len(CLASS_NAMES[target]))
             network.load_state_dict(load_file(folder / f"network.{target}.safetensors"))
             networks[target] = network.eval()
             classifiers[target] = song.load(folder / f"song.{target}.npz")[1]

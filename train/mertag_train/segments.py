@@ -39,6 +39,10 @@ class SegmentTable:
     def __len__(self) -> int:
         return len(self.clip)
 
+    def select(self, which: Ints) -> SegmentTable:
+        """Return some of the segments, by their positions in the table."""
+        return SegmentTable(clip=self.clip[which], row=self.row[which])
+
 
 def grid(store: LogMelStore, clips: Ints, segmentation: Segmentation) -> SegmentTable:
     """Return every full segment of the clips, on the fixed grid, clip after clip.
@@ -65,6 +69,16 @@ def random_crops(
     clip = np.repeat(long_enough, per_clip)
     start = rng.integers(0, np.repeat(free[free > 0], per_clip))
     return SegmentTable(clip=clip, row=store.offsets[clip] + start)
+
+
+def some_of_each_clip(table: SegmentTable, per_clip: int, rng: np.random.Generator) -> Ints:
+    """Return the positions, ascending, of `per_clip` segments of each clip, drawn by chance; all where it has fewer."""
+    chance = rng.random(len(table))
+    # By clip, and by chance within it; the first of each clip are taken.
+    order = np.lexsort((chance, table.clip))
+    clip = table.clip[order]
+    first = np.searchsorted(clip, clip)
+    return np.sort(order[np.arange(len(order)) - first < per_clip])
 
 
 def cut(frames: Tensor, rows: Tensor, n_frames: int) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import shlex
 from collections.abc import Mapping
 from enum import StrEnum
@@ -29,6 +30,13 @@ class RecipeChoice(StrEnum):
 
     robust = "robust"
     paper = "paper"
+
+
+class BudgetChoice(StrEnum):
+    """How much work a training may be."""
+
+    full = "full"
+    small = "small"
 
 
 class TrainDevice(StrEnum):
@@ -80,12 +88,38 @@ def config_of(base: TrainConfig, **given: Any) -> TrainConfig:
     """Return a recipe with the options that were given."""
     from mertag.frontend import Segmentation
 
-    segment_s = given.pop("segment_s")
+    from .recipes import small
+
+    segment_s, budget = given.pop("segment_s"), given.pop("budget", BudgetChoice.full)
+    if budget is BudgetChoice.small:
+        base = small(base)
+    features = given.pop("svm_songs", None)
+    if features is not None:
+        base = _with_song_features(base, features)
     optimiser = {k: v for k in ("batch_size", "learning_rate") if (v := given.pop(k)) is not None}
     changes = {key: value for key, value in given.items() if value is not None}
     if segment_s is not None:
         changes["segmentation"] = Segmentation(duration_s=segment_s, hop_s=base.segmentation.hop_s)
     return dataclasses.replace(base, optimiser=dataclasses.replace(base.optimiser, **optimiser), **changes)
+
+
+def _with_song_features(base: TrainConfig, text: str) -> TrainConfig:
+    """Return a recipe whose song classifier learns as ``--svm-songs`` says."""
+    network, song, figures = base.fractions
+    whole = network + song
+    named = {"in-sample": "in_sample", "cross-fitted": "cross_fitted"}
+    if text in named:
+        features, fractions = named[text], (whole, 0.0, figures)
+    else:
+        try:
+            share = float(text)
+        except ValueError:
+            share = math.nan
+        if not 0 < share < 1:
+            raise ConfigError(f"--svm-songs {text}: choose in-sample, cross-fitted, or a share such as 0.15")
+        features, fractions = "held_out", (whole * (1 - share), whole * share, figures)
+    song_config = dataclasses.replace(base.song, features=features)  # type: ignore[arg-type]  # one of three names
+    return dataclasses.replace(base, song=song_config, fractions=fractions)
 
 
 def targets_of(text: str) -> tuple[Target, ...]:

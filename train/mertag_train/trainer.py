@@ -1,16 +1,18 @@
-"""Training one network on segments that inherit the label of their clip (Sarkar et al.).
+"""The training loop: one network, one learner, epoch after epoch.
 
-numpy and torch only: it runs from a saved log-mel store where librosa and the command line are absent. It reports
-by callback and prints nothing.
+What is learnt from the labels is the learner's matter (`mertag_train.learners`); the loop owns the network, the
+optimiser, the order of the segments, and the checkpoints. numpy, torch and scikit-learn only: it runs from a saved
+log-mel store where librosa and the command line are absent. It reports by callback and prints nothing.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,15 +21,16 @@ from torch import Tensor, nn
 
 from mertag.errors import TrainingError
 
-from . import checkpoint, segments
+from . import checkpoint
 from .config import TrainConfig
-from .optimise import Optimiser, autocast
+from .learners import Clips, Setting, learner
+from .optimise import Optimiser
+from .partition import Partition
 from .predict import predict
-from .segments import SegmentTable
 from .store import LogMelStore
 from .vgg import SegmentNetwork
 
-__all__ = ["Clips", "EpochReport", "Progress", "band_statistics", "mixup", "predict", "train_network"]
+__all__ = ["Clips", "EpochReport", "Progress", "band_statistics", "network_of", "predict", "train_network"]
 
 Ints = npt.NDArray[np.int64]
 
@@ -72,6 +75,10 @@ class EpochReport:
     validation_accuracy : float or None
         Share of held-out clips whose mean probability over a few segments is highest for their class; None
         without held-out clips. It is reported only: no epoch is chosen by it.
+    figures : mapping of str to float
+        What the learner has on record: parts of the loss, the share of clean labels.
+    partition : Partition or None
+        How the segments were told apart, where they were.
     """
 
     epoch: int
@@ -81,14 +88,13 @@ class EpochReport:
     validation_accuracy: float | None
     segments_per_s: float
     duration_s: float
+    figures: Mapping[str, float] = field(default_factory=dict)
+    partition: Partition | None = None
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Clips:
-    """Labelled clips: positions in the store, shape (n,), and class indices, shape (n,)."""
-
-    index: Ints
-    label: Ints
+    def to_json(self) -> dict[str, Any]:
+        """Return it as plain JSON values, without the partition's segments."""
+        names = ("epoch", "epochs", "loss", "learning_rate", "validation_accuracy", "segments_per_s", "duration_s")
+        return {**{name: getattr(self, name) for name in names}, "figures": dict(self.figures)}
 
 
 def band_statistics(store: LogMelStore, clips: Ints) -> tuple[Tensor, Tensor]:
@@ -107,10 +113,15 @@ def band_statistics(store: LogMelStore, clips: Ints) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(mean).float(), torch.from_numpy(std).float()
 
 
-def mixup(rng: np.random.Generator, alpha: float, batch: int) -> tuple[float, Ints]:
-    """Draw the weight delta of eq. 6 and 7 and the partner of each row."""
-    delta = float(rng.beta(alpha, alpha)) if alpha else 1.0
-    return delta, rng.permutation(batch) if alpha else np.arange(batch)
+def network_of(config: TrainConfig, n_classes: int) -> SegmentNetwork:
+    """Return the network that a configuration asks for, with random weights."""
+    return SegmentNetwork(
+        config.network.architecture,
+        n_classes=n_classes,
+        n_mels=config.front_end.n_mels,
+        dropout=config.network.dropout,
+        width=config.network.width,
+    )
 
 
 def train_network(
@@ -120,13 +131,13 @@ def train_network(
     validation: Clips | None,
     config: TrainConfig,
     *,
-    n_classes: int,
+    class_names: Sequence[str],
     checkpoint_path: Path | None = None,
     resume: bool = False,
     on_epoch: Callable[[EpochReport], None] = lambda report: None,
     on_step: Callable[[Progress], None] = lambda progress: None,
 ) -> SegmentNetwork:
-    """Train a segment network with inherited labels.
+    """Train a segment network.
 
     Parameters
     ----------
@@ -138,8 +149,8 @@ def train_network(
         What is learnt from; what the progress is measured on.
     config : TrainConfig
         The whole configuration.
-    n_classes : int
-        K.
+    class_names : sequence of str
+        n_classes of them.
     checkpoint_path : Path or None
         Written after each epoch.
     resume : bool
@@ -156,79 +167,71 @@ def train_network(
     Raises
     ------
     TrainingError
-        If no clip is as long as one segment; if the loss or a weight is not finite; if, without mixup, the loss of
-        the last epoch is still within 1 % of ln K (the network has learnt nothing: plain VGG16 can stall; a mixed
-        label has a high loss by itself); if the checkpoint cannot be read or written, or is of another
-        configuration.
+        If no clip is as long as one segment; if the loss or a weight is not finite; if the loss is still within 1 %
+        of ln K when the warm-up (with inherited labels: the training) is over, and the network has learnt nothing:
+        plain VGG16 can stall, and its losses would then be told apart by noise. A mixed label has a high loss by
+        itself, so that it is not looked at there. Also if the checkpoint cannot be read or written, or is of
+        another configuration.
     """
     device = frames.device
     torch.manual_seed(config.seed)
     rng = np.random.default_rng(config.seed)
-    network = SegmentNetwork(
-        config.network.architecture,
-        n_classes=n_classes,
-        n_mels=config.front_end.n_mels,
-        dropout=config.network.dropout,
-    )
+    network = network_of(config, len(class_names))
     network.set_statistics(*band_statistics(store, train.index))
     network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in the stubs
-    label_of = torch.full((len(store.ids),), -1, dtype=torch.int64)
-    label_of[torch.from_numpy(train.index)] = torch.from_numpy(train.label)
-
-    batch_size = config.optimiser.batch_size
-    fixed = segments.grid(store, train.index, config.segmentation)
-    if len(fixed) == 0:
+    optimiser = Optimiser(network, config.optimiser, epochs=config.epochs)
+    learning = learner(
+        Setting(
+            store=store,
+            frames=frames,
+            clips=train,
+            config=config,
+            class_names=class_names,
+            network=network,
+            optimiser=optimiser,
+            rng=rng,
+        )
+    )
+    if len(learning.grid) == 0:
         raise TrainingError(f"no training clip is as long as one segment ({config.segmentation.duration_s} s)")
-    n_rows = [
-        len(_epoch_table(store, train.index, fixed, config, epoch, np.random.default_rng(0)))
-        for epoch in range(1, config.epochs + 1)
-    ]
-    steps = [math.ceil(n / batch_size) for n in n_rows]
-    optimiser = Optimiser(network, config.optimiser, steps=sum(steps), ramp_steps=steps[0])
 
     first = 1
     if resume and checkpoint_path is not None and checkpoint_path.exists():
-        first = 1 + checkpoint.load(checkpoint_path, optimiser, rng, config=config)
-    # The time left goes by frames, not by steps: a step of short crops costs less than one of whole segments.
-    step_frames = [config.crops_of_epoch(e)[0].segment_frames(config.front_end) for e in range(1, config.epochs + 1)]
-    all_work = sum(n * f for n, f in zip(steps[first - 1 :], step_frames[first - 1 :], strict=True))
-    work = 0
-    began = time.monotonic()
+        first = 1 + checkpoint.load(checkpoint_path, optimiser, rng, learning, config=config)
+    clock = _Clock([learning.cost(epoch) for epoch in range(1, config.epochs + 1)], first)
+    checked = config.epochs if config.learner == "inherited" else min(config.epochs, config.warm_up_epochs)
     for epoch in range(first, config.epochs + 1):
         epoch_began = time.monotonic()
         network.train()
-        table = _epoch_table(store, train.index, fixed, config, epoch, rng)
-        n_frames = step_frames[epoch - 1]
-        order = rng.permutation(len(table))
+        learning.begin(epoch)
+        order = rng.permutation(len(learning.table))
+        batches = np.array_split(order, range(config.optimiser.batch_size, len(order), config.optimiser.batch_size))
         total, rate = torch.zeros((), device=device), 0.0
-        for step in range(steps[epoch - 1]):
-            chosen = order[step * batch_size : (step + 1) * batch_size]
-            labels = label_of[torch.from_numpy(table.clip[chosen])].to(device)
-            loss = _loss(network, frames, table.row[chosen], n_frames, labels, config, rng)
-            rate = optimiser.step(loss)
+        for step, chosen in enumerate(batches):
+            loss = learning.loss(chosen)
+            rate = optimiser.step(loss, done=epoch - 1 + step / len(batches), share=1 / len(batches))
             total += loss.detach() * len(chosen)
-            work += n_frames
-            elapsed = time.monotonic() - began
-            if step % 10 == 0 or step == steps[epoch - 1] - 1:  # reading the loss waits for the device
+            if step % 10 == 0 or step == len(batches) - 1:  # reading the loss waits for the device
                 _refuse_divergence(float(loss.detach()), epoch, config)
+                elapsed_s, remaining_s = clock.read(epoch, (step + 1) / len(batches))
                 on_step(
                     Progress(
                         epoch=epoch,
                         epochs=config.epochs,
                         step=step + 1,
-                        steps=steps[epoch - 1],
+                        steps=len(batches),
                         loss=float(loss.detach()),
-                        elapsed_s=elapsed,
-                        remaining_s=elapsed / work * (all_work - work),
+                        elapsed_s=elapsed_s,
+                        remaining_s=remaining_s,
                     )
                 )
-        mean_loss = float(total) / len(table)
+        mean_loss = float(total) / len(learning.table)
         _refuse_divergence(mean_loss if optimiser.is_finite() else math.nan, epoch, config)
-        if epoch == config.epochs and config.augment.mixup_alpha == 0:
-            _refuse_stall(mean_loss, n_classes)  # before the checkpoint: a resumed run must not pass it by
+        if epoch == checked and learning.plain:
+            _refuse_stall(mean_loss, len(class_names))  # before the checkpoint: a resumed run must not pass it by
         trained_s = time.monotonic() - epoch_began
         if checkpoint_path is not None:
-            checkpoint.save(checkpoint_path, optimiser, rng, epoch=epoch, config=config)
+            checkpoint.save(checkpoint_path, optimiser, rng, learning, epoch=epoch, config=config)
         on_epoch(
             EpochReport(
                 epoch=epoch,
@@ -236,8 +239,10 @@ def train_network(
                 loss=mean_loss,
                 learning_rate=rate,
                 validation_accuracy=_validate(optimiser.predictor, store, frames, validation, config),
-                segments_per_s=len(table) / trained_s,
+                segments_per_s=len(learning.table) / trained_s,
                 duration_s=time.monotonic() - epoch_began,
+                figures=learning.figures(),
+                partition=learning.partition,
             )
         )
     trained = optimiser.predictor
@@ -245,45 +250,17 @@ def train_network(
     return trained.eval()
 
 
-def _epoch_table(
-    store: LogMelStore,
-    clips: Ints,
-    fixed: SegmentTable,
-    config: TrainConfig,
-    epoch: int,
-    rng: np.random.Generator,
-) -> SegmentTable:
-    segmentation, per_clip = config.crops_of_epoch(epoch)
-    if per_clip == 0:
-        return fixed
-    return segments.random_crops(store, clips, segmentation, per_clip=per_clip, rng=rng)
+class _Clock:
+    """How long the training takes, by what its epochs cost."""
 
+    def __init__(self, costs: Sequence[float], first: int) -> None:
+        self._costs, self._first, self._began = costs, first, time.monotonic()
 
-def _loss(
-    network: nn.Module,
-    frames: Tensor,
-    rows: Ints,
-    n_frames: int,
-    labels: Tensor,
-    config: TrainConfig,
-    rng: np.random.Generator,
-) -> Tensor:
-    """Return the mixed cross-entropy (eq. 6 to 8) of one batch, a mean over its rows."""
-    device = frames.device
-    batch = segments.cut(frames, torch.from_numpy(rows).to(device), n_frames)
-    assert isinstance(network.mean, Tensor)
-    batch = segments.augment(batch, network.mean, config.augment, rng)
-    delta, partner_of = mixup(rng, config.augment.mixup_alpha, len(batch))
-    partner = torch.from_numpy(partner_of).to(device)
-    if delta < 1.0:
-        batch = delta * batch + (1 - delta) * batch[partner]
-    with autocast(device):
-        logits = network(batch)
-    cross_entropy = nn.functional.cross_entropy(logits.float(), labels)
-    if delta < 1.0:
-        mixed = nn.functional.cross_entropy(logits.float(), labels[partner])
-        cross_entropy = delta * cross_entropy + (1 - delta) * mixed
-    return cross_entropy
+    def read(self, epoch: int, share: float) -> tuple[float, float]:
+        """Return the seconds since the start, and those that remain, when a share of an epoch is done."""
+        elapsed_s = time.monotonic() - self._began
+        done = sum(self._costs[self._first - 1 : epoch - 1]) + share * self._costs[epoch - 1]
+        return elapsed_s, elapsed_s / done * (sum(self._costs[self._first - 1 :]) - done)
 
 
 def _refuse_divergence(loss: float, epoch: int, config: TrainConfig) -> None:

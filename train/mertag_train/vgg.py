@@ -23,16 +23,17 @@ MIN_FRAMES = 32
 GROUPS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
 
 
-def _trunk(*, batch_norm: bool) -> nn.Sequential:
+def _trunk(*, batch_norm: bool, width: float) -> nn.Sequential:
     layers: list[nn.Module] = []
     channels = 1
     for group in GROUPS:
-        for width in group:
-            layers.append(nn.Conv2d(channels, width, kernel_size=3, padding=1, bias=not batch_norm))
+        for published in group:
+            wide = round(width * published)
+            layers.append(nn.Conv2d(channels, wide, kernel_size=3, padding=1, bias=not batch_norm))
             if batch_norm:
-                layers.append(nn.BatchNorm2d(width))
+                layers.append(nn.BatchNorm2d(wide))
             layers.append(nn.ReLU(inplace=True))
-            channels = width
+            channels = wide
         layers.append(nn.MaxPool2d(kernel_size=2))
     return nn.Sequential(*layers)
 
@@ -56,35 +57,46 @@ class SegmentNetwork(nn.Module):
     dropout : float
         Probability of dropping, in the head only: before both linear layers of ``compact``, and before the second
         and the third of ``published``.
+    width : float
+        Share of the channels given above, in the convolutions and in the head.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, architecture: Architecture, *, n_classes: int, n_mels: int = 128, dropout: float = 0.5) -> None:
+    def __init__(
+        self,
+        architecture: Architecture,
+        *,
+        n_classes: int,
+        n_mels: int = 128,
+        dropout: float = 0.5,
+        width: float = 1.0,
+    ) -> None:
         super().__init__()
         self.architecture: Architecture = architecture
         self.n_classes = n_classes
         self.register_buffer("mean", torch.zeros(n_mels))
         self.register_buffer("std", torch.ones(n_mels))
-        self.trunk = _trunk(batch_norm=architecture == "compact")
+        self.trunk = _trunk(batch_norm=architecture == "compact", width=width)
+        channels, hidden = round(width * 512), round(width * (512 if architecture == "compact" else 4096))
         if architecture == "compact":
             self.head = nn.Sequential(
                 nn.Dropout(dropout),
-                nn.Linear(512 * (n_mels // 32), 512),
+                nn.Linear(channels * (n_mels // 32), hidden),
                 nn.ReLU(inplace=True),
                 nn.Dropout(dropout),
-                nn.Linear(512, n_classes),
+                nn.Linear(hidden, n_classes),
             )
         else:
             self.head = nn.Sequential(
-                nn.Linear(512 * 7 * 7, 4096),
+                nn.Linear(channels * 7 * 7, hidden),
                 nn.ReLU(inplace=True),
                 nn.Dropout(dropout),
-                nn.Linear(4096, 4096),
+                nn.Linear(hidden, hidden),
                 nn.ReLU(inplace=True),
                 nn.Dropout(dropout),
-                nn.Linear(4096, n_classes),
+                nn.Linear(hidden, n_classes),
             )
         self._initialise()
 

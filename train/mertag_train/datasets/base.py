@@ -99,6 +99,8 @@ class Dataset:
         What a reader of the figures should know, one sentence each.
     scale : tuple of float, or None
         Lowest and highest possible `Song.valence` and `Song.arousal`.
+    thresholds : tuple of float, or None
+        The ratings, valence and arousal, at which the classes part.
     """
 
     name: str
@@ -112,6 +114,7 @@ class Dataset:
     source: str = ""
     notes: tuple[str, ...] = ()
     scale: tuple[float, float] | None = None
+    thresholds: tuple[float, float] | None = None
 
     def with_audio(self) -> Dataset:
         """Return the data set without the songs whose audio is missing; `missing_audio` still names them.

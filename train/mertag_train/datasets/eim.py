@@ -118,6 +118,7 @@ def read(data_dir: Path | str | None = None, *, threshold: float = THRESHOLD) ->
         source=ORIGIN.source,
         notes=tuple(notes),
         scale=SCALE,
+        thresholds=(threshold, threshold),
     )
 
 

@@ -125,6 +125,7 @@ def read(
         source=ORIGIN.source,
         notes=tuple(notes),
         scale=SCALE,
+        thresholds=(valence_threshold, arousal_threshold),
     )
 
 

@@ -48,6 +48,8 @@ class Protocol:
         What never stands in two folds.
     shuffled : bool
         Whether the labels were shuffled among the artists, so that nothing can be learnt.
+    flipped : float
+        Share of the training songs of each fold that were given a wrong class on purpose.
     songs, missing_audio : int
         How many songs are judged, and how many more are labelled but have no audio.
     counts : mapping
@@ -71,20 +73,33 @@ class Protocol:
     songs_sha: str
     folds_sha: str
     citation: str = ""
+    flipped: float = 0.0
 
     @property
     def folder_name(self) -> str:
         """The folder's name, such as ``"4q-artist"``."""
-        return folder_name(self.dataset, self.group, shuffled=self.shuffled)
+        return folder_name(self.dataset, self.group, shuffled=self.shuffled, flipped=self.flipped)
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain JSON values."""
         return {"schema": SCHEMA, **asdict(self), "folds": list(self.folds)}
 
 
-def folder_name(dataset: str, group: str, *, shuffled: bool) -> str:
+def folder_name(dataset: str, group: str, *, shuffled: bool, flipped: float = 0.0) -> str:
     """Return the name of the folder of a data set and a grouping."""
-    return f"{dataset}-{group}" + ("-shuffled" if shuffled else "")
+    return f"{dataset}-{group}" + ("-shuffled" if shuffled else "") + (f"-flipped-{flipped:g}" if flipped else "")
+
+
+def wrong_labels(songs: Sequence[Song], target: Target, share: float, *, seed: int = SHUFFLE_SEED) -> dict[str, int]:
+    """Return another class for a share of the songs of each class, by song id, any other class being as likely."""
+    rng = np.random.default_rng(seed)
+    n_classes = len(CLASS_NAMES[target])
+    wrong: dict[str, int] = {}
+    for k in range(n_classes):
+        ids = sorted(song.id for song in songs if song.targets[target] == k)
+        for song_id in rng.permutation(ids)[: round(share * len(ids))]:
+            wrong[str(song_id)] = (k + int(rng.integers(1, n_classes))) % n_classes
+    return wrong
 
 
 def shuffle_labels(songs: Sequence[Song], *, seed: int = SHUFFLE_SEED) -> tuple[Song, ...]:
@@ -116,6 +131,7 @@ def prepare(
     n_folds: int | None = None,
     folds_file: Path | None = None,
     shuffle: bool = False,
+    flip: float = 0.0,
 ) -> tuple[Path, Protocol, Folds, tuple[Song, ...]]:
     """Fix songs and folds, or find that they are those of the folder.
 
@@ -135,6 +151,8 @@ def prepare(
         Folds of others, instead of new ones.
     shuffle : bool
         Deal the classes anew, artist by artist.
+    flip : float
+        Share of the training songs that will be given a wrong class (`wrong_labels`).
 
     Returns
     -------
@@ -148,7 +166,7 @@ def prepare(
         evaluation of other songs, labels or folds.
     """
     songs = shuffle_labels(dataset.songs) if shuffle else dataset.songs
-    folder = root / folder_name(dataset.name, group, shuffled=shuffle)
+    folder = root / folder_name(dataset.name, group, shuffled=shuffle, flipped=flip)
     # A published file may list songs whose audio is not here: with the data set, those lines are known.
     listed = replace(dataset, songs=songs)
     if folds_file is not None:
@@ -176,6 +194,7 @@ def prepare(
         songs_sha=_sha(sorted((s.id, s.group, s.artist, sorted(s.targets.items())) for s in songs)),
         folds_sha=_sha(sorted(dealt.fold_of.items())),
         citation=dataset.citation,
+        flipped=flip,
     )
     _agree(folder, protocol)
     if not (folder / FOLDS).exists():

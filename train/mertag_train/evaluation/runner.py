@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 import platform
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -31,12 +31,12 @@ from mertag_train.evaluation.results import (
     write_result,
 )
 from mertag_train.folds import Folds
-from mertag_train.methods import Context, Fold, Method, Predictions, method
+from mertag_train.methods import Context, Fold, Method, NeedsModel, Predictions, method
 
 if TYPE_CHECKING:
     import torch
 
-    from mertag_train.config import TrainConfig
+    from mertag_train.config import Recipe, TrainConfig
     from mertag_train.store import LogMelStore
 
 PACKAGES = ("torch", "scikit-learn", "librosa", "numpy")
@@ -44,16 +44,33 @@ PACKAGES = ("torch", "scikit-learn", "librosa", "numpy")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
-    """What every task shares; see `mertag_train.methods.Context`, whose fields these become."""
+    """What every task shares; see `mertag_train.methods.Context`, whose fields these become.
+
+    Attributes
+    ----------
+    songs : tuple of Song
+        With the classes that are judged.
+    config : TrainConfig
+        Settings of methods that have no recipe of their own.
+    recipes : mapping of str to TrainConfig
+        Settings of those that have one (`mertag_train.methods.Method.recipe`).
+    wrong : mapping of str to mapping
+        Other classes by target and song id, given on purpose: they are learnt from, never judged by.
+    embedding_model : Path or None
+        The file of the methods that need one (`mertag_train.methods.NeedsModel`).
+    """
 
     dataset: Dataset
     songs: tuple[Song, ...]
     group: Group
     config: TrainConfig
+    recipes: Mapping[Recipe, TrainConfig]
+    wrong: Mapping[Target, Mapping[str, int]] = field(default_factory=dict)
     log_mels: Callable[[], LogMelStore]
     frames: Callable[[], torch.Tensor]
     device: torch.device
     cache: Path
+    embedding_model: Path | None = None
     workers: int = 1
     on_progress: Callable[[str, int, int], None] = lambda what, done, total: None
 
@@ -102,12 +119,27 @@ def chosen_folds(asked: Sequence[str] | None, names: Sequence[str]) -> tuple[str
     return tuple(name for name in names if asked is None or name in asked)
 
 
-def task_config(config: TrainConfig, task: Task, group: Group) -> TrainConfig:
-    """Return the settings of one task: the common ones, with its seed, its segment duration and the grouping."""
+def task_config(around: Surroundings, task: Task) -> TrainConfig:
+    """Return the settings of one task: those of its method's recipe, with its seed, duration and the grouping."""
+    recipe = method(task.method).recipe
+    config = around.config if recipe is None else around.recipes[recipe]
     cut = config.segmentation
     if task.segment_s is not None:
         cut = Segmentation(duration_s=task.segment_s, hop_s=cut.hop_s)
-    return dataclasses.replace(config, segmentation=cut, seed=task.seed, group=group)
+    return dataclasses.replace(config, segmentation=cut, seed=task.seed, group=around.group)
+
+
+def settings_of(around: Surroundings, task: Task) -> Mapping[str, Any]:
+    """Return everything that a task's result depends on, as its method says it.
+
+    Raises
+    ------
+    ConfigError
+        If the method needs an embedding model and there is none.
+    """
+    chosen = method(task.method)
+    found = chosen.settings(task_config(around, task))
+    return {**found, **chosen.model_settings(around.embedding_model)} if isinstance(chosen, NeedsModel) else found
 
 
 def run(
@@ -154,7 +186,7 @@ def run(
 def _kept(folder: Path, protocol: Protocol, task: Task, around: Surroundings) -> Result:
     path = task.path(folder)
     result = read_result(path, folder, protocol)
-    wanted = without_seed(method(task.method).settings(task_config(around.config, task, around.group)))
+    wanted = without_seed(settings_of(around, task))
     if settings_sha(wanted) != settings_sha(result.settings):
         raise ConfigError(
             f"{path}: made with other settings: {difference(result.settings, wanted)}. "
@@ -172,14 +204,17 @@ def _run_one(
     environment: dict[str, str],
 ) -> Result:
     began = time.monotonic()
-    config = task_config(around.config, task, around.group)
+    config = task_config(around, task)
+    train = tuple(by_id[i] for i in dealt.others(task.fold))
+    wrong = around.wrong.get(task.target, {})
     fold = Fold(
         name=task.fold,
         target=task.target,
-        train=tuple(by_id[i] for i in dealt.others(task.fold)),
+        train=tuple(_with_class(song, task.target, wrong.get(song.id)) for song in train),
         test=tuple(by_id[i] for i in dealt.ids(task.fold)),
         seed=task.seed,
         group=around.group,
+        truth={song.id: song.targets[task.target] for song in train} if wrong else None,
     )
     work = folder / "work"
     work.mkdir(parents=True, exist_ok=True)
@@ -192,6 +227,7 @@ def _run_one(
         device=around.device,
         cache=around.cache,
         work=work,
+        embedding_model=around.embedding_model,
         workers=around.workers,
         on_progress=around.on_progress,
     )
@@ -203,11 +239,15 @@ def _run_one(
         song_ids=found.song_ids,
         labels=np.array([song.targets[task.target] for song in fold.test], dtype=np.int64),
         probabilities=np.asarray(found.probabilities, dtype=np.float64),
-        settings=without_seed(chosen.settings(config)),
+        settings=without_seed(settings_of(around, task)),
         diagnostics=found.diagnostics,
         environment=environment,
         elapsed_s=time.monotonic() - began,
     )
+
+
+def _with_class(song: Song, target: Target, wrong: int | None) -> Song:
+    return song if wrong is None else dataclasses.replace(song, targets={**song.targets, target: wrong})
 
 
 def _check(chosen: Method, fold: Fold, found: Predictions) -> None:

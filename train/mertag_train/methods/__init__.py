@@ -12,18 +12,26 @@ from types import MappingProxyType
 from typing import cast
 
 from mertag.errors import ConfigError
-from mertag_train.methods.base import Context, Fold, Method, Predictions
+from mertag_train.methods.base import Context, Fold, Method, NeedsModel, Predictions
 
-__all__ = ["METHODS", "Context", "Fold", "Method", "Predictions", "method"]
+__all__ = ["METHODS", "Context", "Fold", "Method", "NeedsModel", "Predictions", "method"]
 
 METHODS: Mapping[str, str] = MappingProxyType(
     {
         "majority": "mertag_train.methods.majority:Majority",
         "features-svm": "mertag_train.methods.features_svm:FeaturesSvm",
+        "embedding-svm": "mertag_train.methods.embedding_svm:EmbeddingSvm",
+        "embedding-two-stage": "mertag_train.methods.embedding_two_stage:EmbeddingTwoStage",
+        "two-stage": "mertag_train.methods.two_stage:TwoStage",
         "inherited-vote": "mertag_train.methods.inherited:InheritedVote",
         "inherited-run": "mertag_train.methods.inherited:InheritedRun",
         "inherited-mean": "mertag_train.methods.inherited:InheritedMean",
         "inherited-svm": "mertag_train.methods.inherited:InheritedSvm",
+        "soft-labels": "mertag_train.methods.self_learning:SoftLabels",
+        "elr": "mertag_train.methods.self_learning:Elr",
+        "proposed-star": "mertag_train.methods.self_learning:ProposedStar",
+        "proposed": "mertag_train.methods.self_learning:Proposed",
+        "robust": "mertag_train.methods.self_learning:Robust",
     }
 )
 """The methods by name, in the order of the tables: ``"module:class"``; the class is called without arguments."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +22,7 @@ from mertag_train.dealing import Group
 if TYPE_CHECKING:
     import torch
 
-    from mertag_train.config import TrainConfig
+    from mertag_train.config import Recipe, TrainConfig
     from mertag_train.store import LogMelStore
 
 Floats = npt.NDArray[np.float64]
@@ -45,6 +45,8 @@ class Fold:
         Of all that is random in the method. The folds themselves do not depend on it.
     group : {"artist", "recording"}
         What never stands on two sides: a method that splits `train` again keeps to it.
+    truth : mapping of str to int, or None
+        The real classes of `train`, by song id, where wrong ones were given on purpose; never learnt from.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Fold:
     test: tuple[Song, ...]
     seed: int
     group: Group
+    truth: Mapping[str, int] | None = None
 
     @property
     def n_classes(self) -> int:
@@ -79,7 +82,8 @@ class Context:
     dataset : Dataset
         Name, root and scale; all its songs.
     config : TrainConfig
-        Settings of everything that is trained, with the segment duration and the seed of this task.
+        Settings of everything that is trained, with the method's recipe, the segment duration and the seed of this
+        task.
     log_mels : callable
         Returns the log-mels of all songs; computed at the first call.
     frames : callable
@@ -91,6 +95,8 @@ class Context:
         evaluations. It exists. Name what is kept there by everything that it depends on, and write it atomically.
     work : Path
         Folder for what is trained in this evaluation; shared by the methods. The same rules. It exists.
+    embedding_model : Path or None
+        The ONNX file of a method that needs one (`NeedsModel`).
     workers : int
         How many processes may run.
     on_progress : callable
@@ -104,6 +110,7 @@ class Context:
     device: torch.device
     cache: Path
     work: Path
+    embedding_model: Path | None = None
     workers: int = 1
     on_progress: Callable[[str, int, int], None] = lambda what, done, total: None
 
@@ -143,6 +150,8 @@ class Method(Protocol):
         Whether anything is random: without, it is run with the first seed only.
     paper_row : str or None
         The row of the paper's table 3 that it stands beside, such as ``"Proposed"``; None if it has none there.
+    recipe : str or None
+        The recipe that it always has, ``"paper"`` or ``"robust"``; None for the one that was asked for.
     """
 
     @property
@@ -155,6 +164,8 @@ class Method(Protocol):
     def uses_seed(self) -> bool: ...  # noqa: D102
     @property
     def paper_row(self) -> str | None: ...  # noqa: D102
+    @property
+    def recipe(self) -> Recipe | None: ...  # noqa: D102
 
     def settings(self, config: TrainConfig) -> Mapping[str, Any]:
         """Return, as plain JSON values, everything that its predictions depend on beside fold, target and seed.
@@ -171,5 +182,20 @@ class Method(Protocol):
         ------
         MertagError
             With file and remedy, such as DatasetError for a clip that cannot be read.
+        """
+        ...
+
+
+@runtime_checkable
+class NeedsModel(Protocol):
+    """A method that needs `Context.embedding_model`; what it depends on is then known only with the file."""
+
+    def model_settings(self, path: Path | None) -> Mapping[str, Any]:
+        """Return what stands beside `Method.settings`: the hash of the file.
+
+        Raises
+        ------
+        ConfigError
+            If there is no file, or it cannot be read; the message says what to give.
         """
         ...

@@ -10,18 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from mertag_train import song
-from mertag_train.dealing import bound_groups
 from mertag_train.feature_table import feature_table, made_by
 from mertag_train.methods.base import Context, Fold, Predictions
+from mertag_train.methods.clip_svm import C, by_clip_svm
 
 if TYPE_CHECKING:
-    from mertag_train.config import TrainConfig
-
-C = 1.0
-"""Penalty of the RBF support vector machine; not searched for, so that no fold decides it."""
+    from mertag_train.config import Recipe, TrainConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +27,7 @@ class FeaturesSvm:
     uses_segments: bool = False
     uses_seed: bool = True  # of the inner folds
     paper_row: str | None = "SVM"
+    recipe: Recipe | None = None
 
     def settings(self, config: TrainConfig) -> Mapping[str, Any]:
         """Return the penalty and which definition of the features is in use."""
@@ -52,14 +47,4 @@ class FeaturesSvm:
             workers=context.workers,
             on_clip=lambda done, total: context.on_progress("features", done, total),
         )
-        group_of = {s.id: i for i, bound in enumerate(bound_groups(fold.train, fold.group)) for s in bound}
-        rows = song.SongTable(
-            features=table.rows([s.id for s in fold.train]),
-            label=fold.train_labels,
-            song=np.array([group_of[s.id] for s in fold.train], dtype=np.int64),
-        )
-        classifier = song.fit(rows, n_classes=fold.n_classes, c=C, seed=fold.seed)
-        probabilities = classifier.predict_proba(table.rows(fold.test_ids)).astype(np.float64)
-        return Predictions(
-            song_ids=fold.test_ids, probabilities=probabilities, diagnostics={"n_features": float(len(table.names))}
-        )
+        return by_clip_svm(fold, table.rows([s.id for s in fold.train]), table.rows(fold.test_ids))

@@ -11,7 +11,7 @@ import numpy as np
 from mertag_train.methods.base import Context, Fold, Predictions
 
 if TYPE_CHECKING:
-    from mertag_train.config import TrainConfig
+    from mertag_train.config import Recipe, TrainConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +27,7 @@ class Majority:
     uses_segments: bool = False
     uses_seed: bool = False
     paper_row: str | None = None
+    recipe: Recipe | None = None
 
     def settings(self, config: TrainConfig) -> Mapping[str, Any]:
         """Return nothing: there is nothing to choose."""

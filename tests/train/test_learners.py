@@ -1,0 +1,308 @@
+"""What the learners make of labels: the loop of self-learning by hand, and its rivals, on planted noise."""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from toy_training import TinyNetwork, planted, same_weights, toy_config
+
+from mertag.errors import TrainingError
+from mertag_train import losses, trainer
+from mertag_train.config import AugmentConfig, PartitionConfig, SsslConfig, TrainConfig
+from mertag_train.learners import LEARNERS, Clips, Learner, Setting, learner
+from mertag_train.learners.elr import ElrLearner, elr_penalty
+from mertag_train.learners.soft_labels import SoftLabelLearner
+from mertag_train.learners.sssl import SsslLearner
+from mertag_train.optimise import Optimiser
+from mertag_train.trainer import EpochReport, band_statistics, network_of, train_network
+
+PLAIN = AugmentConfig(mixup_alpha=0.0, time_masks=0, frequency_masks=0)
+NAMES = ("low", "high")
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trainer, "SegmentNetwork", TinyNetwork)
+
+
+def sssl_config(**changes: Any) -> TrainConfig:
+    sssl = {"mixup_alpha": 0.0, "kl_ramp_epochs": 1, **changes.pop("sssl", {})}
+    given: dict[str, Any] = {"epochs": 6, "warm_up_epochs": 2, "crops_per_clip": 0, "augment": PLAIN, **changes}
+    return toy_config(learner="sssl", sssl=SsslConfig(**sssl), **given)
+
+
+def made(config: TrainConfig, *, n_clips: int = 8, flipped: int = 0) -> Learner:
+    """Return a learner before its first epoch; the labels of the last `flipped` clips are wrong."""
+    store, frames, clips = planted(n_clips)
+    label = clips.label.copy()
+    label[n_clips - flipped :] = 1 - label[n_clips - flipped :]
+    truth = [np.full(4, k) for k in clips.label]
+    torch.manual_seed(0)
+    network = network_of(config, 2)
+    network.set_statistics(*band_statistics(store, clips.index))
+    setting = Setting(
+        store=store,
+        frames=frames,
+        clips=Clips(index=clips.index, label=label, truth=truth),
+        config=config,
+        class_names=NAMES,
+        network=network,
+        optimiser=Optimiser(network, config.optimiser, epochs=config.epochs),
+        rng=np.random.default_rng(0),
+    )
+    return learner(setting)
+
+
+def self_learning(config: TrainConfig, labelled: list[bool], **options: Any) -> SsslLearner:
+    """Return one that is behind its warm-up, with a given partition of its first segments."""
+    found = made(config, **options)
+    assert isinstance(found, SsslLearner)
+    found.begin(config.warm_up_epochs + config.sssl.kl_ramp_epochs)
+    mask = torch.ones(len(found.table), dtype=torch.bool)
+    mask[: len(labelled)] = torch.tensor(labelled)
+    found._labelled = mask
+    return found
+
+
+def without_dropout(config: TrainConfig) -> TrainConfig:
+    return replace(config, network=replace(config.network, dropout=0.0))
+
+
+def test_every_learner_has_a_name_that_the_configuration_knows() -> None:
+    for name, kind in LEARNERS.items():
+        assert type(made(toy_config(learner=name))) is kind
+
+
+def test_the_loss_of_a_batch_by_hand() -> None:
+    """Eq. 4 to 8 on four segments, of which the second and the third are unlabelled."""
+    config = without_dropout(sssl_config(sssl={"mixup_alpha": 1.0, "kl_weight": 0.0, "temperature": 0.5}))
+    found = self_learning(config, [True, False, False, True])
+    network, chosen = found.setting.network, np.arange(4)
+    x = found.cut(chosen)
+    with torch.no_grad():
+        said = torch.softmax(copy.deepcopy(network).eval()(x), dim=1)
+    targets = nn.functional.one_hot(found.labels[:4], 2).float()
+    for row in (1, 2):
+        targets[row] = said[row].square() / said[row].square().sum()  # T = 1/2
+    rng = copy.deepcopy(found.setting.rng)
+    delta, partner = float(rng.beta(1.0, 1.0)), rng.permutation(4)
+    mixed = delta * x + (1 - delta) * x[torch.from_numpy(partner)]
+    log_p = torch.log_softmax(copy.deepcopy(network).train()(mixed), dim=1)
+    expected = 0.0
+    for i in range(4):
+        own, other = targets[i], targets[int(partner[i])]
+        row = delta * (own * log_p[i]).sum() + (1 - delta) * (other * log_p[i]).sum()
+        expected -= float(row.detach()) / 4
+    assert float(found.loss(chosen).detach()) == pytest.approx(expected, rel=1e-5)
+
+
+def test_lambda_reaches_the_loss_through_unlabelled_rows_only() -> None:
+    def loss(kl_weight: float, labelled: list[bool]) -> tuple[float, dict[str, float]]:
+        found = self_learning(sssl_config(sssl={"kl_weight": kl_weight}), labelled)
+        torch.manual_seed(5)
+        return float(found.loss(np.arange(8)).detach()), dict(found.figures())
+
+    half = [True, False] * 4
+    _, figures = loss(1.0, half)
+    assert figures["loss_kl"] > 0
+    assert figures["kl_weight"] == 1.0
+    total, parts = loss(3.0, half)
+    assert total == pytest.approx(parts["loss_mix"] + 3.0 * parts["loss_kl"], rel=1e-5)
+    assert "loss_kl" not in loss(0.0, half)[1]
+    total, parts = loss(1.0, [True] * 8)  # U is empty
+    assert total == pytest.approx(parts["loss_mix"])
+    assert parts.get("loss_kl", 0.0) == 0.0
+
+
+def test_lambda_grows_over_its_epochs_after_the_warm_up() -> None:
+    found = made(sssl_config(epochs=9, warm_up_epochs=2, sssl={"kl_weight": 0.5, "kl_ramp_epochs": 4}))
+    assert isinstance(found, SsslLearner)
+    weights = []
+    for epoch in range(1, 9):
+        found.epoch = epoch
+        weights.append(found.kl_weight)
+    assert weights == [0, 0, 0.125, 0.25, 0.375, 0.5, 0.5, 0.5]
+
+
+def test_the_labels_of_unlabelled_segments_are_erased() -> None:
+    def loss(label: int) -> float:
+        found = self_learning(without_dropout(sssl_config()), [True, False, True, True])
+        found.labels[1] = label
+        return float(found.loss(np.arange(4)).detach())
+
+    assert loss(0) == loss(1)
+
+
+def test_batch_norm_is_moved_by_the_mixed_batches_alone() -> None:
+    config = sssl_config(sssl={"kl_weight": 1.0})
+    with_u, without = self_learning(config, [False] * 8), self_learning(config, [True] * 8)
+    for found in (with_u, without):
+        found.loss(np.arange(8))
+    norms = [f.setting.network.trunk[1] for f in (with_u, without)]
+    assert all(isinstance(norm, nn.BatchNorm2d) for norm in norms)
+    assert torch.equal(norms[0].running_mean, norms[1].running_mean)  # type: ignore[arg-type]
+    assert int(norms[0].num_batches_tracked) == 1  # type: ignore[arg-type]
+
+
+def test_two_dropout_passes_share_the_convolutions_and_the_gradient_reaches_them() -> None:
+    found = self_learning(sssl_config(), [False] * 8)
+    network = found.setting.network
+    calls: list[int] = []
+    network.trunk.register_forward_hook(lambda *_: calls.append(1))
+    _, kl = found._unlabelled(found.cut(np.arange(8)))
+    assert len(calls) == 1
+    assert network.training
+    assert float(kl.detach()) > 0
+    kl.backward()  # type: ignore[no-untyped-call]
+    first = network.trunk[0].weight.grad
+    assert isinstance(first, Tensor)
+    assert float(first.abs().sum()) > 0
+
+
+def test_the_average_makes_the_pseudo_labels_where_one_is_kept() -> None:
+    config = sssl_config(optimiser={"ema_decay": 0.9})
+    found = self_learning(config, [False] * 4)
+    with torch.no_grad():
+        found.setting.network.head[-1].bias.add_(torch.tensor([5.0, -5.0]))  # type: ignore[union-attr, operator]
+    x = found.cut(np.arange(4))
+    pseudo, _ = found._unlabelled(x)
+    with torch.no_grad():
+        torch.testing.assert_close(pseudo, torch.softmax(found.setting.optimiser.predictor(x), dim=1))
+
+
+def test_the_warm_up_is_plain_cross_entropy_with_inherited_labels() -> None:
+    store, frames, clips = planted(8)
+    config = sssl_config(epochs=2, warm_up_epochs=2)
+    plain = replace(config, learner="inherited")
+    one, other = (train_network(store, frames, clips, None, c, class_names=NAMES) for c in (config, plain))
+    assert same_weights(one.state_dict(), other.state_dict())
+
+
+def test_crops_are_random_in_the_warm_up_only() -> None:
+    found = made(sssl_config(crops_per_clip=3))
+    found.begin(1)
+    assert found.place is None
+    assert len(found.table) == 8 * 3
+    found.begin(3)
+    assert found.place is not None
+    assert len(found.table) == len(found.grid) == 8 * 4
+
+
+def test_some_of_the_grid_are_drawn_of_each_clip_anew_each_epoch() -> None:
+    found = made(sssl_config(grid_per_clip=2))
+    drawn = []
+    for epoch in (1, 2, 3):
+        found.begin(epoch)
+        assert found.place is not None
+        assert np.bincount(found.table.clip).tolist() == [2] * 8
+        assert np.array_equal(found.grid.row[found.place], found.table.row)
+        drawn.append(found.place.tolist())
+    assert drawn[0] != drawn[1] != drawn[2]
+
+
+def test_losses_are_the_mean_of_the_last_epochs_in_evaluation_mode() -> None:
+    config = sssl_config(augment=replace(PLAIN, gain_db=30.0), sssl={"partition": PartitionConfig(mean_of=3)})
+    found = made(config)
+    assert isinstance(found, SsslLearner)
+    measured = []
+    for epoch in (1, 2, 3):
+        found.begin(epoch)
+        network = copy.deepcopy(found.setting.network).eval()
+        with torch.no_grad():
+            logits = network(found.cut(np.arange(32)))
+        measured.append(nn.functional.cross_entropy(logits, found.labels, reduction="none").numpy())
+        with torch.no_grad():
+            found.setting.network.head[-1].bias.add_(0.3)  # type: ignore[union-attr, operator]
+            found.setting.network.head[-1].bias[0].mul_(2)  # type: ignore[union-attr, index]
+    assert found.partition is not None
+    np.testing.assert_allclose(found.partition.losses, np.mean(measured, axis=0), rtol=1e-5)
+
+
+@pytest.mark.parametrize("labelled", [[True] * 8, [False] * 7 + [True]])
+def test_an_empty_u_and_a_tiny_x_can_be_learnt_from(labelled: list[bool]) -> None:
+    found = self_learning(sssl_config(sssl={"mixup_alpha": 1.0, "prior_weight": 1.0}), labelled)
+    for chosen in (np.arange(8), np.arange(1)):
+        assert math.isfinite(float(found.loss(chosen).detach()))
+
+
+@pytest.mark.parametrize("per_class", [False, True])
+def test_wrong_labels_are_found_after_the_warm_up_and_by_class_not_learnt(per_class: bool) -> None:
+    store, frames, clips = planted(24)
+    label = clips.label.copy()
+    wrong = np.array([0, 5, 9, 14, 17, 22])
+    label[wrong] = 1 - label[wrong]
+    noisy = Clips(index=clips.index, label=label, truth=[np.full(4, k) for k in clips.label])
+    reports: list[EpochReport] = []
+    config = sssl_config(
+        epochs=10,
+        warm_up_epochs=3,
+        sssl={"mixup_alpha": 0.4, "prior_weight": 1.0, "partition": PartitionConfig(per_class=per_class)},
+    )
+    config = replace(config, optimiser=replace(config.optimiser, learning_rate=0.1))
+    network = train_network(store, frames, noisy, None, config, class_names=NAMES, on_epoch=reports.append)
+    assert [r.partition is not None for r in reports] == [False] * 3 + [True] * 7
+    first, last = reports[3].figures, reports[-1].figures
+    assert first["right_share"] == pytest.approx(0.75)
+    assert first["partition_auroc"] > 0.95
+    assert first["clean_precision"] > 0.95
+    if per_class:  # one mixture for both gives way to the class that is learnt first, and may end with one class
+        assert last["partition_auroc"] > 0.95
+        with torch.no_grad():
+            said = network(frames.reshape(24, -1, 128)[:, :42]).argmax(1)
+        assert (said.numpy() == clips.label).mean() > 0.9  # the real classes, also of the wrongly labelled
+
+
+def test_a_warm_up_that_learnt_nothing_ends_the_training() -> None:
+    store, frames, clips = planted(8)
+    store.frames[:] = frames[:] = -40.0
+    config = without_dropout(sssl_config())
+    config = replace(config, optimiser=replace(config.optimiser, learning_rate=1e-6))
+    epochs: list[int] = []
+    with pytest.raises(TrainingError, match="training stalled"):
+        train_network(store, frames, clips, None, config, class_names=NAMES, on_epoch=lambda r: epochs.append(r.epoch))
+    assert epochs == [1]
+
+
+def test_real_classes_that_do_not_fit_the_grid_are_refused() -> None:
+    store, frames, clips = planted(8)
+    wrong = Clips(index=clips.index, label=clips.label, truth=[np.zeros(3, dtype=np.int64)] * 8)
+    with pytest.raises(ValueError, match="24 real classes for 32 segments"):
+        train_network(store, frames, wrong, None, sssl_config(), class_names=NAMES)
+
+
+def test_soft_labels_are_the_predictions_at_the_beginning_of_the_epoch() -> None:
+    found = made(without_dropout(sssl_config()))
+    soft = SoftLabelLearner(replace(found.setting, config=replace(found.setting.config, learner="soft-labels")))
+    soft.begin(3)
+    network, chosen = copy.deepcopy(soft.setting.network), np.array([3, 1])
+    with torch.no_grad():
+        targets = torch.softmax(network.eval()(soft.cut(chosen)), dim=1)
+        expected = losses.cross_entropy(network.train()(soft.cut(chosen)), targets)
+    torch.testing.assert_close(soft.loss(chosen).detach(), expected)
+    assert 0 <= soft.figures()["inherited_label_kept"] <= 1
+
+
+def test_the_penalty_of_early_learning_by_hand() -> None:
+    p, t = torch.tensor([[0.7, 0.3], [0.2, 0.8]]), torch.tensor([[0.6, 0.4], [0.0, 0.5]])
+    expected = (math.log(1 - 0.7 * 0.6 - 0.3 * 0.4) + math.log(1 - 0.8 * 0.5)) / 2
+    assert float(elr_penalty(p, t)) == pytest.approx(expected)
+
+
+def test_early_learning_remembers_each_segment_by_its_place() -> None:
+    found = made(without_dropout(toy_config(learner="elr", crops_per_clip=0, augment=PLAIN)))
+    assert isinstance(found, ElrLearner)
+    found.begin(1)
+    chosen = np.array([6, 2])
+    with torch.no_grad():
+        said = torch.softmax(copy.deepcopy(found.setting.network).train()(found.cut(chosen)), dim=1)
+    found.loss(chosen)
+    memory = found.state_dict()["memory"]
+    torch.testing.assert_close(memory[chosen], 0.3 * said, atol=1e-4, rtol=0)
+    assert float(memory.sum()) == pytest.approx(0.6, abs=1e-4)

@@ -1,0 +1,137 @@
+"""Telling clean from noisy labels: planted mixtures are found, the posterior falls with the loss, X is never empty."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mertag_train.config import PartitionConfig
+from mertag_train.partition import ALL, Mixture, figures, fit_mixture, partition
+
+CONFIG = PartitionConfig()
+NAMES = ("Q1", "Q2")
+
+
+def planted(
+    n: int = 1000, *, noisy: float = 0.3, seed: int = 0
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+    """Return losses of which a share is those of wrong labels, and which are right."""
+    rng = np.random.default_rng(seed)
+    right = rng.random(n) >= noisy
+    losses = np.where(right, np.abs(rng.normal(0.3, 0.15, n)), rng.normal(1.8, 0.4, n))
+    return np.maximum(losses, 0), right
+
+
+def test_a_planted_mixture_is_found() -> None:
+    losses, right = planted()
+    found = fit_mixture(losses, CONFIG, seed=0)
+    assert found is not None
+    low, high = np.quantile(losses, [0.01, 0.99])
+    assert (found.low, found.high) == pytest.approx((low, high))
+    nats = [low + m * (high - low) for m in found.means]
+    assert nats == pytest.approx([0.31, 1.8], abs=0.08)
+    assert found.weights[0] == pytest.approx(right.mean(), abs=0.03)
+
+
+def test_planted_noise_is_told_apart() -> None:
+    losses, right = planted()
+    labels = np.arange(len(losses)) % 2
+    found = partition(losses, labels, NAMES, CONFIG, seed=0)
+    told = figures(found, labels, NAMES, np.where(right, labels, 1 - labels))
+    assert told["partition_auroc"] > 0.98
+    assert told["clean_precision"] > 0.97
+    assert told["right_share"] == pytest.approx(right.mean())
+    assert told["clean_share"] == pytest.approx(right.mean(), abs=0.05)
+    assert set(found.mixtures) == {ALL}
+
+
+def test_the_posterior_by_hand() -> None:
+    # Densities at 0.5 of N(0, 1) and N(1, 1) are equal, so that the weights decide: 0.8 to 0.2.
+    mixture = Mixture(means=(0.0, 1.0), variances=(1.0, 1.0), weights=(0.8, 0.2), low=0.0, high=1.0)
+    assert mixture.posterior(np.array([0.5]))[0] == pytest.approx(0.8)
+    assert mixture.posterior(np.array([0.0]))[0] == pytest.approx(0.8 / (0.8 + 0.2 * np.exp(-0.5)))
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    means=st.tuples(st.floats(0, 1), st.floats(0, 1)).map(lambda m: tuple(sorted(m))),
+    variances=st.tuples(st.floats(5e-4, 1), st.floats(5e-4, 1)),
+    weight=st.floats(0.01, 0.99),
+)
+def test_the_posterior_never_rises_with_the_loss(
+    means: tuple[float, float], variances: tuple[float, float], weight: float
+) -> None:
+    mixture = Mixture(means=means, variances=variances, weights=(weight, 1 - weight), low=0.0, high=1.0)
+    found = mixture.posterior(np.linspace(0, 1, 200))
+    assert (np.diff(found) <= 1e-12).all()
+    assert ((found >= 0) & (found <= 1)).all()
+
+
+def test_outliers_do_not_make_everything_clean() -> None:
+    losses, right = planted()
+    losses[0] = 1e6
+    labels = np.zeros(len(losses), dtype=np.int64)
+    found = partition(losses, labels, ("one",), CONFIG, seed=0)
+    assert found.labelled.mean() == pytest.approx(right.mean(), abs=0.05)
+    assert not found.labelled[0]
+
+
+def test_one_mixture_a_class_does_not_take_a_hard_class_for_noise() -> None:
+    easy, easy_right = planted(seed=1)
+    hard, hard_right = planted(seed=2)
+    losses = np.concatenate([easy, hard + 1.5])
+    right = np.concatenate([easy_right, hard_right])
+    labels = np.repeat([0, 1], 1000)
+    for per_class, better in ((False, False), (True, True)):
+        found = partition(losses, labels, NAMES, replace(CONFIG, per_class=per_class), seed=0)
+        share = found.labelled[labels == 1].mean()
+        assert (abs(share - hard_right.mean()) < 0.05) == better
+    assert set(found.mixtures) == set(NAMES)
+    told = figures(found, labels, NAMES, np.where(right, labels, 1 - labels))
+    assert {"clean_mean_Q1", "noisy_mean_Q2", "clean_weight_Q1", "clean_share_Q2"} <= set(told)
+
+
+def test_a_tenth_of_each_class_stays_those_with_the_smallest_losses() -> None:
+    losses = np.concatenate([np.linspace(0, 0.1, 100), np.linspace(5, 6, 30)])
+    labels = np.repeat([0, 1], [100, 30])
+    found = partition(losses, labels, NAMES, CONFIG, seed=0)
+    assert found.labelled[labels == 0].all()
+    assert np.flatnonzero(found.labelled[labels == 1]).tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("per_class", [False, True])
+@pytest.mark.parametrize("n", [0, 1, 2, 3])
+def test_tiny_sets_do_not_crash_and_keep_a_clean_segment(n: int, per_class: bool) -> None:
+    losses, labels = np.arange(n, dtype=np.float64), np.zeros(n, dtype=np.int64)
+    found = partition(losses, labels, NAMES, replace(CONFIG, per_class=per_class), seed=0)
+    assert len(found.labelled) == n
+    assert found.labelled.any() == (n > 0)
+    assert figures(found, labels, NAMES)["clean_share"] == (found.labelled.mean() if n else 0.0)
+
+
+def test_equal_losses_are_all_clean() -> None:
+    found = partition(np.full(50, 0.7), np.zeros(50, dtype=np.int64), NAMES, CONFIG, seed=0)
+    assert found.labelled.all()
+    assert found.clean_probability.tolist() == [1.0] * 50
+    assert found.mixtures == {}
+
+
+def test_a_loss_that_is_no_number_is_refused() -> None:
+    with pytest.raises(ValueError, match="finite"):
+        partition(np.array([0.1, np.nan]), np.zeros(2, dtype=np.int64), NAMES, CONFIG, seed=0)
+
+
+def test_unknown_real_classes_do_not_count() -> None:
+    losses, right = planted()
+    labels = np.zeros(len(losses), dtype=np.int64)
+    truth = np.where(right, 0, 1)
+    truth[::2] = -1
+    found = partition(losses, labels, NAMES, CONFIG, seed=0)
+    assert figures(found, labels, NAMES, truth)["right_share"] == pytest.approx(right[1::2].mean())
+    assert "partition_auroc" not in figures(found, labels, NAMES, np.full(len(losses), -1))
+    assert "partition_auroc" not in figures(found, labels, NAMES, labels)  # all right: nothing to tell apart

@@ -1,0 +1,200 @@
+"""Stage 1 of the two-stage model: a masked auto-encoder over log-mel segments, which sees no label.
+
+A segment is (batch, n_frames, n_mels), float, in dB; inside, images are (batch, channels, n_mels, n_frames). The
+target of the reconstruction is the segment as it was before masking, standardised by the band statistics of the
+training clips. numpy and torch only.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from mertag.errors import TrainingError
+from mertag.frontend import Segmentation
+
+from . import segments
+from .config import AugmentConfig
+from .optimise import autocast
+from .store import LogMelStore
+from .trainer import band_statistics
+from .two_stage import AutoEncoderConfig
+
+Floats = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int64]
+
+EMBED_BATCH = 256
+
+
+class MaskedAutoEncoder(nn.Module):
+    """Strided convolutions down to a bottleneck, and transposed ones back up.
+
+    Parameters
+    ----------
+    config : AutoEncoderConfig
+        Its sizes.
+    n_mels, n_frames : int
+        Of a segment; the bottleneck's matrices depend on them.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, config: AutoEncoderConfig, *, n_mels: int, n_frames: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(n_mels))
+        self.register_buffer("std", torch.ones(n_mels))
+        self.sizes = [(n_mels, n_frames)]  # of the images, from the segment down to the bottleneck
+        down: list[nn.Module] = []
+        up: list[nn.Module] = []
+        channels = 1
+        for width in config.channels:
+            down.append(
+                nn.Sequential(
+                    nn.Conv2d(channels, width, kernel_size=3, stride=2, padding=1, bias=False),
+                    nn.BatchNorm2d(width),
+                    nn.ReLU(),
+                )
+            )
+            up.insert(0, nn.ConvTranspose2d(width, channels, kernel_size=3, stride=2, padding=1))
+            height, length = self.sizes[-1]
+            self.sizes.append((-(-height // 2), -(-length // 2)))
+            channels = width
+        self.down, self.up = nn.ModuleList(down), nn.ModuleList(up)
+        self.normalise_up = nn.ModuleList(nn.BatchNorm2d(width) for width in config.channels[-2::-1])
+        flat = channels * self.sizes[-1][0] * self.sizes[-1][1]
+        self.squeeze, self.widen = nn.Linear(flat, config.embedding), nn.Linear(config.embedding, flat)
+
+    def standardised(self, segments: Tensor) -> Tensor:
+        """Return segments (batch, n_frames, n_mels) as images (batch, 1, n_mels, n_frames), by band statistics."""
+        scaled: Tensor = (segments - self.mean) / self.std
+        return scaled.transpose(1, 2).unsqueeze(1).contiguous()
+
+    def embed(self, segments: Tensor) -> Tensor:
+        """Return the bottleneck, shape (batch, embedding), of segments (batch, n_frames, n_mels) in dB."""
+        x = self.standardised(segments)
+        for layer in self.down:
+            x = layer(x)
+        embedding: Tensor = self.squeeze(x.flatten(1))
+        return embedding
+
+    def forward(self, segments: Tensor) -> Tensor:
+        """Return the reconstruction, standardised, shape (batch, 1, n_mels, n_frames)."""
+        x = self.widen(self.embed(segments)).relu().unflatten(1, (-1, *self.sizes[-1]))
+        for i, layer in enumerate(self.up):
+            x = layer(x, output_size=list(self.sizes[-2 - i]))
+            if i < len(self.normalise_up):
+                x = self.normalise_up[i](x).relu()
+        return x
+
+
+def masked(segment_batch: Tensor, fill: Tensor, config: AutoEncoderConfig, rng: np.random.Generator) -> Tensor:
+    """Return segments (batch, n_frames, n_mels) with stretches of time and frequency set to `fill` (n_mels,)."""
+    masks = AugmentConfig(
+        mixup_alpha=0.0,
+        gain_db=0.0,
+        time_masks=config.time_masks,
+        max_time_mask=config.max_time_mask,
+        frequency_masks=config.frequency_masks,
+        max_frequency_mask=config.max_frequency_mask,
+    )
+    return segments.augment(segment_batch, fill, masks, rng)
+
+
+def train_autoencoder(
+    store: LogMelStore,
+    frames: Tensor,
+    clips: Ints,
+    segmentation: Segmentation,
+    config: AutoEncoderConfig,
+    *,
+    seed: int,
+    on_epoch: Callable[[int, int, float], None] = lambda epoch, epochs, loss: None,
+) -> MaskedAutoEncoder:
+    """Train an auto-encoder on segments of some clips.
+
+    Parameters
+    ----------
+    store : LogMelStore
+        Where the clips lie.
+    frames : Tensor, shape (total_frames, n_mels)
+        The store's frames, on the device that trains.
+    clips : int64 array, shape (n_clips,)
+        Positions in the store of what is learnt from.
+    segmentation : Segmentation
+        Its duration is that of a segment.
+    config : AutoEncoderConfig
+        Sizes and epochs.
+    seed : int
+        Of all that is random; on the CPU the same seed gives the same network, bit for bit.
+    on_epoch : callable
+        Told ``(epoch, epochs, loss)`` after each; the loss is the mean squared error, in band standard deviations.
+
+    Returns
+    -------
+    MaskedAutoEncoder
+        In evaluation mode.
+
+    Raises
+    ------
+    TrainingError
+        If no clip is as long as one segment, or the loss is not finite.
+    """
+    device = frames.device
+    torch.manual_seed(seed)
+    rng = np.random.default_rng(seed)
+    n_frames = segmentation.segment_frames(store.front_end)
+    network = MaskedAutoEncoder(config, n_mels=store.front_end.n_mels, n_frames=n_frames)
+    mean, std = band_statistics(store, clips)
+    network.mean.copy_(mean)
+    network.std.copy_(std)
+    network = network.to(device).train()
+    per_clip = max(1, round(config.clip_s / segmentation.duration_s))
+    n_rows = len(segments.random_crops(store, clips, segmentation, per_clip=per_clip, rng=np.random.default_rng(0)))
+    if n_rows == 0:
+        raise TrainingError(f"no training clip is as long as one segment ({segmentation.duration_s:g} s)")
+    steps = math.ceil(n_rows / config.batch_size)
+    adam = torch.optim.Adam(network.parameters(), lr=config.learning_rate)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(adam, config.learning_rate, total_steps=steps * config.epochs + 1)
+    for epoch in range(1, config.epochs + 1):
+        rows = segments.random_crops(store, clips, segmentation, per_clip=per_clip, rng=rng).row
+        order = rng.permutation(len(rows))
+        total = torch.zeros((), device=device)
+        for step in range(steps):
+            chosen = torch.from_numpy(rows[order[step * config.batch_size : (step + 1) * config.batch_size]])
+            whole = segments.cut(frames, chosen.to(device), n_frames)
+            with autocast(device):
+                rebuilt = network(masked(whole, network.mean, config, rng))
+            loss = nn.functional.mse_loss(rebuilt.float(), network.standardised(whole))
+            adam.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            adam.step()
+            schedule.step()
+            total += loss.detach() * len(chosen)
+        mean_loss = float(total) / len(rows)
+        if not math.isfinite(mean_loss):
+            raise TrainingError(f"the auto-encoder diverged in epoch {epoch} (loss {mean_loss}); try another --seed")
+        on_epoch(epoch, config.epochs, mean_loss)
+    return network.eval()
+
+
+@torch.no_grad()
+def embed(
+    network: MaskedAutoEncoder, store: LogMelStore, frames: Tensor, clips: Ints, segmentation: Segmentation
+) -> list[Floats]:
+    """Return the embeddings of each clip's segments on the fixed grid, unmasked: shape (n_segments, embedding)."""
+    network.eval()
+    n_frames = segmentation.segment_frames(store.front_end)
+    tables = [segments.grid(store, np.array([index]), segmentation).row for index in clips]
+    rows = torch.from_numpy(np.concatenate([np.zeros(0, dtype=np.int64), *tables])).to(frames.device)
+    found: list[Tensor] = []
+    for start in range(0, len(rows), EMBED_BATCH):
+        batch = segments.cut(frames, rows[start : start + EMBED_BATCH], n_frames)
+        with autocast(frames.device):
+            found.append(network.embed(batch).float().cpu())
+    return np.split(torch.cat(found).numpy(), np.cumsum([len(table) for table in tables])[:-1])

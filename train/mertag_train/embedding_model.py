@@ -1,0 +1,250 @@
+"""An ONNX model that turns audio into embeddings: VGGish, OpenL3, or any other that keeps this contract.
+
+One file, weights inside, with one float32 input of one of these shapes (a name stands for any size):
+
+===========================================  ==============================================================
+``(n,)``, ``(1, n)``, ``(1, 1, n)``          one window of a mono waveform in -1..1
+``(batch, n)``, ``(batch, 1, n)``            several windows at once
+``(1 or batch, 96, 64)``,                    log-mel patches as VGGish's (`mertag_train.vggish_input`)
+``(1 or batch, 1, 96, 64)``
+===========================================  ==============================================================
+
+It gives float32 of shape ``(dim,)``, ``(windows, dim)`` or ``(windows, steps, dim)``; of several outputs, the one
+called ``embeddings`` or ``embedding`` is taken, or the one that ``output`` below names.
+
+What the shapes do not say stands in the file's ``metadata_props``, as text, so that the hash of the file stands for
+everything that its embeddings depend on::
+
+    sample_rate    Hz; needed for a waveform, 16000 for patches
+    window_s       seconds of a window; needed where n may be any size
+    hop_s          seconds from one window to the next; one window, if not given (patches: 0.96)
+    output         name of the output
+
+They are written into a file with ``onnx.helper.set_model_props(model, {"sample_rate": "48000"})``. Only full windows
+are heard: none is padded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mertag.errors import BundleError, ConfigError
+from mertag.onnx_wire import has_external_data
+from mertag.sessions import cpu_session, first_line
+from mertag_train import vggish_input
+
+Floats = npt.NDArray[np.float32]
+
+BATCH = 32
+"""Windows at a time, where the model takes more than one."""
+
+UNDERSTOOD = (
+    "understood are a float32 waveform, (n,), (1, n), (batch, n) or (batch, 1, n), and VGGish's log-mel patches, "
+    "(batch, 96, 64) or (batch, 1, 96, 64); put any other front end into the graph"
+)
+PROPERTIES = "add it with onnx.helper.set_model_props"
+
+
+def refuse_none(name: str, path: Path | None) -> Path:
+    """Return the path; raise ConfigError if the method `name` was given no embedding model."""
+    if path is None:
+        raise ConfigError(
+            f"{name} needs an embedding model: give --embedding-model FILE, an ONNX file such as VGGish or OpenL3 "
+            f"({UNDERSTOOD})."
+        )
+    return path
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of an embedding model; raise ConfigError if it cannot be read."""
+    return hashlib.sha256(_bytes(path)).hexdigest()
+
+
+class EmbeddingModel:
+    """A model on the CPU, so that its embeddings do not depend on the device that trains.
+
+    Parameters
+    ----------
+    path : Path
+        The ONNX file.
+    threads : int
+        Threads of one call; 0 lets onnxruntime choose.
+
+    Attributes
+    ----------
+    sha256 : str
+        Of the file.
+    sample_rate : int
+        Hz.
+    window_samples, hop_samples : int
+        Of a window, and from one to the next.
+
+    Raises
+    ------
+    ConfigError
+        If it cannot be read, or does not keep the contract; the message says what was found and what is understood.
+    """
+
+    def __init__(self, path: Path, *, threads: int = 0) -> None:
+        data = _bytes(path)
+        self.path, self.sha256 = path, hashlib.sha256(data).hexdigest()
+        self._refuse_external(data)
+        try:
+            session = cpu_session(data, threads=threads, where=path)
+        except BundleError as error:
+            raise self._no(f"onnxruntime cannot load it ({first_line(error.__cause__ or error)})") from error
+        self._session: Any = session
+        inputs = self._session.get_inputs()
+        if len(inputs) != 1 or inputs[0].type != "tensor(float)":
+            found = ", ".join(f"{i.name!r} {i.type} {_shown(i.shape)}" for i in inputs) or "none"
+            raise self._no(f"its inputs are {found}; one is expected, and {UNDERSTOOD}")
+        self._input, shape = inputs[0].name, tuple(inputs[0].shape)
+        props: Mapping[str, str] = self._session.get_modelmeta().custom_metadata_map
+        self._output = self._output_name(props.get("output"))
+        self._patches = shape[-2:] == (vggish_input.N_FRAMES, vggish_input.N_MELS)
+        self._read_shape(shape)
+        self._read_times(shape, props)
+
+    def _refuse_external(self, data: bytes) -> None:
+        try:
+            outside = has_external_data(data)
+        except ValueError as error:
+            raise self._no(f"it is no ONNX file ({error})") from error
+        if outside:
+            raise self._no("its weights lie in other files; save it as one file (onnx.save_model does, by default)")
+
+    def _output_name(self, wanted: str | None) -> str:
+        names = [output.name for output in self._session.get_outputs()]
+        known = [name for name in names if name in ("embeddings", "embedding")]
+        chosen = [wanted] if wanted is not None else names if len(names) == 1 else known
+        if len(chosen) != 1 or chosen[0] not in names:
+            raise self._no(
+                f"its outputs are {', '.join(map(repr, names))}; which one holds the embeddings? Call it 'embeddings', "
+                f"or name it as the metadata property output ({PROPERTIES})"
+            )
+        return chosen[0]
+
+    def _read_shape(self, shape: tuple[Any, ...]) -> None:
+        """Take in the input's dimensions, or refuse them."""
+        inner = 2 if self._patches else 1  # dimensions of one window
+        outer = shape[:-inner]
+        one_channel = len(outer) == 2 and outer[1] == 1
+        if len(shape) < inner or not (len(outer) <= 1 or one_channel) or (self._patches and not outer):
+            raise self._no(f"its input {self._input!r} has the shape {_shown(shape)}; {UNDERSTOOD}")
+        if outer and isinstance(outer[0], int) and outer[0] != 1:
+            raise self._no(
+                f"its input {self._input!r} has the shape {_shown(shape)}: always {outer[0]} windows at once; "
+                "export it for one, or for any number"
+            )
+        self._outer = len(outer)
+        self._batch = BATCH if outer and not isinstance(outer[0], int) else 1
+
+    def _read_times(self, shape: tuple[Any, ...], props: Mapping[str, str]) -> None:
+        """Take in sample rate, window and hop from the properties, or refuse them."""
+        rate, window_s, hop_s = (self._number(props, key) for key in ("sample_rate", "window_s", "hop_s"))
+        if self._patches:
+            if rate not in (None, vggish_input.SAMPLE_RATE) or window_s is not None:
+                raise self._no("its input is VGGish's patches, which have a sample rate of 16000 and no window_s")
+            self.sample_rate, self.window_samples = vggish_input.SAMPLE_RATE, vggish_input.PATCH_SAMPLES
+        else:
+            if rate is None:
+                raise self._no(f"which sample rate? It has no metadata property sample_rate ({PROPERTIES})")
+            if rate != int(rate):
+                raise self._no(f"its metadata property sample_rate is {rate:g}; whole Hz are understood")
+            self.sample_rate, length = int(rate), shape[-1]
+            said = None if window_s is None else round(window_s * rate)
+            if not isinstance(length, int) and said is None:
+                raise self._no(
+                    f"its input {self._input!r} has the shape {_shown(shape)}: how long is a window? It has no "
+                    f"metadata property window_s ({PROPERTIES})"
+                )
+            if isinstance(length, int) and said not in (None, length):
+                raise self._no(f"its input takes {length} samples, but its metadata property window_s says {said}")
+            self.window_samples = length if isinstance(length, int) else int(said or 0)
+        usual = vggish_input.PATCH_HOP if self._patches else self.window_samples
+        self.hop_samples = usual if hop_s is None else round(hop_s * self.sample_rate)
+        if min(self.window_samples, self.hop_samples) < 1:
+            raise self._no("a window, or the hop between two, is shorter than a sample")
+
+    def _number(self, props: Mapping[str, str], key: str) -> float | None:
+        if key not in props:
+            return None
+        try:
+            value = float(props[key])
+        except ValueError:
+            value = math.nan
+        if not (math.isfinite(value) and value > 0):
+            raise self._no(f"its metadata property {key} is {props[key]!r}; a number above 0 is understood")
+        return value
+
+    def n_windows(self, n_samples: int) -> int:
+        """Return how many full windows a clip has."""
+        return max(0, (n_samples - self.window_samples) // self.hop_samples + 1)
+
+    def embed(self, waveform: Floats) -> Floats:
+        """Return the embeddings of a clip, in time order.
+
+        Parameters
+        ----------
+        waveform : float32 array, shape (n_samples,)
+            Mono, at `sample_rate`, at least one window.
+
+        Returns
+        -------
+        float32 array, shape (n_embeddings, dim)
+            One a window, or as many as the model gives of each.
+
+        Raises
+        ------
+        ConfigError
+            If the model fails, or what it gives is of another shape, or not finite.
+        ValueError
+            If the clip is shorter than one window.
+        """
+        if self.n_windows(len(waveform)) == 0:
+            raise ValueError(f"expected at least {self.window_samples} samples, got {len(waveform)}")
+        windows = np.lib.stride_tricks.sliding_window_view(waveform, self.window_samples)[:: self.hop_samples]
+        return np.concatenate(list(self._runs(windows)))
+
+    def _runs(self, windows: Floats) -> Iterator[Floats]:
+        for start in range(0, len(windows), self._batch):
+            some = windows[start : start + self._batch]
+            fed = vggish_input.patches(some) if self._patches else np.ascontiguousarray(some, dtype=np.float32)
+            shape = (len(some), 1)[: self._outer] + fed.shape[1:]
+            try:
+                found = np.asarray(self._session.run([self._output], {self._input: fed.reshape(shape)})[0])
+            except Exception as error:  # onnxruntime's exceptions share no base class
+                raise self._no(f"it fails on an input of the shape {_shown(shape)} ({first_line(error)})") from error
+            several = found.ndim >= 2
+            fits = found.ndim in (1, 2, 3) and (several or len(some) == 1) and found.size > 0
+            if found.dtype != np.float32 or not fits or (self._batch > 1 and several and len(found) != len(some)):
+                raise self._no(
+                    f"of {len(some)} windows its output {self._output!r} is {found.dtype} of the shape "
+                    f"{_shown(found.shape)}; float32 of (dim,), (windows, dim) or (windows, steps, dim) is understood"
+                )
+            if not np.isfinite(found).all():
+                raise self._no(f"its output {self._output!r} holds NaN or infinity")
+            yield found.reshape(-1, found.shape[-1])
+
+    def _no(self, why: str) -> ConfigError:
+        return ConfigError(f"--embedding-model {self.path}: {why}.")
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigError(
+            f"--embedding-model {path}: cannot be read: {error.strerror or error}. Name an ONNX file."
+        ) from error
+
+
+def _shown(shape: Any) -> str:
+    return "(" + ", ".join(str(size) if size is not None else "?" for size in shape) + ")"

@@ -1,0 +1,28 @@
+"""What a segment network can learn from noisy labels: one learner a file, behind `mertag_train.learners.base.Learner`.
+
+A new one is a class in a file of its own, and a line in `LEARNERS`.
+"""
+
+from __future__ import annotations
+
+from mertag_train.config import LearnerName
+
+from .base import Clips, Learner, Setting
+from .elr import ElrLearner
+from .inherited import InheritedLearner
+from .soft_labels import SoftLabelLearner
+from .sssl import SsslLearner
+
+__all__ = ["LEARNERS", "Clips", "Learner", "Setting", "learner"]
+
+LEARNERS: dict[LearnerName, type[Learner]] = {
+    "inherited": InheritedLearner,
+    "sssl": SsslLearner,
+    "soft-labels": SoftLabelLearner,
+    "elr": ElrLearner,
+}
+
+
+def learner(setting: Setting) -> Learner:
+    """Return the learner that the configuration names."""
+    return LEARNERS[setting.config.learner](setting)

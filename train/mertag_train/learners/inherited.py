@@ -1,0 +1,49 @@
+"""Segments inherit the label of their clip (Sarkar et al., 2020)."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from mertag_train.losses import cross_entropy, mix, mixed_cross_entropy
+from mertag_train.optimise import autocast
+
+from .base import Learner
+
+Ints = npt.NDArray[np.int64]
+
+
+def draw_mixup(rng: np.random.Generator, alpha: float, batch: int) -> tuple[float, Ints]:
+    """Draw the weight delta of eq. 6 and 7, and the partner of each row: one permutation of the whole batch."""
+    if not alpha:
+        return 1.0, np.arange(batch)
+    return float(rng.beta(alpha, alpha)), rng.permutation(batch)
+
+
+class InheritedLearner(Learner):
+    """Every segment has its clip's label, in every epoch; inputs may be mixed (`AugmentConfig.mixup_alpha`)."""
+
+    @property
+    def plain(self) -> bool:
+        """Whether nothing is mixed."""
+        return self.setting.config.augment.mixup_alpha == 0
+
+    def loss(self, chosen: Ints) -> Tensor:
+        """Return the cross-entropy with the inherited labels (eq. 2), mixed where the recipe mixes (eq. 8)."""
+        alpha = self.setting.config.augment.mixup_alpha
+        return self.supervised(chosen, alpha=alpha)
+
+    def supervised(self, chosen: Ints, *, alpha: float) -> Tensor:
+        """Return the cross-entropy with the inherited labels."""
+        inputs = self.augmented(self.cut(chosen))
+        labels = self.labels[torch.from_numpy(chosen).to(self.device)]
+        targets = torch.nn.functional.one_hot(labels, len(self.setting.class_names)).float()
+        delta, partner_of = draw_mixup(self.setting.rng, alpha, len(chosen))
+        partner = torch.from_numpy(partner_of).to(self.device)
+        with autocast(self.device):
+            logits = self.setting.network(mix(inputs, partner, delta))
+        if delta == 1.0:
+            return cross_entropy(logits.float(), targets)
+        return mixed_cross_entropy(logits.float(), targets, partner, delta)

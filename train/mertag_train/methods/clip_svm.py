@@ -1,0 +1,42 @@
+"""The last step of methods with one feature vector a clip: scaler and calibrated RBF SVM, fitted in the fold."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from mertag_train import song
+from mertag_train.dealing import bound_groups
+from mertag_train.methods.base import Fold, Predictions
+
+C = 1.0
+"""Penalty of the RBF support vector machine; not searched for, so that no fold decides it."""
+
+
+def by_clip_svm(fold: Fold, train: npt.NDArray[np.float32], test: npt.NDArray[np.float32]) -> Predictions:
+    """Fit on the training songs' features and predict the test songs.
+
+    Parameters
+    ----------
+    fold : Fold
+        Labels are taken of its training songs only; the calibration's inner folds keep together what it does.
+    train, test : float32 arrays, shape (n_songs, n_features)
+        Of `fold.train` and of `fold.test`, in their order.
+
+    Raises
+    ------
+    DatasetError
+        If a class has fewer than two groups of songs to train on.
+    """
+    group_of = {s.id: i for i, bound in enumerate(bound_groups(fold.train, fold.group)) for s in bound}
+    rows = song.SongTable(
+        features=train,
+        label=fold.train_labels,
+        song=np.array([group_of[s.id] for s in fold.train], dtype=np.int64),
+    )
+    classifier = song.fit(rows, n_classes=fold.n_classes, c=C, seed=fold.seed)
+    return Predictions(
+        song_ids=fold.test_ids,
+        probabilities=classifier.predict_proba(test).astype(np.float64),
+        diagnostics={"n_features": float(train.shape[1])},
+    )

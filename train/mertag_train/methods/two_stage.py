@@ -1,0 +1,152 @@
+"""Two stages (He and Ferguson, 2022): a masked auto-encoder without labels, then a BiLSTM over its embeddings.
+
+What is theirs and what was chosen here stands in `mertag_train.two_stage`. Stage 1 sees no label, so that all targets
+of a fold share it: its embeddings are kept on disk under a name that stands for everything they depend on.
+
+::
+
+    work/two-stage/0f3a…/
+      request.json      what they depend on
+      embeddings.npz    written last, in one step
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mertag_train.kept_outputs import read_outputs, write_outputs
+from mertag_train.methods.base import Context, Fold, Predictions
+from mertag_train.methods.networks import refuse_short
+from mertag_train.two_stage import SequenceConfig, TwoStageConfig
+
+if TYPE_CHECKING:
+    from mertag_train.config import Recipe, TrainConfig
+
+Floats = npt.NDArray[np.float32]
+
+VERSION = 1
+"""To be raised when the same settings come to mean something else, so that old results are not mixed with new."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TwoStage:
+    """Embeddings of a masked auto-encoder, then a bidirectional LSTM."""
+
+    name: str = "two-stage"
+    summary: str = "masked auto-encoder without labels, BiLSTM over its segment embeddings"
+    uses_segments: bool = True
+    uses_seed: bool = True
+    paper_row: str | None = "2-Stage"
+    recipe: Recipe | None = None
+    sizes: TwoStageConfig = field(default_factory=TwoStageConfig)
+
+    def settings(self, config: TrainConfig) -> Mapping[str, Any]:
+        """Return its own sizes and epochs, the front end and the segmentation."""
+        return {
+            "version": VERSION,
+            **self.sizes.to_json(),
+            "front_end": asdict(config.front_end),
+            "segmentation": asdict(config.segmentation),
+        }
+
+    def predict(self, fold: Fold, context: Context) -> Predictions:
+        """Train both stages on the training songs and predict the test songs.
+
+        Raises
+        ------
+        DatasetError
+            If a song has no log-mel or is shorter than one segment, or embeddings on disk are damaged.
+        TrainingError
+            If a loss is not finite.
+        """
+        return by_sequences(fold, context, self._embeddings(fold, context), self.sizes.sequence)
+
+    def _embeddings(self, fold: Fold, context: Context) -> dict[str, Floats]:
+        """Return the embeddings of all songs of the fold, training the auto-encoder unless they are on disk."""
+        store = context.log_mels()
+        songs = (*fold.train, *fold.test)
+        n_samples = store.n_samples[store.index_of([song.id for song in songs])].tolist()
+        refuse_short(songs, n_samples, context.config)
+        request = {
+            "version": VERSION,
+            "autoencoder": self.sizes.to_json()["autoencoder"],
+            "front_end": asdict(store.front_end),
+            "segmentation": asdict(context.config.segmentation),
+            "seed": fold.seed,
+            "train": [song.id for song in fold.train],
+            "n_samples": {song.id: n for song, n in zip(songs, n_samples, strict=True)},
+        }
+        digest = hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
+        folder = context.work / "two-stage" / digest[:16]
+        kept = folder / "embeddings.npz"
+        if not kept.exists():
+            found = self._trained(fold, context)
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "request.json").write_text(json.dumps(request, indent=1) + "\n", encoding="utf-8")
+            write_outputs(kept, [song.id for song in songs], found)
+        return read_outputs(kept)
+
+    def _trained(self, fold: Fold, context: Context) -> list[Floats]:
+        from mertag_train.autoencoder import embed, train_autoencoder  # here: what is on disk needs no training
+
+        def on_epoch(epoch: int, epochs: int, loss: float) -> None:
+            what = f"{self.name}, fold {fold.name}, seed {fold.seed}: auto-encoder, error {loss:.3f}"
+            context.on_progress(what, epoch, epochs)
+
+        store, frames, segmentation = context.log_mels(), context.frames(), context.config.segmentation
+        network = train_autoencoder(
+            store,
+            frames,
+            store.index_of([song.id for song in fold.train]),
+            segmentation,
+            self.sizes.autoencoder,
+            seed=fold.seed,
+            on_epoch=on_epoch,
+        )
+        return embed(network, store, frames, store.index_of([s.id for s in (*fold.train, *fold.test)]), segmentation)
+
+
+def by_sequences(fold: Fold, context: Context, sequences: Mapping[str, Floats], config: SequenceConfig) -> Predictions:
+    """Train stage 2 on the embeddings of the training songs and predict the test songs.
+
+    Parameters
+    ----------
+    fold : Fold
+        Labels are taken of its training songs only.
+    context : Context
+        Device and progress.
+    sequences : mapping of str to float32 array, shape (n_steps, n_features)
+        By song id, of both sides.
+    config : SequenceConfig
+        Sizes and epochs.
+    """
+    from mertag_train.sequence_classifier import predict_sequences, train_sequences  # here: the registry needs no torch
+
+    losses: list[float] = []
+
+    def on_epoch(epoch: int, epochs: int, loss: float) -> None:
+        losses.append(loss)
+        context.on_progress(f"{fold.target}, fold {fold.name}, seed {fold.seed}: BiLSTM", epoch, epochs)
+
+    network = train_sequences(
+        [sequences[song.id] for song in fold.train],
+        fold.train_labels,
+        config,
+        n_classes=fold.n_classes,
+        seed=fold.seed,
+        device=context.device,
+        on_epoch=on_epoch,
+    )
+    tested = [sequences[song.id] for song in fold.test]
+    return Predictions(
+        song_ids=fold.test_ids,
+        probabilities=predict_sequences(network, tested),
+        diagnostics={"test_steps": float(sum(map(len, tested))), "training_loss": losses[-1]},
+    )

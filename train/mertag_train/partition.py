@@ -1,0 +1,196 @@
+"""Which segments have the right label, by their losses (paper, "Training Samples Partition", eq. 3).
+
+A network learns simple, consistent samples first: early on, a segment of which the label is right has a smaller loss.
+Two Gaussians are fitted to the losses of all segments (or of each class); the posterior of the one with the smaller
+mean is the probability that a label is clean. numpy and scikit-learn only.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.metrics import roc_auc_score
+from sklearn.mixture import GaussianMixture
+
+from .config import PartitionConfig
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+ALL = "all"
+"""The name of the mixture that all classes share."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mixture:
+    """Two Gaussians of scaled losses; the clean one, with the smaller mean, first.
+
+    Attributes
+    ----------
+    means, variances, weights : pairs of float
+        Of losses scaled to 0..1.
+    low, high : float
+        The losses, in nats, that became 0 and 1.
+    """
+
+    means: tuple[float, float]
+    variances: tuple[float, float]
+    weights: tuple[float, float]
+    low: float
+    high: float
+
+    def scale(self, losses: Floats) -> Floats:
+        """Return losses in nats as 0..1, what lies outside clipped."""
+        return (np.clip(losses, self.low, self.high) - self.low) / (self.high - self.low)
+
+    def posterior(self, scaled: Floats) -> Floats:
+        """Return the probability of the clean Gaussian, which never rises with the loss.
+
+        Of two Gaussians of different width the wide one wins at both ends: the smallest losses would count as
+        noise, or the largest as clean. So the posterior is that of the clean mean below it, and that of the noisy
+        mean above it; between the two it falls by itself.
+        """
+        inside = np.clip(scaled, *self.means)
+        log_odds = self._log_density(0, inside) - self._log_density(1, inside)
+        return 1 / (1 + np.exp(-np.clip(log_odds, -700, 700)))
+
+    def _log_density(self, which: int, x: Floats) -> Floats:
+        mean, variance, weight = self.means[which], self.variances[which], self.weights[which]
+        log_weight = math.log(weight) if weight > 0 else -math.inf
+        density: Floats = log_weight - 0.5 * np.log(2 * np.pi * variance) - np.square(x - mean) / (2 * variance)
+        return density
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Partition:
+    """The segments of one epoch, told apart.
+
+    Attributes
+    ----------
+    losses : float64 array, shape (n_segments,)
+        What was looked at, nats.
+    clean_probability : float64 array, shape (n_segments,)
+        Omega.
+    labelled : bool array, shape (n_segments,)
+        The set X; the others are U.
+    mixtures : mapping of str to Mixture
+        By class, or one for all (`ALL`); a class whose losses do not differ has none.
+    """
+
+    losses: Floats
+    clean_probability: Floats
+    labelled: Bools
+    mixtures: Mapping[str, Mixture]
+
+
+def fit_mixture(losses: Floats, config: PartitionConfig, *, seed: int) -> Mixture | None:
+    """Return the two Gaussians of some losses (n,), in nats; None if the losses do not differ.
+
+    Losses are clipped to their 1st and 99th percentile and scaled to 0..1 first: with plain minimum and maximum, a
+    few outliers press all the others together, and everything counts as clean.
+    """
+    low, high = (float(v) for v in np.quantile(losses, config.clip)) if len(losses) else (0.0, 0.0)
+    if not high > low:
+        return None
+    bare = Mixture(means=(0.0, 1.0), variances=(1.0, 1.0), weights=(0.5, 0.5), low=low, high=high)
+    gaussians = GaussianMixture(
+        2, max_iter=config.max_iter, tol=config.tol, reg_covar=config.reg_covar, random_state=seed
+    ).fit(bare.scale(losses)[:, None])
+    clean, noisy = (int(i) for i in np.argsort(gaussians.means_[:, 0], kind="stable"))
+    return Mixture(
+        means=(float(gaussians.means_[clean, 0]), float(gaussians.means_[noisy, 0])),
+        variances=(float(gaussians.covariances_[clean, 0, 0]), float(gaussians.covariances_[noisy, 0, 0])),
+        weights=(float(gaussians.weights_[clean]), float(gaussians.weights_[noisy])),
+        low=low,
+        high=high,
+    )
+
+
+def partition(losses: Floats, labels: Ints, names: Sequence[str], config: PartitionConfig, *, seed: int) -> Partition:
+    """Tell the segments whose labels are probably right from the others.
+
+    Parameters
+    ----------
+    losses : float64 array, shape (n_segments,)
+        Cross-entropy of each segment with its inherited label, in evaluation mode, without augmentation; nats.
+    labels : int64 array, shape (n_segments,)
+        Inherited classes.
+    names : sequence of str
+        The classes' names, n_classes of them.
+    config : PartitionConfig
+        How.
+    seed : int
+        Of the expectation maximisation's start.
+
+    Returns
+    -------
+    Partition
+        Of each class at least the share `PartitionConfig.least_share` is in X, those with the smallest losses: a
+        class that is hard to learn would vanish from it otherwise. Where losses do not differ, all are clean.
+
+    Raises
+    ------
+    ValueError
+        If a loss is not finite.
+    """
+    if not np.isfinite(losses).all():
+        raise ValueError("losses must be finite")
+    members = {name: labels == k for k, name in enumerate(names)} if config.per_class else {ALL: labels >= 0}
+    clean = np.ones(len(losses))
+    mixtures: dict[str, Mixture] = {}
+    for name, mine in members.items():
+        found = fit_mixture(losses[mine], config, seed=seed)
+        if found is not None:
+            mixtures[name] = found
+            clean[mine] = found.posterior(found.scale(losses[mine]))
+    labelled = clean > config.threshold
+    for k in range(len(names)):
+        mine = np.flatnonzero(labels == k)
+        least = math.ceil(config.least_share * len(mine))
+        if labelled[mine].sum() < least:
+            labelled[mine[np.argsort(losses[mine], kind="stable")[:least]]] = True
+    return Partition(losses=losses, clean_probability=clean, labelled=labelled, mixtures=mixtures)
+
+
+def figures(found: Partition, labels: Ints, names: Sequence[str], truth: Ints | None = None) -> dict[str, float]:
+    """Return what an epoch's record says of a partition.
+
+    Parameters
+    ----------
+    found : Partition
+        The partition.
+    labels : int64 array, shape (n_segments,)
+        Inherited classes.
+    names : sequence of str
+        The classes' names.
+    truth : int64 array, shape (n_segments,), or None
+        The real classes, where they are known (-1 elsewhere): then the area under the ROC curve of the clean
+        probability (``partition_auroc``), the share of X whose label is right (``clean_precision``), and that share
+        of all segments (``right_share``).
+    """
+    result = {"clean_share": float(found.labelled.mean()) if len(labels) else 0.0}
+    for k, name in enumerate(names):
+        mine = found.labelled[labels == k]
+        if len(mine):
+            result[f"clean_share_{name}"] = float(mine.mean())
+    for name, mixture in found.mixtures.items():
+        end = "" if name == ALL else f"_{name}"
+        result |= {
+            f"clean_mean{end}": mixture.means[0],
+            f"noisy_mean{end}": mixture.means[1],
+            f"clean_weight{end}": mixture.weights[0],
+        }
+    if truth is not None and (truth >= 0).any():
+        known = truth >= 0
+        right = (truth == labels)[known]
+        result["right_share"] = float(right.mean())
+        if 0 < right.sum() < len(right):
+            result["partition_auroc"] = float(roc_auc_score(right, found.clean_probability[known]))
+        if found.labelled[known].any():
+            result["clean_precision"] = float(right[found.labelled[known]].mean())
+    return result

@@ -1,0 +1,82 @@
+"""The two recipes, and a budget for machines without a GPU.
+
+**paper** does what the paper says and, where it is silent, what its anchors do (DivideMix, R-Drop, VGG16); **robust**
+is ours.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from mertag.frontend import Segmentation
+
+from .config import (
+    AugmentConfig,
+    NetworkConfig,
+    OptimiserConfig,
+    PartitionConfig,
+    Recipe,
+    SongConfig,
+    SsslConfig,
+    TrainConfig,
+)
+
+PAPER = TrainConfig(
+    recipe="paper",
+    network=NetworkConfig(architecture="published"),
+    optimiser=OptimiserConfig(learning_rate=0.01, schedule="cosine", batch_size=128),
+    augment=AugmentConfig(mixup_alpha=0.0, time_masks=0, frequency_masks=0),
+    learner="sssl",
+    song=SongConfig(sub_windows_s=(), features="in_sample"),
+    epochs=30,
+    crops_per_clip=0,
+    fractions=(0.85, 0.0, 0.15),
+)
+"""What the paper says; where it is silent, what its anchors do."""
+
+ROBUST = TrainConfig(
+    recipe="robust",
+    network=NetworkConfig(architecture="compact"),
+    optimiser=OptimiserConfig(learning_rate=0.02, schedule="cosine", batch_size=128, ema_decay=0.99),
+    augment=AugmentConfig(mixup_alpha=0.4, gain_db=6.0, time_masks=1, frequency_masks=1),
+    learner="sssl",
+    sssl=SsslConfig(
+        partition=PartitionConfig(per_class=True, mean_of=3),
+        mixup_alpha=0.4,
+        prior_weight=1.0,
+    ),
+    song=SongConfig(features="cross_fitted"),
+    epochs=30,
+    crops_per_clip=0,
+    fractions=(0.85, 0.0, 0.15),
+)
+"""Ours: the compact network, one mixture a class on losses of three epochs, a prior, augmentation, averaged weights."""
+
+RECIPES: dict[Recipe, TrainConfig] = {"paper": PAPER, "robust": ROBUST}
+
+
+SMALL_EPOCHS, SMALL_WARM_UP, SMALL_GRID = 10, 3, 4
+
+
+def small(config: TrainConfig) -> TrainConfig:
+    """Return a recipe cut down to what two CPU cores can do in minutes.
+
+    The network, its optimiser, the segments and the song classifier's features become the same for every recipe and
+    learner, so that what is compared is the learning: half of VGG16's channels with batch norm, 1-second segments,
+    `SMALL_GRID` of the grid a clip in each of `SMALL_EPOCHS` epochs, of which the first `SMALL_WARM_UP` are warm-up,
+    and in-sample features. Augmentation, averaging and the recipe's self-learning stay.
+    """
+    network, song, figures = config.fractions
+    averaged = config.optimiser.ema_decay
+    return replace(
+        config,
+        segmentation=Segmentation(duration_s=1.0, hop_s=config.segmentation.hop_s),
+        network=NetworkConfig(architecture="compact", width=0.5),
+        optimiser=OptimiserConfig(learning_rate=0.03, schedule="cosine", batch_size=32, ema_decay=averaged),
+        song=replace(config.song, features="in_sample"),
+        fractions=(network + song, 0.0, figures),
+        epochs=SMALL_EPOCHS,
+        warm_up_epochs=SMALL_WARM_UP,
+        crops_per_clip=0,
+        grid_per_clip=SMALL_GRID,
+    )
