@@ -55,7 +55,7 @@ ROBUST = TrainConfig(
 RECIPES: dict[Recipe, TrainConfig] = {"paper": PAPER, "robust": ROBUST}
 
 
-SMALL_EPOCHS, SMALL_WARM_UP, SMALL_GRID = 10, 3, 4
+SMALL_EPOCHS, SMALL_WARM_UP, SMALL_GRID = 10, 3, 3
 
 
 def small(config: TrainConfig) -> TrainConfig:

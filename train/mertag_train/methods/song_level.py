@@ -128,8 +128,6 @@ def _cross_fitted(fold: Fold, context: Context, config: TrainConfig) -> list[Flo
 def _diagnostics(outputs: SegmentOutputs, tested: list[Floats]) -> dict[str, float]:
     last = outputs.epochs[-1]["figures"] if outputs.epochs else {}
     told = {name: float(last[name]) for name in RECORDED if name in last}
-    if outputs.epochs:
-        told["training_s"] = sum(float(epoch["duration_s"]) for epoch in outputs.epochs)
     return {"test_segments": float(sum(len(p) for p in tested)), **told}
 
 
