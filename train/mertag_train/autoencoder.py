@@ -85,7 +85,7 @@ class MaskedAutoEncoder(nn.Module):
 
     def forward(self, segments: Tensor) -> Tensor:
         """Return the reconstruction, standardised, shape (batch, 1, n_mels, n_frames)."""
-        x = self.widen(self.embed(segments)).relu().unflatten(1, (-1, *self.sizes[-1]))
+        x: Tensor = self.widen(self.embed(segments)).relu().unflatten(1, (-1, *self.sizes[-1]))
         for i, layer in enumerate(self.up):
             x = layer(x, output_size=list(self.sizes[-2 - i]))
             if i < len(self.normalise_up):

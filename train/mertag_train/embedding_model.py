@@ -30,7 +30,7 @@ import hashlib
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -100,7 +100,7 @@ class EmbeddingModel:
             session = cpu_session(data, threads=threads, where=path)
         except BundleError as error:
             raise self._no(f"onnxruntime cannot load it ({first_line(error.__cause__ or error)})") from error
-        self._session: Any = session
+        self._session = cast(Any, session)  # `Session` knows nothing of properties
         inputs = self._session.get_inputs()
         if len(inputs) != 1 or inputs[0].type != "tensor(float)":
             found = ", ".join(f"{i.name!r} {i.type} {_shown(i.shape)}" for i in inputs) or "none"
