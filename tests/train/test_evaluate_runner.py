@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -213,10 +213,10 @@ class Centroids(nn.Module):
 
 
 def learn_levels(
-    store: LogMelStore, frames: torch.Tensor, train: Clips, *_: object, n_classes: int, **__: object
+    store: LogMelStore, frames: torch.Tensor, train: Clips, *_: object, class_names: Sequence[str], **__: object
 ) -> Centroids:
     level = np.array([store.clip(int(i)).mean() for i in train.index])
-    return Centroids(torch.tensor([level[train.label == k].mean() for k in range(n_classes)]))
+    return Centroids(torch.tensor([level[train.label == k].mean() for k in range(len(class_names))]))
 
 
 def test_what_can_be_learnt_is_learnt_and_with_shuffled_labels_only_chance_is_left(

@@ -25,7 +25,8 @@ from mertag_train.train_options import default_targets
 from mertag_train.trainer import Progress
 
 ROOT = Path(mertag.__file__).resolve().parents[1]
-TINY = ("--segment", 1, "--epochs", 2, "--crops", 1, "--device", "cpu", "--threads", 1)
+QUICK = ("--learner", "inherited", "--svm-songs", 0.18, "--segment", 1, "--crops", 1, "--device", "cpu", "--threads", 1)
+TINY = (*QUICK, "--epochs", 2)
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +66,7 @@ def figures(folder: Path) -> Any:
 def test_a_folder_of_music_becomes_a_run_with_the_real_network(music: Path, log_mels: Path, tmp_path: Path) -> None:
     command = [
         *(sys.executable, "-m", "mertag", "train", "--dataset", "folder", "--data-dir", music, "--out", "my run"),
-        *("--segment", 1, "--epochs", 1, "--crops", 1, "--device", "cpu", "--threads", 1, "--log-mels", log_mels),
+        *(*QUICK, "--epochs", 1, "--log-mels", log_mels),
     ]
     path = os.pathsep.join(map(str, (ROOT, ROOT / "train", ROOT / "export")))
     done = subprocess.run(
@@ -104,7 +105,7 @@ def test_a_folder_of_music_becomes_a_run_with_the_real_network(music: Path, log_
     assert sum(p.numel() for p in network.parameters()) > 15e6
     assert found.command == (
         "mertag train --dataset folder --data-dir DIR --recipe robust --seed 0 "
-        "--target quadrant --epochs 1 --crops 1 --segment 1.0"
+        "--target quadrant --learner inherited --epochs 1 --crops 1 --segment 1.0 --svm-songs 0.18"
     )
 
 
@@ -275,7 +276,7 @@ def begun(folder: Path) -> None:
     config = TrainConfig().to_json()
     dataset = {"name": "folder", "root": "/nowhere", "options": {}, "log_mels": None}
     folder.mkdir()
-    about = {"schema": 1, "command": "", "config": config, "dataset": dataset}
+    about = {"schema": saved_run.SCHEMA, "command": "", "config": config, "dataset": dataset}
     (folder / "run.json").write_text(json.dumps(about))
 
 
