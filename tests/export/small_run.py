@@ -24,16 +24,18 @@ RATE_HZ = 22_050
 class SmallNetwork(SegmentNetwork):
     """The compact VGG with four convolutions of a few channels in place of thirteen."""
 
-    def __init__(self, architecture: Any, *, n_classes: int, n_mels: int = 128, dropout: float = 0.5) -> None:
+    def __init__(
+        self, architecture: Any, *, n_classes: int, n_mels: int = 128, dropout: float = 0.5, width: float = 1.0
+    ) -> None:
         nn.Module.__init__(self)
         self.architecture, self.n_classes = architecture, n_classes
         self.register_buffer("mean", torch.zeros(n_mels))
         self.register_buffer("std", torch.ones(n_mels))
         layers: list[nn.Module] = []
-        for channels, width in ((1, 8), (8, 8), (8, 16), (16, 16)):
+        for channels, wide in ((1, 8), (8, 8), (8, 16), (16, 16)):
             layers += [
-                nn.Conv2d(channels, width, kernel_size=3, padding=1, bias=False),
-                nn.BatchNorm2d(width),
+                nn.Conv2d(channels, wide, kernel_size=3, padding=1, bias=False),
+                nn.BatchNorm2d(wide),
                 nn.ReLU(),
                 nn.MaxPool2d(2),
             ]

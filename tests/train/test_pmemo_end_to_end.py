@@ -78,8 +78,8 @@ def test_the_generated_tables_are_read_as_pmemos(tmp_path: Path) -> None:
 @pytest.mark.timeout(3600)
 def test_pmemo_is_trained_exported_evaluated_and_tags_files(tmp_path: Path) -> None:
     data = write_pmemo(tmp_path / "data")
-    options = ["--dataset", "pmemo", "--data-dir", data, "--epochs", 3, "--log-mels", "log-mels"]
-    mertag("train", *options, "--out", "run", here=tmp_path)
+    options = ["--dataset", "pmemo", "--data-dir", data, "--budget", "small", "--log-mels", "log-mels"]
+    mertag("train", *options, "--epochs", 5, "--out", "run", here=tmp_path)
     figures = json.loads((tmp_path / "run" / "metrics.json").read_text())["figures"]
     assert set(figures) >= {"valence", "arousal"}
 
