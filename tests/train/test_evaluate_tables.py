@@ -123,7 +123,7 @@ def test_every_method_that_was_run_has_a_table_2_of_its_own() -> None:
 def test_a_view_of_the_quadrant_never_fills_a_cell_of_an_axis() -> None:
     [sheet] = table_3([measured("majority")])
     row = next(r for r in sheet.rows if r[:2] == ("4Q", "majority"))
-    assert row[sheet.columns.index("Quadrant-acc. ours")] == "75.00"
+    assert row[sheet.columns.index("Q-acc. ours")] == "75.00"
     assert [row[i] for i, c in enumerate(sheet.columns) if c.startswith(("V-", "A-"))] == [""] * 8
     assert "75.00" not in ours(table_2([measured("majority")])[0])
 

@@ -24,6 +24,7 @@ from mertag_train.dealing import Group, bound_groups, deal, tally
 Songs = Dataset | Iterable[Song]
 
 SPLIT_NAMES = ("train", "validation", "test")
+SHOWN = 5
 REMEDY = "Use fewer parts, add songs, or group by recording instead of artist."
 
 
@@ -132,19 +133,31 @@ def split(
     return found
 
 
-def official_split(songs: Songs) -> Folds:
+def official_split(songs: Songs, *, group: Group | None = "recording") -> Folds:
     """Return the split of the data set's authors, with their names for its parts.
+
+    Parameters
+    ----------
+    songs : Dataset or iterable of Song
+    group : {"recording", "artist"}, or None
+        What must not stand in two parts.
 
     Raises
     ------
     DatasetError
-        If a song has none.
+        If a song is in no part, or a group stands in two.
     """
+    listed = _listed(songs)
     fold_of: dict[str, str] = {}
-    for song in _listed(songs):
+    for song in listed:
         if song.official_split is None:
             raise DatasetError(f"song {song.id!r} is in no official split. Use folds of your own.")
         fold_of[song.id] = song.official_split
+    for bound, places in _torn(listed, fold_of, group):
+        raise DatasetError(
+            f"the official split puts {_ids(bound)}, which belong together (same {group}), into "
+            f"{' and '.join(places)}. Use it with recordings as groups, or make new folds."
+        )
     return Folds(fold_of=fold_of, names=_ordered(fold_of.values()))
 
 
@@ -187,17 +200,30 @@ def load_folds(path: Path, songs: Songs, *, group: Group | None = "recording") -
         if song not in rows:
             raise fault(path, None, f"no line for song {song!r}", "Use folds that cover every song.")
     fold_of = {song: row.required("fold") for song, row in rows.items() if song in known}
-    for bound in bound_groups(listed, group) if group else ():
+    for bound, places in _torn(listed, fold_of, group):
+        raise fault(
+            path,
+            rows[bound[0].id].line,
+            f"{_ids(bound)} belong together (same {group}), but stand in folds {', '.join(places)}",
+            "Put them into one fold, or make new folds.",
+        )
+    return Folds(fold_of=fold_of, names=_ordered(fold_of.values()))
+
+
+def _torn(
+    songs: Sequence[Song], fold_of: Mapping[str, str], group: Group | None
+) -> Iterator[tuple[tuple[Song, ...], list[str]]]:
+    """Yield the groups that stand in several folds, and these folds."""
+    for bound in bound_groups(songs, group) if group else ():
         places = {fold_of[song.id] for song in bound}
         if len(places) > 1:
-            ids = ", ".join(song.id for song in bound)
-            raise fault(
-                path,
-                rows[bound[0].id].line,
-                f"{ids} belong together (same {group}), but stand in folds {', '.join(sorted(places))}",
-                "Put them into one fold, or make new folds.",
-            )
-    return Folds(fold_of=fold_of, names=_ordered(fold_of.values()))
+            yield bound, sorted(places)
+
+
+def _ids(songs: Sequence[Song]) -> str:
+    """Return some ids as they are named in a message."""
+    named = ", ".join(song.id for song in songs[:SHOWN])
+    return named if len(songs) <= SHOWN else f"{named} and {len(songs) - SHOWN} more"
 
 
 def _dealt(

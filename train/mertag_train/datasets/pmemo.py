@@ -111,6 +111,9 @@ def read(
         )
     twice = repeated(groups)
     notes = [f"{len(twice)} recordings stand under more than one id and stay together."] if twice else []
+    unrated = sum(song not in ratings for song in metadata)
+    if unrated:
+        notes.append(f"{unrated} of the {len(metadata)} songs have no ratings and are not used.")
     if not dynamics:
         notes.append(f"There are no ratings over time ({DYNAMIC} is absent).")
     return Dataset(

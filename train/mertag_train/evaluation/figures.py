@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from mertag.emotion import CLASS_NAMES
+from mertag.emotion import CLASS_NAMES, QUADRANT_LABELS, Quadrant
 from mertag_train.calibration import equal_mass_bins
 from mertag_train.evaluation.protocol import Protocol
+from mertag_train.evaluation.report import heading
 from mertag_train.evaluation.summary import Summary
 from mertag_train.metrics import predicted_classes
 from mertag_train.significance import wilson_interval
@@ -38,7 +39,8 @@ def draw(summary: Summary, protocol: Protocol, folder: Path) -> Path:
     _confusion(confusion, summary)
     _reliability(reliability, summary)
     duration = f", {system.duration} segments" if system.duration else ""
-    figure.suptitle(f"{system.method}{duration}: {system.view}, {protocol.dataset}, folds by {protocol.group}")
+    part = "" if summary.complete else f" ({len(summary.folds)} of {summary.n_folds} folds)"
+    figure.suptitle(f"{system.method}{duration}: {system.view}; {heading(protocol)}{part}")
     folder.mkdir(parents=True, exist_ok=True)
     words = [str(system.target), "" if system.learnt is system.target else f"from-{system.learnt}", system.method]
     path = folder / ".".join([w for w in [*words, system.duration.replace(" ", "")] if w])
@@ -61,11 +63,19 @@ def _confusion(axes: object, summary: Summary) -> None:
         for j, count in enumerate(row):
             text = f"{count}\n{100 * share[i, j]:.0f} %"
             axes.text(j, i, text, ha="center", va="center", color="white" if share[i, j] > 0.5 else "black")
-    axes.set_xticks(range(len(names)), names)
-    axes.set_yticks(range(len(names)), names)
+    labels = [_class_label(name) for name in names]
+    axes.set_xticks(range(len(names)), labels)
+    axes.set_yticks(range(len(names)), labels)
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
-    axes.set_title(f"Accuracy {summary.first.accuracy:.3f} of {summary.first.n} songs")
+    axes.set_title(f"Accuracy {summary.first.accuracy:.3f}, {summary.first.n} songs")
+
+
+def _class_label(name: str) -> str:
+    """Return a class as a reader knows it: a quadrant with its mood, a sign with a minus."""
+    if name in Quadrant.__members__:
+        return f"{name}\n{QUADRANT_LABELS[Quadrant(name)]}"
+    return name.replace("-", "\N{MINUS SIGN}")
 
 
 def _reliability(axes: object, summary: Summary) -> None:
@@ -82,13 +92,14 @@ def _reliability(axes: object, summary: Summary) -> None:
     y = hits / size
     axes.plot([0, 1], [0, 1], color="grey", linestyle="--", label="perfect")
     errors = np.abs(intervals.T - y)
-    axes.errorbar(x, y, yerr=errors, fmt="o-", capsize=3, label=f"{len(size)} bins of equal mass, 95 % intervals")
+    bins_said = "1 bin" if len(size) == 1 else f"{len(size)} bins of equal mass"
+    axes.errorbar(x, y, yerr=errors, fmt="o-", capsize=3, label=f"{bins_said}, 95 % intervals")
     axes.set_xlim(0, 1.02)
     axes.set_ylim(0, 1.02)
     axes.set_xlabel("confidence (probability of the predicted class)")
     axes.set_ylabel("share that is right")
     first = summary.first
     axes.set_title(
-        f"Calibration error {first.calibration_error:.3f} (perfect: {first.calibration_error_if_perfect:.3f})"
+        f"Calibration error {first.calibration_error:.3f} (if perfect: {first.calibration_error_if_perfect:.3f})"
     )
     axes.legend(loc="upper left", fontsize="small")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from mertag_train.evaluation import figures, report
 from mertag_train.evaluation.files import write_json, write_text
 from mertag_train.evaluation.protocol import PROTOCOL, Protocol, folder_name, read_protocol
 from mertag_train.evaluation.results import Result, read_results
-from mertag_train.evaluation.sheet import Sheet, latex, markdown
+from mertag_train.evaluation.sheet import Sheet, bullets, latex, markdown
 from mertag_train.evaluation.summary import Summary, compare, summarise
 from mertag_train.evaluation.tables import Measured
 
@@ -57,7 +57,7 @@ def make_report(folder: Path) -> Report:
         protocol=protocol,
         results=results,
         summaries=tuple(summaries),
-        sheets=tuple(report.sheets(protocol, summaries, comparisons, results)),
+        sheets=tuple(report.sheets(protocol, summaries, comparisons)),
         json=report.report_json(protocol, summaries, comparisons, results),
     )
 
@@ -70,17 +70,35 @@ def write_report(
     on_picture: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Path]:
     """Write ``report.json``, ``report.md``, ``report.tex`` and ``figures/``; return the paths."""
-    paths = _write(folder / "report", made.json, made.sheets)
+    drawn: list[Path] = []
     if pictures:
         for done, summary in enumerate(made.summaries, start=1):
-            paths.append(figures.draw(summary, made.protocol, folder / FIGURES))
+            drawn.append(figures.draw(summary, made.protocol, folder / FIGURES))
             on_picture(done, len(made.summaries))
-    return paths
+    remarks = report.remarks(made.protocol, made.results)
+    head = bullets(report.heading(made.protocol), remarks)
+    # In LaTeX, where each table may stand alone, the first one says what holds for all.
+    printed = [replace(made.sheets[0], remarks=tuple(remarks)), *made.sheets[1:]] if made.sheets else []
+    paths = [folder / f"report{suffix}" for suffix in (".json", ".md", ".tex")]
+    write_json(paths[0], made.json)
+    write_text(paths[1], head + markdown(made.sheets) + _gallery(drawn, folder))
+    write_text(paths[2], latex(printed))
+    return [*paths, *drawn]
+
+
+def _gallery(pictures: Sequence[Path], folder: Path) -> str:
+    """Return what shows the pictures in a Markdown file of that folder."""
+    lines = [f"![{path.stem}]({path.relative_to(folder).as_posix()})\n" for path in pictures]
+    return "\n".join(["", "## Confusion and calibration", "", *lines]) if lines else ""
 
 
 def write_table(root: Path, number: int, sheets: Sequence[Sheet]) -> list[Path]:
     """Write ``table-<number>.json``, ``.md`` and ``.tex``; return the paths."""
-    return _write(root / f"table-{number}", {"table": number, "sheets": [s.to_json() for s in sheets]}, sheets)
+    paths = [root / f"table-{number}{suffix}" for suffix in (".json", ".md", ".tex")]
+    write_json(paths[0], {"table": number, "sheets": [sheet.to_json() for sheet in sheets]})
+    write_text(paths[1], markdown(sheets))
+    write_text(paths[2], latex(sheets))
+    return paths
 
 
 def gather(root: Path, *, group: str, shuffled: bool) -> list[Measured]:
@@ -105,11 +123,3 @@ def gather(root: Path, *, group: str, shuffled: bool) -> list[Measured]:
             )
         )
     return found
-
-
-def _write(stem: Path, plain: dict[str, Any], sheets: Sequence[Sheet]) -> list[Path]:
-    paths = [stem.with_name(stem.name + suffix) for suffix in (".json", ".md", ".tex")]
-    write_json(paths[0], plain)
-    write_text(paths[1], markdown(sheets))
-    write_text(paths[2], latex(sheets))
-    return paths

@@ -22,14 +22,16 @@ import numpy as np
 
 from mertag.emotion import CLASS_NAMES, Target
 from mertag.errors import ConfigError, DatasetError
-from mertag_train.datasets.base import Dataset, Song, class_counts
+from mertag_train.datasets.base import Dataset, Song, class_counts, thin_class
 from mertag_train.dealing import Group, bound_groups
 from mertag_train.evaluation.files import read_json, write_json
-from mertag_train.folds import Folds, folds, load_folds, save_folds
+from mertag_train.folds import Folds, folds, load_folds, official_split, save_folds
 
 SCHEMA = 1
 PROTOCOL = "protocol.json"
 FOLDS = "folds.csv"
+OFFICIAL = "official"
+"""Given for a file of folds: the split of the data set's authors."""
 SHUFFLE_SEED = 0
 N_FOLDS = 10
 
@@ -60,6 +62,8 @@ class Protocol:
         Fingerprints: of ids, recordings, artists and classes; and of which song is in which fold.
     citation : str
         Whom to cite.
+    notes : tuple of str
+        What the reader of the data set says of it, one sentence each.
     """
 
     dataset: str
@@ -74,6 +78,7 @@ class Protocol:
     folds_sha: str
     citation: str = ""
     flipped: float = 0.0
+    notes: tuple[str, ...] = ()
 
     @property
     def folder_name(self) -> str:
@@ -82,7 +87,7 @@ class Protocol:
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain JSON values."""
-        return {"schema": SCHEMA, **asdict(self), "folds": list(self.folds)}
+        return {"schema": SCHEMA, **asdict(self), "folds": list(self.folds), "notes": list(self.notes)}
 
 
 def folder_name(dataset: str, group: str, *, shuffled: bool, flipped: float = 0.0) -> str:
@@ -117,9 +122,13 @@ def shuffle_labels(songs: Sequence[Song], *, seed: int = SHUFFLE_SEED) -> tuple[
     return tuple(replace(s, targets=targets[s.id], valence=None, arousal=None, dynamics=None) for s in songs)
 
 
-def stratified_by(dataset: Dataset) -> Target:
-    """Return the target whose classes are spread evenly: the finest there is, so that one deal serves all."""
-    return Target.QUADRANT if Target.QUADRANT in dataset.targets else dataset.targets[0]
+def stratified_by(songs: Sequence[Song], targets: Sequence[Target]) -> Target:
+    """Return the target whose classes are spread evenly: the finest there is, so that one deal serves all.
+
+    A quadrant with fewer than two songs cannot be spread; then an axis is.
+    """
+    finest_first = sorted(targets, key=lambda target: target is not Target.QUADRANT)
+    return next((target for target in finest_first if thin_class(songs, target) is None), finest_first[0])
 
 
 def prepare(
@@ -148,7 +157,7 @@ def prepare(
     n_folds : int or None
         How many folds there shall be; None for those that are there, or `N_FOLDS` where there are none yet.
     folds_file : Path or None
-        Folds of others, instead of new ones.
+        Folds of others, instead of new ones; `OFFICIAL` for the split of the data set's authors.
     shuffle : bool
         Deal the classes anew, artist by artist.
     flip : float
@@ -162,19 +171,24 @@ def prepare(
     Raises
     ------
     DatasetError
-        If folds cannot be made or do not fit the songs, a test fold holds one class only, or the folder holds an
-        evaluation of other songs, labels or folds.
+        If a class has fewer than two songs, folds cannot be made or do not fit the songs, a test fold holds one
+        class only, or the folder holds an evaluation of other songs, labels or folds.
     """
     songs = shuffle_labels(dataset.songs) if shuffle else dataset.songs
     folder = root / folder_name(dataset.name, group, shuffled=shuffle, flipped=flip)
     # A published file may list songs whose audio is not here: with the data set, those lines are known.
     listed = replace(dataset, songs=songs)
-    if folds_file is not None:
+    for target in targets:
+        _refuse_thin(listed, target)
+    if folds_file == Path(OFFICIAL) and not folds_file.exists():
+        dealt, source = official_split(listed, group=group), Path(OFFICIAL)
+    elif folds_file is not None:
         dealt, source = load_folds(folds_file, listed, group=group), folds_file
     elif (folder / FOLDS).exists():
         dealt, source = load_folds(folder / FOLDS, listed, group=group), folder / FOLDS
     else:
-        dealt, source = folds(songs, stratified_by(dataset), n=n_folds or N_FOLDS, group=group), folder / FOLDS
+        by = stratified_by(songs, dataset.targets)
+        dealt, source = folds(songs, by, n=n_folds or N_FOLDS, group=group), folder / FOLDS
     if n_folds is not None and len(dealt.names) != n_folds:
         raise DatasetError(
             f"{source}: {len(dealt.names)} folds, where --folds asks for {n_folds}. "
@@ -195,11 +209,33 @@ def prepare(
         folds_sha=_sha(sorted(dealt.fold_of.items())),
         citation=dataset.citation,
         flipped=flip,
+        notes=_notes(dataset),
     )
     _agree(folder, protocol)
     if not (folder / FOLDS).exists():
         save_folds(dealt, folder / FOLDS)
     return folder, protocol, dealt, songs
+
+
+def _notes(dataset: Dataset) -> tuple[str, ...]:
+    """Return what is to be said of a data set: its reader's notes, and what was not used."""
+    n = len(dataset.unlabelled)
+    if not n:
+        return dataset.notes
+    unused = "1 clip has no label and is not used." if n == 1 else f"{n} clips have no label and are not used."
+    return (*dataset.notes, unused)
+
+
+def _refuse_thin(dataset: Dataset, target: Target) -> None:
+    """Raise DatasetError for a class that cannot stand on both sides of any fold."""
+    thin = thin_class(dataset.songs, target)
+    if thin is None:
+        return
+    n, missing = len(dataset.songs), len(dataset.missing_audio)
+    here = f" ({n} of the {n + missing} labelled songs have audio here)" if missing else ""
+    raise DatasetError(
+        f"{dataset.root}: {target}: {thin}{here}. Add {'audio' if missing else 'songs'}, or choose another --target."
+    )
 
 
 def read_protocol(folder: Path) -> Protocol:
@@ -214,7 +250,7 @@ def read_protocol(folder: Path) -> Protocol:
     found = read_json(path, schema=SCHEMA)
     try:
         del found["schema"]
-        return Protocol(**{**found, "folds": tuple(found["folds"])})
+        return Protocol(**{**found, "folds": tuple(found["folds"]), "notes": tuple(found.get("notes", ()))})
     except (KeyError, TypeError) as error:
         raise DatasetError(f"{path}: not as mertag writes it ({error}). Name another --out.") from error
 

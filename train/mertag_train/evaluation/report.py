@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from mertag.emotion import Target
@@ -14,37 +15,21 @@ from mertag_train.evaluation.summary import Comparison, Summary, System
 
 SCHEMA = 1
 
-COLUMNS = (
-    "Method",
-    "Segment",
-    "Folds",
-    "Seeds",
-    "Songs",
-    "Accuracy [1]",
-    "95 % interval [2]",
-    "Folds, mean ± SD [3]",
-    "Balanced acc.",
-    "Macro-F1",
-    "F1 [4]",
-    "MCC",
-    "Log-loss",
-    "Brier",
-    "Calibration error (if perfect) [5]",
-)
 NOTES = (
     "Pooled over the folds; with several seeds, mean ± standard deviation over them. So are all columns but those "
     "that say otherwise.",
     "Wilson's, of the pooled songs, first seed; it makes no allowance for songs of one artist being alike.",
     "Accuracy of each fold alone, then mean and standard deviation over the folds.",
-    "Of the positive class, V+ or A+; the quadrant has none.",
     "Mean gap between confidence and accuracy in ten bins of equal mass, first seed; in brackets what a perfectly "
     "calibrated method would show for so many songs.",
 )
+BRIEF_NOTE = (
+    "95 %: Wilson's interval. Cal. error: mean gap between confidence and accuracy; in brackets what a perfectly "
+    "calibrated method would show for so many songs."
+)
 
 
-def sheets(
-    protocol: Protocol, summaries: Sequence[Summary], comparisons: Sequence[Comparison], results: Sequence[Result]
-) -> list[Sheet]:
+def sheets(protocol: Protocol, summaries: Sequence[Summary], comparisons: Sequence[Comparison]) -> list[Sheet]:
     """Return the report as sheets: one a target and view, then the comparisons.
 
     Parameters
@@ -53,19 +38,15 @@ def sheets(
         Of the data set.
     summaries, comparisons
         What `summarise` and `compare` gave.
-    results : sequence of Result
-        What they were made of.
     """
-    about = (*NOTES, *remarks(protocol, results))
     found: list[Sheet] = []
     for view in dict.fromkeys(summary.system.view for summary in summaries):
-        rows = tuple(_row(summary) for summary in summaries if summary.system.view == view)
-        title = f"{_heading(protocol)}: {view}"
-        found.append(Sheet(title=title, columns=COLUMNS, rows=rows, notes=about, text_columns=2))
+        own = [summary for summary in summaries if summary.system.view == view]
+        found.append(_figures(f"{heading(protocol)}: {view}", own))
     for target in Target:
         pairs = [c for c in comparisons if c.first.target is target]
         if pairs:
-            found.append(_pairs(f"{_heading(protocol)}: {target}, methods compared", pairs))
+            found.append(_pairs(f"{heading(protocol)}: {target}, methods compared", pairs))
     return found
 
 
@@ -102,8 +83,11 @@ def remarks(protocol: Protocol, results: Sequence[Result]) -> list[str]:
         f"{protocol.songs} songs in {len(protocol.folds)} folds, no {protocol.group} on both sides; "
         f"{protocol.labelling}."
     ]
+    for target, counts in protocol.counts.items():
+        said.append(f"Songs by {target}: {', '.join(f'{name} {n}' for name, n in counts.items())}.")
     if protocol.missing_audio:
         said.append(f"{protocol.missing_audio} more songs are labelled, but have no audio here.")
+    said += protocol.notes
     if protocol.shuffled:
         said.append("The labels were shuffled by artist: a method that is better than chance here has a leak.")
     environments = _environments(results)
@@ -111,6 +95,8 @@ def remarks(protocol: Protocol, results: Sequence[Result]) -> list[str]:
         differing = sorted({k for env in environments for k in env if len({e.get(k) for e in environments}) > 1})
         values = "; ".join(f"{k}: {', '.join(sorted({e.get(k, 'none') for e in environments}))}" for k in differing)
         said.append(f"The results come from different surroundings ({values}).")
+    if protocol.citation:
+        said.append(f"Data set: {protocol.citation}.")
     return said
 
 
@@ -123,42 +109,82 @@ def brief(summaries: Sequence[Summary]) -> Sheet:
             s.system.method,
             s.system.duration,
             _folds(s),
-            str(s.first.n),
+            _songs(s),
             _spread(s, "accuracy"),
             _interval(s),
             _spread(s, "macro_f1"),
             _spread(s, "mcc"),
-            f"{s.first.calibration_error:.3f} ({s.first.calibration_error_if_perfect:.3f})",
+            _calibration(s),
         )
         for s in summaries
     )
-    return Sheet(title="Figures", columns=columns, rows=rows, text_columns=3)
+    return Sheet(title="Figures", columns=columns, rows=rows, text_columns=3, remarks=(BRIEF_NOTE,))
 
 
-def _heading(protocol: Protocol) -> str:
+def narrow(summaries: Sequence[Summary]) -> list[Sheet]:
+    """Return the same for eyes: one table for each target and view; what is the same in all rows is in its title."""
+    found = []
+    for view in dict.fromkeys(summary.system.view for summary in summaries):
+        own = [summary for summary in summaries if summary.system.view == view]
+        columns: dict[str, Column] = {"Method": lambda s: _name(s.system)}
+        title = view
+        for name, noun, cell in (("Songs", "songs", _songs), ("Folds", "folds", _folds)):
+            if len({cell(summary) for summary in own}) > 1:
+                columns[name] = cell
+            else:
+                title += f", {cell(own[0])} {noun}"
+        columns |= {
+            "Accuracy": lambda s: _spread(s, "accuracy"),
+            "95 %": _interval,
+            "Macro-F1": lambda s: _spread(s, "macro_f1"),
+            "Cal. error": _calibration,
+        }
+        found.append(_sheet(title, columns, own, text_columns=1))
+    if found:
+        found[-1] = replace(found[-1], remarks=(BRIEF_NOTE,))
+    return found
+
+
+def heading(protocol: Protocol) -> str:
+    """Return what was measured on, in a few words."""
     shuffled = ", labels shuffled" if protocol.shuffled else ""
     return f"{DATASETS.get(protocol.dataset, protocol.dataset)}, folds by {protocol.group}{shuffled}"
 
 
-def _row(summary: Summary) -> tuple[str, ...]:
-    first = summary.first
-    return (
-        summary.system.method,
-        summary.system.duration,
-        _folds(summary),
-        str(len(summary.seeds)),
-        str(first.n),
-        _spread(summary, "accuracy"),
-        _interval(summary),
-        _figure(*summary.over_folds["accuracy"]),
-        _spread(summary, "balanced_accuracy"),
-        _spread(summary, "macro_f1"),
-        _spread(summary, "positive_f1") if "positive_f1" in summary.over_seeds else "",
-        _spread(summary, "mcc"),
-        _spread(summary, "log_loss"),
-        _spread(summary, "brier"),
-        f"{first.calibration_error:.3f} ({first.calibration_error_if_perfect:.3f})",
-    )
+Column = Callable[[Summary], str]
+
+
+def _figures(title: str, summaries: Sequence[Summary]) -> Sheet:
+    """Return all figures of the systems of one target and view."""
+    segments = any(s.system.duration for s in summaries)
+    positive = summaries[0].first.positive_class
+    columns: dict[str, Column] = {"Method": lambda s: s.system.method}
+    if segments:
+        columns["Segment"] = lambda s: s.system.duration
+    columns |= {
+        "Folds": _folds,
+        "Seeds": lambda s: str(len(s.seeds)),
+        "Songs": _songs,
+        "Accuracy [1]": lambda s: _spread(s, "accuracy"),
+        "95 % interval [2]": _interval,
+        "Folds, mean ± SD [3]": lambda s: _figure(*s.over_folds["accuracy"]),
+        "Balanced acc.": lambda s: _spread(s, "balanced_accuracy"),
+        "Macro-F1": lambda s: _spread(s, "macro_f1"),
+    }
+    if positive is not None:
+        columns[f"F1 of {positive}"] = lambda s: _spread(s, "positive_f1")
+    columns |= {
+        "MCC": lambda s: _spread(s, "mcc"),
+        "Log-loss": lambda s: _spread(s, "log_loss"),
+        "Brier": lambda s: _spread(s, "brier"),
+        "Calibration error [4]": _calibration,
+    }
+    return replace(_sheet(title, columns, summaries, text_columns=1 + segments), notes=NOTES)
+
+
+def _sheet(title: str, columns: dict[str, Column], summaries: Sequence[Summary], *, text_columns: int) -> Sheet:
+    rows = tuple(tuple(cell(summary) for cell in columns.values()) for summary in summaries)
+    return Sheet(title=title, columns=tuple(columns), rows=rows, text_columns=text_columns)
 
 
 def _pairs(title: str, pairs: Sequence[Comparison]) -> Sheet:
@@ -176,10 +202,21 @@ def _pairs(title: str, pairs: Sequence[Comparison]) -> Sheet:
     )
     notes = (
         "McNemar's exact test on the songs that both predicted, first seeds.",
-        f"Holm's correction for the {len(pairs)} comparisons of this table.",
+        f"Holm's correction for the {len(pairs)} comparisons of this table."
+        if len(pairs) > 1
+        else "One comparison: there is nothing to correct.",
     )
     columns = ("First", "Second", "Songs", "Only first right", "Only second right", "p [1]", "p, corrected [2]")
     return Sheet(title=title, columns=columns, rows=rows, notes=notes, text_columns=2)
+
+
+def _songs(summary: Summary) -> str:
+    return str(summary.first.n)
+
+
+def _calibration(summary: Summary) -> str:
+    first = summary.first
+    return f"{first.calibration_error:.3f} ({first.calibration_error_if_perfect:.3f})"
 
 
 def _name(system: System) -> str:

@@ -21,10 +21,10 @@ from mertag_train.methods import METHODS, method
 
 AXES = (Target.VALENCE, Target.AROUSAL)
 F1_OF = {Target.VALENCE: "positive_f1", Target.AROUSAL: "positive_f1", Target.QUADRANT: "macro_f1"}
-HEADS = {Target.VALENCE: "V", Target.AROUSAL: "A", Target.QUADRANT: "Quadrant"}
+HEADS = {Target.VALENCE: "V", Target.AROUSAL: "A", Target.QUADRANT: "Q"}
 F1_NOTE = (
-    "The paper does not say which F1 it prints; ours is the F1 of V+ and of A+, and for the quadrant the mean over "
-    "the four classes."
+    "V: valence, A: arousal, Q: quadrant; percent. The paper does not say which F1 it prints; ours is the F1 of V+ and "
+    "of A+, and for the quadrant the mean over the four classes."
 )
 DEFAULT_SEGMENT_S = 3.0
 
