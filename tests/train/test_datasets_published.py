@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections import Counter
 from pathlib import Path
 
@@ -154,6 +155,17 @@ def test_thirteen_recordings_of_pmemo_stand_twice(real_data: Path) -> None:
     assert all(len(pair) == 2 for pair in pairs)
     assert {"104", "105"} in pairs  # "(Ben Dooks Remix)"
     assert {"224", "277"} in pairs  # another apostrophe
+    exact: dict[tuple[str, str], set[str]] = {}
+    with (real_data / "pmemo/PMEmo2019/metadata.csv").open(newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            exact.setdefault((row["title"].casefold(), row["artist"].casefold()), set()).add(row["musicId"])
+    assert sum(len(ids) > 1 for ids in exact.values()) == 11  # a comparison without brackets and punctuation alone
+
+
+def test_songs_of_pmemo_without_ratings_are_reported(tmp_path: Path) -> None:
+    dataset = read("pmemo", make_pmemo(tmp_path / "x"))
+    assert [song.id for song in dataset.songs] == ["1", "2"]
+    assert "1 of the 3 songs have no ratings and are not used." in dataset.notes
 
 
 @pytest.mark.realdata

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -171,6 +172,34 @@ def test_the_papers_tables_with_ours_beside_them(mertag: Run, tmp_path: Path) ->
     code, out, _ = mertag("--table", 2, dataset=None, data_dir=None)
     assert code == 0
     assert "PMEmo\t1\t77.43\t\t81.32\t\t85.42\t\t86.61\t" in out
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_on_a_terminal_nothing_is_folded_or_wider_than_it(
+    mertag: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    options = ("--method", "majority,inherited-vote", *TOY, "--seeds", 2, "--no-figures")
+    assert mertag(*options)[0] == 0
+    monkeypatch.setattr("mertag.cli.console.stream_is_terminal", lambda name: name == "stdout")
+    monkeypatch.setenv("COLUMNS", str(columns))
+    for more in ((), ("--table", 1), ("--table", 2), ("--table", 3)):
+        code, out, err = mertag(*more, data_dir=None, dataset=None if more else "folder")
+        assert code == 0, err
+        lines = re.sub(r"\x1b\[[0-9;]*m", "", out).splitlines()
+        assert lines
+        assert max(map(len, lines)) <= columns
+    code, out, _ = mertag(data_dir=None)
+    assert "inherited-vote 1 s" in out
+    assert "±" in out
+    assert "valence (from the quadrant), " not in out  # titles are for eyes, and go to stderr
+
+
+def test_what_the_reader_notes_is_said_and_written(mertag: Run, tmp_path: Path) -> None:
+    _, _, err = mertag("--method", "majority", *TOY, "--no-figures")
+    assert "Artists are unknown: a table can name them." in err
+    assert "95 %: Wilson's interval." in err
+    assert "Artists are unknown" in (tmp_path / "evaluation" / "folder-recording" / "report.md").read_text()
+    assert "Wilson" not in mertag("--quiet", "--no-figures", data_dir=None)[2]
 
 
 def test_shuffled_labels_lie_in_a_folder_of_their_own(mertag: Run, tmp_path: Path) -> None:

@@ -102,6 +102,45 @@ def test_a_class_with_one_song_is_refused(tmp_path: Path) -> None:
         prepared(tmp_path, toy_dataset(tuple(songs)))
 
 
+def test_too_little_audio_is_said_with_what_is_there(tmp_path: Path) -> None:
+    few = replace(toy_dataset(toy_songs(5)), missing_audio=tuple(f"m{i}" for i in range(60)))
+    with pytest.raises(DatasetError, match=r"quadrant: class Q2 \(Angry\) has 1 song.* \(5 of the 65 .* Add audio, or"):
+        prepared(tmp_path, few)
+    few = replace(few, songs=toy_songs(8))
+    with pytest.raises(DatasetError, match=r"10 folds \(8 of the 68 labelled songs have audio here\): part '0' holds"):
+        prepared(tmp_path, few, n_folds=10)
+
+
+def test_where_a_quadrant_is_too_thin_an_axis_is_spread(tmp_path: Path) -> None:
+    songs = tuple(s for s in toy_songs(24) if s.targets[Target.QUADRANT] != 1)
+    _, _, dealt, _ = prepared(tmp_path, toy_dataset(songs), targets=(Target.VALENCE,), n_folds=3)
+    of = {s.id: s.targets[Target.VALENCE] for s in songs}
+    assert [sorted(of[i] for i in dealt.ids(name)) for name in dealt.names] == [[0, 0, 1, 1, 1, 1]] * 3
+    with pytest.raises(DatasetError, match=r"quadrant: class Q2 \(Angry\) has 0 songs"):
+        prepared(tmp_path, toy_dataset(songs), targets=(Target.QUADRANT,), n_folds=3)
+
+
+def test_the_authors_split_can_be_the_folds(tmp_path: Path) -> None:
+    parts = ("development", "development", "development", "evaluation")
+    songs = tuple(replace(s, official_split=parts[i // 4 % 4]) for i, s in enumerate(toy_songs()))
+    official = Path("official")
+    _, protocol, dealt, _ = prepared(tmp_path, toy_dataset(songs), folds_file=official, n_folds=None)
+    assert protocol.folds == ("development", "evaluation")
+    assert set(dealt.ids("evaluation")) == {s.id for s in songs if s.official_split == "evaluation"}
+    with pytest.raises(DatasetError, match="the official split puts clip10, clip14, which belong together"):
+        prepared(tmp_path, toy_dataset(songs), folds_file=official, n_folds=None, group="artist")
+    with pytest.raises(DatasetError, match="'clip0' is in no official split"):
+        prepared(tmp_path, folds_file=official, n_folds=None)
+
+
+def test_what_the_reader_notes_and_what_is_not_used_is_kept(tmp_path: Path) -> None:
+    odd = replace(toy_dataset(), notes=("One clip is odd.",), unlabelled=(Path("x.mp3"), Path("y.mp3")))
+    folder, protocol, _, _ = prepared(tmp_path, odd)
+    assert protocol.notes == ("One clip is odd.", "2 clips have no label and are not used.")
+    assert read_protocol(folder) == protocol
+    prepared(tmp_path)  # notes may change: they decide nothing
+
+
 def test_a_shuffled_evaluation_lies_apart(tmp_path: Path) -> None:
     folder, protocol, _, songs = prepared(tmp_path, shuffle=True)
     assert folder.name == "folder-recording-shuffled"

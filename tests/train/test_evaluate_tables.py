@@ -13,7 +13,7 @@ from mertag.emotion import Target
 from mertag_train.evaluation.durations import Duration, measure, read_durations, stated, write_durations
 from mertag_train.evaluation.paper import DATASETS, NOTES, TABLE_1, TABLE_2, TABLE_3
 from mertag_train.evaluation.protocol import Protocol
-from mertag_train.evaluation.sheet import Sheet, escaped, latex, markdown
+from mertag_train.evaluation.sheet import Sheet, escaped, latex, markdown, panels
 from mertag_train.evaluation.summary import summarise
 from mertag_train.evaluation.tables import Measured, table_1, table_2, table_3
 
@@ -212,9 +212,56 @@ def test_markdown_and_latex_keep_every_cell() -> None:
     tex = latex([sheet])
     assert r"50 \% \& more" in tex
     assert r"a\_b & {[}1] c \\" in tex
-    assert r"x|y & 1 $\pm$ 2 \\" in tex
+    assert r"x\textbar{}y & 1 $\pm$ 2 \\" in tex
     assert tex.count("{") == tex.count("}")
     assert escaped("a\\b{c}") == r"a\textbackslash{}b\{c\}"
+
+
+def test_remarks_stand_under_a_table_in_every_format() -> None:
+    sheet = Sheet(title="t", columns=("a", "b"), rows=(("x", "1"),), notes=("n",), remarks=("Songs: 3 | 4.",))
+    assert markdown([sheet]).endswith("[1] n  \n\nSongs: 3 | 4.\n")
+    assert "Songs: 3 \\textbar{} 4.\\par" in latex([sheet])
+    assert sheet.to_json()["remarks"] == ["Songs: 3 | 4."]
+
+
+WIDE = Sheet(
+    title="t",
+    columns=("name", *(f"first{i} second{i}" for i in range(8))),
+    rows=(("x", *"12345678"), ("longer", *"abcdefgh")),
+    text_columns=1,
+)
+
+
+@pytest.mark.parametrize("room", [20, 40, 60, 80, 100, 150])
+@pytest.mark.parametrize("fold_heads", [False, True])
+def test_a_wide_table_is_cut_into_panels_that_fit_and_lose_nothing(room: int, fold_heads: bool) -> None:
+    found = panels(WIDE, room, between=3, fold_heads=fold_heads)
+    for panel in found:
+        assert panel.columns[0] == "name"
+        assert [row[0] for row in panel.rows] == ["x", "longer"]
+        widths = [
+            max(len(line) for cell in column for line in cell.split("\n"))
+            for column in zip(panel.columns, *panel.rows, strict=True)
+        ]
+        assert sum(widths) + 3 * len(widths) <= room or len(panel.columns) == 2
+    heads = tuple(head.replace("\n", " ") for panel in found for head in panel.columns[1:])
+    assert heads == WIDE.columns[1:]
+    for i, row in enumerate(WIDE.rows):
+        assert tuple(cell for panel in found for cell in panel.rows[i][1:]) == row[1:]
+    sizes = {len(panel.columns) for panel in found}
+    assert max(sizes) - min(sizes) <= max(sizes) // 2  # no panel of one column beside one of seven
+
+
+def test_a_table_that_fits_stays_whole_with_its_heads_in_one_line() -> None:
+    [panel] = panels(WIDE, 200, between=3, fold_heads=True)
+    assert (panel.columns, panel.rows) == (WIDE.columns, WIDE.rows)
+
+
+def test_in_latex_a_wide_table_stands_in_panels_under_one_caption() -> None:
+    tex = latex([WIDE])
+    assert tex.count(r"\begin{table}") == 1
+    assert tex.count(r"\begin{tabular}") == tex.count(r"\end{tabular}") > 1
+    assert tex.count("{") == tex.count("}")
 
 
 def test_json_has_none_for_an_empty_cell() -> None:

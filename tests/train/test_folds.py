@@ -121,6 +121,21 @@ def test_a_split_of_the_real_data_sets_holds_every_class_in_its_share(real_data:
 
 
 @pytest.mark.realdata
+@pytest.mark.parametrize("name", ["4q", "pmemo", "eim"])
+def test_no_recording_and_no_artist_of_the_real_data_sets_is_on_both_sides(real_data: Path, name: str) -> None:
+    songs = {s.id: s for s in read(name, real_data / name).songs}
+    for seed in range(3):
+        for group in ("recording", "artist"):
+            for _, train, test in folds(songs.values(), Target.QUADRANT, group=group, seed=seed).pairs():  # type: ignore[arg-type]
+                assert sorted((*train, *test)) == sorted(songs)
+                assert not {songs[i].group for i in train} & {songs[i].group for i in test}
+                artists = {songs[i].artist for i in train} & {songs[i].artist for i in test} - {None}
+                assert not artists or group == "recording"
+                # By recording only, artists are on both sides: the test can tell.
+                assert artists or group == "artist"
+
+
+@pytest.mark.realdata
 def test_the_repeated_recordings_of_pmemo_never_stand_in_two_folds(real_data: Path) -> None:
     dataset = read("pmemo", real_data / "pmemo")
     for seed in range(5):
@@ -134,6 +149,14 @@ def test_the_official_split_is_the_authors(real_data: Path) -> None:
     found = official_split(read("eim", real_data / "eim"))
     assert found.names == ("development", "evaluation")
     assert [len(found.ids(name)) for name in found.names] == [619, 125]
+
+
+@pytest.mark.realdata
+def test_the_official_split_has_artists_on_both_sides_which_is_said(real_data: Path) -> None:
+    with pytest.raises(
+        DatasetError, match=r"the official split puts .* \(same artist\), into development and evaluation"
+    ):
+        official_split(read("eim", real_data / "eim"), group="artist")
 
 
 def test_songs_in_no_official_split_are_named() -> None:

@@ -76,10 +76,11 @@ def evaluate(
         int | None, typer.Option(min=2, help="How many folds; if not given, those that are there, else 10.")
     ] = None,
     fold: Annotated[
-        str | None, typer.Option(metavar="K[,K...]", help="Only these folds; the others may run elsewhere.")
+        str | None,
+        typer.Option(metavar="K[,K...]", help="Only these folds, by name (0, 1, ...); the others may run elsewhere."),
     ] = None,
     folds_file: Annotated[
-        Path | None, typer.Option(metavar="CSV", help="Folds of others (song_id,fold), instead of new ones.")
+        Path | None, typer.Option(metavar="CSV|official", help="Folds of others (song_id,fold), or eim's own split.")
     ] = None,
     group: Annotated[
         str, typer.Option(metavar="recording|artist", help="What never stands on both sides of a fold.")
@@ -154,7 +155,7 @@ def evaluate(
     from mertag_train.evaluation import output
     from mertag_train.evaluation.progress import EvaluationProgress
     from mertag_train.evaluation.protocol import folder_name
-    from mertag_train.evaluation.report import brief
+    from mertag_train.evaluation.report import brief, narrow
 
     by = _group(group)
     if dataset is None and (method is not None or table is None):
@@ -204,7 +205,9 @@ def evaluate(
                 written = output.write_report(
                     folder, made, pictures=figures, on_picture=lambda n, of: progress.show("figures", n, of)
                 )
-                sheets, plain = [brief(made.summaries)], made.json
+                seen = console.stream_is_terminal("stdout")
+                sheets = narrow(made.summaries) if seen else [brief(made.summaries)]
+                plain = made.json
                 drawn = f", {folder / output.FIGURES}" if figures else ""
                 progress.note(f"written: {written[0].with_suffix('.{json,md,tex}')}{drawn}")
             if table is not None:
@@ -218,7 +221,7 @@ def evaluate(
     if as_json:
         console.out(json.dumps(plain, indent=1))
     else:
-        _print(sheets)
+        _print(sheets, quiet=quiet)
 
 
 def _run(
@@ -255,6 +258,8 @@ def _run(
     )
     missing = f", {len(dataset.missing_audio)} more are labelled but missing" if dataset.missing_audio else ""
     progress.note(f"{dataset.name}: {len(songs)} songs{missing}; kept in {folder}")
+    for remark in fixed.notes:
+        progress.note(f"  {remark}")
     if table == 1:
         measured = durations.measure(songs, store, on_clip=lambda n, of: progress.show("durations", n, of))
         durations.write_durations(folder / durations.FILE, measured)
@@ -448,9 +453,18 @@ def _table(
     return [sheet for s in _durations(segment or SEGMENT) for sheet in tables.table_3(found, segment_s=s)]
 
 
-def _print(sheets: Sequence[Sheet]) -> None:
+def _print(sheets: Sequence[Sheet], *, quiet: bool) -> None:
+    """Print tables; on a terminal, wide ones in panels that fit."""
+    from mertag_train.evaluation.sheet import panels
+
+    room = console.rich_console().width - 1 if console.stream_is_terminal("stdout") else None
     for sheet in sheets:
         console.say(console.clean(sheet.title))
-        console.table(sheet.columns, sheet.rows, right=sheet.columns[sheet.text_columns :])
+        # Between two columns there are a line and two spaces.
+        for panel in [sheet] if room is None else panels(sheet, room, between=3, fold_heads=True):
+            console.table(panel.columns, panel.rows, right=panel.columns[panel.text_columns :])
         for i, note in enumerate(sheet.notes, start=1):
             console.say(console.clean(f"[{i}] {note}"))
+        if not quiet:
+            for remark in sheet.remarks:
+                console.say(console.clean(remark))

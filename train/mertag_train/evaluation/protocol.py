@@ -187,8 +187,7 @@ def prepare(
     elif (folder / FOLDS).exists():
         dealt, source = load_folds(folder / FOLDS, listed, group=group), folder / FOLDS
     else:
-        by = stratified_by(songs, dataset.targets)
-        dealt, source = folds(songs, by, n=n_folds or N_FOLDS, group=group), folder / FOLDS
+        dealt, source = _new_folds(listed, n_folds or N_FOLDS, group), folder / FOLDS
     if n_folds is not None and len(dealt.names) != n_folds:
         raise DatasetError(
             f"{source}: {len(dealt.names)} folds, where --folds asks for {n_folds}. "
@@ -226,16 +225,28 @@ def _notes(dataset: Dataset) -> tuple[str, ...]:
     return (*dataset.notes, unused)
 
 
+def _new_folds(dataset: Dataset, n: int, group: Group) -> Folds:
+    """Deal folds; where that fails for lack of audio, say so."""
+    try:
+        return folds(dataset, stratified_by(dataset.songs, dataset.targets), n=n, group=group)
+    except DatasetError as error:
+        if not dataset.missing_audio:
+            raise
+        raise DatasetError(f"{dataset.root}, {n} folds{_here(dataset)}: {error}") from error
+
+
 def _refuse_thin(dataset: Dataset, target: Target) -> None:
     """Raise DatasetError for a class that cannot stand on both sides of any fold."""
     thin = thin_class(dataset.songs, target)
-    if thin is None:
-        return
+    if thin is not None:
+        what = "audio" if dataset.missing_audio else "songs"
+        raise DatasetError(f"{dataset.root}: {target}: {thin}{_here(dataset)}. Add {what}, or choose another --target.")
+
+
+def _here(dataset: Dataset) -> str:
+    """Return in words how many of the labelled songs have audio, nothing if all have."""
     n, missing = len(dataset.songs), len(dataset.missing_audio)
-    here = f" ({n} of the {n + missing} labelled songs have audio here)" if missing else ""
-    raise DatasetError(
-        f"{dataset.root}: {target}: {thin}{here}. Add {'audio' if missing else 'songs'}, or choose another --target."
-    )
+    return f" ({n} of the {n + missing} labelled songs have audio here)" if missing else ""
 
 
 def read_protocol(folder: Path) -> Protocol:

@@ -90,6 +90,11 @@ def remarks(protocol: Protocol, results: Sequence[Result]) -> list[str]:
     said += protocol.notes
     if protocol.shuffled:
         said.append("The labels were shuffled by artist: a method that is better than chance here has a leak.")
+    if protocol.flipped:
+        said.append(
+            f"Of the training songs of each class, {protocol.flipped:.0%} were given a wrong label on purpose; the "
+            "test songs have their own."
+        )
     environments = _environments(results)
     if len(environments) > 1:
         differing = sorted({k for env in environments for k in env if len({e.get(k) for e in environments}) > 1})
@@ -148,7 +153,8 @@ def narrow(summaries: Sequence[Summary]) -> list[Sheet]:
 def heading(protocol: Protocol) -> str:
     """Return what was measured on, in a few words."""
     shuffled = ", labels shuffled" if protocol.shuffled else ""
-    return f"{DATASETS.get(protocol.dataset, protocol.dataset)}, folds by {protocol.group}{shuffled}"
+    flipped = f", {protocol.flipped:.0%} of the training labels wrong" if protocol.flipped else ""
+    return f"{DATASETS.get(protocol.dataset, protocol.dataset)}, folds by {protocol.group}{shuffled}{flipped}"
 
 
 Column = Callable[[Summary], str]
