@@ -13,6 +13,7 @@
     |   +-- TagWriteError            the tags could not be written; the file is what it was
     +-- BundleError              a model bundle that is damaged, unknown or unsafe
     +-- DeviceError              the device that was asked for does not run the model
+    +-- StateError               the file in which mertag remembers does not work
     +-- DatasetError             a data set that is missing or not as its format says
     +-- TrainingError            training cannot go on (stalled, or a checkpoint that does not fit)
     +-- ExportError              a run that cannot be exported
@@ -101,6 +102,10 @@ class BundleError(MertagError):
 
 class DeviceError(MertagError):
     """The device that was asked for does not run the model."""
+
+
+class StateError(MertagError):
+    """The file in which mertag remembers what it did cannot be used."""
 
 
 class DatasetError(MertagError):

@@ -1,0 +1,242 @@
+"""The file in which mertag remembers: what was analysed, what was written, and how to take it back.
+
+One sqlite file, by default ``state.sqlite`` in the user's state folder, never on the library's own share. Several
+processes may use it at once (write-ahead log; a transaction that finds it busy waits). A file that is damaged, or that
+is no state file of mertag's, is set aside under another name, never deleted and never trusted: what it holds may still
+be wanted.
+
+Paths are kept as bytes (`os.fsencode` of the real, absolute path): a file name need not be text. Times are seconds
+since 1970, digests raw bytes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from mertag.errors import ConfigError, StateError
+
+if sys.platform != "win32":
+    import fcntl
+
+APPLICATION_ID = 0x6D657274  # "mert": tells a state file from any other sqlite file
+SCHEMA = 1
+BUSY_S = 60.0
+
+_TABLES = """
+CREATE TABLE runs (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    kind TEXT NOT NULL,             -- tag, remove, undo
+    command TEXT NOT NULL,
+    version TEXT NOT NULL,          -- of mertag
+    owner TEXT NOT NULL,            -- host, process and its start: whether it still runs
+    started_s REAL NOT NULL,
+    finished_s REAL                 -- NULL: it runs, or was killed
+);
+CREATE TABLE analyses (
+    audio BLOB NOT NULL,            -- digest of the audio, which tags do not change
+    model TEXT NOT NULL,            -- bundle, hop, window rule: all that the result depends on
+    result TEXT NOT NULL,           -- JSON: an emotion, or why there is none
+    analysed_s REAL NOT NULL,
+    PRIMARY KEY (audio, model)
+) WITHOUT ROWID;
+CREATE TABLE files (
+    path BLOB PRIMARY KEY,
+    size INTEGER NOT NULL,
+    mtime_ns INTEGER NOT NULL,
+    audio BLOB NOT NULL,
+    settled TEXT NOT NULL           -- for which model and options nothing was left to do; empty: for none
+) WITHOUT ROWID;
+CREATE INDEX files_by_audio ON files (audio);
+CREATE TABLE claims (
+    path BLOB PRIMARY KEY,
+    run INTEGER NOT NULL REFERENCES runs (id)
+) WITHOUT ROWID;
+CREATE TABLE writes (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    run INTEGER NOT NULL REFERENCES runs (id),
+    path BLOB NOT NULL,
+    kind TEXT NOT NULL,             -- tags, sidecar
+    undone INTEGER NOT NULL DEFAULT 0,
+    old_digest BLOB,                -- NULL: there was no file
+    new_digest BLOB NOT NULL,
+    old_size INTEGER NOT NULL,
+    old_mtime_ns INTEGER NOT NULL,
+    head INTEGER NOT NULL,          -- bytes at the beginning that old and new file share
+    tail INTEGER NOT NULL,          -- likewise at the end
+    middle BLOB NOT NULL            -- what lies between them in the old file, compressed
+);
+CREATE INDEX writes_by_run ON writes (run);
+CREATE INDEX writes_by_path ON writes (path);
+"""
+
+Notify = Callable[[str], None]
+
+
+def default_path() -> Path:
+    """Return where the state lies unless another place is named."""
+    import platformdirs
+
+    return platformdirs.user_state_path("mertag") / "state.sqlite"
+
+
+class Database:
+    """An open state file. A context manager; may be used from several threads.
+
+    Parameters
+    ----------
+    path : Path
+        The file; it and its folder are made where they are missing.
+    notify : callable
+        Is told, in a sentence, when a file was set aside.
+
+    Raises
+    ------
+    ConfigError
+        If the file cannot be there: no permission, a folder in its place.
+    StateError
+        If it was made by a newer mertag, or cannot be used for another reason (a full disk).
+    """
+
+    def __init__(self, path: Path, *, notify: Notify = lambda message: None) -> None:
+        self.path = path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if path.is_dir():
+                raise ConfigError(f"{path} is a folder; name a file with --state")
+            with _locked(path.with_name(path.name + ".lock")):  # two processes must not both set it aside, or make it
+                self._connection = self._opened(notify)
+        except OSError as error:
+            raise ConfigError(
+                f"{path}: the state file cannot be made there ({error.strerror or error}); "
+                "name another with --state, or go without (--no-state)"
+            ) from error
+        self._lock = threading.RLock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close it. May be called twice."""
+        with self._lock:
+            self._connection.close()
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """Run statements that count together or not at all; what is committed survives a power cut.
+
+        Raises
+        ------
+        StateError
+            If the file cannot be read or written (a full disk, damage), or stayed busy for `BUSY_S`.
+        """
+        with self._lock:
+            try:
+                self._connection.execute("BEGIN IMMEDIATE")
+                try:
+                    yield self._connection
+                except BaseException:
+                    self._connection.rollback()
+                    raise
+                self._connection.commit()
+            except sqlite3.Error as error:
+                raise StateError(f"{self.path}: the state file does not work ({error})") from error
+
+    def rows(self, query: str, values: tuple[object, ...] = ()) -> list[tuple[object, ...]]:
+        """Return the rows of a SELECT.
+
+        Raises
+        ------
+        StateError
+            If the file cannot be read.
+        """
+        with self._lock:
+            try:
+                return list(self._connection.execute(query, values))
+            except sqlite3.Error as error:
+                raise StateError(f"{self.path}: the state file does not work ({error})") from error
+
+    def _opened(self, notify: Notify) -> sqlite3.Connection:
+        try:
+            return _open(self.path)
+        except _ForeignError as error:
+            reason = str(error)
+        except sqlite3.DatabaseError as error:
+            if not _is_damage(error):
+                raise StateError(f"{self.path}: the state file does not work ({error})") from error
+            reason = f"it is damaged: {error}"
+        aside = _set_aside(self.path)
+        notify(f"{self.path} could not be used as a state file ({reason}); it was set aside as {aside.name}")
+        try:
+            return _open(self.path)
+        except (sqlite3.DatabaseError, _ForeignError) as error:
+            raise StateError(f"{self.path}: the state file does not work ({error})") from error
+
+
+class _ForeignError(Exception):
+    """A sqlite file that is not ours."""
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+    try:
+        (application,) = connection.execute("PRAGMA application_id").fetchone()
+        (schema,) = connection.execute("PRAGMA user_version").fetchone()
+        (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        if tables and application != APPLICATION_ID:
+            raise _ForeignError("it is another program's database")
+        if schema > SCHEMA:
+            raise StateError(
+                f"{path}: this state file was made by a newer mertag (schema {schema}); update mertag, or name "
+                "another file with --state"
+            )
+        connection.execute("PRAGMA journal_mode = WAL")  # where the file system has no shared memory, it stays as it is
+        connection.execute("PRAGMA synchronous = FULL")  # how to go back must be on the disk before a file is replaced
+        connection.execute("PRAGMA foreign_keys = ON")
+        if not tables:
+            connection.executescript(
+                f"BEGIN; {_TABLES} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA}; COMMIT;"
+            )
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _is_damage(error: sqlite3.DatabaseError) -> bool:
+    return getattr(error, "sqlite_errorcode", None) in {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT}
+
+
+def _set_aside(path: Path) -> Path:
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    aside = next(p for i in range(1000) if not (p := path.with_name(f"{path.name}.aside-{stamp}-{i}")).exists())
+    for end in ("-wal", "-shm"):  # its write-ahead log goes with it
+        with contextlib.suppress(FileNotFoundError):
+            path.with_name(path.name + end).replace(aside.with_name(aside.name + end))
+    path.replace(aside)
+    return aside
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
+    try:
+        if sys.platform != "win32":
+            with contextlib.suppress(OSError):  # some network shares have no locks
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
