@@ -31,7 +31,9 @@ from .train_options import (
 )
 
 if TYPE_CHECKING:
+    from mertag.emotion import Target
     from mertag_train.datasets import Dataset
+    from mertag_train.trainer import EpochReport
 
 RUNS = Path("runs")
 
@@ -124,6 +126,8 @@ def train(
     from mertag_train.log_mels import log_mels as log_mels_of
     from mertag_train.progress import TrainingProgress
     from mertag_train.recipes import RECIPES
+    from mertag_train.run_figures import RunFigures
+    from mertag_train.scalars import Scalars
 
     options: dict[str, Any] = {}
     if resume is not None:
@@ -194,6 +198,17 @@ def train(
                 log_mels=log_mels,
             )
         progress.note(f"run: {folder} (on {chosen})")
+        figures, scalars = RunFigures(folder), Scalars(folder)
+        watchers = (progress, figures, scalars)
+
+        def on_target(target: Target) -> None:
+            for watcher in watchers:
+                watcher.on_target(target)
+
+        def on_epoch(report: EpochReport) -> None:
+            for watcher in watchers:
+                watcher.on_epoch(report)
+
         try:
             results = run.train(
                 folder,
@@ -201,9 +216,9 @@ def train(
                 store,
                 device=chosen,
                 resume=resume is not None,
-                on_target=progress.on_target,
+                on_target=on_target,
                 on_network=progress.on_network,
-                on_epoch=progress.on_epoch,
+                on_epoch=on_epoch,
                 on_step=progress.on_step,
             )
         except KeyboardInterrupt:
@@ -212,6 +227,8 @@ def train(
         except OSError as error:
             again = f"mertag train --resume {shlex.quote(str(folder))}"
             raise TrainingError(f"{folder} cannot be written ({error}); mend that, and go on with: {again}") from error
+        finally:
+            scalars.close()
     console.table(
         ("target", "method", "songs", "accuracy", "95 % interval", "macro-F1", "calibration error"),
         [

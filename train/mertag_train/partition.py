@@ -59,6 +59,10 @@ class Mixture:
         log_odds = self._log_density(0, inside) - self._log_density(1, inside)
         return 1 / (1 + np.exp(-np.clip(log_odds, -700, 700)))
 
+    def density(self, which: int, scaled: Floats) -> Floats:
+        """Return the weighted density of the clean (0) or the noisy (1) Gaussian at scaled losses."""
+        return np.exp(self._log_density(which, scaled))
+
     def _log_density(self, which: int, x: Floats) -> Floats:
         mean, variance, weight = self.means[which], self.variances[which], self.weights[which]
         log_weight = math.log(weight) if weight > 0 else -math.inf
@@ -72,6 +76,10 @@ class Partition:
 
     Attributes
     ----------
+    names : tuple of str
+        The classes' names, n_classes of them.
+    labels : int64 array, shape (n_segments,)
+        Inherited classes.
     losses : float64 array, shape (n_segments,)
         What was looked at, nats.
     clean_probability : float64 array, shape (n_segments,)
@@ -82,6 +90,8 @@ class Partition:
         By class, or one for all (`ALL`); a class whose losses do not differ has none.
     """
 
+    names: tuple[str, ...]
+    labels: Ints
     losses: Floats
     clean_probability: Floats
     labelled: Bools
@@ -154,7 +164,14 @@ def partition(losses: Floats, labels: Ints, names: Sequence[str], config: Partit
         least = math.ceil(config.least_share * len(mine))
         if labelled[mine].sum() < least:
             labelled[mine[np.argsort(losses[mine], kind="stable")[:least]]] = True
-    return Partition(losses=losses, clean_probability=clean, labelled=labelled, mixtures=mixtures)
+    return Partition(
+        names=tuple(names),
+        labels=labels,
+        losses=losses,
+        clean_probability=clean,
+        labelled=labelled,
+        mixtures=mixtures,
+    )
 
 
 def figures(found: Partition, labels: Ints, names: Sequence[str], truth: Ints | None = None) -> dict[str, float]:

@@ -12,6 +12,7 @@ from mertag_train.evaluation.protocol import Protocol
 from mertag_train.evaluation.report import heading
 from mertag_train.evaluation.summary import Summary
 from mertag_train.metrics import predicted_classes
+from mertag_train.pictures import new_figure, save_png
 from mertag_train.significance import wilson_interval
 
 DPI = 150
@@ -29,12 +30,8 @@ def draw(summary: Summary, protocol: Protocol, folder: Path) -> Path:
     folder : Path
         Where the picture goes.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     system = summary.system
-    figure = Figure(figsize=(9.0, 4.4), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(9.0, 4.4)
     confusion, reliability = figure.subplots(1, 2)
     _confusion(confusion, summary)
     _reliability(reliability, summary)
@@ -45,9 +42,7 @@ def draw(summary: Summary, protocol: Protocol, folder: Path) -> Path:
     words = [str(system.target), "" if system.learnt is system.target else f"from-{system.learnt}", system.method]
     path = folder / ".".join([w for w in [*words, system.duration.replace(" ", "")] if w])
     path = path.with_name(path.name + ".png")
-    partial = path.with_name(path.name + ".partial")
-    figure.savefig(partial, format="png", dpi=DPI)
-    partial.replace(path)
+    save_png(figure, path, dpi=DPI)
     return path
 
 
