@@ -62,7 +62,7 @@ def small(config: TrainConfig) -> TrainConfig:
     """Return a recipe cut down to what two CPU cores can do in minutes.
 
     The network, its optimiser, the segments and the song classifier's features become the same for every recipe and
-    learner, so that what is compared is the learning: half of VGG16's channels with batch norm, 1-second segments,
+    learner, so that what is compared is the learning: a quarter of VGG16's channels with batch norm, 1-second segments,
     `SMALL_GRID` of the grid a clip in each of `SMALL_EPOCHS` epochs, of which the first `SMALL_WARM_UP` are warm-up,
     and in-sample features. Augmentation, averaging and the recipe's self-learning stay.
     """
@@ -71,7 +71,7 @@ def small(config: TrainConfig) -> TrainConfig:
     return replace(
         config,
         segmentation=Segmentation(duration_s=1.0, hop_s=config.segmentation.hop_s),
-        network=NetworkConfig(architecture="compact", width=0.5),
+        network=NetworkConfig(architecture="compact", width=0.25),
         optimiser=OptimiserConfig(learning_rate=0.03, schedule="cosine", batch_size=32, ema_decay=averaged),
         song=replace(config.song, features="in_sample"),
         fractions=(network + song, 0.0, figures),
