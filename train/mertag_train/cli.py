@@ -198,6 +198,8 @@ def train(
                 log_mels=log_mels,
             )
         progress.note(f"run: {folder} (on {chosen})")
+        if chosen.type == "cpu" and config.network.width == 1.0:
+            progress.note("the full budget is made for a GPU; on a CPU it takes days, and --budget small minutes")
         figures, scalars = RunFigures(folder), Scalars(folder)
         watchers = (progress, figures, scalars)
 
