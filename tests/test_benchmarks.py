@@ -13,7 +13,8 @@ BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 
 def test_the_training_benchmark_compares_with_the_bare_pass_and_with_a_plain_script(tmp_path: Path) -> None:
     out = tmp_path / "train.json"
-    options = [
+    small = {"--width": 1 / 32, "--segment": 1, "--clips": 4, "--repeats": 1, "--threads": 1, "--workers": 1}
+    options = [word for name, value in small.items() for word in (name, str(value))]
         "--width",
         "0.03125",
         "--segment",
@@ -32,7 +33,7 @@ def test_the_training_benchmark_compares_with_the_bare_pass_and_with_a_plain_scr
     root = BENCHMARKS.parent
     paths = os.pathsep.join(str(root / name) for name in (".", "train", "export"))
     done = subprocess.run(
-        [sys.executable, str(BENCHMARKS / "train.py"), *options, "--json", str(out)],
+        [sys.executable, str(BENCHMARKS / "train.py"), *options, "--device", "cpu", "--json", str(out)],
         env=os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
