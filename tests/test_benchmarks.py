@@ -15,21 +15,6 @@ def test_the_training_benchmark_compares_with_the_bare_pass_and_with_a_plain_scr
     out = tmp_path / "train.json"
     small = {"--width": 1 / 32, "--segment": 1, "--clips": 4, "--repeats": 1, "--threads": 1, "--workers": 1}
     options = [word for name, value in small.items() for word in (name, str(value))]
-        "--width",
-        "0.03125",
-        "--segment",
-        "1",
-        "--clips",
-        "4",
-        "--repeats",
-        "1",
-        "--threads",
-        "1",
-        "--workers",
-        "1",
-        "--device",
-        "cpu",
-    ]
     root = BENCHMARKS.parent
     paths = os.pathsep.join(str(root / name) for name in (".", "train", "export"))
     done = subprocess.run(
