@@ -156,7 +156,7 @@ def test_two_dropout_passes_share_the_convolutions_and_the_gradient_reaches_them
     network = found.setting.network
     calls: list[int] = []
     network.trunk.register_forward_hook(lambda *_: calls.append(1))
-    _, kl = found._unlabelled(found.cut(np.arange(8)))
+    kl = found._divergence(found.cut(np.arange(8)), torch.arange(3))
     assert len(calls) == 1
     assert network.training
     assert float(kl.detach()) > 0
@@ -166,13 +166,52 @@ def test_two_dropout_passes_share_the_convolutions_and_the_gradient_reaches_them
     assert float(first.abs().sum()) > 0
 
 
+def test_the_divergence_is_of_rows_normalised_by_their_whole_batch_and_leaves_no_trace() -> None:
+    found = self_learning(sssl_config(), [False] * 8)
+    network = found.setting.network
+    with torch.no_grad():
+        network.head[-1].weight.mul_(100.0)  # type: ignore[union-attr, operator]  # untrained, it would say next to nothing
+    batch, rows = found.cut(np.arange(8)), torch.tensor([1, 4])
+    before = {name: value.clone() for name, value in network.named_buffers()}
+    torch.manual_seed(3)
+    kl = float(found._divergence(batch, rows).detach())
+    after = dict(network.named_buffers())
+    assert all(torch.equal(after[name], value) for name, value in before.items())
+    torch.manual_seed(3)
+    with torch.no_grad():
+        embedding = network.embed(batch)[rows]  # in training: normalised by the eight rows
+        p, q = (torch.softmax(network.classify(embedding), dim=1) for _ in range(2))
+    by_hand = 0.5 * ((p * (p / q).log()).sum(1) + (q * (q / p).log()).sum(1)).mean()
+    assert kl == pytest.approx(float(by_hand), rel=1e-5)
+    network.embed(batch)
+    assert not torch.equal(network.trunk[1].running_mean, before["trunk.1.running_mean"])  # type: ignore[arg-type]
+
+
+def test_a_refined_label_keeps_the_probability_that_it_is_clean() -> None:
+    found = self_learning(without_dropout(sssl_config(sssl={"refine": True})), [False] * 4)
+    chosen = np.arange(4)
+    found._clean_probability[:4] = torch.tensor([1.0, 0.25, 0.0, 0.5])
+    with torch.no_grad():
+        p = found._pseudo_labels(found.cut(chosen))
+        guess = p**2 / (p**2).sum(1, keepdim=True)  # T = 0.5
+        own = nn.functional.one_hot(found.labels[:4], 2).float()
+        w = found._clean_probability[:4, None]
+        targets = w * own + (1 - w) * guess
+        log_p = torch.log_softmax(found.setting.network(found.cut(chosen)), dim=1)
+    expected = -(targets * log_p).sum(1).mean()
+    found.setting.network.train()
+    found.loss(chosen)
+    assert found.figures()["loss_mix"] == pytest.approx(float(expected), rel=1e-4)
+
+
 def test_the_average_makes_the_pseudo_labels_where_one_is_kept() -> None:
     config = sssl_config(optimiser={"ema_decay": 0.9})
     found = self_learning(config, [False] * 4)
     with torch.no_grad():
         found.setting.network.head[-1].bias.add_(torch.tensor([5.0, -5.0]))  # type: ignore[union-attr, operator]
     x = found.cut(np.arange(4))
-    pseudo, _ = found._unlabelled(x)
+    pseudo = found._pseudo_labels(x)
+    assert found.setting.network.training
     with torch.no_grad():
         torch.testing.assert_close(pseudo, torch.softmax(found.setting.optimiser.predictor(x), dim=1))
 

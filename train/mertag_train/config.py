@@ -164,6 +164,10 @@ class SsslConfig:
         Over so many epochs after the warm-up lambda grows from 0 to its value.
     prior_weight : float
         Weight of the divergence of the mean prediction from the training songs' class shares; 0 in the paper.
+    refine : bool
+        A segment of U keeps a share of its inherited label, the probability that it is clean, beside its
+        pseudo-label (the label co-refinement of DivideMix: Li et al., 2020, eq. 3), where the paper takes the
+        pseudo-label alone.
     """
 
     partition: PartitionConfig = field(default_factory=PartitionConfig)
@@ -172,6 +176,7 @@ class SsslConfig:
     kl_weight: float = 1.0
     kl_ramp_epochs: int = 5
     prior_weight: float = 0.0
+    refine: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,6 +24,20 @@ def sharpen(probabilities: Tensor, temperature: float) -> Tensor:
     return torch.softmax(torch.log(probabilities) / temperature, dim=1)
 
 
+def refine(labels: Tensor, pseudo: Tensor, clean_probability: Tensor) -> Tensor:
+    """Return ``w * y + (1 - w) * p`` (DivideMix: Li et al., 2020, eq. 3).
+
+    Parameters
+    ----------
+    labels, pseudo : Tensors, shape (batch, n_classes)
+        Inherited labels y, one-hot, and the network's own predictions p.
+    clean_probability : Tensor, shape (batch,)
+        w, of each label.
+    """
+    w = clean_probability[:, None]
+    return w * labels + (1 - w) * pseudo
+
+
 def mix(values: Tensor, partner: Tensor, delta: float) -> Tensor:
     """Return ``delta * x_p + (1 - delta) * x_q`` (eq. 6 and 7), where q is row `partner` (batch,) of the same batch."""
     return values if delta == 1.0 else delta * values + (1 - delta) * values[partner]

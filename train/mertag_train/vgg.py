@@ -9,6 +9,8 @@ Setup"). Batch norm: Ioffe and Szegedy, 2015.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Literal
 
 import torch
@@ -116,6 +118,23 @@ class SegmentNetwork(nn.Module):
         """Store the mean and standard deviation of each mel band, shape (n_mels,), in dB."""
         self.mean.copy_(mean)
         self.std.copy_(std)
+
+    @property
+    def batch_normed(self) -> bool:
+        """Whether there is batch norm: what is said of a row then depends on its batch while training."""
+        return self.architecture == "compact"
+
+    @contextlib.contextmanager
+    def running_statistics_kept(self) -> Iterator[None]:
+        """Within it, batch norm does not learn the statistics of what it sees."""
+        normed = [module for module in self.modules() if isinstance(module, nn.BatchNorm2d)]
+        for module in normed:
+            module.track_running_stats = False  # in training: normalise by the batch, note nothing
+        try:
+            yield
+        finally:
+            for module in normed:
+                module.track_running_stats = True
 
     def embed(self, segments: Tensor) -> Tensor:
         """Return what the convolutions see in segments (batch, n_frames, n_mels): shape (batch, features)."""

@@ -80,6 +80,7 @@ class SsslLearner(InheritedLearner):
             np.nanmean(seen, axis=0), labels, self.setting.class_names, config.sssl.partition, seed=config.seed
         )
         self._labelled = torch.from_numpy(self.partition.labelled).to(self.device)
+        self._clean_probability = torch.from_numpy(self.partition.clean_probability).float().to(self.device)
 
     @torch.no_grad()
     def _measure(self, place: Ints) -> None:
@@ -105,8 +106,12 @@ class SsslLearner(InheritedLearner):
         targets = torch.nn.functional.one_hot(self.labels[here], len(self.setting.class_names)).float()
         kl = torch.zeros((), device=self.device)
         if len(unlabelled):
-            pseudo, kl = self._unlabelled(plain[unlabelled])
-            targets[unlabelled] = losses.sharpen(pseudo, config.temperature)  # eq. 4, 5
+            guess = losses.sharpen(self._pseudo_labels(plain[unlabelled]), config.temperature)  # eq. 4, 5
+            if config.refine:
+                guess = losses.refine(targets[unlabelled], guess, self._clean_probability[here][unlabelled])
+            targets[unlabelled] = guess
+            if config.kl_weight:
+                kl = self._divergence(plain, unlabelled)
         delta, partner_of = draw_mixup(self.setting.rng, config.mixup_alpha, len(chosen))
         partner = torch.from_numpy(partner_of).to(self.device)
         with autocast(self.device):
@@ -123,27 +128,33 @@ class SsslLearner(InheritedLearner):
             total = total + config.prior_weight * prior
         return total
 
-    def _unlabelled(self, plain: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the predictions of unlabelled segments (n, n_classes), and the divergence of two dropout passes.
-
-        Batch norm uses its running statistics here and does not move them: they are those of the mixed batches
-        alone. Dropout is in the head only, so that both passes, and the prediction where the network itself predicts,
-        share one pass through the convolutions.
-        """
-        network, predictor = self.setting.network, self.setting.optimiser.predictor
-        consistent = bool(self.setting.config.sssl.kl_weight)
-        network.eval()
-        with torch.set_grad_enabled(consistent), autocast(self.device):
-            embedding = network.embed(plain) if consistent or predictor is network else plain
-        with torch.no_grad(), autocast(self.device):
-            said = network.classify(embedding) if predictor is network else predictor(plain)
-        network.train()
-        pseudo = torch.softmax(said.float(), dim=1)
-        if not consistent:
-            return pseudo, torch.zeros((), device=self.device)
+    @torch.no_grad()
+    def _pseudo_labels(self, plain: Tensor) -> Tensor:
+        """Return what the network (its average, where one is kept) says of segments: (n, n_classes), eval mode."""
+        predictor = self.setting.optimiser.predictor
+        predictor.eval()
         with autocast(self.device):
+            said = predictor(plain)
+        self.setting.network.train()
+        return torch.softmax(said.float(), dim=1)
+
+    def _divergence(self, plain: Tensor, unlabelled: Tensor) -> Tensor:
+        """Return the divergence of two dropout passes over the rows `unlabelled` of a batch (eq. 9).
+
+        Dropout is in the head only, so that both passes share one through the convolutions. Batch norm takes the
+        statistics of the whole plain batch there, as in training, and its running ones stay those of the mixed
+        batches. Normalised by the running ones, the network would learn to agree with itself in evaluation mode by
+        saying nothing there: the labels, which are learnt with a batch's own statistics, do not hold against it.
+        """
+        network = self.setting.network
+        rows = plain if network.batch_normed else plain[unlabelled]
+        with autocast(self.device):
+            with network.running_statistics_kept():
+                embedding = network.embed(rows)
+            if network.batch_normed:
+                embedding = embedding[unlabelled]
             one, other = network.classify(embedding), network.classify(embedding)
-        return pseudo, losses.symmetric_kl(one.float(), other.float())  # eq. 9
+        return losses.symmetric_kl(one.float(), other.float())
 
     def figures(self) -> Mapping[str, float]:
         """Return the losses' parts and what the partition says."""
