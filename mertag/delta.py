@@ -41,7 +41,7 @@ SAME = 32
 _CHUNK = 2**18
 _NEAR = 64  # a difference that ends within so many bytes is one in place, and nothing is looked for elsewhere
 _AHEAD, _AROUND = 2**16, 2**18  # how far in the old file, and how far to each side in the new one, is looked
-_MOST_SEARCHES = 200  # a tag is rewritten in some places; files that never agree again must not take hours
+_MOST_SEARCHES = 100  # a tag is rewritten in some places; files that never agree again must not take hours
 _LEAST_VARIED = 8  # distinct bytes in a piece that is looked for: padding is found everywhere
 _COPY, _DIFFER, _LITERAL = range(3)
 
@@ -212,19 +212,27 @@ def _found_again(old: _File, new: _File, position: int, at: int, end: int) -> tu
     ahead = old.read(position, min(_AHEAD, end - position))
     start = max(0, at - _AROUND)
     around = new.read(start, at - start + _AROUND)
-    for i in (*range(0, 1024, SAME), *range(1024, len(ahead), 8 * SAME)):
+    for i in _places(len(ahead)):
         piece = ahead[i : i + SAME]
         if len(piece) < SAME or len(set(piece)) < _LEAST_VARIED:
             continue
         j = around.find(piece, at - start)
         if j < 0:
-            j = around.rfind(piece)
+            j = around.find(piece)
         if j < 0:
             continue
         while i and j and ahead[i - 1] == around[j - 1]:
             i, j = i - 1, j - 1
         return position + i, start + j
     return None
+
+
+def _places(length: int) -> Iterator[int]:
+    """Yield where pieces are taken from, ever further apart: what is found is followed back to its beginning."""
+    i = 0
+    while i < length:
+        yield i
+        i += max(SAME, i // 8)
 
 
 class _Steps:

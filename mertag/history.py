@@ -26,7 +26,7 @@ class PastRun:
     files, standing : int
         How many files it wrote, and how many of these writes were not undone.
     journal_bytes, written_bytes : int
-        The size of its entries in the journal, and of the files.
+        The size of its entries in the journal (all that they hold, not the deltas alone), and of the files.
     """
 
     id: int
@@ -52,6 +52,9 @@ class JournalSize:
         """The journal's share of the files, 0..1; 0 if there are none."""
         return self.journal_bytes / self.written_bytes if self.written_bytes else 0.0
 
+# A path stands in an index, too; six numbers take some bytes each, and sqlite's own part is small.
+_ENTRY_BYTES = "(length(delta) + 2 * length(path) + ifnull(length(old_digest), 0) + length(new_digest) + 40)"
+
 
 def past_runs(database: Database) -> list[PastRun]:
     """Return the runs that wrote something, newest first.
@@ -61,9 +64,9 @@ def past_runs(database: Database) -> list[PastRun]:
     StateError
         If the state file cannot be read.
     """
-    query = """
+    query = f"""
         SELECT runs.id, runs.kind, command, started_s, finished_s, owner,
-            count(*), sum(undone = 0), sum(length(delta)), sum(new_size)
+            count(*), sum(undone = 0), sum({_ENTRY_BYTES}), sum(new_size)
         FROM writes JOIN runs ON runs.id = writes.run GROUP BY runs.id ORDER BY runs.id DESC
     """
     found = []
@@ -96,7 +99,7 @@ def journal_size(database: Database) -> JournalSize:
     StateError
         If the state file cannot be read.
     """
-    [(journal,)] = database.rows("SELECT total(length(delta)) FROM writes")
+    [(journal,)] = database.rows(f"SELECT total({_ENTRY_BYTES}) FROM writes")
     newest = "SELECT new_size, max(id) FROM writes GROUP BY path"
     [(written,)] = database.rows(f"SELECT total(new_size) FROM ({newest})")
     return JournalSize(journal_bytes=int(cast(float, journal)), written_bytes=int(cast(float, written)))

@@ -138,6 +138,9 @@ def _chosen(database: Database, run: int | None, whereabouts: Whereabouts) -> tu
 
 def _entries(database: Database, run: int, whereabouts: Whereabouts, *, standing_only: bool) -> Sequence[int]:
     condition = "run = ? AND undone = 0" if standing_only else "run = ?"
+    if whereabouts.is_everywhere:
+        rows = database.rows(f"SELECT id FROM writes WHERE {condition} ORDER BY id DESC", (run,))
+        return array("q", (_int(number) for (number,) in rows))
     ids = array("q")
     for number, name in database.rows(f"SELECT id, path FROM writes WHERE {condition} ORDER BY id DESC", (run,)):
         path = _path(name)

@@ -14,7 +14,7 @@ from typing import BinaryIO, cast
 from mertag.database import Database
 from mertag.journal import file_digest
 from mertag.library import find_audio
-from mertag.sidecar import sidecar_path
+from mertag.sidecar import SUFFIX, sidecar_path
 
 
 class Whereabouts:
@@ -33,12 +33,16 @@ class Whereabouts:
         self._roots = {os.path.realpath(path) for path in paths}
         self._by_size: dict[str, dict[int, list[str]]] = {}
 
+    @property
+    def is_everywhere(self) -> bool:
+        """Whether everything is meant."""
+        return not self._roots
+
     def covers(self, path: Path) -> bool:
         """Return whether a file (real path) is meant; the sidecar of a song is, if the song is."""
-        if not self._roots:
+        if not self._roots or str(path).removesuffix(SUFFIX) in self._roots:
             return True
-        songs = {str(root) for root in self._roots if path == sidecar_path(Path(root))}
-        return bool(songs) or str(path) in self._roots or any(str(parent) in self._roots for parent in path.parents)
+        return any(str(one) in self._roots for one in (path, *path.parents))
 
     def moved(self, path: Path, kind: str, digest: bytes, size: int) -> list[Path]:
         """Return where a file of this content is now, if it is meant; several places if it was copied.

@@ -106,7 +106,7 @@ def _report(summary: Summary, facts: dict[str, object], *, dry_run: bool) -> dic
             "not_reached": summary.not_reached,
             "elapsed_s": round(summary.elapsed_s, 3),
         },
-        "with_a_reason": [
+        "reasons": [
             {"status": g.status, "reason": g.reason, "files": [sidecar.path_fields(p) for p in g.paths]}
             for g in summary.groups
         ],

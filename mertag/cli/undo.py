@@ -131,7 +131,8 @@ def _undo(
     if not quiet:
         where = " there" if paths else ""
         if first.n:
-            console.say(f"run {first.run} is undone" + (" in part" if paths else ""))
+            verb = "would be" if dry_run else "is"
+            console.say(f"run {first.run} {verb} undone{' in part' if paths else ''}")
         elif run is None:
             console.say(f"nothing to undo: no run wrote anything{where} that still stands")
         else:
@@ -147,7 +148,13 @@ def _undo(
 
     facts: dict[str, object] = {"command": "undo", "run": first.run}
     summary = show_all(
-        all_events(), noun="undone", dry_run=dry_run, quiet=quiet, changes=lines, report=report, facts=facts
+        all_events(),
+        noun="undone",
+        dry_run=dry_run,
+        quiet=quiet or not first.n,
+        changes=lines,
+        report=report,
+        facts=facts,
     )
     return summary.failed
 
