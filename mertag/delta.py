@@ -269,15 +269,16 @@ class _Steps:
 
     def packed(self) -> bytes:
         self._close()
-        return bytes((VERSION,)) + b"".join(stream.packed() for stream in self._streams)
+        delta = bytes((VERSION,)) + b"".join(stream.packed() for stream in self._streams)
+        _refuse_if_large(len(delta))
+        return delta
 
     def _close(self) -> None:
         if self._open is not None:
             at, length = self._open
             self._open = None
             self._step(_COPY, length, at)
-        if sum(len(stream) for stream in self._streams) > MOST_BYTES:
-            raise DeltaError(f"the old and the new file differ in more than {MOST_BYTES // 2**20} MiB")
+        _refuse_if_large(sum(len(stream) for stream in self._streams))
 
     def _step(self, kind: int, length: int, at: int | None = None) -> None:
         step = _varint(length * 3 + kind)
@@ -286,6 +287,11 @@ class _Steps:
             step += _varint(2 * moved if moved >= 0 else -2 * moved - 1)
             self._at = at + length
         self._numbers.add(step)
+
+
+def _refuse_if_large(size: int) -> None:
+    if size > MOST_BYTES:
+        raise DeltaError(f"the old and the new file differ in more than {MOST_BYTES // 2**20} MiB")
 
 
 class _Stream:

@@ -52,6 +52,7 @@ class JournalSize:
         """The journal's share of the files, 0..1; 0 if there are none."""
         return self.journal_bytes / self.written_bytes if self.written_bytes else 0.0
 
+
 # A path stands in an index, too; six numbers take some bytes each, and sqlite's own part is small.
 _ENTRY_BYTES = "(length(delta) + 2 * length(path) + ifnull(length(old_digest), 0) + length(new_digest) + 40)"
 
