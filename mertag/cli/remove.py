@@ -81,9 +81,9 @@ def remove(
     if not songs and not unreadable:
         console.warn("no audio files were found there; nothing to do")
     with ExitStack() as stack:
-        journal: Journal | None = None
+        journal, run = None, None
         if not dry_run and not no_state and songs:
-            journal = _journal(stack, state)
+            journal, run = _journal(stack, state)
         events = remove_from(
             songs,
             journal=journal,
@@ -98,20 +98,21 @@ def remove(
             quiet=quiet,
             changes=_lines,
             report=report,
-            facts={"command": "remove"},
+            facts={"command": "remove", "run": run},
         )
     if summary.failed:
         raise typer.Exit(console.ExitCode.SOME_FAILED)
 
 
-def _journal(stack: ExitStack, state: Path | None) -> Journal:
+def _journal(stack: ExitStack, state: Path | None) -> tuple[Journal, int]:
+    """Open the state file and begin a run; return its journal and its number."""
     from mertag.database import Database, default_path
     from mertag.journal import Journal
     from mertag.runs import Run
 
     database = stack.enter_context(Database(state or default_path(), notify=console.warn))
     run = stack.enter_context(Run(database, kind="remove", command=shlex.join(["mertag", *sys.argv[1:]])))
-    return Journal(database, run.id)
+    return Journal(database, run.id), run.id
 
 
 def _lines(done: FileHandled) -> Iterator[str]:
