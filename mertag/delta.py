@@ -136,8 +136,13 @@ class _File:
         self.size = file.seek(0, os.SEEK_END)
 
     def read(self, start: int, length: int) -> bytes:
+        """Return what there is of `length` bytes from `start`, at most up to where the file ended at first."""
+        length = max(0, min(length, self.size - start))
         self._file.seek(start)
-        return self._file.read(max(0, min(length, self.size - start)))
+        data = self._file.read(length)
+        if len(data) != length:
+            raise DeltaError("the file became shorter while it was read")
+        return data
 
 
 def _array(data: bytes) -> npt.NDArray[np.uint8]:
@@ -172,8 +177,6 @@ def _walk(steps: _Steps, old: _File, new: _File, start: int, end: int) -> None:
     searches = 0
     while position < end:
         a = old.read(position, min(_CHUNK, end - position))
-        if not a:
-            raise DeltaError("the file became shorter while it was read")
         b = new.read(at, len(a))
         done, found = 0, None
         for first, last in _differing(a, b):

@@ -164,8 +164,8 @@ def _compared(old: Path, new: Path, *, may_be_new: bool) -> _Compared:
         with raw_old:
             old_file, status = cast(BinaryIO, raw_old), os.fstat(raw_old.fileno())
             old_digest, delta = file_digest(old_file), make_delta(old_file, new_file)
-        if digest_of(read_pieces(old_pieces(delta, new_file), new_file)) != old_digest:
-            raise DeltaError("what was noted does not give the old file; another program may have changed it meanwhile")
+            if not _gives(delta, new_file, old_file):
+                raise DeltaError("what was noted does not give the old file; another program may be changing it")
     return _Compared(
         old_digest=old_digest,
         new_digest=new_digest,
@@ -174,6 +174,15 @@ def _compared(old: Path, new: Path, *, may_be_new: bool) -> _Compared:
         old_mtime_ns=status.st_mtime_ns,
         delta=delta,
     )
+
+
+def _gives(delta: bytes, new: BinaryIO, old: BinaryIO) -> bool:
+    """Return whether a delta turns `new` into `old`, byte for byte."""
+    old.seek(0)
+    for chunk in read_pieces(old_pieces(delta, new), new):
+        if old.read(len(chunk)) != chunk:
+            return False
+    return not old.read(1)
 
 
 def _unsettle(execute: Callable[[str, tuple[bytes]], object], path: Path) -> None:

@@ -170,3 +170,12 @@ def test_a_delta_of_another_file_is_an_error() -> None:
     delta = make_delta(io.BytesIO(AUDIO), io.BytesIO(b"ID3" + AUDIO))
     with pytest.raises(DeltaError, match="outside of the file"):
         old_pieces(delta, io.BytesIO(AUDIO[:1000]))
+
+
+def test_a_file_that_becomes_shorter_meanwhile_is_an_error() -> None:
+    class Shrinking(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            return super().read(size)[:-1]
+
+    with pytest.raises(DeltaError, match="became shorter"):
+        make_delta(Shrinking(AUDIO), io.BytesIO(b"ID3" + AUDIO))
