@@ -65,14 +65,13 @@ CREATE TABLE writes (
     run INTEGER NOT NULL REFERENCES runs (id),
     path BLOB NOT NULL,
     kind TEXT NOT NULL,             -- tags, sidecar
-    undone INTEGER NOT NULL DEFAULT 0,
-    old_digest BLOB,                -- NULL: there was no file
+    undone INTEGER NOT NULL DEFAULT 0,  -- the run that took it back; 0: it stands, -1: unknown
+    old_digest BLOB,                -- of the whole file; NULL: there was no file
     new_digest BLOB NOT NULL,
     old_size INTEGER NOT NULL,
+    new_size INTEGER NOT NULL,
     old_mtime_ns INTEGER NOT NULL,
-    head INTEGER NOT NULL,          -- bytes at the beginning that old and new file share
-    tail INTEGER NOT NULL,          -- likewise at the end
-    middle BLOB NOT NULL            -- what lies between them in the old file, compressed
+    delta BLOB NOT NULL             -- what turns the new file into the old one; see mertag.delta
 );
 CREATE INDEX writes_by_run ON writes (run);
 CREATE INDEX writes_by_path ON writes (path);

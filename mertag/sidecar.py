@@ -19,7 +19,7 @@ import json
 import os
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -44,6 +44,10 @@ _UNPRINTABLE = re.compile(
     "\\u061c\\u200e\\u200f\\u202a-\\u202e\\u2066-\\u2069"  # text direction: can make a name read as another
     "\\ud800-\\udfff]"  # surrogates: bytes of a name that are not text, and cannot be encoded
 )
+
+
+BeforeReplace = Callable[[Path, Path], None]
+"""As in `mertag.tags`: gets the old and the new file just before the one becomes the other."""
 
 
 class Change(Protocol):
@@ -189,7 +193,7 @@ def plan_sidecar(path: Path, emotion: SongEmotion) -> bool:
     return old is None or any(old.get(key) != new[key] for key in new if key != "mertag")
 
 
-def write_sidecar(path: Path, emotion: SongEmotion) -> bool:
+def write_sidecar(path: Path, emotion: SongEmotion, *, before_replace: BeforeReplace | None = None) -> bool:
     """Write the sidecar of a song, whole or not at all.
 
     Parameters
@@ -198,6 +202,9 @@ def write_sidecar(path: Path, emotion: SongEmotion) -> bool:
         The song.
     emotion : SongEmotion
         Its emotion.
+    before_replace : callable, optional
+        Gets the paths of the sidecar, which may not be there yet, and of the new file just before the one becomes
+        the other. If it raises, nothing is replaced.
 
     Returns
     -------
@@ -213,13 +220,13 @@ def write_sidecar(path: Path, emotion: SongEmotion) -> bool:
         return False
     text = to_json(_content(path, emotion), indent=2) + "\n"
     try:
-        write_atomically(sidecar_path(path), text.encode("ascii"))
+        write_atomically(sidecar_path(path), text.encode("ascii"), before_replace=before_replace)
     except OSError as error:
         raise TagWriteError(path, f"its sidecar could not be written: {error.strerror or error}") from error
     return True
 
 
-def write_atomically(target: Path, data: bytes) -> None:
+def write_atomically(target: Path, data: bytes, *, before_replace: BeforeReplace | None = None) -> None:
     """Put `data` in the place of `target`: at any moment there is the old file or the new one, whole.
 
     A symbolic link stays, and what it points to is replaced; the permissions of a file that was there are
@@ -240,6 +247,8 @@ def write_atomically(target: Path, data: bytes) -> None:
             if target.exists():
                 temporary.chmod(target.stat().st_mode & 0o777)
             os.fsync(file.fileno())
+        if before_replace is not None:
+            before_replace(target, temporary)
         temporary.replace(target)
     except BaseException:  # an interrupt too must leave no temporary file behind
         temporary.unlink(missing_ok=True)

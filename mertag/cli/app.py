@@ -48,6 +48,10 @@ COMMANDS: Mapping[str, LazyCommand] = MappingProxyType(
             target="mertag.cli.tag:tag",
             help="Recognise the emotion of songs; write tags, sidecars, JSONL, CSV.",
         ),
+        "undo": LazyCommand(
+            target="mertag.cli.undo:undo", help="Give files the bytes back that they had before a run."
+        ),
+        "remove": LazyCommand(target="mertag.cli.remove:remove", help="Take mertag's own fields out of songs."),
         "info": LazyCommand(target="mertag.cli.info:info", help="Show the model, the device in use and the decoders."),
         "train": LazyCommand(
             target="mertag_train.cli:train", help="Train a model on a labelled data set.", extra="train"

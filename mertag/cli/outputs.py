@@ -96,11 +96,22 @@ def write_report(target: str, summary: Summary, **facts: object) -> None:
             for g in summary.reasons
         ],
     }
+    write_json("--report", target, content)
+
+
+def write_json(option: str, target: str, content: dict[str, object]) -> None:
+    """Write one JSON document where an option says: a file, or ``"-"`` for stdout.
+
+    Raises
+    ------
+    MertagError
+        If the file cannot be written.
+    """
     text = sidecar.to_json(content, indent=2) + "\n"
     if target == "-":
         console.results_stream().write(text)
         return
-    with _explained(f"--report {target}"):
+    with _explained(f"{option} {target}"):
         path = Path(target)
         if path.exists() and not path.is_file():
             path.write_text(text, encoding="ascii")

@@ -22,7 +22,7 @@ from mertag.errors import ConfigError
 SHARED = ("model", "device")
 """Options that may stand above all tables."""
 
-COMMAND_TABLES = ("tag", "info", "train", "evaluate", "export", "plot")
+COMMAND_TABLES = ("tag", "undo", "remove", "info", "train", "evaluate", "export", "plot")
 
 
 def config_path() -> Path:

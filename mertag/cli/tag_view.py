@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from mertag.cli import console
 
 if TYPE_CHECKING:
     from mertag.batch import Event
+    from mertag.tags import TagChange
 
 LINE_EVERY_S = 30.0
 """How often progress is said where there is no terminal."""
@@ -66,13 +67,13 @@ class Progress:
             yield
         self._bar = None
 
-    def start(self, total: int) -> None:
-        """Say how many songs there are."""
+    def start(self, total: int, counted: Callable[[int], str] = songs) -> None:
+        """Say how many songs, or other things that `counted` names, there are."""
         self._total, self._started_s, self._said_s = total, time.monotonic(), time.monotonic()
         if self._bar is not None:
             self._bar.update(self._task, total=total)
         elif not self._quiet:
-            console.say(f"found {songs(total)}")
+            console.say(f"found {counted(total)}")
 
     def step(self, *, failed: bool) -> None:
         """Count one finished song."""
@@ -181,15 +182,20 @@ def change_lines(done: FileDone) -> Iterator[str]:
         return
     yield name
     if done.change is not None:
-        old, new = done.change.old, done.change.new
-        for field in sorted({*old, *new}):
-            if old.get(field, ()) != new.get(field, ()):
-                yield f"  {console.clean(field)}: {_values(old.get(field))} -> {_values(new.get(field))}"
+        yield from field_lines(done.change)
     if done.sidecar_changed:
         yield "  sidecar: would be written"
     if done.reason:
         yield f"  note: {console.clean(done.reason)}"
 
 
-def _values(values: tuple[str, ...] | None) -> str:
+def field_lines(change: TagChange) -> Iterator[str]:
+    """Yield a line for each field that changes, old -> new."""
+    for field in sorted({*change.old, *change.new}):
+        old, new = change.old.get(field, ()), change.new.get(field, ())
+        if old != new:
+            yield f"  {console.clean(field)}: {_values(old)} -> {_values(new)}"
+
+
+def _values(values: tuple[str, ...]) -> str:
     return "; ".join(console.clean(value) for value in values) if values else "(none)"

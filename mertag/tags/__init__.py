@@ -27,6 +27,7 @@ __all__ = [
     "TagChange",
     "TagOptions",
     "audio_digest",
+    "plan_removal",
     "plan_tags",
     "read_tags",
     "remove_leftovers",
@@ -107,6 +108,21 @@ def plan_tags(path: Path | str, emotion: SongEmotion, options: TagOptions = _DEF
     with open_original(Path(path)) as original:
         container = _container(original, original.file)
         return _change(original, container, planned(emotion, options, container.fields))
+
+
+def plan_removal(path: Path | str) -> TagChange:
+    """Return what `remove_tags` would change. Nothing is written.
+
+    Raises
+    ------
+    UnsupportedFormatError
+        If mertag writes no tags in files of this kind.
+    TagWriteError
+        If it is damaged or cannot be read.
+    """
+    with open_original(Path(path)) as original:
+        container = _container(original, original.file)
+        return _change(original, container, without_ours(container.fields))
 
 
 def write_tags(

@@ -128,7 +128,7 @@ def replace_file(
     TagWriteError
         Whatever it was that did not work; the old file is what it was.
     """
-    _refuse(original, total(pieces), break_hard_links=break_hard_links)
+    refuse(original, total(pieces), break_hard_links=break_hard_links)
     name = f"{TEMPORARY_PREFIX}{os.getpid()}-{secrets.token_hex(8)}{TEMPORARY_SUFFIX}"
     temporary = original.real.with_name(name)
     try:
@@ -150,11 +150,11 @@ def replace_file(
     except BaseException:
         _discard(temporary)
         raise
-    _sync_folder(original.real.parent)
+    sync_folder(original.real.parent)
 
 
-def _refuse(original: Original, size: int, *, break_hard_links: bool) -> None:
-    """Raise `TagWriteError` for what cannot be replaced without a loss."""
+def refuse(original: Original, size: int, *, break_hard_links: bool = False) -> None:
+    """Raise `TagWriteError` if a file cannot be replaced, by one of `size` bytes, without a loss."""
     path, real, status = original.path, original.real, original.status
     folder = real.parent
     if not status.st_mode & 0o222 or not os.access(real, os.W_OK):
@@ -222,7 +222,7 @@ def _discard(temporary: Path) -> None:
         _log.warning("%s could not be removed (%s); it is safe to delete", temporary, _reason(error))
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Make the replacement survive a power cut. It has happened by now, so that a failure is only told."""
     if os.name != "posix":
         return

@@ -1,0 +1,126 @@
+"""``mertag remove``: mertag's own fields, taken out of songs."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mertag.cli import console
+from mertag.cli.undo import StateOption
+from mertag.errors import ConfigError
+
+if TYPE_CHECKING:
+    from mertag.journal import Journal
+    from mertag.one_by_one import FileHandled
+
+
+def remove(
+    paths: Annotated[list[Path] | None, typer.Argument(metavar="PATHS", help="Songs and folders.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show old -> new for each file, and change nothing.")
+    ] = False,
+    preserve_mtime: Annotated[
+        bool,
+        typer.Option("--preserve-mtime", help="Keep the time of change (some players then miss the change)."),
+    ] = False,
+    break_hard_links: Annotated[
+        bool,
+        typer.Option(
+            "--break-hard-links",
+            help="Write files that have several names, too: the other names keep the old content.",
+        ),
+    ] = False,
+    include: Annotated[
+        list[str] | None,
+        typer.Option(metavar="GLOB", help="Only files whose name matches ('*.flac', 'Live/*'); repeatable."),
+    ] = None,
+    exclude: Annotated[
+        list[str] | None, typer.Option(metavar="GLOB", help="No files or folders that match; repeatable.")
+    ] = None,
+    state: StateOption = None,
+    no_state: Annotated[
+        bool, typer.Option("--no-state", help="Remember nothing: what is removed cannot be undone.")
+    ] = False,
+    report: Annotated[
+        str | None,
+        typer.Option(metavar="FILE|-", help="Write the summary as JSON, with every file that was not changed and why."),
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Failures and errors only.")] = False,
+) -> None:
+    """Take mertag's own fields out of songs: MERTAG_*, and the mood if mertag wrote it.
+
+    A mood that someone else wrote stays, and so does everything else. It is a run of its own: `mertag undo` takes it
+    back. Sidecars stay; those that a run of `mertag tag` made go when that run is undone.
+    """
+    if not paths:
+        raise ConfigError("nothing to do; give songs or folders")
+    if no_state and state is not None:
+        raise ConfigError("--state and --no-state exclude each other")
+    from mertag import library
+    from mertag.cli.tag import check_outputs
+    from mertag.cli.take_back_view import show_all
+    from mertag.remove import remove_from
+    from mertag.tags import TagOptions
+
+    check_outputs({"--report": report})
+    unreadable: list[tuple[Path, str]] = []
+    songs = list(
+        library.find_audio(
+            paths,
+            include=tuple(include or ()),
+            exclude=tuple(exclude or ()),
+            on_error=lambda path, reason: unreadable.append((path, reason)),
+        )
+    )
+    if not songs and not unreadable:
+        console.warn("no audio files were found there; nothing to do")
+    with ExitStack() as stack:
+        journal, run = None, None
+        if not dry_run and not no_state and songs:
+            journal, run = _journal(stack, state)
+        events = remove_from(
+            songs,
+            journal=journal,
+            options=TagOptions(preserve_mtime=preserve_mtime, break_hard_links=break_hard_links),
+            dry_run=dry_run,
+            unreadable=unreadable,
+        )
+        summary = show_all(
+            events,
+            noun="removed",
+            dry_run=dry_run,
+            quiet=quiet,
+            changes=_lines,
+            report=report,
+            facts={"command": "remove", "run": run},
+        )
+    if summary.failed:
+        raise typer.Exit(console.ExitCode.SOME_FAILED)
+
+
+def _journal(stack: ExitStack, state: Path | None) -> tuple[Journal, int]:
+    """Open the state file and begin a run; return its journal and its number."""
+    from mertag.database import Database, default_path
+    from mertag.journal import Journal
+    from mertag.runs import Run
+
+    database = stack.enter_context(Database(state or default_path(), notify=console.warn))
+    run = stack.enter_context(Run(database, kind="remove", command=shlex.join(["mertag", *sys.argv[1:]])))
+    return Journal(database, run.id), run.id
+
+
+def _lines(done: FileHandled) -> Iterator[str]:
+    from mertag.cli.tag_view import field_lines
+
+    name = console.clean(done.path)
+    if done.change is None:
+        yield f"{name}: {done.status}: {console.clean(done.reason)}"
+        return
+    yield name
+    yield from field_lines(done.change)

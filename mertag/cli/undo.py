@@ -1,0 +1,201 @@
+"""``mertag undo``: the bytes that files had before a run, given back."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mertag.cli import console
+from mertag.errors import ConfigError, StateError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mertag.database import Database
+    from mertag.one_by_one import Event, FileHandled
+
+StateOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--state", metavar="FILE", help="Where mertag remembers; if not given, state.sqlite in your state folder."
+    ),
+]
+_COLUMNS = ("run", "began", "command", "ended", "files", "not undone", "journal", "share")
+
+
+def undo(
+    paths: Annotated[
+        list[Path] | None, typer.Argument(metavar="PATHS", help="Only these files and folders; if not given, all.")
+    ] = None,
+    run: Annotated[
+        int | None,
+        typer.Option(metavar="ID", min=1, help="Which run; if not given, the newest one that is not undone."),
+    ] = None,
+    show_list: Annotated[
+        bool, typer.Option("--list", help="Show the runs that wrote something, newest first, and stop.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and change nothing.")] = False,
+    restore_mtime: Annotated[
+        bool,
+        typer.Option(
+            "--restore-mtime",
+            help="Give files their old time of change back, too (some players then miss the change).",
+        ),
+    ] = False,
+    break_hard_links: Annotated[
+        bool,
+        typer.Option(
+            "--break-hard-links",
+            help="Give files back that have several names by now, too: the other names keep what they have.",
+        ),
+    ] = False,
+    state: StateOption = None,
+    report: Annotated[
+        str | None, typer.Option(metavar="FILE|-", help="Write the summary as JSON, with every file that was left.")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Files that are left, and errors, only.")] = False,
+) -> None:
+    """Give files the bytes back, exactly, that they had before a run of `mertag tag` or `mertag remove`.
+
+    Sidecars that the run made are removed. A file that someone changed since is left as it is and named, and the exit
+    code is then 1. Files that were moved are recognised by their content where mertag knows their new place, or it is
+    given. An undo that was stopped can be run again. Nothing to undo is no error: exit code 0, and a message.
+    """
+    from mertag.cli.tag import check_outputs
+
+    check_outputs({"--report": report})
+    database = _opened(state)
+    if database is None:
+        console.say("nothing to undo: mertag has written nothing that it remembers")
+        return
+    with database:
+        if show_list:
+            if paths or run is not None:
+                raise ConfigError("--list shows all runs; give it without --run and PATHS")
+            _list(database)
+            return
+        failed = _undo(
+            database,
+            run,
+            tuple(paths or ()),
+            dry_run=dry_run,
+            restore_mtime=restore_mtime,
+            break_hard_links=break_hard_links,
+            report=report,
+            quiet=quiet,
+        )
+    if failed:
+        raise typer.Exit(console.ExitCode.SOME_FAILED)
+
+
+def _opened(state: Path | None) -> Database | None:
+    """Open the state file; None if there is none where it lies by default."""
+    from mertag.database import Database, default_path
+
+    path = state or default_path()
+    if not path.exists():
+        if state is not None:
+            raise ConfigError(f"--state {state}: there is no such file")
+        return None
+    said: list[str] = []
+    database = Database(path, notify=said.append)
+    if said:
+        database.close()
+        raise StateError(f"{said[0]}; nothing can be undone without it")
+    return database
+
+
+def _undo(
+    database: Database,
+    run: int | None,
+    paths: tuple[Path, ...],
+    *,
+    dry_run: bool,
+    restore_mtime: bool,
+    break_hard_links: bool,
+    report: str | None,
+    quiet: bool,
+) -> int:
+    """Undo a run; return how many files were left."""
+    from mertag.cli.take_back_view import show_all
+    from mertag.one_by_one import Found
+    from mertag.undo import UndoOptions, undo_run
+
+    options = UndoOptions(paths=paths, dry_run=dry_run, restore_mtime=restore_mtime, break_hard_links=break_hard_links)
+    events = undo_run(database, run, options, command="mertag undo")
+    first = next(events)
+    assert isinstance(first, Found)
+    if not quiet:
+        where = " there" if paths else ""
+        if first.n:
+            verb = "would be" if dry_run else "is"
+            console.say(f"run {first.run} {verb} undone{' in part' if paths else ''}")
+        elif run is None:
+            console.say(f"nothing to undo: no run wrote anything{where} that still stands")
+        else:
+            console.say(f"nothing to undo: run {run} wrote nothing{where}")
+
+    def lines(done: FileHandled) -> Iterator[str]:
+        would = "would be undone" if done.status == "undone" else done.status
+        yield f"{console.clean(done.path)}: {would}"
+
+    def all_events() -> Iterator[Event]:
+        yield first
+        yield from events
+
+    facts: dict[str, object] = {"command": "undo", "run": first.run}
+    summary = show_all(
+        all_events(),
+        noun="undone",
+        dry_run=dry_run,
+        quiet=quiet or not first.n,
+        changes=lines,
+        report=report,
+        facts=facts,
+    )
+    return summary.failed
+
+
+def _list(database: Database) -> None:
+    from mertag.history import journal_size, past_runs
+
+    runs = past_runs(database)
+    if not runs:
+        console.say("no run wrote anything")
+        return
+    rows = [
+        (
+            str(run.id),
+            time.strftime("%Y-%m-%d %H:%M", time.localtime(run.started_s)),
+            run.command,
+            run.ended,
+            str(run.files),
+            str(run.standing),
+            size(run.journal_bytes),
+            share(run.journal_bytes / run.written_bytes if run.written_bytes else 0.0),
+        )
+        for run in runs
+    ]
+    console.table(_COLUMNS, rows, right=("run", *_COLUMNS[4:]))
+    total = journal_size(database)
+    console.say(
+        f"the journal takes {size(total.journal_bytes)}: {share(total.share)} of the {size(total.written_bytes)} "
+        "of files that it can give back"
+    )
+
+
+def size(n: int) -> str:
+    """Return a number of bytes as a person says it: ``312 B``, ``4.5 MB``."""
+    amount, units = float(n), iter(("B", "kB", "MB", "GB", "TB"))
+    unit = next(units)
+    while amount >= 999.5 and unit != "TB":
+        amount, unit = amount / 1000, next(units)
+    return f"{amount:.3g} {unit}" if amount < 999.5 else f"{amount:.0f} {unit}"
+
+
+def share(part: float) -> str:
+    """Return a share as a percentage of two digits: ``0.0042 %``."""
+    return f"{100 * part:.2g} %"
