@@ -22,7 +22,7 @@ from bisect import bisect_right
 from dataclasses import dataclass
 
 from mertag.tags.container import Entry, MalformedError
-from mertag.tags.fields import KEYS, MOOD
+from mertag.tags.keys import KEYS, MOOD
 
 # The last character may be NUL or a space: iTunes puts three-letter names into 2.3 tags.
 _ID = {2: re.compile(rb"[A-Z0-9]{3}"), 3: re.compile(rb"[A-Z0-9]{3}[A-Z0-9\0 ]")}

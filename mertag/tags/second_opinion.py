@@ -32,7 +32,7 @@ from mutagen.wave import WAVE
 from mutagen.wavpack import WavPack
 
 from mertag.tags.container import Fields
-from mertag.tags.fields import KEYS, MOOD
+from mertag.tags.keys import KEYS, MOOD
 
 _READERS: Mapping[str, Any] = {
     "WAV": WAVE,

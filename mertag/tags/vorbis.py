@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mertag.tags.container import Entry, Fields, MalformedError, collect, splice
-from mertag.tags.fields import KEYS
+from mertag.tags.keys import KEYS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
