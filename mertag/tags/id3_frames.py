@@ -140,6 +140,14 @@ def encode(key: str, values: tuple[str, ...], version: int, *, plain_sizes: bool
     return frame_of(name, content, version, plain_sizes=plain_sizes)
 
 
+def text_content(text: str, *, language: str = "") -> bytes:
+    """Return the content of a 2.4 text frame: Latin-1 where it can be, else UTF-8."""
+    try:
+        return b"\x00" + language.encode() + text.encode("latin-1")
+    except UnicodeEncodeError:
+        return b"\x03" + language.encode() + text.encode("utf-8")
+
+
 def frame_of(name: bytes, content: bytes, version: int, *, plain_sizes: bool = False) -> bytes:
     """Return a frame without flags."""
     if version == 2:

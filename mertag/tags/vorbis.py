@@ -69,6 +69,11 @@ def parse(data: bytes) -> VorbisComment:
     return VorbisComment(vendor=vendor, entries=tuple(entries), tail=data[position:])
 
 
+def entry_of(text: bytes) -> Entry:
+    """Return a comment, ``NAME=value``, as an entry that is not in the file yet."""
+    return _entry(text, len(text).to_bytes(4, "little") + text)
+
+
 def _entry(text: bytes, raw: bytes) -> Entry:
     name, equals, value = text.partition(b"=")
     key = name.decode("ascii", "replace").upper()
