@@ -83,7 +83,7 @@ def open_original(path: Path) -> Iterator[Original]:
     UnsupportedFormatError
         If it is no regular file.
     TagWriteError
-        If it is not there or cannot be read.
+        If it is not there or cannot be read, now or while it is open.
     """
     try:
         real = path.resolve(strict=True)
@@ -92,8 +92,11 @@ def open_original(path: Path) -> Iterator[Original]:
         file = cast(BinaryIO, real.open("rb", buffering=0))  # small reads far apart: a buffer would slow them
     except (OSError, RuntimeError) as error:  # RuntimeError: a loop of symbolic links, before Python 3.13
         raise TagWriteError(path, f"it cannot be read ({_reason(error)})") from error
-    with file:
-        yield Original(path, real, file, os.fstat(file.fileno()))
+    try:
+        with file:
+            yield Original(path, real, file, os.fstat(file.fileno()))
+    except OSError as error:  # in the midst of reading: a disk or a network share that fails
+        raise TagWriteError(path, f"it cannot be read ({_reason(error)})") from error
 
 
 def replace_file(

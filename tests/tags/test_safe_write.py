@@ -305,12 +305,6 @@ def test_a_killed_write_leaves_the_old_file_or_the_new_one(song: Song, happy: So
     assert list(path.parent.iterdir()) == [path]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["a.wav", "a.flac", "a.ogg", "a.m4a", "a.wma", "a.wv"])
-def test_many_killed_writes_leave_the_old_file_or_the_new_one(name: str, song: Song, happy: SongEmotion) -> None:
-    assert set(killed_again_and_again(song(name), 300, happy)) == {True, False}
-
-
 # Leftovers
 
 
