@@ -160,13 +160,15 @@ def _refuse(original: Original, size: int, *, break_hard_links: bool) -> None:
     """Raise `TagWriteError` for what cannot be replaced without a loss."""
     path, real, status = original.path, original.real, original.status
     folder = real.parent
-    if not status.st_mode & 0o222 or not os.access(real, os.W_OK):
-        raise TagWriteError(path, "it is read-only; give yourself write permission first")
     try:
+        if hasattr(os, "statvfs") and os.statvfs(folder).f_flag & os.ST_RDONLY:
+            raise TagWriteError(path, "its disk is mounted read-only; mount it for writing first")
         locked = os.name == "posix" and not folder.stat().st_mode & 0o222
-        free = shutil.disk_usage(folder).free
+        usage = shutil.disk_usage(folder)
     except OSError as error:
         raise TagWriteError(path, f"its folder cannot be read ({_reason(error)})") from error
+    if not status.st_mode & 0o222 or not os.access(real, os.W_OK):
+        raise TagWriteError(path, "it is read-only; give yourself write permission first")
     if locked or not os.access(folder, os.W_OK | os.X_OK):
         raise TagWriteError(path, "its folder is read-only, and the new file is made there before it replaces the old")
     if status.st_nlink > 1 and not break_hard_links:
@@ -175,9 +177,9 @@ def _refuse(original: Original, size: int, *, break_hard_links: bool) -> None:
             f"it has {status.st_nlink} hard links; replacing one would separate it from the others and take "
             "twice the space (allow that with break_hard_links)",
         )
-    if free < size + SPARE_BYTES:
+    if usage.free < size + SPARE_BYTES and usage.total:  # some file systems do not say how large they are
         raise TagWriteError(
-            path, f"the disk is too full: a safe write needs {size + SPARE_BYTES} bytes and {free} are free"
+            path, f"the disk is too full: a safe write needs {size + SPARE_BYTES} bytes and {usage.free} are free"
         )
 
 

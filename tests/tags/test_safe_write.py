@@ -7,7 +7,6 @@ import os
 import resource
 import signal
 import struct
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -235,39 +234,6 @@ def test_a_file_that_may_not_grow_is_left_as_it_was(song: Song, happy: SongEmoti
             write_tags(path, happy)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """Yield a disk of 3 MiB."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(disk)]
-    if os.geteuid() != 0 or subprocess.run(command, capture_output=True, check=False).returncode:
-        pytest.skip("no disk can be mounted here")
-    yield disk
-    subprocess.run(["umount", str(disk)], check=True)
-
-
-def test_a_disk_that_is_too_full_is_noticed_before_anything_is_written(
-    song: Song, small_disk: Path, happy: SongEmotion
-) -> None:
-    path = small_disk / "a.wav"
-    path.write_bytes(song("a.wav").read_bytes())
-    (small_disk / "ballast").write_bytes(bytes(5 * 2**19 - path.stat().st_size))
-    with refused_and_untouched(path, "disk is too full"):
-        write_tags(path, happy)
-
-
-def test_a_disk_that_fills_up_while_writing_costs_nothing(
-    song: Song, small_disk: Path, happy: SongEmotion, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = small_disk / "a.wav"
-    path.write_bytes(song("a.wav").read_bytes())
-    (small_disk / "ballast").write_bytes(bytes(3 * 2**20 - path.stat().st_size - 2**16))
-    monkeypatch.setattr("shutil.disk_usage", lambda folder: type("Usage", (), {"free": 10**12}))
-    with refused_and_untouched(path, "No space left"):
-        write_tags(path, happy)
 
 
 def killed_again_and_again(path: Path, kills: int, happy: SongEmotion) -> list[bool]:
