@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ import pytest
 from mertag.emotion import SongEmotion
 from mertag.errors import FileError
 from mertag.tags import TagOptions, audio_digest, read_tags, remove_tags, write_tags
+from mertag.tags.container import Range
+from mertag.tags.safe_write import open_original, replace_file
 
 pytestmark = [pytest.mark.realdata, pytest.mark.usefixtures("fast_disk")]
 
@@ -86,6 +89,42 @@ def test_every_file_is_written_well_or_refused_untouched(
         assert [p.name for p in tmp_path.iterdir()] == [path.name], original
         path.unlink()
     assert written >= LEAST_WRITTEN
+
+
+def test_every_file_that_was_written_goes_back_to_its_old_bytes(
+    real_data: Path, tmp_path: Path, happy: SongEmotion
+) -> None:
+    written, kept_bytes, library_bytes = 0, 0, 0
+    for original in files(real_data):
+        path = Path(shutil.copyfile(original, tmp_path / f"song{original.suffix}"))
+        old = path.read_bytes()
+        journal: list[tuple[int, bytes, int]] = []
+
+        def note(before: Path, after: Path, journal: list[tuple[int, bytes, int]] = journal) -> None:
+            a, b = before.read_bytes(), after.read_bytes()
+            head = len(os.path.commonprefix((a, b)))
+            tail = len(os.path.commonprefix((a[head:][::-1], b[head:][::-1])))
+            journal.append((head, a[head : len(a) - tail], tail))
+
+        try:
+            write_tags(path, happy, TagOptions(overwrite=True, preserve_mtime=True), before_replace=note)
+        except FileError as error:
+            assert not journal, original
+            assert path.read_bytes() == old, original
+            assert error.reason.strip(), original
+            path.unlink()
+            continue
+        written += 1
+        ((head, middle, tail),) = journal
+        kept_bytes, library_bytes = kept_bytes + len(middle), library_bytes + len(old)
+        size = path.stat().st_size
+        with open_original(path) as new:
+            pieces = [Range(0, head), middle, Range(size - tail, size)]
+            replace_file(new, pieces, check=lambda copy: None, preserve_mtime=True)
+        assert path.read_bytes() == old, original
+        path.unlink()
+    assert written >= LEAST_WRITTEN
+    print(f"{written} files of {library_bytes} bytes; what gives the old bytes back: {kept_bytes} bytes")
 
 
 @pytest.mark.parametrize("folder", ["4q", "pmemo", "eim", "music"])
