@@ -25,6 +25,7 @@ import secrets
 import shutil
 import stat
 import sys
+import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -133,7 +134,8 @@ def replace_file(
     """
     _refuse(original, total(pieces), break_hard_links=break_hard_links)
     name = f"{TEMPORARY_PREFIX}{os.getpid()}-{secrets.token_hex(8)}{TEMPORARY_SUFFIX}"
-    temporary = original.real.with_name(name)
+    target = _as_listed(original.real)
+    temporary = target.with_name(name)
     try:
         with _created(temporary) as copy:
             assemble(original.file, copy, pieces)
@@ -141,10 +143,10 @@ def replace_file(
             os.fsync(copy.fileno())
             check(copy)
         if before_replace is not None:
-            before_replace(original.real, temporary)
+            before_replace(target, temporary)
         original.file.close()  # Windows replaces no file that is open
         _refuse_if_changed(original)
-        temporary.replace(original.real)
+        temporary.replace(target)
     except OSError as error:
         _discard(temporary)
         raise TagWriteError(
@@ -153,7 +155,29 @@ def replace_file(
     except BaseException:
         _discard(temporary)
         raise
-    _sync_folder(original.real.parent)
+    _sync_folder(target.parent)
+
+
+def _as_listed(real: Path) -> Path:
+    """Return a path with the name that its folder lists.
+
+    Where case does not count, a file may have been given as ``song.mp3`` that is called ``Song.MP3``, and to
+    replace it under the given name would rename it.
+    """
+    other = real.with_name(real.name.swapcase())
+    try:
+        if other.name == real.name or not other.samefile(real):
+            return real
+        names = [entry.name for entry in real.parent.iterdir()]
+    except OSError:  # there is no such other name: case counts
+        return real
+    if real.name in names:
+        return real
+
+    def plain(name: str) -> str:
+        return unicodedata.normalize("NFC", name).casefold()
+
+    return next((real.with_name(name) for name in names if plain(name) == plain(real.name)), real)
 
 
 def _refuse(original: Original, size: int, *, break_hard_links: bool) -> None:

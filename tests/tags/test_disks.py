@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from odd_disk import odd_disk
 
 from mertag.emotion import SongEmotion
 from mertag.errors import TagWriteError
-from mertag.tags import audio_digest, plan_tags, read_tags, remove_leftovers, remove_tags, write_tags
+from mertag.tags import TagOptions, audio_digest, plan_tags, read_tags, remove_leftovers, remove_tags, write_tags
 
 Song = Callable[[str], Path]
 Mount = Callable[..., Path]
@@ -237,3 +238,87 @@ def test_a_disk_without_attributes_will_do(kind: str, song: Song, mount: Mount, 
     assert path.stat().st_mode == mode
     assert remove_tags(path).changed
     assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+# Odd ones
+
+OddDisk = Callable[..., Path]
+
+
+@pytest.fixture
+def odd(tmp_path: Path) -> Iterator[OddDisk]:
+    """Return a function that mounts a disk as odd as a network share or a memory card; see `odd_disk`."""
+    with contextlib.ExitStack() as mounted:
+
+        def do(*faults: str) -> Path:
+            folder = tmp_path / "odd"
+            folder.mkdir()
+            try:
+                return mounted.enter_context(odd_disk(folder, *faults))
+            except OSError as error:
+                pytest.skip(f"FUSE cannot be used here ({error})")
+
+        yield do
+
+
+@pytest.mark.parametrize("name", ["a.flac", "v23.mp3", "a.ogg", "a.m4a", "a.wav"])
+def test_a_share_without_modes_attributes_sizes_and_folder_syncs_will_do(
+    name: str, song: Song, odd: OddDisk, happy: SongEmotion, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = put(song(name), odd())
+    assert shutil.disk_usage(path.parent).total == 0
+    with pytest.raises(PermissionError):
+        path.chmod(0o600)
+
+    assert write_tags(path, happy).changed
+    assert read_tags(path)["MOOD"] == HAPPY
+    assert write_tags(path, happy).changed is False
+    os.utime(path, (10**9, 10**9))
+    remove_tags(path, TagOptions(preserve_mtime=True))
+    assert path.stat().st_mtime == 10**9
+    assert [p.name for p in path.parent.iterdir()] == [name]
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize("given", ["song.mp3", "SONG.MP3", "sOnG.mP3", "Song.MP3"])
+def test_a_song_keeps_its_name_where_case_does_not_count(
+    given: str, song: Song, odd: OddDisk, happy: SongEmotion
+) -> None:
+    disk = odd()
+    put(song("bare.mp3"), disk, "Song.MP3")
+    seen = []
+    write_tags(disk / given, happy, before_replace=lambda old, new: seen.append(old.name))
+    assert [p.name for p in disk.iterdir()] == ["Song.MP3"] == seen
+    assert read_tags(disk / "Song.MP3")["MOOD"] == HAPPY
+
+
+def test_a_name_as_long_as_names_may_be_is_no_obstacle_on_any_disk(
+    song: Song, odd: OddDisk, happy: SongEmotion
+) -> None:
+    path = put(song("bare.mp3"), odd(), "é" * 125 + "x.mp3")
+    assert len(os.fsencode(path.name)) == 255
+    assert write_tags(path, happy).changed
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ("fsync:5", "Input/output error"),  # what was written earlier did not reach the disk
+        ("write@100000:28", "No space left"),
+        ("write@100000:5", "Input/output error"),
+        ("write@100000:122", "quota exceeded"),
+        ("rename:5", "Input/output error"),
+        ("rename:16", "busy"),
+        ("flush:5", "Input/output error"),  # as close() reports it on network shares
+        ("create:30", "Read-only file system"),
+        ("create:28", "No space left"),
+    ],
+)
+def test_an_error_of_the_disk_itself_leaves_the_old_song(
+    fault: str, reason: str, song: Song, odd: OddDisk, happy: SongEmotion
+) -> None:
+    path = put(song("a.wav"), odd(fault))
+    (path.parent / "armed").touch()
+    with refused_and_untouched(path, reason):
+        write_tags(path, happy)
+    assert sorted(p.name for p in path.parent.iterdir()) == ["a.wav", "armed"]

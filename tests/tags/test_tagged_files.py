@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -91,6 +90,11 @@ def test_every_file_is_written_well_or_refused_untouched(
     assert written >= LEAST_WRITTEN
 
 
+def shared(a: bytes, b: bytes) -> int:
+    """Return how many bytes two files begin with in common."""
+    return next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
+
+
 def test_every_file_that_was_written_goes_back_to_its_old_bytes(
     real_data: Path, tmp_path: Path, happy: SongEmotion
 ) -> None:
@@ -102,16 +106,15 @@ def test_every_file_that_was_written_goes_back_to_its_old_bytes(
 
         def note(before: Path, after: Path, journal: list[tuple[int, bytes, int]] = journal) -> None:
             a, b = before.read_bytes(), after.read_bytes()
-            head = len(os.path.commonprefix((a, b)))
-            tail = len(os.path.commonprefix((a[head:][::-1], b[head:][::-1])))
+            head = shared(a, b)
+            tail = shared(a[head:][::-1], b[head:][::-1])
             journal.append((head, a[head : len(a) - tail], tail))
 
         try:
             write_tags(path, happy, TagOptions(overwrite=True, preserve_mtime=True), before_replace=note)
-        except FileError as error:
+        except FileError:
             assert not journal, original
             assert path.read_bytes() == old, original
-            assert error.reason.strip(), original
             path.unlink()
             continue
         written += 1
