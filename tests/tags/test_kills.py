@@ -152,33 +152,28 @@ def test_an_error_in_any_step_leaves_the_old_song_and_a_reason_or_the_new_one(
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("name", TAGGABLE)
-def test_many_kills_at_random_moments(
-    name: str, song: Song, happy: SongEmotion, sad: SongEmotion, record_property: Callable[[str, object], None]
-) -> None:
+def test_many_kills_at_random_moments(name: str, song: Song, happy: SongEmotion, sad: SongEmotion) -> None:
     path = song(name)
     digest = audio_digest(path)
 
-    def one_round() -> None:
-        write_tags(path, happy)
-        write_tags(path, sad, TagOptions(moods=2))
-        remove_tags(path)
-
-    states = {path.read_bytes()}
+    writes: list[Callable[[], object]] = [
+        lambda: write_tags(path, happy),
+        lambda: write_tags(path, sad, TagOptions(moods=2)),
+        lambda: remove_tags(path),
+    ]
+    states, rounds_s = {path.read_bytes()}, []
     for _ in range(3):  # the first rounds make room in the tag; from then on the same states return
-        for write in (
-            lambda: write_tags(path, happy),
-            lambda: write_tags(path, sad, TagOptions(moods=2)),
-            lambda: remove_tags(path),
-        ):
+        started_s = time.perf_counter()
+        for write in writes:
             write()
             states.add(path.read_bytes())
-    started_s = time.perf_counter()
-    one_round()
-    round_s = time.perf_counter() - started_s
+        rounds_s.append(time.perf_counter() - started_s)
+    round_s = min(rounds_s)  # a busy machine must not make the test wait
 
     def forever() -> None:
         while True:
-            one_round()
+            for write in writes:
+                write()
 
     moments = random.Random(name)
     found = dict.fromkeys(states, 0)
@@ -200,7 +195,6 @@ def test_many_kills_at_random_moments(
     write_tags(path, happy)
     assert read_tags(path)["MOOD"] == ("Happy",)
     reached = sum(count > 0 for count in found.values())
-    record_property("kills", KILLS)
     print(f"{name}: {KILLS} kills, {reached} states, {leftovers} copies left and removed, {round_s:.3f} s a round")
     assert reached > 1 or KILLS < 50
     assert leftovers > 0 or KILLS < 50
