@@ -150,7 +150,11 @@ def read(source: Source) -> IffFile:
             raise MalformedError("its ID3 tag is damaged: it does not fill its chunk")
         tag = parse(content[:length])
     else:
-        lists = [source.peek(c.start + _CHUNK, min(c.size, _LONGEST_INFO)) for c in chunks if c.id == b"LIST"]
+        lists = [
+            source.peek(c.start + _CHUNK, min(c.size, _LONGEST_INFO))
+            for c in chunks
+            if c.id == b"LIST" and kind == "WAV"
+        ]
         tag = fresh(as_id3_frames(*map(from_info, lists)))
     return IffFile(
         kind=kind,
