@@ -6,7 +6,7 @@ import os
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -66,6 +66,25 @@ def tag(
         typer.Option(min=0.0, max=1.0, help="Write no mood below this confidence (mertag's own fields are written)."),
     ] = 0.0,
     moods: Annotated[int, typer.Option(min=1, max=2, help="How many moods to write, most likely first.")] = 1,
+    join: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SEP",
+            help="Write two moods as one value with SEP between them ('; '), for players that show only the first.",
+        ),
+    ] = None,
+    fields: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAMES",
+            help="Which fields to write, with commas between: mood, quadrant, valence, arousal, confidence, model; "
+            "mertag's other fields are taken out. If not given, all.",
+        ),
+    ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help='Own names for the moods, as TOML or JSON: Q1 = "Joyful", and so on.'),
+    ] = None,
     preserve_mtime: Annotated[
         bool,
         typer.Option("--preserve-mtime", help="Keep the time of change (some players then miss the change)."),
@@ -130,8 +149,13 @@ def tag(
     check_outputs({"--jsonl": jsonl, "--csv": csv, "--report": report})
 
     from mertag.batch import BatchOptions
-    from mertag.tags import TagOptions
+    from mertag.tags import TagOptions, fields_of, read_labels
 
+    chosen: dict[str, Any] = {}
+    if fields:
+        chosen["fields"] = fields_of(fields)
+    if labels is not None:
+        chosen["labels"] = read_labels(labels)
     options = BatchOptions(
         write_tags=write_id3 or (dry_run and not sidecar),
         sidecar=sidecar,
@@ -140,8 +164,10 @@ def tag(
             overwrite=overwrite,
             min_confidence=min_confidence,
             moods=moods,
+            join=join,
             preserve_mtime=preserve_mtime,
             break_hard_links=break_hard_links,
+            **chosen,
         ),
         include=tuple(include or ()),
         exclude=tuple(exclude or ()),

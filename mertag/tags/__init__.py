@@ -17,8 +17,10 @@ from mertag.emotion import SongEmotion
 from mertag.errors import TagWriteError, UnsupportedFormatError
 from mertag.tags.container import Container, Fields, MalformedError, NoTagFormatError, Source
 from mertag.tags.detect import kind_of, open_container
-from mertag.tags.fields import TagOptions, planned, without_ours
+from mertag.tags.fields import planned, without_ours
+from mertag.tags.labels import read_labels
 from mertag.tags.leftovers import remove_leftovers
+from mertag.tags.options import TagOptions, fields_of
 from mertag.tags.payload import audio_digest, foreign_digests, payload_digest
 from mertag.tags.safe_write import Original, open_original, replace_file
 from mertag.tags.second_opinion import disagreement, opinion_of
@@ -27,8 +29,10 @@ __all__ = [
     "TagChange",
     "TagOptions",
     "audio_digest",
+    "fields_of",
     "plan_removal",
     "plan_tags",
+    "read_labels",
     "read_tags",
     "remove_leftovers",
     "remove_tags",

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from mertag.tags.container import Entry, Fields, MalformedError, Piece, Range, Source, collect, splice
-from mertag.tags.fields import KEYS, MOOD
+from mertag.tags.keys import KEYS, MOOD
 from mertag.tags.tails import id3v1
 
 _MAGIC = b"APETAGEX"

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from mertag.tags.container import Entry, Fields, MalformedError, Piece, Range, Source, collect, splice
-from mertag.tags.fields import MOOD, OWN
+from mertag.tags.keys import MOOD, OWN
 
 PADDING = 1024
 """Bytes of padding in a header that has to grow."""

@@ -1,70 +1,23 @@
 """Which fields a song gets, whatever its container.
 
 The mood is a label such as ``Happy``; our own fields hold the figures behind it. Someone else's mood is never
-replaced unless that is asked for. A mood counts as ours if the file has `MODEL` and its mood is what the
-file's own `QUADRANT` (and, for a second mood, its `VALENCE`, `AROUSAL` and `CONFIDENCE`) implies. So a mood
-that its owner chose, and that the model happened to agree with, counts as ours from then on: nothing in the
-file tells them apart.
+replaced unless that is asked for. So the file itself must tell whose mood it has, whatever labels, separator
+or choice of fields a former run had. A mood counts as ours if the file has `MODEL` and the mood is what its
+`QUADRANT` (and, for a second mood, its `VALENCE`, `AROUSAL` and `CONFIDENCE`) implies with our own labels.
+
+Where this would tell the wrong thing, `MARK` is written as well, and decides: it repeats the mood if that is
+ours (other labels, joined moods, not all fields), and says `NOT_OURS` if the mood is one that its owner chose
+and the model happened to agree with. A mood that its owner changes after a run is its owner's.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from mertag.emotion import QUADRANT_LABELS, Quadrant, SongEmotion, quadrant_of
-from mertag.errors import ConfigError
+from mertag.emotion import QUADRANT_LABELS, QUADRANTS, Quadrant, SongEmotion, quadrant_of
 from mertag.tags.container import Fields
+from mertag.tags.keys import AROUSAL, CONFIDENCE, MARK, MODEL, MOOD, NOT_OURS, QUADRANT, VALENCE
+from mertag.tags.options import TagOptions
 
-MOOD = "MOOD"
-QUADRANT = "MERTAG_QUADRANT"
-VALENCE = "MERTAG_VALENCE"
-AROUSAL = "MERTAG_AROUSAL"
-CONFIDENCE = "MERTAG_CONFIDENCE"
-MODEL = "MERTAG_MODEL"
-
-OWN = (QUADRANT, VALENCE, AROUSAL, CONFIDENCE, MODEL)
-KEYS = (MOOD, *OWN)
-"""Every field that is read or written, in the order of writing."""
-
-SPLIT_BY_PLAYERS = "/;,"
 DECIMALS = 3
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TagOptions:
-    """How tags are written.
-
-    Attributes
-    ----------
-    overwrite : bool
-        Replace a mood that someone else wrote.
-    min_confidence : float
-        Below it no mood is written, our own fields still are. In 0..1.
-    moods : int
-        1, or 2 for the second most likely mood as well.
-    preserve_mtime : bool
-        Give the file its old modification time back.
-    break_hard_links : bool
-        Write files that have several names. The name that is given gets the new file, the others keep the old
-        one, and the disk holds both; so such files are refused unless this is set.
-
-    Raises
-    ------
-    ConfigError
-        If a value is out of range.
-    """
-
-    overwrite: bool = False
-    min_confidence: float = 0.0
-    moods: int = 1
-    preserve_mtime: bool = False
-    break_hard_links: bool = False
-
-    def __post_init__(self) -> None:
-        if self.moods not in (1, 2):
-            raise ConfigError(f"moods is {self.moods}; give 1 or 2")
-        if not 0.0 <= self.min_confidence <= 1.0:
-            raise ConfigError(f"min_confidence is {self.min_confidence}; give a number from 0 to 1")
 
 
 def planned(emotion: SongEmotion, options: TagOptions, old: Fields) -> dict[str, tuple[str, ...]]:
@@ -86,22 +39,32 @@ def planned(emotion: SongEmotion, options: TagOptions, old: Fields) -> dict[str,
     """
     if not emotion.model.strip() or not emotion.model.isprintable():
         raise ValueError(f"the model of a SongEmotion must be a printable name, not {emotion.model!r}")
-    labels = tuple(quadrant.label for quadrant in emotion.ranking[: options.moods])
-    if any(mark in label for label in labels for mark in SPLIT_BY_PLAYERS):
-        raise ValueError(f"mood labels must not hold any of {SPLIT_BY_PLAYERS!r}, which players split on")
-    mood = labels if emotion.confidence >= options.min_confidence else ()
+    mood = _mood(emotion, options)
     kept = old.get(MOOD, ())
-    if kept and not mood_is_ours(old) and not (options.overwrite and mood):
-        mood = kept
+    keeps = bool(kept) and not mood_is_ours(old) and not (options.overwrite and mood)
     new = {
-        MOOD: mood,
+        MOOD: () if keeps else mood,
         QUADRANT: (emotion.quadrant.value,),
         VALENCE: (_probability(emotion.valence),),
         AROUSAL: (_probability(emotion.arousal),),
         CONFIDENCE: (_probability(emotion.confidence),),
         MODEL: (emotion.model,),
     }
-    return {key: values for key, values in new.items() if values}
+    new = {key: values for key, values in new.items() if values and key in options.fields}
+    if keeps:
+        new = {MOOD: kept, **new}
+    if MOOD in new and mood_is_ours(new) is keeps:  # read again, it would tell the wrong thing
+        new[MARK] = (NOT_OURS,) if keeps else mood
+    return new
+
+
+def _mood(emotion: SongEmotion, options: TagOptions) -> tuple[str, ...]:
+    """Return the mood that is to be written, no matter what the file has; nothing if we are not sure."""
+    if emotion.confidence < options.min_confidence or MOOD not in options.fields:
+        return ()
+    labels = dict(zip(QUADRANTS, options.labels, strict=True))
+    moods = tuple(dict.fromkeys(labels[quadrant] for quadrant in emotion.ranking[: options.moods]))
+    return moods if options.join is None else (options.join.join(moods),)
 
 
 def without_ours(old: Fields) -> dict[str, tuple[str, ...]]:
@@ -111,10 +74,14 @@ def without_ours(old: Fields) -> dict[str, tuple[str, ...]]:
 
 
 def mood_is_ours(old: Fields) -> bool:
-    """Return whether the mood in `old` is one that we wrote: what the file's own other fields imply."""
+    """Return whether the mood in `old` is one that we wrote, as far as the file's own other fields tell."""
     mood = old.get(MOOD, ())
+    if not mood:
+        return False
+    if MARK in old:
+        return old[MARK] == mood
     quadrant = old.get(QUADRANT, ())
-    if not mood or MODEL not in old or len(quadrant) != 1 or quadrant[0] not in set(Quadrant):
+    if MODEL not in old or len(quadrant) != 1 or quadrant[0] not in set(Quadrant):
         return False
     first = Quadrant(quadrant[0])
     if mood == (first.label,):

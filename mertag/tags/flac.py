@@ -7,11 +7,13 @@ in front. Source: RFC 9639, sections 8 and 9.1.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from mertag.tags.container import Fields, MalformedError, Piece, Range, Source
+from mertag.tags.container import MAX_TAG_BYTES, Fields, MalformedError, Piece, Range, Source
 from mertag.tags.id3_tag import HEADER, tag_length
-from mertag.tags.vorbis import VorbisComment, parse
+from mertag.tags.older_tags import as_comments, from_id3, genre_names
+from mertag.tags.tails import id3v1
+from mertag.tags.vorbis import VorbisComment, entry_of, parse
 
 PADDING = 4096
 """Bytes of padding in metadata that have to grow."""
@@ -136,4 +138,7 @@ def read(source: Source) -> FlacFile:
     comment = VorbisComment()
     for block in comments:
         comment = parse(source.read(block.body.start, len(block.body), "its Vorbis comment"))
+    if not comment.entries:  # all that the file says about itself is in ID3 tags, which a comment would hide
+        texts = genre_names(from_id3(source.peek(0, min(start, MAX_TAG_BYTES)) + id3v1(source)))
+        comment = replace(comment, entries=tuple(map(entry_of, as_comments(texts))))
     return FlacFile(prefix=Range(0, start), blocks=tuple(blocks), comment=comment, audio=Range(position, source.size))

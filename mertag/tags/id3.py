@@ -1,6 +1,7 @@
 """Files that begin with their ID3v2 tag: MP3, AAC (ADTS) and True Audio.
 
-Tags behind the audio (ID3v1, APEv2, Lyrics3) stay as they are.
+Tags behind the audio (ID3v1, APEv2, Lyrics3) stay as they are; a new ID3v2 tag repeats what they say, see
+`mertag.tags.older_tags`.
 """
 
 from __future__ import annotations
@@ -8,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from mertag.tags.container import Fields, Piece, Range, Source
+from mertag.tags import apev2
+from mertag.tags.container import Entry, Fields, MalformedError, Piece, Range, Source
 from mertag.tags.id3_tag import HEADER, Id3Tag, fresh, parse, tag_length
+from mertag.tags.older_tags import as_id3_frames, from_ape, from_id3v1
 from mertag.tags.tails import audio_end, id3v1
 
 
@@ -67,5 +70,16 @@ def read(source: Source, kind: str) -> Id3File:
         If the tag is damaged.
     """
     length = tag_length(source.peek(0, HEADER))
-    tag = parse(source.read(0, length, "its ID3 tag")) if length else fresh(id3v1(source))
+    tag = parse(source.read(0, length, "its ID3 tag")) if length else fresh(_repeated(source))
     return Id3File(kind=kind, tag=tag, audio=Range(length, audio_end(source, length)), size=source.size)
+
+
+def _repeated(source: Source) -> tuple[bytes, ...]:
+    """Return what the tags behind the audio say; APEv2 before ID3v1, which cuts off after 30 characters."""
+    items: tuple[Entry, ...] = ()
+    try:
+        if apev2.has_ape_tag(source):
+            items = apev2.read(source, "MP3").entries
+    except MalformedError:
+        pass  # what is damaged cannot be read by players either
+    return as_id3_frames(from_ape(items), from_id3v1(id3v1(source)))

@@ -22,7 +22,7 @@ from bisect import bisect_right
 from dataclasses import dataclass
 
 from mertag.tags.container import Entry, MalformedError
-from mertag.tags.fields import KEYS, MOOD
+from mertag.tags.keys import KEYS, MOOD
 
 # The last character may be NUL or a space: iTunes puts three-letter names into 2.3 tags.
 _ID = {2: re.compile(rb"[A-Z0-9]{3}"), 3: re.compile(rb"[A-Z0-9]{3}[A-Z0-9\0 ]")}
@@ -138,6 +138,14 @@ def encode(key: str, values: tuple[str, ...], version: int, *, plain_sizes: bool
             head, _, rest = text.partition("\0")  # each string has a byte order mark of its own
             content = b"\x01" + (head + "\0").encode("utf-16") + rest.encode("utf-16")
     return frame_of(name, content, version, plain_sizes=plain_sizes)
+
+
+def text_content(text: str, *, language: str = "") -> bytes:
+    """Return the content of a 2.4 text frame: Latin-1 where it can be, else UTF-8."""
+    try:
+        return b"\x00" + language.encode() + text.encode("latin-1")
+    except UnicodeEncodeError:
+        return b"\x03" + language.encode() + text.encode("utf-8")
 
 
 def frame_of(name: bytes, content: bytes, version: int, *, plain_sizes: bool = False) -> bytes:

@@ -6,6 +6,7 @@ ones are carried over unread. Padding is used when the new frames fit, so that t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mertag.tags.container import Entry, Fields, MalformedError, collect, splice
@@ -14,7 +15,6 @@ from mertag.tags.id3_frames import (
     Unsynchronised,
     encode,
     entry,
-    frame_of,
     from_syncsafe,
     syncsafe,
     unsynchronise,
@@ -177,18 +177,10 @@ def parse(data: bytes) -> Id3Tag:
     )
 
 
-def fresh(id3v1: bytes = b"") -> Id3Tag:
-    """Return a new 2.4 tag that is not on disk yet.
-
-    Parameters
-    ----------
-    id3v1 : bytes
-        The file's ID3v1 tag, if it has one. Players that find an ID3v2 tag do not look at ID3v1 any more
-        (ffmpeg and what is built on it), so that a new tag without title and artist would hide those that the
-        file has. They are repeated in it, as they are.
-    """
-    frames = _from_id3v1(id3v1) if id3v1 else ()
-    return Id3Tag(entries=tuple(Entry(None, (), frame) for frame in frames), frames=frames)
+def fresh(frames: Sequence[bytes] = ()) -> Id3Tag:
+    """Return a new 2.4 tag that is not on disk yet, with frames that repeat what other tags of the file say."""
+    entries = tuple(entry(frame, frame, 4) for frame in frames)
+    return Id3Tag(entries=entries, frames=tuple(e.raw for e in entries if e.key is None))
 
 
 def _extended_length(body: bytes, version: int) -> int:
@@ -222,25 +214,3 @@ def _frames(body: bytes, start: int, version: int) -> tuple[list[Frame], bool]:
         except MalformedError:
             pass  # the first error tells what is wrong with a tag that is wrong either way
         raise
-
-
-def _from_id3v1(tag: bytes) -> tuple[bytes, ...]:
-    """Return the frames of an ID3v1 tag (128 bytes), as Latin-1: what readers of ID3v1 take it for."""
-
-    def text(start: int, stop: int) -> bytes:
-        return tag[start:stop].split(b"\0")[0].strip(b" ")
-
-    frames = [(b"TIT2", text(3, 33)), (b"TPE1", text(33, 63)), (b"TALB", text(63, 93))]
-    year = text(93, 97)
-    if len(year) == 4 and year.isdigit():
-        frames.append((b"TDRC", year))
-    has_track = tag[125] == 0 and tag[126] != 0
-    comment = text(97, 125 if has_track else 127)
-    if has_track:
-        frames.append((b"TRCK", str(tag[126]).encode()))
-    if tag[127] != 0xFF:
-        frames.append((b"TCON", str(tag[127]).encode()))
-    found = [frame_of(name, b"\0" + value, 4) for name, value in frames if value]
-    if comment:
-        found.append(frame_of(b"COMM", b"\0eng\0" + comment, 4))
-    return tuple(found)

@@ -13,10 +13,12 @@ from typing import Literal
 
 from mertag.tags.container import Fields, MalformedError, Piece, Range, Source, total
 from mertag.tags.id3_tag import HEADER, Id3Tag, fresh, parse, tag_length
+from mertag.tags.older_tags import as_id3_frames, from_info
 
 _CHUNK = 8
 _FORM = 12
 _LARGEST = 2**32 - 1
+_LONGEST_INFO = 2**20
 _MOST_CHUNKS = 10_000
 
 
@@ -141,13 +143,19 @@ def read(source: Source) -> IffFile:
     tags = [chunk for chunk in chunks if _is_tag(chunk.id)]
     if len(tags) > 1:
         raise MalformedError(f"this {kind} file has {len(tags)} ID3 tags, and players disagree which one counts")
-    tag = fresh()
     if tags:
         content = source.read(tags[0].start + _CHUNK, tags[0].size, "its ID3 tag")
         length = tag_length(content[:HEADER])
         if not 0 < length <= len(content) or content[length:].strip(b"\0"):
             raise MalformedError("its ID3 tag is damaged: it does not fill its chunk")
         tag = parse(content[:length])
+    else:
+        lists = [
+            source.peek(c.start + _CHUNK, min(c.size, _LONGEST_INFO))
+            for c in chunks
+            if c.id == b"LIST" and kind == "WAV"
+        ]
+        tag = fresh(as_id3_frames(*map(from_info, lists)))
     return IffFile(
         kind=kind,
         order=order,

@@ -1,10 +1,13 @@
 """Copies that a killed process left behind: finding and removing them.
 
-A writer holds a lock on its copy. One that can be locked, and is not brand new, has no writer any more.
+A writer holds a lock on its copy. One that can be locked, and is not brand new, has no writer any more. Where
+the file system has no locks, only the age tells. Should it be wrong, no song is harmed: a writer whose copy is
+gone reports an error, and the song stays what it is.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import sys
@@ -16,10 +19,14 @@ from mertag.tags.safe_write import TEMPORARY_PREFIX, TEMPORARY_SUFFIX
 if sys.platform != "win32":
     import fcntl
 
+A_DAY_S = 86_400.0
+"""How old a copy must be where nothing else tells that its writer is gone."""
+
+_NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL}
 _NAME = re.compile(re.escape(TEMPORARY_PREFIX) + r"\d+-[0-9a-f]{16}" + re.escape(TEMPORARY_SUFFIX))
 
 
-def remove_leftovers(folder: Path, *, older_than_s: float = 60.0) -> list[Path]:
+def remove_leftovers(folder: Path, *, older_than_s: float = 5.0) -> list[Path]:
     """Remove the copies in `folder` whose writers are gone.
 
     Parameters
@@ -43,7 +50,8 @@ def remove_leftovers(folder: Path, *, older_than_s: float = 60.0) -> list[Path]:
     for name in sorted(names):
         path = folder / name
         try:
-            if time.time() - path.lstat().st_ctime >= older_than_s and _is_abandoned(path):
+            age_s = time.time() - path.lstat().st_ctime
+            if age_s >= older_than_s and _is_abandoned(path, age_s):
                 path.unlink()
                 removed.append(path)
         except OSError:
@@ -51,11 +59,14 @@ def remove_leftovers(folder: Path, *, older_than_s: float = 60.0) -> list[Path]:
     return removed
 
 
-def _is_abandoned(path: Path) -> bool:
+def _is_abandoned(path: Path, age_s: float) -> bool:
     if not path.is_file() or path.is_symlink():
         return False
     if sys.platform == "win32":
         return True  # a file that is open cannot be removed there
     with path.open("rb") as file:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # raises OSError while its writer lives
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # raises BlockingIOError while its writer lives
+        except OSError as error:
+            return error.errno in _NO_LOCKS and age_s >= A_DAY_S
     return True

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from mertag.tags.container import Entry, Fields, MalformedError, Piece, Range, Source, collect, splice
-from mertag.tags.fields import KEYS
+from mertag.tags.keys import KEYS
 from mertag.tags.mp4_atoms import Atom, TopAtom, chunk_offsets, move_chunks, top_atoms, tree
 
 PADDING = 1024

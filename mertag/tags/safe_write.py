@@ -25,6 +25,7 @@ import secrets
 import shutil
 import stat
 import sys
+import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,7 +84,7 @@ def open_original(path: Path) -> Iterator[Original]:
     UnsupportedFormatError
         If it is no regular file.
     TagWriteError
-        If it is not there or cannot be read.
+        If it is not there or cannot be read, now or while it is open.
     """
     try:
         real = path.resolve(strict=True)
@@ -92,8 +93,11 @@ def open_original(path: Path) -> Iterator[Original]:
         file = cast(BinaryIO, real.open("rb", buffering=0))  # small reads far apart: a buffer would slow them
     except (OSError, RuntimeError) as error:  # RuntimeError: a loop of symbolic links, before Python 3.13
         raise TagWriteError(path, f"it cannot be read ({_reason(error)})") from error
-    with file:
-        yield Original(path, real, file, os.fstat(file.fileno()))
+    try:
+        with file:
+            yield Original(path, real, file, os.fstat(file.fileno()))
+    except OSError as error:  # in the midst of reading: a disk or a network share that fails
+        raise TagWriteError(path, f"it cannot be read ({_reason(error)})") from error
 
 
 def replace_file(
@@ -130,7 +134,8 @@ def replace_file(
     """
     refuse(original, total(pieces), break_hard_links=break_hard_links)
     name = f"{TEMPORARY_PREFIX}{os.getpid()}-{secrets.token_hex(8)}{TEMPORARY_SUFFIX}"
-    temporary = original.real.with_name(name)
+    target = _as_listed(original.real)
+    temporary = target.with_name(name)
     try:
         with _created(temporary) as copy:
             assemble(original.file, copy, pieces)
@@ -138,10 +143,10 @@ def replace_file(
             os.fsync(copy.fileno())
             check(copy)
         if before_replace is not None:
-            before_replace(original.real, temporary)
+            before_replace(target, temporary)
         original.file.close()  # Windows replaces no file that is open
         _refuse_if_changed(original)
-        temporary.replace(original.real)
+        temporary.replace(target)
     except OSError as error:
         _discard(temporary)
         raise TagWriteError(
@@ -150,20 +155,44 @@ def replace_file(
     except BaseException:
         _discard(temporary)
         raise
-    sync_folder(original.real.parent)
+    sync_folder(target.parent)
+
+
+def _as_listed(real: Path) -> Path:
+    """Return a path with the name that its folder lists.
+
+    Where case does not count, a file may have been given as ``song.mp3`` that is called ``Song.MP3``, and to
+    replace it under the given name would rename it.
+    """
+    other = real.with_name(real.name.swapcase())
+    try:
+        if other.name == real.name or not other.samefile(real):
+            return real
+        names = [entry.name for entry in real.parent.iterdir()]
+    except OSError:  # there is no such other name: case counts
+        return real
+    if real.name in names:
+        return real
+
+    def plain(name: str) -> str:
+        return unicodedata.normalize("NFC", name).casefold()
+
+    return next((real.with_name(name) for name in names if plain(name) == plain(real.name)), real)
 
 
 def refuse(original: Original, size: int, *, break_hard_links: bool = False) -> None:
     """Raise `TagWriteError` if a file cannot be replaced, by one of `size` bytes, without a loss."""
     path, real, status = original.path, original.real, original.status
     folder = real.parent
-    if not status.st_mode & 0o222 or not os.access(real, os.W_OK):
-        raise TagWriteError(path, "it is read-only; give yourself write permission first")
     try:
+        if hasattr(os, "statvfs") and os.statvfs(folder).f_flag & os.ST_RDONLY:
+            raise TagWriteError(path, "its disk is mounted read-only; mount it for writing first")
         locked = os.name == "posix" and not folder.stat().st_mode & 0o222
-        free = shutil.disk_usage(folder).free
+        usage = shutil.disk_usage(folder)
     except OSError as error:
         raise TagWriteError(path, f"its folder cannot be read ({_reason(error)})") from error
+    if not status.st_mode & 0o222 or not os.access(real, os.W_OK):
+        raise TagWriteError(path, "it is read-only; give yourself write permission first")
     if locked or not os.access(folder, os.W_OK | os.X_OK):
         raise TagWriteError(path, "its folder is read-only, and the new file is made there before it replaces the old")
     if status.st_nlink > 1 and not break_hard_links:
@@ -172,9 +201,9 @@ def refuse(original: Original, size: int, *, break_hard_links: bool = False) -> 
             f"it has {status.st_nlink} hard links; replacing one would separate it from the others and take "
             "twice the space (allow that with break_hard_links)",
         )
-    if free < size + SPARE_BYTES:
+    if usage.free < size + SPARE_BYTES and usage.total:  # some file systems do not say how large they are
         raise TagWriteError(
-            path, f"the disk is too full: a safe write needs {size + SPARE_BYTES} bytes and {free} are free"
+            path, f"the disk is too full: a safe write needs {size + SPARE_BYTES} bytes and {usage.free} are free"
         )
 
 

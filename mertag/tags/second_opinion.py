@@ -32,7 +32,7 @@ from mutagen.wave import WAVE
 from mutagen.wavpack import WavPack
 
 from mertag.tags.container import Fields
-from mertag.tags.fields import KEYS, MOOD
+from mertag.tags.keys import KEYS, MOOD
 
 _READERS: Mapping[str, Any] = {
     "WAV": WAVE,
@@ -55,7 +55,6 @@ _READERS: Mapping[str, Any] = {
     "True Audio (APEv2)": APEv2File,
     "OptimFROG": OptimFROG,
 }
-_ID3V1_COMMENT, _COMMENT = "COMM:ID3v1 Comment:eng", "COMM::eng"
 _PREFIXES = ("TXXX:", "----:COM.APPLE.ITUNES:", "WM/")
 
 
@@ -71,11 +70,15 @@ class Opinion:
         All other tags, and pictures, as text.
     length_s : float or None
         Duration.
+    bare : bool
+        Whether there is no tag of the container's main kind, or an empty one: a new one repeats what the
+        others say.
     """
 
     fields: Mapping[str, tuple[str, ...]]
     foreign: Mapping[str, str]
     length_s: float | None
+    bare: bool
 
 
 def opinion_of(file: BinaryIO, container: str) -> Opinion | None:
@@ -102,7 +105,8 @@ def opinion_of(file: BinaryIO, container: str) -> Opinion | None:
                 fields[key] = tuple(dict.fromkeys((*fields.get(key, ()), *_texts(value))))
         for i, picture in enumerate(getattr(found, "pictures", ())):
             foreign[f"picture {i}"] = repr((picture.type, picture.mime, picture.desc, picture.data))
-        return Opinion(fields, foreign, getattr(found.info, "length", None))
+        bare = not found.tags or getattr(found.tags, "version", (2,))[0] == 1  # ID3v1 only
+        return Opinion(fields, foreign, getattr(found.info, "length", None), bare)
     except Exception:  # noqa: BLE001 - on damaged input mutagen raises whatever its parsers stumble over
         return None
 
@@ -124,13 +128,14 @@ def disagreement(before: Opinion | None, after: Opinion | None, old: Fields, new
     if after.length_s != before.length_s:
         return "a second reader (mutagen) sees another duration in the new file"
     for key in KEYS:
-        wanted = before.fields.get(key) if old.get(key) == new.get(key) else new.get(key)
+        stays = old.get(key) == new.get(key) and not before.bare
+        wanted = before.fields.get(key) if stays else new.get(key)
         if after.fields.get(key) != wanted:
             seen = after.fields.get(key)
             return f"a second reader (mutagen) sees {key} as {seen} in the new file, not as {wanted}"
     names = {*before.foreign, *after.foreign}
-    if _ID3V1_COMMENT in before.foreign and _COMMENT not in before.foreign:
-        names.discard(_COMMENT)  # a new ID3v2 tag repeats it under the name that players show
+    if before.bare:
+        names = {*before.foreign} - {*after.foreign}
     changed = sorted(name for name in names if before.foreign.get(name) != after.foreign.get(name))
     return f"a second reader (mutagen) sees other tags changed: {', '.join(changed)}" if changed else ""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mertag.tags.container import Entry, Fields, MalformedError, collect, splice
-from mertag.tags.fields import KEYS
+from mertag.tags.keys import KEYS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +67,11 @@ def parse(data: bytes) -> VorbisComment:
         entries.append(_entry(text, data[position:after]))
         position = after
     return VorbisComment(vendor=vendor, entries=tuple(entries), tail=data[position:])
+
+
+def entry_of(text: bytes) -> Entry:
+    """Return a comment, ``NAME=value``, as an entry that is not in the file yet."""
+    return _entry(text, len(text).to_bytes(4, "little") + text)
 
 
 def _entry(text: bytes, raw: bytes) -> Entry:

@@ -10,6 +10,7 @@ import av
 import numpy as np
 import pytest
 import soundfile
+from crafted_songs import FROM_MP3, WHOLE
 
 from mertag.emotion import Quadrant, SongEmotion
 
@@ -19,6 +20,7 @@ SOUNDFILE = {  # name: format, subtype
     "a.flac": ("FLAC", "PCM_16"),
     "a.ogg": ("OGG", "VORBIS"),
     "a.opus": ("OGG", "OPUS"),
+    "a.aifc": ("AIFF", "ULAW"),
     "bare.mp3": ("MP3", "MPEG_LAYER_III"),
 }
 PYAV: dict[str, tuple[str, str, dict[str, str]]] = {  # name: format, codec, options
@@ -36,7 +38,7 @@ PYAV: dict[str, tuple[str, str, dict[str, str]]] = {  # name: format, codec, opt
     "raw.aac": ("adts", "aac", {}),
     "a.mka": ("matroska", "aac", {}),
 }
-TAGGABLE = [n for n in (*SOUNDFILE, *PYAV) if n not in ("raw.aac", "a.mka", "fragmented.m4a")]
+TAGGABLE = [n for n in (*SOUNDFILE, *PYAV, *FROM_MP3, *WHOLE) if n not in ("raw.aac", "a.mka", "fragmented.m4a")]
 
 
 def samples(seconds: float = 2.0, rate: int = 48_000) -> np.ndarray:
@@ -77,6 +79,10 @@ def encoded(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
             if name in SOUNDFILE:
                 kind, subtype = SOUNDFILE[name]
                 soundfile.write(path, samples(), 48_000, format=kind, subtype=subtype)
+            elif name in FROM_MP3:
+                path.write_bytes(FROM_MP3[name](get("bare.mp3").read_bytes()))
+            elif name in WHOLE:
+                path.write_bytes(WHOLE[name]())
             else:
                 encode(path, *PYAV[name])
             if name == "bare.tta":  # without the APE tag that ffmpeg writes: True Audio is tagged with ID3, too

@@ -6,13 +6,14 @@ import io
 import json
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import av
 import mutagen
 import numpy as np
 import pytest
+from crafted_songs import UNPLAYABLE
 from mutagen.apev2 import APEv2File
 
 from mertag.emotion import SongEmotion
@@ -41,6 +42,8 @@ HAPPY = {
 
 
 def decoded(path: Path) -> np.ndarray:
+    if path.name in UNPLAYABLE:
+        return np.zeros(0)
     with av.open(str(path)) as container:
         return np.concatenate([frame.to_ndarray().ravel() for frame in container.decode(audio=0)])
 
@@ -58,6 +61,16 @@ def foreign_tags(path: Path) -> dict[str, str]:
     pairs = tags.items() if hasattr(tags, "items") else tags or []
     ours = ("MOOD", "MERTAG", "TMOO")
     return {str(k): repr(v) for k, v in pairs if not any(o in str(k).upper() for o in ours)}
+
+
+def assert_kept(path: Path, before: Mapping[str, object], after: Mapping[str, object]) -> None:
+    """Check that foreign tags are as before; in a file that got its first ID3v2 tag, that none is missing."""
+    if path.name in ("v1.mp3", "ape.mp3", "ape and v1.mp3"):
+        assert set(before) <= set(after)
+        if path.name != "ape and v1.mp3":  # there, the longer of two titles wins
+            assert {name: after[name] for name in before} == before
+    else:
+        assert after == before
 
 
 def moods_by_mutagen(path: Path) -> list[str]:
@@ -79,7 +92,7 @@ def test_every_container_gets_the_fields_and_keeps_its_audio(any_song: Path, hap
     assert change.old == {}
     assert change.new == HAPPY == read_tags(any_song)
     assert moods_by_mutagen(any_song) == ["Happy"]
-    assert foreign_tags(any_song) == foreign
+    assert_kept(any_song, foreign, foreign_tags(any_song))
     assert audio_digest(any_song) == digest
     np.testing.assert_array_equal(decoded(any_song), audio)
     assert [p.name for p in any_song.parent.iterdir()] == [any_song.name]
@@ -196,7 +209,8 @@ def test_removing_takes_out_what_was_written_and_nothing_else(any_song: Path, ha
     assert (change.changed, change.old, change.new) == (True, HAPPY, {})
     assert read_tags(any_song) == {}
     assert moods_by_mutagen(any_song) == []
-    assert (audio_digest(any_song), foreign_tags(any_song)) == (digest, foreign)
+    assert_kept(any_song, foreign, foreign_tags(any_song))
+    assert audio_digest(any_song) == digest
     assert remove_tags(any_song).changed is False
 
 
@@ -248,7 +262,7 @@ def test_ffprobe_reads_the_mood_and_the_titles_it_read_before(any_song: Path, ha
     assert {after.pop(k, None) for k in ("mood", "tmoo", "wm/mood")} == {None, "Happy"}
     after = {k: v for k, v in after.items() if not k.startswith("mertag")}
     assert after.pop("encoder", None) == before.pop("encoder", None)
-    assert after == before
+    assert_kept(any_song, before, after)
 
 
 def ffprobe(path: Path) -> dict[str, str]:
@@ -258,13 +272,21 @@ def ffprobe(path: Path) -> dict[str, str]:
     return {key.lower(): value for key, value in tags.items()}
 
 
-def test_taglib_reads_the_mood(any_song: Path, happy: SongEmotion) -> None:
-    taglib = pytest.importorskip("taglib")
+def test_taglib_reads_the_mood_and_every_tag_it_read_before(any_song: Path, happy: SongEmotion) -> None:
     if any_song.name == "a.tta":
         pytest.skip("TagLib reads no APE tags in True Audio")
+    before = by_taglib(any_song)
+
     write_tags(any_song, happy)
 
-    with taglib.File(any_song) as found:
-        assert found.tags["MOOD"] == ["Happy"]
-        if any_song.suffix != ".wma":  # there, TagLib lists only the names that it knows
-            assert found.tags["MERTAG_QUADRANT"] == ["Q1"]
+    after = by_taglib(any_song)
+    assert after["MOOD"] == ["Happy"]
+    if any_song.suffix != ".wma":  # there, TagLib lists only the names that it knows
+        assert after["MERTAG_QUADRANT"] == ["Q1"]
+    assert_kept(any_song, before, {k: v for k, v in after.items() if k != "MOOD" and not k.startswith("MERTAG")})
+
+
+def by_taglib(path: Path) -> dict[str, list[str]]:
+    taglib = pytest.importorskip("taglib")
+    with taglib.File(path) as found:
+        return dict(found.tags)
