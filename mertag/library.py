@@ -131,19 +131,20 @@ def find_audio(
     """
     roots = [Path(path) for path in paths]
     for root in roots:
-        _check(root)
+        if trouble := trouble_with(root):
+            raise ConfigError(f"{root}: {trouble}")
     return _Search(include, exclude, shard, on_error or _raise).run(roots)
 
 
-def _check(root: Path) -> None:
+def trouble_with(path: Path) -> str:
+    """Return why a path that was given cannot be searched or tagged; empty if it can."""
     try:
-        mode = root.stat().st_mode
+        mode = path.stat().st_mode
     except FileNotFoundError:
-        raise ConfigError(f"{root}: no such file or folder") from None
+        return "no such file or folder"
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        raise ConfigError(f"{root}: {getattr(error, 'strerror', None) or error}") from error
-    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
-        raise ConfigError(f"{root}: neither a file nor a folder")
+        return getattr(error, "strerror", None) or str(error)
+    return "" if stat.S_ISREG(mode) or stat.S_ISDIR(mode) else "neither a file nor a folder"
 
 
 def _raise(path: Path, reason: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import unicodedata
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -175,19 +176,28 @@ def test_the_search_is_lazy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert "b" not in searched
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="paths of POSIX may be this long")
-def test_folders_nested_deeper_than_python_can_recurse_are_searched(tmp_path: Path) -> None:
-    here = os.getcwd()  # noqa: PTH109
+@pytest.fixture
+def deep(tmp_path: Path) -> Iterator[Path]:
+    """Return the lowest of 1,500 folders; they are gone afterwards, since pytest cannot remove so many."""
+    here = Path.cwd()
     os.chdir(tmp_path)
     try:
         for _ in range(1_500):
-            os.mkdir("a")  # noqa: PTH102
+            Path("a").mkdir()
             os.chdir("a")
+        yield Path(str(tmp_path) + "/a" * 1_500)
+        Path("1.mp3").unlink(missing_ok=True)
+        for _ in range(1_500):
+            os.chdir("..")
+            Path("a").rmdir()
     finally:
         os.chdir(here)
-    deep = str(tmp_path) + "/a" * 1_500
-    (Path(deep) / "1.mp3").touch()
-    assert [str(path) for path in find_audio([tmp_path])] == [f"{deep}/1.mp3"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="paths of POSIX may be this long")
+def test_folders_nested_deeper_than_python_can_recurse_are_searched(tmp_path: Path, deep: Path) -> None:
+    (deep / "1.mp3").touch()
+    assert list(find_audio([tmp_path])) == [deep / "1.mp3"]
 
 
 # Parts of a library
