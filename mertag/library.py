@@ -159,9 +159,7 @@ class _Folder:
 
 
 class _Search:
-    def __init__(
-        self, include: Sequence[str], exclude: Sequence[str], shard: Shard | None, on_error: OnError
-    ) -> None:
+    def __init__(self, include: Sequence[str], exclude: Sequence[str], shard: Shard | None, on_error: OnError) -> None:
         self._include = [pattern.casefold() for pattern in include]
         self._exclude = [pattern.casefold() for pattern in exclude]
         self._shard = shard
@@ -172,9 +170,8 @@ class _Search:
         for root in roots:
             if root.is_dir():
                 yield from self._below(_Folder(root, "", os.path.realpath(root)))
-            elif not _matches(self._exclude, root.name):
-                if self._is_new(os.path.realpath(root)) and self._is_mine(root.name):
-                    yield root
+            elif not _matches(self._exclude, root.name) and self._is_song(os.path.realpath(root), root.name):
+                yield root
 
     def _below(self, root: _Folder) -> Iterator[Path]:
         """Yield the files of a folder and of those in it; without recursion, since folders can be nested deeply."""
@@ -215,13 +212,17 @@ class _Search:
             real = os.path.realpath(path) if is_link else f"{folder.real}{os.sep}{entry.name}"
             if is_folder:
                 yield _Folder(path, f"{at}/", real)
-            elif path.suffix.lower() in AUDIO_SUFFIXES and self._included(at):
-                # Seen first: a file with two names is one song, and so belongs to one part.
-                if self._is_new(real) and self._is_mine(at):
-                    if is_file:
-                        yield path
-                    else:
-                        self._on_error(path, "a link to nothing" if is_link else "not a regular file")
+            elif path.suffix.lower() not in AUDIO_SUFFIXES or not self._included(at):
+                continue
+            elif is_file:
+                if self._is_song(real, at):
+                    yield path
+            elif self._is_mine(at):
+                self._on_error(path, "a link to nothing" if is_link else "not a regular file")
+
+    def _is_song(self, real: str, at: str) -> bool:
+        """Return whether a file is new, and in our part: seen first, so that a file with two names is in one part."""
+        return self._is_new(real) and self._is_mine(at)
 
     def _is_mine(self, at: str) -> bool:
         return self._shard is None or self._shard.holds(at)

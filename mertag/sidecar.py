@@ -34,7 +34,8 @@ SUFFIX = ".mertag.json"
 
 CSV_COLUMNS = (
     *("path", "status", "reason", "quadrant", "label", "confidence", "valence", "arousal"),
-    *("p_q1", "p_q2", "p_q3", "p_q4", "duration_s", "n_segments", "n_windows", "model"),
+    *("p_q1", "p_q2", "p_q3", "p_q4", "duration_s", "analysed_s", "n_segments"),
+    *("n_windows", "model"),
 )
 
 
@@ -113,9 +114,14 @@ def emotion_fields(emotion: SongEmotion) -> dict[str, object]:
             q.value: round(p, 4) for q, p in zip(QUADRANTS, emotion.quadrant_probabilities, strict=True)
         },
         "duration_s": round(emotion.duration_s, 3),
+        "analysed_s": round(_analysed_s(emotion), 3),
         "n_segments": emotion.n_segments,
         "n_windows": emotion.n_windows,
     }
+
+
+def _analysed_s(emotion: SongEmotion) -> float:
+    return emotion.duration_s if emotion.analysed_s is None else emotion.analysed_s
 
 
 def record(done: Done) -> dict[str, object]:
@@ -163,7 +169,8 @@ def csv_row(done: Done) -> list[str]:
     e = done.emotion
     numbers = (e.confidence, e.valence, e.arousal, *e.quadrant_probabilities)
     cells += [e.quadrant.value, e.quadrant.label, *(f"{n:.4f}" for n in numbers)]
-    return [*cells, f"{e.duration_s:.3f}", str(e.n_segments), str(e.n_windows), e.model]
+    durations = (f"{e.duration_s:.3f}", f"{_analysed_s(e):.3f}")
+    return [*cells, *durations, str(e.n_segments), str(e.n_windows), e.model]
 
 
 def to_json(value: object, *, indent: int | None = None) -> str:
