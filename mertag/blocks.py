@@ -169,7 +169,7 @@ class BlockPacker:
         """Return how many segments are complete and not yet taken."""
         if song.error is not None:
             return 0
-        return self._segmentation.n_segments(song.n_samples, self._front_end) - song.n_taken
+        return max(0, self._segmentation.n_segments(song.n_samples, self._front_end) - song.n_taken)
 
     def _run_block(self) -> None:
         """Run the oldest segments that wait, as many as one block takes."""
