@@ -70,7 +70,8 @@ def tag(
             raise ConfigError(f"{path}: no such file or folder")
     check_outputs({"--jsonl": jsonl, "--csv": csv, "--report": report})
     part = None if shard is None else Shard.parse(shard)
-    roots = [*(paths or []), *(read_paths(files_from) if files_from else [])]
+    with _nothing_done_yet():
+        roots = [*(paths or []), *(read_paths(files_from) if files_from else [])]
 
     from mertag.batch import BatchOptions
     from mertag.tags import TagOptions
@@ -100,6 +101,8 @@ def tag(
     with tagger:
         if not quiet:
             console.say(console.clean("model {model} on {device} ({provider}; {reason})".format(**facts)))
+            if windows is not None:
+                console.say(f"only {windows} windows of each long song are heard (--windows {windows})")
         summary = _run(roots, tagger, options, facts, jsonl=jsonl, csv=csv, report=report, quiet=quiet)
     if summary.failed:
         raise typer.Exit(console.ExitCode.SOME_FAILED)
