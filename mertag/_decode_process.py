@@ -57,8 +57,9 @@ class DecodeProcess:
         Whether it has come up.
     file_bytes : int
         Size of the file it is at.
-    stalled_s : float
-        Kept by `mertag.decoding`: for how long it has said nothing although it could.
+    stalled_s, busy_s : float
+        Kept by `mertag.decoding`: for how long it has said nothing although it could, and for how long it has not been
+        waiting for the consumer since it got its file.
 
     Raises
     ------
@@ -98,7 +99,7 @@ class DecodeProcess:
         self._killed = False
         self.ready = False
         self.file_bytes = 0
-        self.stalled_s = 0.0
+        self.stalled_s = self.busy_s = 0.0
         self._reader = threading.Thread(target=self._read, name="mertag-decoder", daemon=True)
         self._reader.start()
 
@@ -114,7 +115,7 @@ class DecodeProcess:
             "front_end": dataclasses.asdict(front_end),
             "chunk_s": chunk_s,
         }
-        self.file_bytes, self.stalled_s, self._n_seen = 0, 0.0, -1
+        self.file_bytes, self.stalled_s, self.busy_s, self._n_seen = 0, 0.0, 0.0, -1
         self._stdin.write(json.dumps(task).encode() + b"\n")
 
     def chunk_done(self) -> None:
@@ -122,7 +123,9 @@ class DecodeProcess:
         self._room.release()
 
     def watch(self, elapsed_s: float) -> None:
-        """Add `elapsed_s` to `stalled_s`, or clear it if something came, or if it waits for the consumer."""
+        """Add `elapsed_s` to `busy_s`, and to `stalled_s`, which is cleared if something came; not while it waits."""
+        if self._waiting:
+            self.busy_s += elapsed_s
         if self._waiting and self._n_seen == self._n_read:
             self.stalled_s += elapsed_s
         else:

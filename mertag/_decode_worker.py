@@ -35,6 +35,10 @@ if TYPE_CHECKING:
 
     Decode = Callable[..., Iterator[npt.NDArray[np.float32]]]
 
+MOST_AUDIO_S, LEAST_BYTES_PER_S = 6 * 3600.0, 250
+"""A file may hold six hours of audio, and beyond that one second for each 250 bytes (2 kbit/s): what goes on after that
+is a decoder that finds no end."""
+
 HEADER = struct.Struct("<BQ")
 READY, START, CHUNK, DONE, ERROR = range(5)
 
@@ -75,8 +79,14 @@ def guarded(decode: Decode, path: Path, *, front_end: FrontEnd, chunk_s: float) 
     """Yield what `decode` yields; whatever it raises becomes a FileError, since it costs this file only."""
     from mertag.errors import DecodeError, FileError
 
+    most_s = MOST_AUDIO_S + _size(path) / LEAST_BYTES_PER_S
+    left = round(most_s * front_end.sample_rate)
     try:
-        yield from decode(path, front_end=front_end, chunk_s=chunk_s)
+        for chunk in decode(path, front_end=front_end, chunk_s=chunk_s):
+            left -= len(chunk)
+            if left < 0:
+                raise DecodeError(path, f"the decoder found no end in {most_s / 3600:.1f} hours of audio")
+            yield chunk
     except FileError:
         raise
     except MemoryError as error:

@@ -72,8 +72,7 @@ def windows(
         raise ValueError("a song without a segment has no window")
     if n_samples <= round(rule.single_max_s * sample_rate):
         return [slice(0, len(start_samples))]
-    window = max(round(rule.window_s * sample_rate), segment_samples)
-    hop = round(rule.hop_s * sample_rate)
+    window, hop = window_samples(rule, segment_samples=segment_samples, sample_rate=sample_rate)
     end = int(start_samples[-1]) + segment_samples
     first_samples = list(range(0, end - window + 1, hop)) or [0]
     if first_samples[-1] + window < end:
@@ -85,6 +84,11 @@ def windows(
         if hi > lo:
             found.append(slice(lo, hi))
     return found
+
+
+def window_samples(rule: WindowRule, *, segment_samples: int, sample_rate: int) -> tuple[int, int]:
+    """Return the length of a window and the step from one to the next, in samples."""
+    return max(round(rule.window_s * sample_rate), segment_samples), round(rule.hop_s * sample_rate)
 
 
 def song_features(probabilities: npt.ArrayLike, *, theta: float = HIGH_PROBABILITY) -> Floats:

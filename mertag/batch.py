@@ -101,8 +101,9 @@ def tag_library(paths: Iterable[Path], *, tagger: SongTagger, options: BatchOpti
                 for done in ready:
                     account.add(done)
                     yield done
-                if options.fail_fast and any(done.status is Status.FAILED for done in ready):
-                    stopped_by = "stopped at the first failure"
+                limit = options.stop_at_failures
+                if limit is not None and account.failed >= limit:
+                    stopped_by = f"stopped after {limit} failures" if limit > 1 else "stopped at the first failure"
                     break
             else:
                 for done in feed.leftover():
@@ -169,6 +170,10 @@ class _Account:
     def start(self) -> None:
         self._started_s = time.monotonic()
 
+    @property
+    def failed(self) -> int:
+        return self._counts[Status.FAILED]
+
     def add(self, done: FileDone) -> None:
         self._done[done.index] = 1
         self._counts[done.status] += 1
@@ -201,9 +206,17 @@ def _find(paths: Iterable[Path], options: BatchOptions) -> tuple[list[Path], dic
     """
     roots, unreadable = list(paths), dict[Path, str]()
     if options.missing_fails:
-        unreadable = {path: "no such file or folder" for path in roots if not path.exists()}
-        roots = [path for path in roots if path not in unreadable]
-    found = library.find_audio(roots, include=options.include, exclude=options.exclude, on_error=unreadable.__setitem__)
+        troubles = {path: library.trouble_with(path) for path in roots}
+        roots = [path for path, trouble in troubles.items() if not trouble]
+        here = options.shard
+        unreadable = {p: t for p, t in troubles.items() if t and (here is None or here.holds(p.name))}
+    found = library.find_audio(
+        roots,
+        include=options.include,
+        exclude=options.exclude,
+        shard=options.shard,
+        on_error=unreadable.__setitem__,
+    )
     songs = list(found)
     reasons = dict(enumerate(unreadable.values(), start=len(songs)))
     return [*songs, *unreadable], reasons

@@ -26,9 +26,28 @@ RunBlock = Callable[[Float32Array, Int64Array], Probabilities]
 """``(waveform, starts)`` -> the probabilities of each head, shape (n_segments, n_classes)."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Excerpts:
+    """Which part of a song was classified, where it was not the whole.
+
+    Attributes
+    ----------
+    order : int64 array, shape (n_segments,)
+        Which of the song's segments, ascending.
+    windows : tuple of slice
+        Which of these make up each window.
+    n_samples : int
+        How much audio they cover.
+    """
+
+    order: Int64Array
+    windows: tuple[slice, ...]
+    n_samples: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SongSegments:
-    """All segments of one song, classified.
+    """The segments of one song, classified.
 
     Attributes
     ----------
@@ -37,11 +56,13 @@ class SongSegments:
     n_samples : int
         Its length, in samples.
     n_segments : int
-        How many full segments it has; may be 0.
+        How many full segments it has, or were chosen; may be 0.
     probabilities : mapping of Target to float32 array, shape (n_segments, n_classes)
         In the order of the segments; empty if there is no segment, or after an error.
     error : MertagError or None
         Why the song could not be classified.
+    excerpts : Excerpts or None
+        Which segments these are; None: all.
     """
 
     key: int
@@ -49,6 +70,7 @@ class SongSegments:
     n_segments: int
     probabilities: Probabilities
     error: MertagError | None = None
+    excerpts: Excerpts | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -58,7 +80,8 @@ class _Song:
     chunks: list[Float32Array] = field(default_factory=list)
     first_sample: int = 0  # of chunks, on the song's grid
     n_samples: int = 0
-    n_taken: int = 0  # segments already cut out
+    first_segment: int = 0
+    n_taken: int = 0  # segments already cut out, and those before the first
     results: list[Probabilities] = field(default_factory=list)
     ended: bool = False
     error: MertagError | None = None
@@ -100,6 +123,14 @@ class BlockPacker:
         self._songs: dict[int, _Song] = {}  # oldest first
         self._waiting = 0  # segments that are complete and have not been run
 
+    def begin(self, key: int, *, first_segment: int) -> None:
+        """Say that a song's audio will begin only where the first frame of `first_segment` does."""
+        hop_length = self._front_end.hop_length
+        first_sample = first_segment * self._hop_samples // hop_length * hop_length
+        self._songs[key] = _Song(
+            first_sample=first_sample, n_samples=first_sample, first_segment=first_segment, n_taken=first_segment
+        )
+
     def feed(self, key: int, chunk: Float32Array) -> None:
         """Take the next samples of a song, shape (n,); the array must not change afterwards."""
         song = self._songs.setdefault(key, _Song())
@@ -138,7 +169,7 @@ class BlockPacker:
         """Return how many segments are complete and not yet taken."""
         if song.error is not None:
             return 0
-        return self._segmentation.n_segments(song.n_samples, self._front_end) - song.n_taken
+        return max(0, self._segmentation.n_segments(song.n_samples, self._front_end) - song.n_taken)
 
     def _run_block(self) -> None:
         """Run the oldest segments that wait, as many as one block takes."""
@@ -203,7 +234,7 @@ class BlockPacker:
         return SongSegments(
             key=key,
             n_samples=song.n_samples,
-            n_segments=song.n_taken,
+            n_segments=song.n_taken - song.first_segment,
             probabilities=probabilities,
             error=song.error,
         )

@@ -212,13 +212,18 @@ def _check_listing(root: Path, manifest: Manifest) -> None:
             raise BundleError(f"{root / name}: the model needs it, but the manifest holds no checksum of it")
 
 
+def _open_at_once(path: str, flags: int) -> int:
+    """Open a file that may turn out to be a pipe, for which nobody would ever come."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
 def _read_regular(path: Path, limit: int = MAX_FILE_BYTES) -> bytes:
     """Return the bytes of a plain file in the bundle's own folder."""
     try:
         # A link may point to another name in the folder, and nowhere else.
         if path.is_symlink() and path.resolve().parent != path.parent.resolve():
             raise BundleError(f"{path}: a link out of the bundle; put the file itself there")
-        with path.open("rb") as file:
+        with open(path, "rb", opener=_open_at_once) as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise BundleError(f"{path}: not a plain file; remove it from the bundle")

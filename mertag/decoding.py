@@ -15,6 +15,7 @@ nothing is isolated. That is for a single file whose owner can live with a crash
 from __future__ import annotations
 
 import json
+import logging
 import queue
 import time
 import weakref
@@ -37,11 +38,14 @@ __all__ = ["CHUNKS_AHEAD", "Decoded", "DecoderPool"]
 
 Float32Array = npt.NDArray[np.float32]
 
+_log = logging.getLogger(__name__)
+
 _TICK_S = 0.5
 _MOST_FAILED_STARTS = 3  # one may be bad luck (no memory just then)
 _MOST_S_A_TICK = 5.0  # time in which nobody watched (a slow consumer, a suspended machine) is no stall
 _BASE_TIMEOUT_S = 60.0
 _TIMEOUT_BYTES_PER_S = 1e6
+_MOST_TIMEOUTS = 10  # so many times its time limit may a file take in all
 _DEFAULT_FRONT_END = FrontEnd()
 
 
@@ -81,7 +85,8 @@ class DecoderPool:
         Its `sample_rate` is the rate of the samples.
     timeout_s : float or None
         For how long a process may say nothing, in seconds, before its file is given up. None: 60 s, and 1 s
-        more for each megabyte of the file.
+        more for each megabyte of the file. In all, a file may take ten times as long, without the time in which the
+        process waits for the consumer.
     chunk_s : float
         Duration of a chunk in seconds.
     memory_limit_bytes : int
@@ -213,11 +218,10 @@ class DecoderPool:
                     self._note_death(process)
             now = time.monotonic()
             if now - watched >= _TICK_S:
-                for process in self._stalled(busy, min(now - watched, _MOST_S_A_TICK)):
+                for process, reason in self._late(busy, min(now - watched, _MOST_S_A_TICK)):
                     index, path = busy.pop(process)
-                    limit_s = self._limit_s(process)
+                    _log.info("decoder process %d: %s", process.pid, reason)
                     _end(self._processes, {process})
-                    reason = f"the decoder made no progress for {limit_s:.0f} s and was stopped"
                     yield Decoded(index=index, path=path, last=True, error=DecodeError(path, reason))
                 watched = now
 
@@ -253,6 +257,7 @@ class DecoderPool:
             self._failed_starts += 1
             if self._failed_starts >= _MOST_FAILED_STARTS:
                 raise MertagError(f"decoder processes do not start: {words or describe_exit(status)}")
+        _log.info("decoder process %d ended: %s", process.pid, describe_exit(status))
         return describe_exit(status)
 
     def _finish(self, process: DecodeProcess, kind: int, body: bytes, path: Path) -> FileError | None:
@@ -268,12 +273,21 @@ class DecoderPool:
     def _start_one(self) -> DecodeProcess:
         process = DecodeProcess(self._events, decoder=self._decoder, memory_limit_bytes=self._memory_limit_bytes)
         self._processes.add(process)
+        _log.debug("decoder process %d started", process.pid)
         return process
 
-    def _stalled(self, busy: Iterable[DecodeProcess], elapsed_s: float) -> list[DecodeProcess]:
+    def _late(self, busy: Iterable[DecodeProcess], elapsed_s: float) -> list[tuple[DecodeProcess, str]]:
+        """Return the processes whose file takes too long, and how."""
+        found: list[tuple[DecodeProcess, str]] = []
         for process in busy:
             process.watch(elapsed_s)
-        return [process for process in busy if process.stalled_s >= self._limit_s(process)]
+            limit_s = self._limit_s(process)
+            if process.stalled_s >= limit_s:
+                found.append((process, f"the decoder made no progress for {limit_s:.0f} s and was stopped"))
+            elif process.busy_s >= _MOST_TIMEOUTS * limit_s:
+                took_s = _MOST_TIMEOUTS * limit_s
+                found.append((process, f"the decoder was not done after {took_s:.0f} s and was stopped"))
+        return found
 
     def _limit_s(self, process: DecodeProcess) -> float:
         if not process.ready:  # the file is not to blame for a slow start

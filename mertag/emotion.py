@@ -93,6 +93,8 @@ class SongEmotion:
         How many segments were classified, and over how many windows their decisions were averaged.
     model : str
         Which bundle decided: ``name@version+sha8``.
+    analysed_s : float or None
+        How much of the audio was analysed, in seconds, if only a few windows of it were; None: all.
     """
 
     quadrant: Quadrant
@@ -104,6 +106,7 @@ class SongEmotion:
     n_segments: int
     n_windows: int
     model: str
+    analysed_s: float | None = None
 
     @property
     def ranking(self) -> tuple[Quadrant, ...]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from mertag.emotion import SongEmotion
+from mertag.library import Shard
 from mertag.tags import TagChange, TagOptions
 
 
@@ -34,11 +35,15 @@ class BatchOptions:
         How tags are written.
     include, exclude : tuple of str
         Globs that narrow what is found; see `mertag.library.find_audio`.
+    shard : Shard, optional
+        Only this part of what is found.
     fail_fast : bool
         Stop at the first file that failed; the rest counts as skipped.
+    max_failures : int, optional
+        Stop when so many files have failed.
     missing_fails : bool
-        A path that does not exist is a failed file, and the others are tagged: for a list of files that may
-        be a little out of date. Otherwise it is a ConfigError.
+        A path that does not exist, or cannot be looked at, is a failed file, and the others are tagged: for a list
+        of files that may be a little out of date. Otherwise it is a ConfigError.
     """
 
     write_tags: bool = False
@@ -47,8 +52,15 @@ class BatchOptions:
     tag: TagOptions = field(default_factory=TagOptions)
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+    shard: Shard | None = None
     fail_fast: bool = False
+    max_failures: int | None = None
     missing_fails: bool = False
+
+    @property
+    def stop_at_failures(self) -> int | None:
+        """After how many failed files the run stops; None: it does not."""
+        return 1 if self.fail_fast else self.max_failures
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

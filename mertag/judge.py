@@ -63,13 +63,17 @@ def judge(
         raise TooShortError(path, f"{length_s:.1f} s of audio; at least {needed_s:.1f} s are needed")
     if peak < 10 ** (SILENCE_DBFS / 20):
         raise SilentError(path, "nothing but digital silence")
-    found = windows(
-        segmentation.start_samples(n_samples, manifest.front_end),
-        segment_samples=segmentation.segment_samples(manifest.front_end),
-        n_samples=n_samples,
-        sample_rate=rate,
-        rule=manifest.window_rule,
-    )
+    excerpts = segments.excerpts
+    if excerpts is not None:
+        found = list(excerpts.windows)
+    else:
+        found = windows(
+            segmentation.start_samples(n_samples, manifest.front_end),
+            segment_samples=segmentation.segment_samples(manifest.front_end),
+            n_samples=n_samples,
+            sample_rate=rate,
+            rule=manifest.window_rule,
+        )
     means: dict[Target, list[float]] = {}
     for target, p in segments.probabilities.items():
         features = np.stack([song_features(p[window]) for window in found])  # (n_windows, 7 * n_classes)
@@ -90,4 +94,5 @@ def judge(
         n_segments=segments.n_segments,
         n_windows=len(found),
         model=bundle.id,
+        analysed_s=None if excerpts is None else excerpts.n_samples / rate,
     )

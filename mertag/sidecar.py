@@ -19,10 +19,12 @@ import json
 import os
 import re
 import secrets
+import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
+from mertag import strict_json
 from mertag._version import __version__
 from mertag.emotion import QUADRANTS, SongEmotion
 from mertag.errors import TagWriteError
@@ -31,10 +33,12 @@ SCHEMA = 1
 """Number of the format of sidecars and records; it grows when a field changes its meaning."""
 
 SUFFIX = ".mertag.json"
+_MAX_BYTES = 1 << 20  # a sidecar has about 600
 
 CSV_COLUMNS = (
     *("path", "status", "reason", "quadrant", "label", "confidence", "valence", "arousal"),
-    *("p_q1", "p_q2", "p_q3", "p_q4", "duration_s", "n_segments", "n_windows", "model"),
+    *("p_q1", "p_q2", "p_q3", "p_q4", "duration_s", "analysed_s", "n_segments"),
+    *("n_windows", "model"),
 )
 
 
@@ -117,9 +121,14 @@ def emotion_fields(emotion: SongEmotion) -> dict[str, object]:
             q.value: round(p, 4) for q, p in zip(QUADRANTS, emotion.quadrant_probabilities, strict=True)
         },
         "duration_s": round(emotion.duration_s, 3),
+        "analysed_s": round(_analysed_s(emotion), 3),
         "n_segments": emotion.n_segments,
         "n_windows": emotion.n_windows,
     }
+
+
+def _analysed_s(emotion: SongEmotion) -> float:
+    return emotion.duration_s if emotion.analysed_s is None else emotion.analysed_s
 
 
 def record(done: Done) -> dict[str, object]:
@@ -167,7 +176,8 @@ def csv_row(done: Done) -> list[str]:
     e = done.emotion
     numbers = (e.confidence, e.valence, e.arousal, *e.quadrant_probabilities)
     cells += [e.quadrant.value, e.quadrant.label, *(f"{n:.4f}" for n in numbers)]
-    return [*cells, f"{e.duration_s:.3f}", str(e.n_segments), str(e.n_windows), e.model]
+    durations = (f"{e.duration_s:.3f}", f"{_analysed_s(e):.3f}")
+    return [*cells, *durations, str(e.n_segments), str(e.n_windows), e.model]
 
 
 def to_json(value: object, *, indent: int | None = None) -> str:
@@ -279,21 +289,37 @@ def _content(path: Path, emotion: SongEmotion) -> dict[str, object]:
     }
 
 
-def _read_own(path: Path) -> dict[str, object] | None:
+def _read_own(path: Path) -> dict[str, Any] | None:
     """Return the sidecar of a song, None if there is none; refuse what mertag did not write."""
     target = sidecar_path(path)
     name = path_text(target.name)
     try:
-        content = json.loads(target.read_bytes())
+        data = _read_small(target)
+        content = strict_json.parse(data)
+        writer, schema = strict_json.get(content, "mertag", str), strict_json.get(content, "schema", int)
     except FileNotFoundError:
+        if target.is_symlink():  # what it points to would be made, wherever that is
+            raise TagWriteError(path, f"{name} is a link to nothing; remove it to have a sidecar") from None
         return None
     except OSError as error:
         raise TagWriteError(path, f"its sidecar could not be read: {error.strerror or error}") from error
-    except (ValueError, RecursionError):
-        content = None
-    if not isinstance(content, dict) or not isinstance(content.get("mertag"), str):
-        raise TagWriteError(path, f"{name} was not written by mertag; move it away to have a sidecar")
-    schema = content.get("schema")
-    if not isinstance(schema, int) or schema > SCHEMA:
-        raise TagWriteError(path, f"{name} was written by a later mertag ({content['mertag']}); upgrade mertag")
+    except ValueError as error:
+        raise TagWriteError(path, f"{name} was not written by mertag; move it away to have a sidecar") from error
+    if schema > SCHEMA:
+        raise TagWriteError(path, f"{name} was written by a later mertag ({writer}); upgrade mertag")
     return content
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def _read_small(target: Path) -> bytes:
+    """Return the bytes of a file that may be anything: a pipe is not waited for, a huge one not read whole."""
+    with open(target, "rb", opener=_open_at_once) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise ValueError("not a regular file")
+        data = file.read(_MAX_BYTES + 1)
+    if len(data) > _MAX_BYTES:
+        raise ValueError(f"more than {_MAX_BYTES} bytes")
+    return data

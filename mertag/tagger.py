@@ -25,6 +25,7 @@ from mertag.blocks import BlockPacker, SongSegments
 from mertag.bundle import Bundle, load_bundle
 from mertag.emotion import SongEmotion
 from mertag.errors import ConfigError, DecodeError, MertagError
+from mertag.excerpts import ExcerptPacker
 from mertag.frontend import Segmentation
 from mertag.judge import judge
 from mertag.manifest import Precision
@@ -78,6 +79,9 @@ class Tagger:
         one for each core where a GPU waits for them, else two.
     segment_hop_s : float, optional
         Step from one segment to the next, in seconds; if not given, that of the training.
+    windows : int, optional
+        Analyse only so many windows of a long song, spread evenly over it; if not given, all. See
+        `mertag.excerpts`.
     threads : int, optional
         Threads of the network on a CPU; if not given, one for each physical core.
     precision : Precision, optional
@@ -102,6 +106,7 @@ class Tagger:
         device: Device = "auto",
         workers: int | None = None,
         segment_hop_s: float | None = None,
+        windows: int | None = None,
         threads: int | None = None,
         precision: Precision | str | None = None,
         timeout_s: float | None = None,
@@ -110,8 +115,11 @@ class Tagger:
     ) -> None:
         if workers is not None and workers < 0:
             raise ConfigError(f"workers is {workers}; it must be 0 or more")
+        if windows is not None and windows < 1:
+            raise ConfigError(f"windows is {windows}; it must be 1 or more")
         self.bundle: Bundle = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
         self.segmentation: Segmentation = _segmentation(self.bundle, segment_hop_s, notify)
+        self.windows: int | None = windows
         self.models: Models = open_models(
             self.bundle, device=device, threads=threads, precision=precision, notify=notify
         )
@@ -156,6 +164,8 @@ class Tagger:
         song = self._one(path)
         front_end = self.bundle.manifest.front_end
         starts = self.segmentation.start_samples(song.segments.n_samples, front_end)
+        if song.segments.excerpts is not None:
+            starts = starts[song.segments.excerpts.order]
         return SegmentTimeline(
             times_s=starts / front_end.sample_rate,
             segment_s=self.segmentation.duration_s,
@@ -194,12 +204,7 @@ class Tagger:
         return item
 
     def _analyse(self, paths: Iterable[Path]) -> Generator[_Song | Skipped | Failed]:
-        packer = BlockPacker(
-            self.models.segment,
-            front_end=self.bundle.manifest.front_end,
-            segmentation=self.segmentation,
-            max_segments=self.models.segment.segments_per_call,
-        )
+        packer = self._open_packer()
         under_way: dict[int, _Listened] = {}
         numbered = ((index, Path(path)) for index, path in enumerate(paths))
         decoded = self._open_decoder().decode(numbered)
@@ -216,7 +221,24 @@ class Tagger:
         for song in packer.ready():
             yield self._judge(song, under_way.pop(song.key))
 
-    def _take(self, part: Decoded, packer: BlockPacker, under_way: dict[int, _Listened]) -> Skipped | Failed | None:
+    def _open_packer(self) -> BlockPacker | ExcerptPacker:
+        front_end = self.bundle.manifest.front_end
+        packer = BlockPacker(
+            self.models.segment,
+            front_end=front_end,
+            segmentation=self.segmentation,
+            max_segments=self.models.segment.segments_per_call,
+        )
+        if self.windows is None:
+            return packer
+        rule = self.bundle.manifest.window_rule
+        return ExcerptPacker(
+            packer, n_windows=self.windows, rule=rule, front_end=front_end, segmentation=self.segmentation
+        )
+
+    def _take(
+        self, part: Decoded, packer: BlockPacker | ExcerptPacker, under_way: dict[int, _Listened]
+    ) -> Skipped | Failed | None:
         """Pass on a decoded part; return the outcome of a file that could not be decoded."""
         listened = under_way.setdefault(part.index, _Listened(part.path))
         if part.error is None and part.chunk is not None and part.chunk.size:

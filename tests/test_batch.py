@@ -220,6 +220,47 @@ def test_fail_fast_stops_at_the_first_failure_and_the_rest_counts_as_skipped(tmp
     assert adds_up(s)
 
 
+def test_a_run_stops_when_so_many_files_have_failed(tmp_path: Path) -> None:
+    for name in ("bad_1.flac", "bad_2.flac", "bad_3.flac", "a_0.flac", "q1_4.flac"):
+        audio(tmp_path / name)
+    events = list(tag_library([tmp_path], tagger=FakeTagger(), options=BatchOptions(max_failures=2)))
+    s = summary(events)
+    assert (s.tagged, s.failed, s.not_reached) == (1, 2, 2)
+    assert [g.reason for g in s.reasons if not g.reached] == ["not reached (stopped after 2 failures)"]
+    never = summary(tag_library([tmp_path], tagger=FakeTagger(), options=BatchOptions(max_failures=4)))
+    assert (never.tagged, never.failed, never.not_reached) == (2, 3, 0)
+
+
+def test_failures_before_any_analysis_count_too(tmp_path: Path) -> None:
+    for i in range(5):
+        (tmp_path / f"{i}.flac").touch()
+    audio(tmp_path / "q1_z.flac")
+    s = summary(tag_library([tmp_path], tagger=FakeTagger(), options=BatchOptions(write_tags=True, max_failures=3)))
+    assert s.failed >= 3
+    assert adds_up(s)
+
+
+def test_shards_share_out_a_library_and_a_list_alike(tmp_path: Path) -> None:
+    songs = [audio(tmp_path / f"q1_{i}.flac") for i in range(12)]
+    gone = [tmp_path / f"gone_{i}.flac" for i in range(12)]
+    for roots, n in (([tmp_path], 12), ([*songs, *gone], 24)):
+        ends: list[str] = []
+        for number in (1, 2, 3):
+            options = BatchOptions(shard=library.Shard(number=number, of=3), missing_fails=True)
+            events = list(tag_library(roots, tagger=FakeTagger(), options=options))
+            ends += done(events)
+            assert adds_up(summary(events))
+        assert len(ends) == len(set(ends)) == n
+
+
+def test_a_listed_path_that_cannot_even_be_looked_at_fails_alone(tmp_path: Path) -> None:
+    song = audio(tmp_path / "q1_a.flac")
+    listed = [tmp_path / ("x" * 300), song / "below a file", song]
+    events = list(tag_library(listed, tagger=FakeTagger(), options=BatchOptions(missing_fails=True)))
+    assert (summary(events).tagged, summary(events).failed) == (1, 2)
+    assert {d.reason for d in done(events).values()} == {"", "File name too long", "Not a directory"}
+
+
 def test_a_path_that_does_not_exist_is_a_config_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="nowhere"):
         list(tag_library([tmp_path / "nowhere"], tagger=FakeTagger(), options=NOTHING_WRITTEN))
@@ -321,7 +362,7 @@ KINDS = ("q1", "short", "bad", "untaggable", "unwritable", "unchanged", "strange
     with_sidecar=st.booleans(),
     with_tags=st.booleans(),
     dry_run=st.booleans(),
-    fail_fast=st.booleans(),
+    max_failures=st.none() | st.integers(1, 4),
     stop_after=st.none() | st.integers(0, 6),
 )
 def test_found_is_always_the_sum_of_the_four_ends(
@@ -330,7 +371,7 @@ def test_found_is_always_the_sum_of_the_four_ends(
     with_sidecar: bool,
     with_tags: bool,
     dry_run: bool,
-    fail_fast: bool,
+    max_failures: int | None,
     stop_after: int | None,
 ) -> None:
     songs = [Path(f"/nowhere/{kind}_{i}.mp3") for i, kind in enumerate(kinds)]
@@ -366,7 +407,7 @@ def test_found_is_always_the_sum_of_the_four_ends(
             patch.setattr(tags, name, write)
         for name in ("plan_sidecar", "write_sidecar"):
             patch.setattr(sidecar, name, write_sidecar)
-        options = BatchOptions(write_tags=with_tags, sidecar=with_sidecar, dry_run=dry_run, fail_fast=fail_fast)
+        options = BatchOptions(write_tags=with_tags, sidecar=with_sidecar, dry_run=dry_run, max_failures=max_failures)
         try:
             iter_into(events, tag_library([Path("/nowhere")], tagger=tagger, options=options))
         except KeyboardInterrupt:

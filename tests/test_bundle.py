@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +15,7 @@ import numpy as np
 import onnx
 import pytest
 import tiny_bundle
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
@@ -107,6 +109,69 @@ def test_a_folder_in_place_of_a_file_is_refused(folder: Path) -> None:
     (folder / "golden.npz").unlink()
     (folder / "golden.npz").mkdir()
     refuse(folder, "golden.npz")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes of POSIX")
+@pytest.mark.parametrize("name", ["golden.npz", "manifest.json", "segment.int8.onnx"])
+def test_a_pipe_in_place_of_a_file_is_refused_at_once(folder: Path, name: str) -> None:
+    (folder / name).unlink()
+    os.mkfifo(folder / name)
+    refuse(folder, name, "not a plain file")
+
+
+CHANGES = st.sampled_from(["cut", "flip", "insert", "append", "empty", "random", "swap", "link", "remove", "rename"])
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_a_bundle_in_which_anything_changed_is_refused_or_another_one(tiny_bundle: Bundle, data: st.DataObject) -> None:
+    with tempfile.TemporaryDirectory() as parent:
+        folder = Path(shutil.copytree(tiny_bundle.folder, Path(parent) / "bundle"))
+        path = folder / data.draw(st.sampled_from(sorted(p.name for p in folder.iterdir())))
+        change, old = data.draw(CHANGES), path.read_bytes()
+        at = data.draw(st.integers(0, len(old) - 1))
+        some = data.draw(st.binary(min_size=1, max_size=20))
+        if change == "remove":
+            path.unlink()
+        elif change == "rename":
+            path.rename(folder / "renamed")
+        elif change == "link":
+            path.rename(Path(parent) / "elsewhere")
+            path.symlink_to(Path(parent) / "elsewhere")
+        elif change == "swap":
+            other = folder / data.draw(st.sampled_from(sorted(p.name for p in folder.iterdir())))
+            path.write_bytes(other.read_bytes())
+        else:
+            flipped = old[:at] + bytes([old[at] ^ 1 << data.draw(st.integers(0, 7))]) + old[at + 1 :]
+            new = {"cut": old[:at], "flip": flipped, "insert": old[:at] + some + old[at:], "append": old + some}
+            path.write_bytes(new.get(change, b"" if change == "empty" else some))
+        try:
+            found = load_bundle(folder)
+        except BundleError:
+            return
+        same = all((folder / p.name).read_bytes() == p.read_bytes() for p in tiny_bundle.folder.iterdir())
+        assert (found.id == tiny_bundle.id) is same
+        assert same or path.name == "manifest.json"  # such as a space more in it: JSON, and another bundle
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_a_sealed_bundle_with_a_broken_graph_is_an_error_of_ours(tiny_bundle: Bundle, data: st.DataObject) -> None:
+    """Its maker may well have given the right checksums."""
+    from mertag.errors import MertagError
+    from mertag.runtime import open_models
+
+    with tempfile.TemporaryDirectory() as parent:
+        folder = Path(shutil.copytree(tiny_bundle.folder, Path(parent) / "bundle"))
+        graph = folder / data.draw(st.sampled_from(["segment.int8.onnx", "song.quadrant.onnx"]))
+        content = bytearray(graph.read_bytes())
+        for _ in range(data.draw(st.integers(1, 4))):
+            at = data.draw(st.integers(0, min(len(content), 3_000) - 5))
+            content[at : at + 4] = data.draw(st.binary(min_size=0, max_size=6))
+        graph.write_bytes(bytes(content))
+        with contextlib.suppress(MertagError):
+            bundle = write_bundle(folder, load_manifest(folder))
+            open_models(bundle, device="cpu", threads=1, precision="int8")
 
 
 def test_a_link_out_of_the_bundle_is_refused(folder: Path, tmp_path: Path) -> None:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
+import unicodedata
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mertag.errors import ConfigError, FileError
-from mertag.library import AUDIO_SUFFIXES, find_audio
+from mertag.library import AUDIO_SUFFIXES, Shard, find_audio
 
 
 def make(root: Path, *names: str) -> None:
@@ -170,3 +174,100 @@ def test_the_search_is_lazy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert searched == []
     assert next(found).name == "1.mp3"
     assert "b" not in searched
+
+
+@pytest.fixture
+def deep(tmp_path: Path) -> Iterator[Path]:
+    """Return the lowest of 1,500 folders; they are gone afterwards, since pytest cannot remove so many."""
+    here = Path.cwd()
+    os.chdir(tmp_path)
+    try:
+        for _ in range(1_500):
+            Path("a").mkdir()
+            os.chdir("a")
+        yield Path(str(tmp_path) + "/a" * 1_500)
+        Path("1.mp3").unlink(missing_ok=True)
+        for _ in range(1_500):
+            os.chdir("..")
+            Path("a").rmdir()
+    finally:
+        os.chdir(here)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="paths of POSIX may be this long")
+def test_folders_nested_deeper_than_python_can_recurse_are_searched(tmp_path: Path, deep: Path) -> None:
+    (deep / "1.mp3").touch()
+    assert list(find_audio([tmp_path])) == [deep / "1.mp3"]
+
+
+# Parts of a library
+
+
+def parts(root: Path, of: int) -> list[set[str]]:
+    return [set(names(root, find_audio([root], shard=Shard(number=i + 1, of=of)))) for i in range(of)]
+
+
+def test_shards_hold_every_song_once(tmp_path: Path) -> None:
+    make(tmp_path, *(f"{i % 7}/{i}.mp3" for i in range(200)))
+    found = parts(tmp_path, 4)
+    assert sum(map(len, found)) == len(set.union(*found)) == 200
+    assert all(30 <= len(part) <= 70 for part in found)
+
+
+def test_a_library_at_another_place_is_dealt_the_same_way(tmp_path: Path) -> None:
+    for place in ("mnt/music", "Volumes/My Music"):
+        make(tmp_path / place, *(f"a/{i}.mp3" for i in range(40)))
+    assert parts(tmp_path / "mnt/music", 3) == parts(tmp_path / "Volumes/My Music", 3)
+
+
+def test_the_part_of_a_song_is_the_same_in_every_version() -> None:
+    songs = ["a.mp3", "Artist/Album/01.flac", "夜/音.opus"]
+    assert [[Shard(number=n, of=5).holds(at) for n in range(1, 6)].index(True) for at in songs] == [3, 3, 0]
+
+
+def test_a_name_in_decomposed_letters_belongs_to_the_same_part() -> None:
+    name = "Björk/Jóga.mp3"
+    for number in range(1, 9):
+        shard = Shard(number=number, of=8)
+        assert shard.holds(unicodedata.normalize("NFD", name)) == shard.holds(name)
+
+
+def test_a_song_that_can_be_reached_twice_belongs_to_one_part(tmp_path: Path) -> None:
+    make(tmp_path, *(f"z/{i}.mp3" for i in range(30)))
+    (tmp_path / "a").mkdir()
+    for i in range(30):
+        (tmp_path / "a" / f"link {i}.mp3").symlink_to(tmp_path / "z" / f"{i}.mp3")
+    found = [path.resolve() for n in (1, 2, 3) for path in find_audio([tmp_path], shard=Shard(number=n, of=3))]
+    assert len(found) == len(set(found)) == 30
+
+
+def test_a_link_to_nothing_is_told_in_one_part_and_a_locked_folder_in_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(tmp_path, "locked/1.mp3")
+    (tmp_path / "gone.mp3").symlink_to(tmp_path / "nothing.mp3")
+    scandir = os.scandir
+
+    def refuse(folder: Path) -> object:
+        if Path(folder).name == "locked":
+            raise PermissionError(13, "Permission denied")
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    told: list[str] = []
+    for number in (1, 2, 3):
+        shard = Shard(number=number, of=3)
+        list(find_audio([tmp_path], shard=shard, on_error=lambda path, _: told.append(path.name)))
+    assert sorted(told) == ["gone.mp3", "locked", "locked", "locked"]
+
+
+@given(st.text(min_size=1), st.integers(1, 50))
+def test_every_path_belongs_to_exactly_one_part(at: str, of: int) -> None:
+    assert sum(Shard(number=n, of=of).holds(at) for n in range(1, of + 1)) == 1
+
+
+@pytest.mark.parametrize("text", ["", "1", "0/4", "5/4", "1/0", "0/0", "-1/4", "1/4/2", "a/b", " 1/4", "1/4\n", "１/4"])
+def test_a_part_that_cannot_be_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="cannot be"):
+        Shard.parse(text)
+    assert str(Shard.parse("3/16")) == "3/16"

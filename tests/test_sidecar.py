@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import json
 import os
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from fake_tagger import MODEL, emotion
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mertag import sidecar
@@ -69,6 +70,12 @@ def test_a_sidecar_that_says_the_same_is_not_written_again(song: Path) -> None:
         b'{"title": "x"}',
         b"\xff\xfe",
         b"[" * 100_000,
+        b'{"schema": 1, "mertag": "1", "schema": 1}',
+        b'{"schema": 1, "mertag": "1", "x": NaN}',
+        b'{"schema": true, "mertag": "1"}',
+        b'{"schema": 1.0, "mertag": "1"}',
+        b'{"schema": ' + b"9" * 5_000 + b', "mertag": "1"}',
+        b'{"schema": 1, "mertag": "1", "x": "' + b"y" * (1 << 20) + b'"}',
         b'{"mertag": 1, "schema": 1}',
     ],
 )
@@ -77,6 +84,57 @@ def test_what_someone_else_wrote_is_never_replaced(song: Path, content: bytes) -
     with pytest.raises(TagWriteError, match="not written by mertag"):
         sidecar.write_sidecar(song, emotion())
     assert sidecar.sidecar_path(song).read_bytes() == content
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    content=st.binary(max_size=60)
+    | st.fixed_dictionaries({}, optional=dict.fromkeys(("schema", "mertag", "emotion", "file"), JSON)).map(
+        lambda content: json.dumps(content).encode()
+    )
+    | st.fixed_dictionaries({"schema": st.integers(-2, 3), "mertag": st.text(max_size=9), "emotion": JSON}).map(
+        lambda content: json.dumps(content).encode()
+    )
+)
+def test_whatever_lies_there_is_replaced_if_mertag_may_have_written_it_and_else_left(
+    song: Path, content: bytes
+) -> None:
+    place = sidecar.sidecar_path(song)
+    place.write_bytes(content)
+    try:
+        assert sidecar.plan_sidecar(song, emotion()) is sidecar.write_sidecar(song, emotion()) is True
+    except TagWriteError:
+        assert place.read_bytes() == content
+    else:
+        old = json.loads(content)
+        assert isinstance(old["mertag"], str)
+        assert old["schema"] <= sidecar.SCHEMA
+        assert not sidecar.write_sidecar(song, emotion())
+    assert sorted(p.name for p in song.parent.iterdir()) == [song.name, place.name]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes and links of POSIX")
+def test_a_pipe_or_a_link_to_nothing_in_its_place_is_refused_at_once(song: Path) -> None:
+    place = sidecar.sidecar_path(song)
+    os.mkfifo(place)
+    with pytest.raises(TagWriteError, match="not written by mertag"):
+        sidecar.write_sidecar(song, emotion())
+    place.unlink()
+    place.symlink_to(song.parent / "elsewhere.json")
+    with pytest.raises(TagWriteError, match="a link to nothing"):
+        sidecar.write_sidecar(song, emotion())
+    assert not (song.parent / "elsewhere.json").exists()
+    place.unlink()
+    place.mkdir()
+    with pytest.raises(TagWriteError, match="could not be read: Is a directory"):
+        sidecar.write_sidecar(song, emotion())
 
 
 def test_a_sidecar_of_a_later_version_is_left_alone(song: Path) -> None:
@@ -150,6 +208,18 @@ def test_a_record_is_one_line_of_ascii_json_and_gives_the_path_back(name: bytes,
     exact = content.get("path_base64")
     given_back = base64.b64decode(exact) if exact else content["path"].encode("utf-8")
     assert given_back == os.fsencode(done.path)
+
+
+def test_how_much_of_a_song_was_heard_is_told_everywhere(song: Path) -> None:
+    part = dataclasses.replace(emotion(), analysed_s=12.5)
+    for heard, expected in ((part, 12.5), (emotion(), 30.0)):
+        done = FileDone(index=0, path=song, status=Status.TAGGED, emotion=heard)
+        assert sidecar.record(done)["emotion"]["analysed_s"] == expected  # type: ignore[index]
+        row = dict(zip(sidecar.CSV_COLUMNS, sidecar.csv_row(done), strict=True))
+        assert (row["duration_s"], row["analysed_s"]) == ("30.000", f"{expected:.3f}")
+        assert sidecar.write_sidecar(song, heard)
+        assert valid(json.loads(sidecar.sidecar_path(song).read_bytes()), "sidecar")
+        assert valid(sidecar.record(done), "record")
 
 
 def test_a_record_of_a_tagged_and_of_a_failed_file_are_as_their_schema_says(song: Path) -> None:

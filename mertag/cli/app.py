@@ -8,7 +8,7 @@ lives in the package that does its work, and typer makes a command of it here.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Annotated, Any
@@ -83,20 +83,37 @@ def load_command(name: str) -> TyperCommand:
     MissingExtraError
         If a package that it needs is not installed.
     """
-    entry = COMMANDS[name]
-    module, _, function = entry.target.partition(":")
-    try:
-        call = getattr(importlib.import_module(module), function)
-    except ModuleNotFoundError as error:
-        raise _missing(name, error) from error
     single = typer.Typer(add_completion=False, rich_markup_mode=None)
-    single.command(name=name)(call)
+    single.command(name=name)(_function(name))
     command = typer.main.get_command(single)
     assert isinstance(command, TyperCommand)  # one function gives one command
     for parameter in command.params:
         if isinstance(parameter, TyperOption) and not parameter.envvar:
             parameter.show_envvar = False  # MERTAG_<COMMAND>_<OPTION> holds for all: said once, not each time
     return command
+
+
+def _function(name: str) -> Callable[..., Any]:
+    """Import the function of a command."""
+    module, _, function = COMMANDS[name].target.partition(":")
+    try:
+        call: Callable[..., Any] = getattr(importlib.import_module(module), function)
+    except ModuleNotFoundError as error:
+        raise _missing(name, error) from error
+    return call
+
+
+def _settings(name: str, command: TyperCommand) -> dict[str, object]:
+    """Return a command's settings: those that typer does not take from the environment itself."""
+    kinds = settings.kinds_of(_function(name))
+    options = {p.name: kinds[p.name] for p in command.params if isinstance(p, TyperOption) and p.name in kinds}
+    for variable in settings.unknown_variables(name, options):
+        console.warn(f"${variable} sets no option of `mertag {name}`; it is ignored")
+    lists = settings.lists_from_environment(name, options)
+    for parameter in command.params:
+        if parameter.name in lists and isinstance(parameter, TyperOption):
+            parameter.allow_from_autoenv = False  # typer would split a pattern at its spaces
+    return settings.for_command(name, options) | lists
 
 
 def _missing(name: str, error: ModuleNotFoundError) -> Exception:
@@ -124,14 +141,16 @@ class LazyGroup(TyperGroup):
         except MissingExtraError:
             if not ctx.resilient_parsing:  # a shell that asks for completions gets none, and no message
                 raise
-        options = {p.name for p in command.params if isinstance(p, TyperOption) and p.name}
-        ctx.default_map = {name: settings.for_command(name, options)}
+            return name, command, rest
         ctx.auto_envvar_prefix = "MERTAG"
+        ctx.default_map = {name: _settings(name, command)}
         return name, command, rest
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was called; errors become exit codes."""
-        with console.errors_end_the_command():
+        from mertag.cli.log import lines_on_stderr
+
+        with lines_on_stderr(), console.errors_end_the_command():
             try:
                 return super().invoke(ctx)
             except ModuleNotFoundError as error:  # imported by the command itself, when it ran

@@ -19,6 +19,7 @@ hold control characters, and bytes that no locale can encode.
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import sys
@@ -62,7 +63,11 @@ def exit_code(error: BaseException) -> ExitCode:
         return ExitCode.TERMINATED if isinstance(error, Terminated) else ExitCode.INTERRUPTED
     if isinstance(error, BrokenPipeError):
         return ExitCode.CLOSED_PIPE
-    return ExitCode.BUG
+    return ExitCode.CANNOT_RUN if _is_full_disk(error) else ExitCode.BUG
+
+
+def _is_full_disk(error: BaseException) -> bool:
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", None))
 
 
 def clean(text: object) -> str:
@@ -77,13 +82,34 @@ def clean(text: object) -> str:
 
 
 def out(text: str) -> None:
-    """Print one line of results, at once."""
-    print(text, flush=True)
+    """Print one line of results, at once.
+
+    Raises
+    ------
+    MertagError
+        If it cannot be written (a full disk).
+    BrokenPipeError
+        If nobody reads it any more.
+    """
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise MertagError(f"the results could not be written: {error.strerror or error}") from error
 
 
 def say(text: str) -> None:
-    """Print one line that is not a result: progress, notes, the summary."""
-    print(text, file=sys.stderr, flush=True)
+    """Print one line that is not a result: progress, notes, the summary.
+
+    Where it cannot be written (``2> log`` on a full disk) it is lost: no run ends for the want of a log line.
+    """
+    try:
+        print(text, file=sys.stderr, flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError:
+        return
 
 
 def warn(text: str) -> None:
@@ -92,8 +118,8 @@ def warn(text: str) -> None:
 
 
 def complain(error: BaseException) -> None:
-    """Print an error: one line if mertag raised it on purpose, else its traceback."""
-    if isinstance(error, MertagError):
+    """Print an error: one line if mertag raised it on purpose or the disk is full, else its traceback."""
+    if isinstance(error, MertagError) or _is_full_disk(error):
         say(f"mertag: error: {clean(error)}")
         return
     import traceback
@@ -197,19 +223,23 @@ def run(command: Callable[[], object]) -> object:
             _silence()
         elif isinstance(error, MertagError):
             complain(error)
+            _flush_or_silence()
         sys.exit(exit_code(error))
     except Exception as error:  # noqa: BLE001  the last place that can give it a documented exit code
         complain(error)
-        sys.exit(ExitCode.BUG)
+        _flush_or_silence()
+        sys.exit(exit_code(error))
 
 
 def _flush_or_silence() -> None:
-    """Write what is buffered; if nobody reads it any more, see that the interpreter's exit is quiet."""
+    """Write what is buffered; if that cannot be, see that the interpreter's exit is quiet."""
     try:
         sys.stdout.flush()
     except BrokenPipeError:
         _silence()
         sys.exit(ExitCode.CLOSED_PIPE)
+    except OSError:  # who printed that was told, and ends the command with its error
+        _silence()
 
 
 def _silence() -> None:
@@ -217,7 +247,7 @@ def _silence() -> None:
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
-        except BrokenPipeError:
+        except OSError:
             null = os.open(os.devnull, os.O_WRONLY)
             os.dup2(null, stream.fileno())
             os.close(null)

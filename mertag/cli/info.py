@@ -13,7 +13,7 @@ import typer
 from mertag import sidecar
 from mertag._version import __version__
 from mertag.cli import console, settings
-from mertag.cli.tag import DeviceChoice, DeviceOption, ModelOption
+from mertag.cli.tag_options import DeviceChoice, DeviceOption, ModelOption
 from mertag.errors import BundleError, ConfigError, DeviceError
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Sink = Callable[["FileDone"], None]
 
 _JSON_START = ('{"schema":', '{\n  "schema":')
-_CSV_START = ",".join(sidecar.CSV_COLUMNS)
+_CSV_START = ",".join(sidecar.CSV_COLUMNS[:4])  # later columns may come and go
 
 
 def check_target(option: str, target: str) -> None:
@@ -109,7 +109,10 @@ def write_json(option: str, target: str, content: dict[str, object]) -> None:
     """
     text = sidecar.to_json(content, indent=2) + "\n"
     if target == "-":
-        console.results_stream().write(text)
+        with _explained("--report -"):
+            stream = console.results_stream()
+            stream.write(text)
+            stream.flush()
         return
     with _explained(f"{option} {target}"):
         path = Path(target)
@@ -150,8 +153,14 @@ def _open(option: str, target: str) -> Iterator[TextIO]:
         file = Path(target).open("w", encoding="utf-8", newline="")  # noqa: SIM115  closed below
     except OSError as error:
         raise ConfigError(f"{option} {target}: cannot be written: {error.strerror or error}") from error
-    with file:
+    try:
         yield file
+    except BaseException:
+        with suppress(OSError):  # what could not be written cannot be written now either, and was told
+            file.close()
+        raise
+    with _explained(f"{option} {target}"):
+        file.close()
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The configuration file: what options are when neither the command line nor the environment gives them.
+"""What options are when the command line does not give them: from the environment, then from a file.
 
 A TOML file, ``config.toml`` in the user's configuration folder, or the one that ``$MERTAG_CONFIG`` names::
 
@@ -8,14 +8,19 @@ A TOML file, ``config.toml`` in the user's configuration folder, or the one that
     write-id3 = true
     exclude = ["Audiobooks/*"]
 
-An option that no command has is an error: a misspelt setting must not be ignored in silence.
+An option that no command has, and a value of another type, is an error: a misspelt setting must not be ignored in
+silence. Of a variable, ``MERTAG_<COMMAND>_<OPTION>``, which may be another program's, it is a warning.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Set
+import types
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
+from typing import Annotated, Literal, Union, get_args, get_origin, get_type_hints
 
 from mertag.errors import ConfigError
 
@@ -35,15 +40,62 @@ def config_path() -> Path:
     return platformdirs.user_config_path("mertag") / "config.toml"
 
 
-def for_command(command: str, options: Set[str]) -> dict[str, object]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """What values an option takes.
+
+    Attributes
+    ----------
+    type : type
+        bool, int, float or str; a path or one of several words is a str here.
+    many : bool
+        Whether it may be given several times.
+    """
+
+    type: type[bool | int | float | str]
+    many: bool = False
+
+    def takes(self, value: object) -> bool:
+        """Return whether a value from a TOML file is of this kind; one value may stand for a list of one."""
+        values = value if self.many and isinstance(value, list) else [value]
+        allowed = (int, float) if self.type is float else (self.type,)
+        return all(type(v) in allowed for v in values)  # exact: a bool is no int here
+
+    def __str__(self) -> str:
+        name = {bool: "true or false", int: "a whole number", float: "a number"}.get(self.type, "text in quotes")
+        return f"{name}, or a list of such" if self.many else name
+
+
+def kinds_of(command: Callable[..., object]) -> dict[str, Kind]:
+    """Return what values each parameter of a command takes."""
+    hints = get_type_hints(command, include_extras=True)
+    return {name: _kind(hint) for name, hint in hints.items() if name != "return"}
+
+
+def _kind(hint: object) -> Kind:
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return _kind(inner[0])
+    if origin in (Union, types.UnionType):
+        return _kind(next(part for part in inner if part is not types.NoneType))
+    if origin in (list, tuple):
+        return Kind(type=_kind(inner[0]).type, many=True)
+    if origin is Literal:
+        return Kind(type=type(inner[0]))
+    if isinstance(hint, type) and issubclass(hint, (bool, int, float)) and not issubclass(hint, Enum):
+        return Kind(type=next(t for t in (bool, int, float) if issubclass(hint, t)))
+    return Kind(type=str)
+
+
+def for_command(command: str, options: Mapping[str, Kind]) -> dict[str, object]:
     """Return the settings of one command.
 
     Parameters
     ----------
     command : str
         Its name.
-    options : set of str
-        The options it has, with underscores.
+    options : mapping
+        The options it has, with underscores, and what values they take.
 
     Returns
     -------
@@ -53,26 +105,52 @@ def for_command(command: str, options: Set[str]) -> dict[str, object]:
     Raises
     ------
     ConfigError
-        If the file cannot be read, is not TOML, or holds something unknown.
+        If the file cannot be read, is not TOML, or holds something unknown or of another type.
     """
     path = config_path()
     content = _read(path)
     known = sorted({*SHARED, *COMMAND_TABLES})
     found: dict[str, object] = {}
+
+    def take(key: str, value: object, where: str) -> None:
+        name = key.replace("-", "_")
+        if not options[name].takes(value):
+            raise ConfigError(f"{path}: {where}{key} must be {options[name]}, not {value!r}")
+        found[name] = [value] if options[name].many and not isinstance(value, list) else value
+
     for key, value in content.items():
         if key in SHARED:
             if key in options:
-                found[key] = value
+                take(key, value, "")
         elif key not in COMMAND_TABLES or not isinstance(value, dict):
             raise ConfigError(f"{path}: unknown setting {key!r}; known at the top are: {', '.join(known)}")
     table = content.get(command, {})
     assert isinstance(table, dict)  # checked above
     for key, value in table.items():
-        name = key.replace("-", "_")
-        if name not in options or name == "help":
+        if key.replace("-", "_") not in options or key == "help":
             raise ConfigError(f"{path}: [{command}] has no option {key!r}; see `mertag {command} --help`")
-        found[name] = value
+        take(key, value, f"[{command}] ")
     return found
+
+
+def lists_from_environment(command: str, options: Mapping[str, Kind]) -> dict[str, list[str]]:
+    """Return the options that variables give as lists: texts one a line (they may hold spaces), numbers by spaces."""
+    found: dict[str, list[str]] = {}
+    for name, kind in options.items():
+        value = os.environ.get(_variable(command, name), "")
+        if kind.many and value:
+            found[name] = [part for part in value.split("\n" if kind.type is str else None) if part]
+    return found
+
+
+def unknown_variables(command: str, options: Mapping[str, Kind]) -> list[str]:
+    """Return the variables that look as if they set an option of this command, and do not."""
+    known = {_variable(command, name) for name in options}
+    return sorted(name for name in os.environ if name.startswith(_variable(command, "")) and name not in known)
+
+
+def _variable(command: str, option: str) -> str:
+    return f"MERTAG_{command}_{option}".upper()
 
 
 def _read(path: Path) -> dict[str, object]:

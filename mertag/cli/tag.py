@@ -2,133 +2,59 @@
 
 from __future__ import annotations
 
+import logging
 import os
-import sys
-from enum import StrEnum
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
 from mertag.cli import console
+from mertag.cli import tag_options as opt
+from mertag.cli.files_from import read_paths
+from mertag.cli.log import LogLevel, show_from
 from mertag.errors import ConfigError
+from mertag.library import Shard
 
 if TYPE_CHECKING:
     from mertag.batch import BatchOptions, Summary
     from mertag.tagger import Tagger
 
-
-class DeviceChoice(StrEnum):
-    """Where the network may run."""
-
-    auto = "auto"
-    cuda = "cuda"
-    cpu = "cpu"
-
-
-ModelOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--model",
-        metavar="FOLDER",
-        envvar="MERTAG_BUNDLE",
-        help="The model bundle; if not given, the one in the configuration file, else the bundled one.",
-    ),
-]
-DeviceOption = Annotated[
-    DeviceChoice,
-    typer.Option("--device", help="Where the network runs. cuda fails if it cannot; auto says what it chose."),
-]
+_log = logging.getLogger(__name__)
 
 
 def tag(
-    paths: Annotated[list[Path] | None, typer.Argument(metavar="PATHS", help="Songs and folders.")] = None,
-    write_id3: Annotated[
-        bool,
-        typer.Option("--write-id3", "--write-tags", help="Write tags, each container's own (not ID3 alone), safely."),
-    ] = False,
-    sidecar: Annotated[bool, typer.Option("--sidecar", help="Write SONG.mertag.json beside each song.")] = False,
-    jsonl: Annotated[
-        str | None, typer.Option(metavar="FILE|-", help="Write one JSON object a song; - is stdout.")
-    ] = None,
-    csv: Annotated[str | None, typer.Option(metavar="FILE|-", help="Write a CSV table; - is stdout.")] = None,
-    dry_run: Annotated[
-        bool,
-        typer.Option(
-            "--dry-run",
-            help="Show old -> new for each file and change no music file, tag or sidecar. "
-            "Alone, it shows what --write-id3 would do.",
-        ),
-    ] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a mood that someone else wrote.")] = False,
-    min_confidence: Annotated[
-        float,
-        typer.Option(min=0.0, max=1.0, help="Write no mood below this confidence (mertag's own fields are written)."),
-    ] = 0.0,
-    moods: Annotated[int, typer.Option(min=1, max=2, help="How many moods to write, most likely first.")] = 1,
-    join: Annotated[
-        str | None,
-        typer.Option(
-            metavar="SEP",
-            help="Write two moods as one value with SEP between them ('; '), for players that show only the first.",
-        ),
-    ] = None,
-    fields: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAMES",
-            help="Which fields to write, with commas between: mood, quadrant, valence, arousal, confidence, model; "
-            "mertag's other fields are taken out. If not given, all.",
-        ),
-    ] = None,
-    labels: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help='Own names for the moods, as TOML or JSON: Q1 = "Joyful", and so on.'),
-    ] = None,
-    preserve_mtime: Annotated[
-        bool,
-        typer.Option("--preserve-mtime", help="Keep the time of change (some players then miss the change)."),
-    ] = False,
-    break_hard_links: Annotated[
-        bool,
-        typer.Option(
-            "--break-hard-links",
-            help="Write files that have several names, too: the other names keep the old content.",
-        ),
-    ] = False,
-    model: ModelOption = None,
-    device: DeviceOption = DeviceChoice.auto,
-    segment_hop: Annotated[
-        float | None,
-        typer.Option(
-            metavar="SECONDS",
-            help="Step between segments; if not given, that of the training (a warning else).",
-        ),
-    ] = None,
-    workers: Annotated[
-        int | None,
-        typer.Option(min=1, help="Processes that decode; if not given, two, or with a GPU one for each core."),
-    ] = None,
-    include: Annotated[
-        list[str] | None,
-        typer.Option(metavar="GLOB", help="Only files whose name matches ('*.flac', 'Live/*'); repeatable."),
-    ] = None,
-    exclude: Annotated[
-        list[str] | None, typer.Option(metavar="GLOB", help="No files or folders that match; repeatable.")
-    ] = None,
-    files_from: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE|-",
-            help="Read more paths from a file or stdin: one a line, or separated by NUL (find -print0).",
-        ),
-    ] = None,
-    fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop at the first file that fails.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Results, failures and errors only.")] = False,
-    report: Annotated[
-        str | None,
-        typer.Option(metavar="FILE|-", help="Write the summary as JSON, with every file that was not tagged and why."),
-    ] = None,
+    paths: opt.Paths = None,
+    files_from: opt.FilesFrom = None,
+    include: opt.Include = None,
+    exclude: opt.Exclude = None,
+    shard: opt.ShardOption = None,
+    write_id3: opt.WriteTags = False,
+    sidecar: opt.Sidecar = False,
+    jsonl: opt.Jsonl = None,
+    csv: opt.Csv = None,
+    report: opt.Report = None,
+    dry_run: opt.DryRun = False,
+    overwrite: opt.Overwrite = False,
+    min_confidence: opt.MinConfidence = 0.0,
+    moods: opt.Moods = 1,
+    join: opt.Join = None,
+    fields: opt.Fields = None,
+    labels: opt.Labels = None,
+    preserve_mtime: opt.PreserveMtime = False,
+    break_hard_links: opt.BreakHardLinks = False,
+    model: opt.ModelOption = None,
+    device: opt.DeviceOption = opt.DeviceChoice.auto,
+    windows: opt.Windows = None,
+    segment_hop: opt.SegmentHop = None,
+    workers: opt.Workers = None,
+    fail_fast: opt.FailFast = False,
+    max_failures: opt.MaxFailures = None,
+    quiet: opt.Quiet = False,
+    verbose: opt.Verbose = False,
+    log_level: opt.LogLevelOption = LogLevel.warning,
 ) -> None:
     """Recognise the emotion of songs.
 
@@ -140,13 +66,15 @@ def tag(
     one. To find no audio file is not an error: exit code 0, and a message; a path that does not exist is
     one: exit code 2.
     """
-    roots = [*(paths or []), *(read_paths(files_from) if files_from else [])]
     if not paths and not files_from:
         raise ConfigError("nothing to tag; give songs or folders, or --files-from FILE")
     for path in paths or []:
         if not os.path.lexists(path):
             raise ConfigError(f"{path}: no such file or folder")
     check_outputs({"--jsonl": jsonl, "--csv": csv, "--report": report})
+    part = None if shard is None else Shard.parse(shard)
+    with _nothing_done_yet():
+        roots = [*(paths or []), *(read_paths(files_from) if files_from else [])]
 
     from mertag.batch import BatchOptions
     from mertag.tags import TagOptions, fields_of, read_labels
@@ -171,32 +99,23 @@ def tag(
         ),
         include=tuple(include or ()),
         exclude=tuple(exclude or ()),
+        shard=part,
         fail_fast=fail_fast,
+        max_failures=max_failures,
         missing_fails=files_from is not None,
     )
-    tagger, facts = open_tagger(model, device.value, workers=workers, segment_hop_s=segment_hop)
+    show_from(LogLevel.info if verbose and log_level is not LogLevel.debug else log_level)
+    with _nothing_done_yet():
+        tagger, facts = open_tagger(model, device.value, workers=workers, segment_hop_s=segment_hop, windows=windows)
+    facts |= {"windows": windows, "segment_hop_s": segment_hop, "shard": shard}
     with tagger:
         if not quiet:
             console.say(console.clean("model {model} on {device} ({provider}; {reason})".format(**facts)))
+            if windows is not None:
+                console.say(f"only {windows} windows of each long song are heard (--windows {windows})")
         summary = _run(roots, tagger, options, facts, jsonl=jsonl, csv=csv, report=report, quiet=quiet)
     if summary.failed:
         raise typer.Exit(console.ExitCode.SOME_FAILED)
-
-
-def read_paths(source: str) -> list[Path]:
-    """Return the paths that a file, or stdin (``"-"``), lists: one a line, or separated by NUL.
-
-    Raises
-    ------
-    ConfigError
-        If the list cannot be read.
-    """
-    try:
-        data = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
-    except OSError as error:
-        raise ConfigError(f"--files-from {source}: cannot be read: {error.strerror or error}") from error
-    names = data.split(b"\0") if b"\0" in data else data.splitlines()
-    return [Path(os.fsdecode(name)) for name in names if name]
 
 
 def check_outputs(targets: dict[str, str | None]) -> None:
@@ -226,11 +145,19 @@ def open_tagger(
     *,
     workers: int | None,
     segment_hop_s: float | None,
-) -> tuple[Tagger, dict[str, str]]:
+    windows: int | None = None,
+) -> tuple[Tagger, dict[str, object]]:
     """Open the tagger; return it, and which model runs where and why, for the person and for the report."""
     from mertag.tagger import Tagger
 
-    tagger = Tagger(model, device=device, workers=workers, segment_hop_s=segment_hop_s, notify=console.warn)
+    tagger = Tagger(
+        model,
+        device=device,
+        workers=workers,
+        segment_hop_s=segment_hop_s,
+        windows=windows,
+        notify=lambda message: _log.warning("%s", message),
+    )
     segment = tagger.models.segment
     return tagger, {
         "model": tagger.bundle.id,
@@ -240,11 +167,21 @@ def open_tagger(
     }
 
 
+@contextmanager
+def _nothing_done_yet() -> Iterator[None]:
+    """Say, should the run be interrupted here, that it left nothing behind."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        console.say("stopped before any file was touched; run the same command again to start anew")
+        raise
+
+
 def _run(
     roots: list[Path],
     tagger: Tagger,
     options: BatchOptions,
-    facts: dict[str, str],
+    facts: dict[str, object],
     *,
     jsonl: str | None,
     csv: str | None,
@@ -270,11 +207,12 @@ def _run(
     try:
         with progress.shown():
             events = tag_library(roots, tagger=tagger, options=options)
-            first = next(events)
+            with _nothing_done_yet():
+                first = next(events)
             assert isinstance(first, Found)
             view.show(first)
             if not first.n:
-                console.warn("no audio files were found there; nothing to do")
+                _log.warning("no audio files were found there; nothing to do")
             with open_sinks(jsonl, csv) as add:
                 for event in events:
                     if isinstance(event, Finished):

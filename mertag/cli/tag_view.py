@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from mertag import sidecar
 from mertag.batch import FileDone, Found, Status, Summary
 from mertag.cli import console
 
 if TYPE_CHECKING:
     from mertag.batch import Event
     from mertag.tags import TagChange
+
+_log = logging.getLogger(__name__)
 
 LINE_EVERY_S = 30.0
 """How often progress is said where there is no terminal."""
@@ -126,6 +130,7 @@ class TagView:
             self._file(event)
 
     def _file(self, done: FileDone) -> None:
+        _log.info("%s", outcome_line(done))
         if done.status is Status.FAILED:
             self._progress.line(f"failed: {console.clean(done.path)}: {console.clean(done.reason)}")
         if self._changes:
@@ -170,6 +175,15 @@ class TagView:
             f"found {s.found} = {s.tagged} {tagged} + {s.unchanged} unchanged "
             f"+ {s.skipped} skipped + {s.failed} failed, in {duration(s.elapsed_s)} ({rate:.1f} songs/s)"
         )
+
+
+def outcome_line(done: FileDone) -> str:
+    """Return what became of one file, on one line."""
+    line = f"{done.status}: {sidecar.path_text(done.path)}"
+    if done.emotion is not None:
+        e = done.emotion
+        line += f": {e.quadrant} {e.quadrant.label}, confidence {e.confidence:.2f}"
+    return f"{line}: {done.reason}" if done.reason else line
 
 
 def change_lines(done: FileDone) -> Iterator[str]:

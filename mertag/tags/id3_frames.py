@@ -29,6 +29,8 @@ _ID = {2: re.compile(rb"[A-Z0-9]{3}"), 3: re.compile(rb"[A-Z0-9]{3}[A-Z0-9\0 ]")
 _ID[4] = _ID[3]
 _CODECS = {0: "latin-1", 1: "utf-16", 2: "utf-16-be", 3: "utf-8"}
 _MAX_TEXT_BYTES = 2**16
+MAX_UNPACKED_BYTES = 2**26
+"""To more than this no compressed frame may unpack: a few megabytes can hold gigabytes."""
 
 
 class Unsynchronised:
@@ -178,6 +180,35 @@ def _content(frame: bytes, version: int) -> bytes:
         except zlib.error:
             return b""
     return content
+
+
+def refuse_bomb(frame: bytes, version: int) -> None:
+    """Refuse a compressed frame that would fill the memory of who unpacks it, as some readers do.
+
+    Raises
+    ------
+    MalformedError
+        If it unpacks to more than `MAX_UNPACKED_BYTES`.
+    """
+    if version == 2 or not frame[9] & (0x80 if version == 3 else 8):
+        return
+    for content in {frame[10:], frame[10:].replace(b"\xff\x00", b"\xff")}:
+        for start in range(6):  # readers differ in what stands before: the length, the group, or neither
+            if _unpacked_length(content[start:]) > MAX_UNPACKED_BYTES:
+                name = frame[:4].decode("latin-1")
+                raise MalformedError(f"its ID3 tag holds a compressed frame, {name}, that unpacks to over 64 MiB")
+
+
+def _unpacked_length(packed: bytes) -> int:
+    """Return to how many bytes zlib's data unpack; counting ends soon after the most that is allowed."""
+    unpacker, length = zlib.decompressobj(), 0
+    try:
+        while packed and length <= MAX_UNPACKED_BYTES:
+            length += len(unpacker.decompress(packed, 2**20))
+            packed = unpacker.unconsumed_tail
+    except zlib.error:  # not zlib's from here, or damaged further on: no reader gets more out of it
+        return length
+    return length
 
 
 def _texts(content: bytes) -> tuple[str, ...] | None:

@@ -16,6 +16,7 @@ from mertag.tags.id3_frames import (
     encode,
     entry,
     from_syncsafe,
+    refuse_bomb,
     syncsafe,
     unsynchronise,
     walk,
@@ -160,6 +161,7 @@ def parse(data: bytes) -> Id3Tag:
     entries = []
     for frame in found:
         span = slice(frame.start, frame.stop)
+        refuse_bomb(decoded[span], version)
         if body.raw:
             span = slice(body.raw_index(frame.start), body.raw_index(frame.stop))
         entries.append(entry(decoded[frame.start : frame.stop], raw[span], version))

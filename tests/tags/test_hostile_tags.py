@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import tracemalloc
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from mertag.emotion import SongEmotion
 from mertag.errors import FileError, TagWriteError
 from mertag.tags import audio_digest, read_tags, taggable, write_tags
+from mertag.tags.id3_frames import syncsafe
 
 pytestmark = pytest.mark.usefixtures("fast_disk")
 Song = Callable[[str], Path]
@@ -135,3 +137,39 @@ def test_a_tag_as_large_as_no_tag_is_is_refused(tmp_path: Path, happy: SongEmoti
         assert tracemalloc.get_traced_memory()[1] < 5_000_000
     finally:
         tracemalloc.stop()
+
+
+@pytest.mark.parametrize("version", [3, 4])
+@pytest.mark.parametrize("with_length", [True, False])
+def test_a_frame_that_unpacks_to_gigabytes_is_refused_and_never_unpacked(
+    version: int, with_length: bool, tmp_path: Path, happy: SongEmotion, encoded: Callable[[str], Path]
+) -> None:
+    n_bytes = 65 * 2**20
+    length = n_bytes.to_bytes(4, "big") if version == 3 else syncsafe(n_bytes)
+    packer = zlib.compressobj(1)
+    packed = b"".join(packer.compress(bytes(2**20)) for _ in range(65)) + packer.flush()
+    content = (length if with_length or version == 3 else b"") + packed
+    size = syncsafe(len(content)) if version == 4 else len(content).to_bytes(4, "big")
+    flags = b"\0\x80" if version == 3 else bytes((0, 9 if with_length else 8))
+    frame = b"TXXX" + size + flags + content
+    data = b"ID3" + bytes((version, 0, 0)) + syncsafe(len(frame)) + frame + encoded("bare.mp3").read_bytes()
+    path = tmp_path / "song"
+    path.write_bytes(data)
+    tracemalloc.start()
+    with pytest.raises(TagWriteError, match="unpacks to over 64 MiB"):
+        write_tags(path, happy)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 16 * 2**20
+    assert path.read_bytes() == data
+
+
+def test_a_frame_that_is_compressed_for_good_reason_stays(
+    tmp_path: Path, happy: SongEmotion, encoded: Callable[[str], Path]
+) -> None:
+    packed = syncsafe(5001) + zlib.compress(b"\x03" + b"lyrics " * 714 + b"..")
+    frame = b"TXXX" + syncsafe(len(packed)) + b"\0\x09" + packed
+    path = tmp_path / "song"
+    path.write_bytes(b"ID3\4\0\0" + syncsafe(len(frame)) + frame + encoded("bare.mp3").read_bytes())
+    assert write_tags(path, happy).changed
+    assert frame in path.read_bytes()

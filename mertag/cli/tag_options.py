@@ -1,0 +1,157 @@
+"""The options of ``mertag tag``, each with its help; `DeviceChoice` and those of the model serve other commands too.
+
+An option is a type that `mertag.cli.tag.tag` uses as an annotation; its default stands there.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mertag.cli.log import LogLevel
+
+
+class DeviceChoice(StrEnum):
+    """Where the network may run."""
+
+    auto = "auto"
+    cuda = "cuda"
+    cpu = "cpu"
+
+
+# Which songs
+
+Paths = Annotated[list[Path] | None, typer.Argument(metavar="PATHS", help="Songs and folders.")]
+FilesFrom = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE|-",
+        help="Read more paths from a file or stdin: one a line, or separated by NUL (find -print0).",
+    ),
+]
+Include = Annotated[
+    list[str] | None,
+    typer.Option(metavar="GLOB", help="Only files whose name matches ('*.flac', 'Live/*'); repeatable."),
+]
+Exclude = Annotated[list[str] | None, typer.Option(metavar="GLOB", help="No files or folders that match; repeatable.")]
+ShardOption = Annotated[
+    str | None,
+    typer.Option(
+        "--shard",
+        metavar="I/N",
+        help="Only the I-th of N parts of the library, chosen by the paths below PATHS: "
+        "for N machines that share the work.",
+    ),
+]
+
+# What is written
+
+WriteTags = Annotated[
+    bool,
+    typer.Option("--write-id3", "--write-tags", help="Write tags, each container's own (not ID3 alone), safely."),
+]
+Sidecar = Annotated[bool, typer.Option("--sidecar", help="Write SONG.mertag.json beside each song.")]
+Jsonl = Annotated[str | None, typer.Option(metavar="FILE|-", help="Write one JSON object a song; - is stdout.")]
+Csv = Annotated[str | None, typer.Option(metavar="FILE|-", help="Write a CSV table; - is stdout.")]
+Report = Annotated[
+    str | None,
+    typer.Option(metavar="FILE|-", help="Write the summary as JSON, with every file that was not tagged and why."),
+]
+DryRun = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run",
+        help="Show old -> new for each file and change no music file, tag or sidecar. "
+        "Alone, it shows what --write-id3 would do.",
+    ),
+]
+
+# How tags are written
+
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a mood that someone else wrote.")]
+MinConfidence = Annotated[
+    float,
+    typer.Option(min=0.0, max=1.0, help="Write no mood below this confidence (mertag's own fields are written)."),
+]
+Moods = Annotated[int, typer.Option(min=1, max=2, help="How many moods to write, most likely first.")]
+Join = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SEP",
+        help="Write two moods as one value with SEP between them ('; '), for players that show only the first.",
+    ),
+]
+Fields = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAMES",
+        help="Which fields to write, with commas between: mood, quadrant, valence, arousal, confidence, model; "
+        "mertag's other fields are taken out. If not given, all.",
+    ),
+]
+Labels = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help='Own names for the moods, as TOML or JSON: Q1 = "Joyful", and so on.'),
+]
+PreserveMtime = Annotated[
+    bool,
+    typer.Option("--preserve-mtime", help="Keep the time of change (some players then miss the change)."),
+]
+BreakHardLinks = Annotated[
+    bool,
+    typer.Option(
+        "--break-hard-links",
+        help="Write files that have several names, too: the other names keep the old content.",
+    ),
+]
+
+# How it is heard
+
+ModelOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--model",
+        metavar="FOLDER",
+        envvar="MERTAG_BUNDLE",
+        help="The model bundle; if not given, the one in the configuration file, else the bundled one.",
+    ),
+]
+DeviceOption = Annotated[
+    DeviceChoice,
+    typer.Option("--device", help="Where the network runs. cuda fails if it cannot; auto says what it chose."),
+]
+Windows = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        metavar="N",
+        help="Listen to N windows only (of 30 s, in the bundled model), spread evenly over each long song: faster, "
+        "and less sure. The results say how much was heard.",
+    ),
+]
+SegmentHop = Annotated[
+    float | None,
+    typer.Option(
+        metavar="SECONDS",
+        help="Step between segments; if not given, that of the training (a warning else).",
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(min=1, help="Processes that decode; if not given, two, or with a GPU one for each core."),
+]
+
+# How the run goes
+
+FailFast = Annotated[bool, typer.Option("--fail-fast", help="Stop at the first file that fails.")]
+MaxFailures = Annotated[
+    int | None, typer.Option(min=1, metavar="N", help="Stop when N files have failed; if not given, never.")
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Results, failures, warnings and errors only.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say what becomes of each file: as --log-level info.")]
+LogLevelOption = Annotated[
+    LogLevel, typer.Option("--log-level", help="Which log lines stderr gets: those of this level and above.")
+]
