@@ -112,7 +112,8 @@ def tag(
         if not quiet:
             console.say(console.clean("model {model} on {device} ({provider}; {reason})".format(**facts)))
             if windows is not None:
-                console.say(f"only {windows} windows of each long song are heard (--windows {windows})")
+                heard = f"{windows} windows are" if windows > 1 else "1 window is"
+                console.say(f"of each long song, only {heard} heard (--windows {windows})")
         summary = _run(roots, tagger, options, facts, jsonl=jsonl, csv=csv, report=report, quiet=quiet)
     if summary.failed:
         raise typer.Exit(console.ExitCode.SOME_FAILED)

@@ -223,7 +223,7 @@ def test_few_windows_are_heard_and_the_results_say_so(mertag: Mertag, tmp_path: 
     assert whole["long.flac"]["emotion"]["analysed_s"] == whole["long.flac"]["emotion"]["duration_s"] == 11.0
     assert whole["long.flac"]["emotion"]["n_windows"] == 10
     assert json.loads(sidecar.sidecar_path(music / "long.flac").read_bytes())["emotion"] == heard
-    assert b"only 2 windows of each long song" in run.stderr
+    assert b"of each long song, only 2 windows are heard" in run.stderr
 
 
 def test_the_number_of_workers_is_the_number_of_decoder_processes(mertag: Mertag, music: Path) -> None:
