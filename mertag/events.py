@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from mertag.emotion import SongEmotion
+from mertag.errors import ConfigError
 from mertag.tags import TagChange, TagOptions
 
 
@@ -39,6 +40,17 @@ class BatchOptions:
     missing_fails : bool
         A path that does not exist is a failed file, and the others are tagged: for a list of files that may
         be a little out of date. Otherwise it is a ConfigError.
+    retag : bool
+        Write only what is remembered; a song that is not is skipped.
+    force : bool
+        Analyse every song, and look at every file, whatever is remembered.
+    writers : int
+        Threads that write; 0 writes between the analyses.
+
+    Raises
+    ------
+    ConfigError
+        If both `retag` and `force` are asked for.
     """
 
     write_tags: bool = False
@@ -49,6 +61,18 @@ class BatchOptions:
     exclude: tuple[str, ...] = ()
     fail_fast: bool = False
     missing_fails: bool = False
+    retag: bool = False
+    force: bool = False
+    writers: int = 4
+
+    def __post_init__(self) -> None:
+        if self.retag and self.force:
+            raise ConfigError("--retag analyses nothing, and --force everything; choose one of them")
+
+    @property
+    def writes(self) -> bool:
+        """Whether anything is written into or beside the music."""
+        return self.write_tags or self.sidecar
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +80,22 @@ class Found:
     """The search is over: `n` songs will be accounted for."""
 
     n: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Note:
+    """A sentence for the person: what will be analysed again and why, who is waited for, what stopped working.
+
+    Attributes
+    ----------
+    text : str
+        The sentence.
+    warning : bool
+        Whether something is wrong.
+    """
+
+    text: str
+    warning: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,11 +109,14 @@ class FileDone:
     emotion : SongEmotion or None
         None if it could not be analysed. A failed write has an emotion.
     change : TagChange or None
-        Old and new tags, where tags were to be written.
+        Old and new tags, where tags were to be written; None if it was known without opening the file that nothing
+        is left to do.
     sidecar_changed : bool or None
         Whether the sidecar was written (in a dry run: would be); None if none was asked for, or it failed.
     reason : str
         Why it was not tagged; for a tagged file, empty or a note.
+    remembered : bool
+        Whether it needed no analysis, since that was remembered.
     """
 
     index: int
@@ -83,6 +126,12 @@ class FileDone:
     change: TagChange | None = None
     sidecar_changed: bool | None = None
     reason: str = ""
+    remembered: bool = False
+
+    @property
+    def wrote(self) -> bool:
+        """Whether the song or its sidecar was changed (in a dry run: would be)."""
+        return bool(self.sidecar_changed or (self.change and self.change.changed))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +159,8 @@ class Summary:
         Seconds since the search ended.
     reasons : tuple of NotTagged
         All files that were not tagged, by reason, the largest groups first.
+    run : int or None
+        What ``mertag undo --run`` takes; None if nothing was written, or is not remembered.
     """
 
     found: int
@@ -120,6 +171,7 @@ class Summary:
     not_reached: int
     elapsed_s: float
     reasons: tuple[NotTagged, ...]
+    run: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,4 +181,4 @@ class Finished:
     summary: Summary
 
 
-Event: TypeAlias = Found | FileDone | Finished
+Event: TypeAlias = Found | Note | FileDone | Finished

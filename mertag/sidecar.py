@@ -19,7 +19,7 @@ import json
 import os
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -189,7 +189,9 @@ def plan_sidecar(path: Path, emotion: SongEmotion) -> bool:
     return old is None or any(old.get(key) != new[key] for key in new if key != "mertag")
 
 
-def write_sidecar(path: Path, emotion: SongEmotion) -> bool:
+def write_sidecar(
+    path: Path, emotion: SongEmotion, *, before_replace: Callable[[Path, Path], None] | None = None
+) -> bool:
     """Write the sidecar of a song, whole or not at all.
 
     Parameters
@@ -198,6 +200,8 @@ def write_sidecar(path: Path, emotion: SongEmotion) -> bool:
         The song.
     emotion : SongEmotion
         Its emotion.
+    before_replace : callable, optional
+        As of `write_atomically`.
 
     Returns
     -------
@@ -213,17 +217,18 @@ def write_sidecar(path: Path, emotion: SongEmotion) -> bool:
         return False
     text = to_json(_content(path, emotion), indent=2) + "\n"
     try:
-        write_atomically(sidecar_path(path), text.encode("ascii"))
+        write_atomically(sidecar_path(path), text.encode("ascii"), before_replace=before_replace)
     except OSError as error:
         raise TagWriteError(path, f"its sidecar could not be written: {error.strerror or error}") from error
     return True
 
 
-def write_atomically(target: Path, data: bytes) -> None:
+def write_atomically(target: Path, data: bytes, *, before_replace: Callable[[Path, Path], None] | None = None) -> None:
     """Put `data` in the place of `target`: at any moment there is the old file or the new one, whole.
 
     A symbolic link stays, and what it points to is replaced; the permissions of a file that was there are
-    kept.
+    kept. `before_replace` gets the paths of the old file, which need not exist, and of the new one just before
+    the one becomes the other; if it raises, nothing is replaced.
 
     Raises
     ------
@@ -240,6 +245,8 @@ def write_atomically(target: Path, data: bytes) -> None:
             if target.exists():
                 temporary.chmod(target.stat().st_mode & 0o777)
             os.fsync(file.fileno())
+        if before_replace is not None:
+            before_replace(target, temporary)
         temporary.replace(target)
     except BaseException:  # an interrupt too must leave no temporary file behind
         temporary.unlink(missing_ok=True)
