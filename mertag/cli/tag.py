@@ -14,7 +14,8 @@ from mertag.cli import console
 from mertag.errors import ConfigError
 
 if TYPE_CHECKING:
-    from mertag.batch import BatchOptions, Summary
+    from mertag.batch import BatchOptions, SongTagger, Summary
+    from mertag.state import State
     from mertag.tagger import Tagger
 
 
@@ -110,6 +111,19 @@ def tag(
         str | None,
         typer.Option(metavar="FILE|-", help="Write the summary as JSON, with every file that was not tagged and why."),
     ] = None,
+    state: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Where it is remembered what was analysed and written; else your own place."),
+    ] = None,
+    no_state: Annotated[
+        bool, typer.Option("--no-state", help="Remember nothing, use nothing remembered; no write can be undone.")
+    ] = False,
+    retag: Annotated[
+        bool, typer.Option("--retag", help="Write only what is remembered; load no model, analyse nothing.")
+    ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Analyse every song again, and look at every file, whatever is remembered.")
+    ] = False,
 ) -> None:
     """Recognise the emotion of songs.
 
@@ -120,6 +134,9 @@ def tag(
     error) or failed (damaged, or not writable). A file without a tag format is tagged if --sidecar gives it
     one. To find no audio file is not an error: exit code 0, and a message; a path that does not exist is
     one: exit code 2.
+
+    A second run analyses no song that was analysed with the same model and settings, wherever its file is now, and
+    opens no file for which nothing is left to do.
     """
     roots = [*(paths or []), *(read_paths(files_from) if files_from else [])]
     if not paths and not files_from:
@@ -147,12 +164,23 @@ def tag(
         exclude=tuple(exclude or ()),
         fail_fast=fail_fast,
         missing_fails=files_from is not None,
+        retag=retag,
+        force=force,
     )
-    tagger, facts = open_tagger(model, device.value, workers=workers, segment_hop_s=segment_hop)
-    with tagger:
-        if not quiet:
-            console.say(console.clean("model {model} on {device} ({provider}; {reason})".format(**facts)))
-        summary = _run(roots, tagger, options, facts, jsonl=jsonl, csv=csv, report=report, quiet=quiet)
+    from mertag.cli import memory
+
+    with memory.opened(state, no_state=no_state, needed=retag or (options.writes and not dry_run)) as remembered:
+        tagger: Tagger | memory.OnlyRemembered
+        if retag:
+            tagger, facts = memory.without_model(model, segment_hop_s=segment_hop)
+        else:
+            tagger, facts = open_tagger(model, device.value, workers=workers, segment_hop_s=segment_hop)
+        with tagger:
+            if not quiet:
+                console.say(console.clean("model {model} on {device} ({provider}; {reason})".format(**facts)))
+            summary = _run(
+                roots, tagger, options, facts, state=remembered, jsonl=jsonl, csv=csv, report=report, quiet=quiet
+            )
     if summary.failed:
         raise typer.Exit(console.ExitCode.SOME_FAILED)
 
@@ -216,16 +244,17 @@ def open_tagger(
 
 def _run(
     roots: list[Path],
-    tagger: Tagger,
+    tagger: SongTagger,
     options: BatchOptions,
     facts: dict[str, str],
     *,
+    state: State | None,
     jsonl: str | None,
     csv: str | None,
     report: str | None,
     quiet: bool,
 ) -> Summary:
-    from mertag.batch import FileDone, Finished, Found, tag_library
+    from mertag.batch import FileDone, Finished, Found, Note, tag_library
     from mertag.cli.outputs import open_sinks, write_report
     from mertag.cli.tag_view import Progress, TagView
 
@@ -243,7 +272,7 @@ def _run(
     summary: Summary | None = None
     try:
         with progress.shown():
-            events = tag_library(roots, tagger=tagger, options=options)
+            events = tag_library(roots, tagger=tagger, options=options, state=state)
             first = next(events)
             assert isinstance(first, Found)
             view.show(first)
@@ -253,6 +282,9 @@ def _run(
                 for event in events:
                     if isinstance(event, Finished):
                         summary = event.summary
+                        continue
+                    if isinstance(event, Note):
+                        view.show(event)
                         continue
                     assert isinstance(event, FileDone)
                     try:
