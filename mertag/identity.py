@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from pathlib import Path
 
 from mertag import tags
@@ -15,27 +16,31 @@ _CHUNK_BYTES = 1 << 20
 class Places:
     """Real paths as the state file knows them: absolute, no symbolic link on the way, as bytes.
 
-    The folders are remembered: files come folder by folder, and each call of `os.path.realpath` looks at every folder
-    on the way. Not for several threads.
+    The last folder is remembered: files come folder by folder, and `os.path.realpath` looks at every folder on the
+    way. Not for several threads.
     """
 
     def __init__(self) -> None:
         self._folder, self._real = "", ""
 
-    def real(self, path: Path) -> bytes:
-        """Return the real path of a file.
+    def look(self, path: Path) -> tuple[bytes, os.stat_result]:
+        """Return the real path of a file and its status.
 
         Raises
         ------
         OSError
             If it is not there.
         """
-        folder, name = os.path.split(os.fspath(path))
-        if path.is_symlink():
-            return os.fsencode(os.path.realpath(path, strict=True))
-        if folder != self._folder or not self._real:
-            self._folder, self._real = folder, os.path.realpath(folder, strict=True)
-        return os.fsencode(os.path.join(self._real, name))  # noqa: PTH118  a Path costs more than all the rest
+        text = os.fspath(path)
+        status = os.lstat(text)
+        if stat.S_ISLNK(status.st_mode):
+            real = os.path.realpath(text, strict=True)
+            return os.fsencode(real), os.stat(real)  # noqa: PTH116  here and below, a Path costs more than the call
+        folder, slash, name = text.rpartition(os.sep)
+        folder = folder + slash or os.curdir
+        if folder != self._folder:
+            self._folder, self._real = folder, os.path.join(os.path.realpath(folder, strict=True), "")  # noqa: PTH118
+        return os.fsencode(self._real + name), status
 
 
 def song_digest(path: Path) -> tuple[os.stat_result, bytes]:

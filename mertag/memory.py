@@ -68,7 +68,7 @@ class Memory:
         if self._options.force:
             return None
         try:
-            place = self._places.real(path)
+            place, status = self._places.look(path)
         except OSError:
             return None
         entry = self._state.entry(place, self._model)
@@ -78,7 +78,7 @@ class Memory:
             others = self._state.models(entry.audio)
             if others:
                 self._again[difference(others[0], self._model)] += 1
-        return self._nothing_to_do(index, path, place, entry)
+        return self._nothing_to_do(index, path, (status.st_size, status.st_mtime_ns), entry)
 
     def notes(self) -> Iterator[str]:
         """Yield, once `recall` has seen all songs, which of them are to be analysed again, and why."""
@@ -137,7 +137,7 @@ class Memory:
         claimed.append(place)
         entry = None if self._options.force else self._state.entry(place, self._model)
         if entry is not None:
-            done = self._nothing_to_do(index, path, place, entry)
+            done = self._nothing_to_do(index, path, _status(place), entry)
             if done is not None:  # another run has just finished it
                 return done
         song = self._identified(Song(index=index, path=path, place=place, claims=(place,)), entry)
@@ -172,13 +172,15 @@ class Memory:
         outcome = None if text is None else decode(text, index=song.index, path=song.path)
         return None if outcome is None else Known(song=song, outcome=outcome)
 
-    def _nothing_to_do(self, index: int, path: Path, place: bytes, entry: Entry) -> FileDone | None:
-        """Return how a file ends for which all is done, by its status alone."""
+    def _nothing_to_do(self, index: int, path: Path, status: tuple[int, int] | None, entry: Entry) -> FileDone | None:
+        """Return how a file ends for which all is done, by its size and time of change alone."""
+        if status != (entry.size, entry.mtime_ns):
+            return None
         is_no_format = bool(self._no_format) and entry.settled == self._no_format
         outcome = None if entry.result is None else decode(entry.result, index=index, path=path)
-        if (outcome is None and not is_no_format) or _status(place) != (entry.size, entry.mtime_ns):
-            return None
         if outcome is None:
+            if not is_no_format:
+                return None
             return FileDone(index=index, path=path, status=Status.SKIPPED, reason=NO_TAG_FORMAT, remembered=True)
         if isinstance(outcome, Skipped) or not self._options.writes:
             return finish(index, outcome, self._options, remembered=True)
