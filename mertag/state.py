@@ -40,12 +40,10 @@ FROM files LEFT JOIN analyses ON analyses.audio = files.audio AND analyses.model
 _REMEMBER_FILE = """
 INSERT INTO files (path, size, mtime_ns, audio, settled) VALUES (?, ?, ?, ?, ?)
 ON CONFLICT (path) DO UPDATE SET
-    settled = CASE WHEN excluded.settled = '' AND size = excluded.size AND mtime_ns = excluded.mtime_ns
-                   THEN settled ELSE excluded.settled END,
-    audio = CASE WHEN excluded.audio = x'' AND size = excluded.size AND mtime_ns = excluded.mtime_ns
-                 THEN audio ELSE excluded.audio END,
+    settled = CASE WHEN excluded.settled = '' AND {same} THEN settled ELSE excluded.settled END,
+    audio = CASE WHEN excluded.audio = x'' AND {same} THEN audio ELSE excluded.audio END,
     size = excluded.size, mtime_ns = excluded.mtime_ns
-"""
+""".format(same="size = excluded.size AND mtime_ns = excluded.mtime_ns AND excluded.audio IN (audio, x'')")
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,10 +140,11 @@ class State:
 
     def remember_file(self, path: bytes, *, size: int, mtime_ns: int, audio: bytes, settled: str) -> None:
         """Keep what a file is; an empty `audio` or `settled` leaves what is known of a file that has not changed."""
+        values = path, size, mtime_ns, audio, settled
 
         def keep() -> None:
             with self.run.database.transaction(durable=False) as connection:
-                connection.execute(_REMEMBER_FILE, (path, size, mtime_ns, audio, settled))
+                connection.execute(_REMEMBER_FILE, values)
 
         self._attempt(keep, None)
 
@@ -197,5 +196,27 @@ def open_state(path: Path | None = None, *, command: str, notify: Notify = lambd
     ConfigError, StateError
         As `mertag.database.Database`.
     """
-    with Database(path or default_path(), notify=notify) as database, Run(database, kind="tag", command=command) as run:
+    with contextlib.ExitStack() as stack:
+        place = path or default_path()
+        database = stack.enter_context(Database(place, notify=notify))
+        try:
+            run = stack.enter_context(Run(database, kind="tag", command=command))
+        except StateError:
+            database.close()  # damage shows at the first use: opened again, the file is checked and set aside
+            database = stack.enter_context(Database(place, notify=notify))
+            run = stack.enter_context(Run(database, kind="tag", command=command))
         yield State(run)
+
+
+def unsettle(database: Database, path: bytes) -> None:
+    """Have a file looked at by the next run, though its size and time of change may be those of a settled one.
+
+    For whoever changes tags otherwise than by a run that tags, such as ``mertag undo``.
+
+    Raises
+    ------
+    StateError
+        If the state file does not work.
+    """
+    with database.transaction(durable=False) as connection:
+        connection.execute("UPDATE files SET settled = '' WHERE path = ?", (path,))
