@@ -6,6 +6,9 @@ that was killed blocks nobody.
 
 from __future__ import annotations
 
+import sqlite3
+from collections.abc import Iterable
+
 from mertag.runs import Run, is_under_way
 
 _HOLDER = "SELECT runs.id, runs.owner FROM claims JOIN runs ON runs.id = claims.run WHERE claims.what = ?"
@@ -39,18 +42,9 @@ class Claims:
             connection.execute("INSERT OR REPLACE INTO claims (what, run) VALUES (?, ?)", (what, self._run.id))
         return True
 
-    def release(self, *what: bytes) -> None:
-        """Give back claims of this run; those it does not have are left alone.
-
-        Raises
-        ------
-        StateError
-            If the state file does not work.
-        """
-        with self._run.database.transaction(durable=False) as connection:
-            connection.executemany(
-                "DELETE FROM claims WHERE what = ? AND run = ?", [(one, self._run.id) for one in what]
-            )
+    def release(self, connection: sqlite3.Connection, what: Iterable[bytes]) -> None:
+        """Give back claims of this run, in a transaction of the caller's; those it does not have are left alone."""
+        connection.executemany("DELETE FROM claims WHERE what = ? AND run = ?", [(one, self._run.id) for one in what])
 
     def release_all(self) -> None:
         """Give back all claims of this run.

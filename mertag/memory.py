@@ -108,14 +108,19 @@ class Memory:
         """Write what was asked for, keep what the file is now, and give the song back. May be called from threads."""
         noting = _Noting(self._journal)
         done = finish(song.index, outcome, self._options, journal=noting, remembered=remembered)
-        if song.audio:
-            written = noting.tagged or (song.size, song.mtime_ns)
-            if noting.tagged or _status(song.place) == written:
-                complete = done.status in (Status.TAGGED, Status.UNCHANGED) and not self._options.dry_run
-                settled = self._mark(song.path) if complete and self._options.writes else ""
-                size, mtime_ns = written
-                self._state.remember_file(song.place, size=size, mtime_ns=mtime_ns, audio=song.audio, settled=settled)
-        self._state.release(*song.claims)
+        size, mtime_ns = noting.tagged or (song.size, song.mtime_ns)
+        if song.audio and (noting.tagged or _status(song.place) == (size, mtime_ns)):
+            complete = done.status in (Status.TAGGED, Status.UNCHANGED) and not self._options.dry_run
+            self._state.remember_file(
+                song.place,
+                size=size,
+                mtime_ns=mtime_ns,
+                audio=song.audio,
+                settled=self._mark(song.path) if complete and self._options.writes else "",
+                release=song.claims,
+            )
+        else:
+            self._state.release(*song.claims)
         return done
 
     def give_back(self, song: Song) -> None:

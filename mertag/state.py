@@ -14,7 +14,7 @@ import contextlib
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar, cast
@@ -138,13 +138,19 @@ class State:
 
         self._attempt(keep, None)
 
-    def remember_file(self, path: bytes, *, size: int, mtime_ns: int, audio: bytes, settled: str) -> None:
-        """Keep what a file is; an empty `audio` or `settled` leaves what is known of a file that has not changed."""
+    def remember_file(
+        self, path: bytes, *, size: int, mtime_ns: int, audio: bytes, settled: str, release: Sequence[bytes] = ()
+    ) -> None:
+        """Keep what a file is, and give claims back.
+
+        An empty `audio` or `settled` leaves what is known of a file that has not changed.
+        """
         values = path, size, mtime_ns, audio, settled
 
         def keep() -> None:
             with self.run.database.transaction(durable=False) as connection:
                 connection.execute(_REMEMBER_FILE, values)
+                self._claims.release(connection, release)
 
         self._attempt(keep, None)
 
@@ -154,7 +160,12 @@ class State:
 
     def release(self, *what: bytes) -> None:
         """Give claims back."""
-        self._attempt(lambda: self._claims.release(*what), None)
+
+        def give_back() -> None:
+            with self.run.database.transaction(durable=False) as connection:
+                self._claims.release(connection, what)
+
+        self._attempt(give_back, None)
 
     def release_all(self) -> None:
         """Give all claims of this run back: nothing is under way."""
