@@ -117,11 +117,15 @@ def main() -> None:
     parser.add_argument("--songs", type=int, default=100_000)
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--runs", nargs="+", choices=RUNS, default=RUNS)
-    parser.add_argument("--run", choices=RUNS, help=argparse.SUPPRESS)
+    parser.add_argument("--only-make", action="store_true", help="make the library in the folder, and leave it there")
+    parser.add_argument("--run", choices=RUNS, help="make one run over a library that is there; print JSON")
     options = parser.parse_args()
     library, state = options.folder / "music", options.folder / "state" / "state.sqlite"
     if options.run:
         one_run(library, state, options.run)
+        return
+    if options.only_make:
+        make_library(library, options.songs)
         return
     options.folder.mkdir()
     try:
