@@ -18,7 +18,7 @@ from mertag.events import BatchOptions, FileDone, Status
 from mertag.feed import Known, Later, Prepared, Song
 from mertag.identity import Places, song_digest
 from mertag.model_key import difference, model_of
-from mertag.one_file import NO_TAG_FORMAT, UP_TO_DATE, WriteJournal, finish, reason_of
+from mertag.one_file import NO_TAG_FORMAT, UP_TO_DATE, WriteJournal, WriteNote, finish, reason_of
 from mertag.outcomes import Outcome, Skipped
 from mertag.results import decode, encode
 from mertag.settled import settled_key
@@ -227,17 +227,25 @@ class _Noting:
         self._journal = journal
         self.tagged: tuple[int, int] | None = None
 
-    def before_replace(self, kind: Literal["tags", "sidecar"]) -> Callable[[Path, Path], None]:
-        journal = None if self._journal is None else self._journal.before_replace(kind)
+    def before_replace(self, kind: Literal["tags", "sidecar"]) -> WriteNote:
+        return _Note(self, kind, None if self._journal is None else self._journal.before_replace(kind))
 
-        def hook(old: Path, new: Path) -> None:
-            if journal is not None:
-                journal(old, new)
-            if kind == "tags":
-                status = new.stat()
-                self.tagged = status.st_size, status.st_mtime_ns
 
-        return hook
+class _Note:
+    def __init__(self, noting: _Noting, kind: str, note: WriteNote | None) -> None:
+        self._noting, self._kind, self._note = noting, kind, note
+
+    def __call__(self, old: Path, new: Path, /) -> None:
+        if self._note is not None:
+            self._note(old, new)
+        if self._kind == "tags":
+            self._noting.tagged = _status(os.fsencode(new))
+
+    def withdraw(self) -> None:
+        if self._kind == "tags":
+            self._noting.tagged = None
+        if self._note is not None:
+            self._note.withdraw()
 
 
 def _status(place: bytes) -> tuple[int, int] | None:

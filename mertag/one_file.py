@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections.abc import Callable, Mapping
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from mertag import sidecar, tags
-from mertag.errors import FileError, UnsupportedFormatError
+from mertag.errors import FileError, StateError, UnsupportedFormatError
 from mertag.events import BatchOptions, FileDone, Status
 from mertag.outcomes import Failed, Outcome, Skipped, Tagged
 from mertag.tags import TagChange
@@ -18,11 +19,23 @@ NO_TAG_FORMAT = "no tag format that mertag writes"
 UP_TO_DATE = "already up to date"
 
 
+class WriteNote(Protocol):
+    """What notes one write: gets the old and the new file just before the one becomes the other."""
+
+    def __call__(self, old: Path, new: Path, /) -> None:
+        """Note how to go back; raise if that does not work, and nothing is written."""
+        ...
+
+    def withdraw(self) -> None:
+        """Take the note back: the write did not happen after all."""
+        ...
+
+
 class WriteJournal(Protocol):
     """What a run needs of `mertag.journal.Journal`."""
 
-    def before_replace(self, kind: Literal["tags", "sidecar"]) -> Callable[[Path, Path], None]:
-        """Return what notes how to go back; it gets the old and the new file, and raises if it cannot."""
+    def before_replace(self, kind: Literal["tags", "sidecar"]) -> WriteNote:
+        """Return what notes one write."""
         ...
 
 
@@ -109,29 +122,31 @@ def finish(
     failures: list[str] = []
     note = ""
     if options.write_tags:
+        noted = None if journal is None or options.dry_run else journal.before_replace("tags")
         try:
             if options.dry_run:
                 change = tags.plan_tags(path, emotion, options.tag)
-            elif journal is None:
+            elif noted is None:
                 change = tags.write_tags(path, emotion, options.tag)
             else:
-                noted = journal.before_replace("tags")
                 change = tags.write_tags(path, emotion, options.tag, before_replace=noted)
         except UnsupportedFormatError as error:
             note = error.reason
         except Exception as error:  # noqa: BLE001  one file that cannot be written must not stop the others
             failures.append(reason_of(error))
+            _withdraw(noted)
     if options.sidecar:  # also after failed tags: the analysis is not lost then
+        noted = None if journal is None or options.dry_run else journal.before_replace("sidecar")
         try:
             if options.dry_run:
                 sidecar_changed = sidecar.plan_sidecar(path, emotion)
-            elif journal is None:
+            elif noted is None:
                 sidecar_changed = sidecar.write_sidecar(path, emotion)
             else:
-                noted = journal.before_replace("sidecar")
                 sidecar_changed = sidecar.write_sidecar(path, emotion, before_replace=noted)
         except Exception as error:  # noqa: BLE001  as above
             failures.append(reason_of(error))
+            _withdraw(noted)
     if failures:
         status, reason = Status.FAILED, "; ".join(failures)
     elif options.write_tags and change is None and sidecar_changed is None:
@@ -150,6 +165,12 @@ def finish(
         reason=reason,
         remembered=remembered,
     )
+
+
+def _withdraw(noted: WriteNote | None) -> None:
+    if noted is not None:
+        with contextlib.suppress(StateError):  # a note that stays behind does no harm: nothing matches it
+            noted.withdraw()
 
 
 def reason_of(error: Exception) -> str:

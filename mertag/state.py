@@ -217,17 +217,3 @@ def open_state(path: Path | None = None, *, command: str, notify: Notify = lambd
             database = stack.enter_context(Database(place, notify=notify))
             run = stack.enter_context(Run(database, kind="tag", command=command))
         yield State(run)
-
-
-def unsettle(database: Database, path: bytes) -> None:
-    """Have a file looked at by the next run, though its size and time of change may be those of a settled one.
-
-    For whoever changes tags otherwise than by a run that tags, such as ``mertag undo``.
-
-    Raises
-    ------
-    StateError
-        If the state file does not work.
-    """
-    with database.transaction(durable=False) as connection:
-        connection.execute("UPDATE files SET settled = '' WHERE path = ?", (path,))

@@ -334,15 +334,42 @@ class NotedBy:
     def __init__(self, *, refuses: bool = False) -> None:
         self.refuses = refuses
         self.told: list[tuple[str, str, bool]] = []
+        self.withdrawn: list[str] = []
 
-    def before_replace(self, kind: Literal["tags", "sidecar"]) -> Callable[[Path, Path], None]:
-        def hook(old: Path, new: Path) -> None:
-            if self.refuses:
-                raise TagWriteError(old, "the journal could not be written; the file is untouched")
-            assert new.exists()
-            self.told.append((kind, old.name, old.exists()))
+    def before_replace(self, kind: Literal["tags", "sidecar"]) -> Noted:
+        return Noted(self, kind)
 
-        return hook
+
+class Noted:
+    def __init__(self, journal: NotedBy, kind: str) -> None:
+        self.journal, self.kind = journal, kind
+
+    def __call__(self, old: Path, new: Path, /) -> None:
+        if self.journal.refuses:
+            raise TagWriteError(old, "the journal could not be written; the file is untouched")
+        assert new.exists()
+        self.journal.told.append((self.kind, old.name, old.exists()))
+
+    def withdraw(self) -> None:
+        self.journal.withdrawn.append(self.kind)
+
+
+def test_a_write_that_fails_after_it_was_noted_is_withdrawn(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    (path,) = library.add("q1_a.flac")
+    before = path.read_bytes()
+
+    def no_space(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    journal = NotedBy()
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", no_space)
+        assert library.run(BOTH, journal=journal).failed == 1
+    assert len(journal.told) == 2
+    assert journal.withdrawn == ["tags", "sidecar"]
+    assert path.read_bytes() == before
+    assert library.run(BOTH, journal=journal).tagged == 1
+    assert library.analysed == []
 
 
 def test_the_journal_is_told_of_each_replacement_beforehand(library: Library) -> None:

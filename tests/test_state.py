@@ -12,7 +12,7 @@ import pytest
 from mertag import state as state_module
 from mertag.database import Database
 from mertag.errors import StateError
-from mertag.state import State, open_state, unsettle
+from mertag.state import State, open_state
 
 AUDIO, OTHER = b"a" * 32, b"b" * 32
 PATH = b"/music/a.mp3"
@@ -79,12 +79,6 @@ def test_a_file_with_other_audio_is_not_settled_though_size_and_time_are_the_sam
     state.remember_file(PATH, size=10, mtime_ns=20, audio=AUDIO, settled="x")
     state.remember_file(PATH, size=10, mtime_ns=20, audio=OTHER, settled="")
     assert settled(state) == (OTHER, "")
-
-
-def test_a_file_can_be_unsettled_by_whoever_changes_it_behind_its_back(state: State) -> None:
-    state.remember_file(PATH, size=10, mtime_ns=20, audio=AUDIO, settled="x")
-    unsettle(state.run.database, PATH)
-    assert settled(state) == (AUDIO, "")
 
 
 def test_a_path_that_is_no_text_is_kept_as_it_is(state: State) -> None:
