@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable
 
+from mertag.database import Database
 from mertag.runs import Run, is_under_way
 
 _HOLDER = "SELECT runs.id, runs.owner FROM claims JOIN runs ON runs.id = claims.run WHERE claims.what = ?"
@@ -56,3 +57,18 @@ class Claims:
         """
         with self._run.database.transaction(durable=False) as connection:
             connection.execute("DELETE FROM claims WHERE run = ?", (self._run.id,))
+
+
+def void_claims(database: Database) -> None:
+    """Take back what runs have claimed that were killed.
+
+    Raises
+    ------
+    StateError
+        If the state file does not work.
+    """
+    found = database.rows("SELECT DISTINCT runs.id, runs.owner FROM claims JOIN runs ON runs.id = claims.run")
+    dead = [(run,) for run, owner in found if not is_under_way(database, str(owner))]
+    if dead:
+        with database.transaction(durable=False) as connection:
+            connection.executemany("DELETE FROM claims WHERE run = ?", dead)

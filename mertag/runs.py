@@ -127,21 +127,6 @@ def is_under_way(database: Database, owner: str) -> bool:
     return False
 
 
-def void_claims(database: Database) -> None:
-    """Take back what runs have claimed that were killed.
-
-    Raises
-    ------
-    StateError
-        If the state file does not work.
-    """
-    found = database.rows("SELECT DISTINCT runs.id, runs.owner FROM claims JOIN runs ON runs.id = claims.run")
-    dead = [(run,) for run, owner in found if not is_under_way(database, str(owner))]
-    if dead:
-        with database.transaction(durable=False) as connection:
-            connection.executemany("DELETE FROM claims WHERE run = ?", dead)
-
-
 def _text(argument: str) -> str:
     """Return text without lone surrogates (bytes of a file name that are no text), which sqlite refuses."""
     return argument.encode("utf-8", "backslashreplace").decode("utf-8")

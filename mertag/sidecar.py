@@ -46,6 +46,10 @@ _UNPRINTABLE = re.compile(
 )
 
 
+BeforeReplace = Callable[[Path, Path], None]
+"""As in `mertag.tags`: gets the old and the new file just before the one becomes the other."""
+
+
 class Change(Protocol):
     """What `record` reads of a `mertag.tags.TagChange`."""
 
@@ -189,9 +193,7 @@ def plan_sidecar(path: Path, emotion: SongEmotion) -> bool:
     return old is None or any(old.get(key) != new[key] for key in new if key != "mertag")
 
 
-def write_sidecar(
-    path: Path, emotion: SongEmotion, *, before_replace: Callable[[Path, Path], None] | None = None
-) -> bool:
+def write_sidecar(path: Path, emotion: SongEmotion, *, before_replace: BeforeReplace | None = None) -> bool:
     """Write the sidecar of a song, whole or not at all.
 
     Parameters
@@ -201,7 +203,8 @@ def write_sidecar(
     emotion : SongEmotion
         Its emotion.
     before_replace : callable, optional
-        As of `write_atomically`.
+        Gets the paths of the sidecar, which may not be there yet, and of the new file just before the one becomes
+        the other. If it raises, nothing is replaced.
 
     Returns
     -------
@@ -223,12 +226,11 @@ def write_sidecar(
     return True
 
 
-def write_atomically(target: Path, data: bytes, *, before_replace: Callable[[Path, Path], None] | None = None) -> None:
+def write_atomically(target: Path, data: bytes, *, before_replace: BeforeReplace | None = None) -> None:
     """Put `data` in the place of `target`: at any moment there is the old file or the new one, whole.
 
     A symbolic link stays, and what it points to is replaced; the permissions of a file that was there are
-    kept. `before_replace` gets the paths of the old file, which need not exist, and of the new one just before
-    the one becomes the other; if it raises, nothing is replaced.
+    kept.
 
     Raises
     ------

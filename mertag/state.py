@@ -19,10 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar, cast
 
-from mertag.claims import Claims
+from mertag.claims import Claims, void_claims
 from mertag.database import Database, Notify, default_path
 from mertag.errors import StateError
-from mertag.runs import Run, void_claims
+from mertag.runs import Run
 
 T = TypeVar("T")
 Rows = list[tuple[object, ...]]

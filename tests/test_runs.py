@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from mertag.claims import Claims, void_claims
 from mertag.database import Database
 from mertag.errors import StateError
-from mertag.runs import Run, is_under_way, void_claims
+from mertag.runs import Run, is_under_way
 
 CLAIMS_AND_DIES = """
 import os, signal, sys
@@ -71,8 +72,6 @@ def test_a_run_that_was_killed_is_over_and_its_claims_are_void(tmp_path: Path) -
 
 
 def test_claims_of_a_run_that_lives_are_left_alone(tmp_path: Path) -> None:
-    from mertag.claims import Claims
-
     with Database(tmp_path / "s") as database, Run(database, kind="tag", command="") as run:
         assert Claims(run).take(b"/a")
         void_claims(database)
