@@ -33,6 +33,11 @@ class Account:
         """Start the clock."""
         self._started_s = time.monotonic()
 
+    @property
+    def failed(self) -> int:
+        """How many files have failed so far."""
+        return self._counts[Status.FAILED]
+
     def add(self, done: FileDone, *, dry_run: bool = False) -> None:
         """Count a finished file."""
         self._done[done.index] = 1

@@ -122,7 +122,7 @@ def tag_library(
                         heeded = False
                         yield event
                         heeded = True
-                        if options.fail_fast and isinstance(event, FileDone) and event.status is Status.FAILED:
+                        if options.fail_fast and account.failed:
                             stopped_by = "stopped at the first failure"
                             break
             finally:

@@ -70,6 +70,15 @@ def song_digest(path: Path) -> tuple[os.stat_result, bytes]:
     return after, digest
 
 
+def size_and_time(place: bytes) -> tuple[int, int] | None:
+    """Return size and time of change of a file, None if it cannot be looked at."""
+    try:
+        status = os.stat(place)  # noqa: PTH116  bytes, and a Path costs more than the call
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns
+
+
 def _whole(path: Path) -> bytes:
     digest = hashlib.blake2b(digest_size=32, person=b"whole file")  # never the digest of some audio
     with path.open("rb", buffering=0) as file:

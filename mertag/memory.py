@@ -12,13 +12,13 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Literal
 
 from mertag.events import BatchOptions, FileDone, Status
 from mertag.feed import Known, Later, Prepared, Song
-from mertag.identity import Places, song_digest
+from mertag.identity import Places, size_and_time, song_digest
 from mertag.model_key import difference, model_of
-from mertag.one_file import NO_TAG_FORMAT, UP_TO_DATE, WriteJournal, WriteNote, finish, reason_of
+from mertag.noting import Noting
+from mertag.one_file import NO_TAG_FORMAT, UP_TO_DATE, WriteJournal, finish, reason_of
 from mertag.outcomes import Outcome, Skipped
 from mertag.results import decode, encode
 from mertag.settled import settled_key
@@ -101,15 +101,15 @@ class Memory:
     def heard(self, song: Song, outcome: Outcome) -> None:
         """Keep an analysis, unless the file has changed since its audio was identified."""
         text = encode(outcome)
-        if text is not None and song.audio and _status(song.place) == (song.size, song.mtime_ns):
+        if text is not None and song.audio and size_and_time(song.place) == (song.size, song.mtime_ns):
             self._state.remember_result(song.audio, self._model, text)
 
     def finish(self, song: Song, outcome: Outcome, *, remembered: bool) -> FileDone:
         """Write what was asked for, keep what the file is now, and give the song back. May be called from threads."""
-        noting = _Noting(self._journal)
+        noting = Noting(self._journal)
         done = finish(song.index, outcome, self._options, journal=noting, remembered=remembered)
         size, mtime_ns = noting.tagged or (song.size, song.mtime_ns)
-        if song.audio and (noting.tagged or _status(song.place) == (size, mtime_ns)):
+        if song.audio and (noting.tagged or size_and_time(song.place) == (size, mtime_ns)):
             complete = done.status in (Status.TAGGED, Status.UNCHANGED) and not self._options.dry_run
             self._state.remember_file(
                 song.place,
@@ -142,7 +142,7 @@ class Memory:
         claimed.append(place)
         entry = None if self._options.force else self._state.entry(place, self._model)
         if entry is not None:
-            done = self._nothing_to_do(index, path, _status(place), entry)
+            done = self._nothing_to_do(index, path, size_and_time(place), entry)
             if done is not None:  # another run has just finished it
                 return done
         song = self._identified(Song(index=index, path=path, place=place, claims=(place,)), entry)
@@ -162,7 +162,7 @@ class Memory:
 
     def _identified(self, song: Song, entry: Entry | None) -> Song:
         """Return the song with the digest of its audio, from memory if the file has not changed."""
-        if entry is not None and entry.audio and _status(song.place) == (entry.size, entry.mtime_ns):
+        if entry is not None and entry.audio and size_and_time(song.place) == (entry.size, entry.mtime_ns):
             return dataclasses.replace(song, audio=entry.audio, size=entry.size, mtime_ns=entry.mtime_ns)
         try:
             status, audio = song_digest(Path(os.fsdecode(song.place)))
@@ -204,12 +204,12 @@ class Memory:
         """Return what `settled` says of a file that is done: for what, and the state of its sidecar."""
         if not self._options.sidecar:
             return self._settled
-        status = _status(os.fsencode(path) + SUFFIX.encode())
+        status = size_and_time(os.fsencode(path) + SUFFIX.encode())
         return "" if status is None else f"{self._settled} {status[0]} {status[1]}"
 
     def _remember_no_format(self, path: Path) -> None:
         place = os.fsencode(os.path.realpath(path))
-        status = _status(place)
+        status = size_and_time(place)
         if status is not None and self._no_format:
             self._state.remember_file(place, size=status[0], mtime_ns=status[1], audio=b"", settled=self._no_format)
 
@@ -218,40 +218,3 @@ class Memory:
         if others:
             return f"remembered only {difference(others[0], self._model)}; run without --retag to analyse it"
         return f"never analysed with the model {model_of(self._model)}; run without --retag to analyse it"
-
-
-class _Noting:
-    """Passes on to the journal, and notes size and time of change of the file that becomes the song."""
-
-    def __init__(self, journal: WriteJournal | None) -> None:
-        self._journal = journal
-        self.tagged: tuple[int, int] | None = None
-
-    def before_replace(self, kind: Literal["tags", "sidecar"]) -> WriteNote:
-        return _Note(self, kind, None if self._journal is None else self._journal.before_replace(kind))
-
-
-class _Note:
-    def __init__(self, noting: _Noting, kind: str, note: WriteNote | None) -> None:
-        self._noting, self._kind, self._note = noting, kind, note
-
-    def __call__(self, old: Path, new: Path, /) -> None:
-        if self._note is not None:
-            self._note(old, new)
-        if self._kind == "tags":
-            self._noting.tagged = _status(os.fsencode(new))
-
-    def withdraw(self) -> None:
-        if self._kind == "tags":
-            self._noting.tagged = None
-        if self._note is not None:
-            self._note.withdraw()
-
-
-def _status(place: bytes) -> tuple[int, int] | None:
-    """Return size and time of change of a file, None if it cannot be looked at."""
-    try:
-        status = os.stat(place)  # noqa: PTH116  bytes, and a Path costs more than the call
-    except OSError:
-        return None
-    return status.st_size, status.st_mtime_ns

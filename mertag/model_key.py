@@ -13,9 +13,20 @@ from mertag.bundle import Bundle
 from mertag.frontend import Segmentation
 
 
-def model_key(bundle: Bundle, *, segmentation: Segmentation) -> str:
-    """Return the key of a bundle that is used with a segmentation."""
-    return f"{bundle.id} manifest={bundle.digest} hop_s={segmentation.hop_s!r}"
+def model_key(bundle: Bundle, *, segmentation: Segmentation, windows: int | None = None) -> str:
+    """Return the key of a bundle.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        The model.
+    segmentation : Segmentation
+        How songs are cut.
+    windows : int, optional
+        How many windows of a long song are heard; if not given, all.
+    """
+    key = f"{bundle.id} manifest={bundle.digest} hop_s={segmentation.hop_s!r}"
+    return key if windows is None else f"{key} windows={windows}"
 
 
 def model_of(key: str) -> str:

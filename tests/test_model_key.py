@@ -15,6 +15,8 @@ def test_the_key_names_the_bundle_its_whole_checksum_and_the_hop(tiny_bundle: Bu
     key = model_key(tiny_bundle, segmentation=Segmentation(duration_s=3.0, hop_s=0.5))
     assert key == f"{tiny_bundle.id} manifest={digest} hop_s=0.5"
     assert model_of(key) == tiny_bundle.id
+    some = model_key(tiny_bundle, segmentation=Segmentation(duration_s=3.0, hop_s=0.5), windows=2)
+    assert some == f"{key} windows=2"
 
 
 def test_the_key_of_a_tagger_goes_by_its_hop_and_not_by_its_precision_or_processes(tiny_bundle: Bundle) -> None:
