@@ -51,12 +51,15 @@ class Bundle:
     manifest : Manifest
         What it says of itself.
     id : str
-        ``name@version+sha8``: goes into tags, sidecars and the state.
+        ``name@version+sha8``: goes into tags and sidecars.
+    digest : str
+        The whole SHA-256 of the manifest, in hexadecimal: goes into the state.
     """
 
     folder: Path
     manifest: Manifest
     id: str
+    digest: str
 
     def path(self, name: str) -> Path:
         """Return the path of a file that the manifest lists.
@@ -149,8 +152,9 @@ def load_bundle(folder: Path | str | None = None) -> Bundle:
         _check_digest(path, hashlib.sha256(data).hexdigest(), digest)
         if name in _graphs(manifest):
             _check_self_contained(path, data)
-    sha8 = hashlib.sha256(text).hexdigest()[:8]
-    return Bundle(folder=root, manifest=manifest, id=f"{manifest.name}@{manifest.version}+{sha8}")
+    digest = hashlib.sha256(text).hexdigest()
+    name = f"{manifest.name}@{manifest.version}+{digest[:8]}"
+    return Bundle(folder=root, manifest=manifest, id=name, digest=digest)
 
 
 def write_bundle(folder: Path | str, manifest: Manifest) -> Bundle:

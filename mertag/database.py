@@ -57,7 +57,7 @@ CREATE TABLE files (
 ) WITHOUT ROWID;
 CREATE INDEX files_by_audio ON files (audio);
 CREATE TABLE claims (
-    path BLOB PRIMARY KEY,
+    what BLOB PRIMARY KEY,          -- a path that is under way; or a zero byte and the audio and model that are
     run INTEGER NOT NULL REFERENCES runs (id)
 ) WITHOUT ROWID;
 CREATE TABLE writes (
@@ -119,6 +119,7 @@ class Database:
                 "name another with --state, or go without (--no-state)"
             ) from error
         self._lock = threading.RLock()
+        self._durable = True
 
     def __enter__(self) -> Self:
         return self
@@ -134,8 +135,14 @@ class Database:
             self._connection.close()
 
     @contextlib.contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
-        """Run statements that count together or not at all; what is committed survives a power cut.
+    def transaction(self, *, durable: bool = True) -> Iterator[sqlite3.Connection]:
+        """Run statements that count together or not at all; what is committed survives the end of the process.
+
+        Parameters
+        ----------
+        durable : bool
+            Whether it survives a power cut, too. Without, a commit does not wait for the disk; the next durable one
+            makes all before it durable.
 
         Raises
         ------
@@ -144,6 +151,9 @@ class Database:
         """
         with self._lock:
             try:
+                if durable != self._durable:
+                    self._connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+                    self._durable = durable
                 self._connection.execute("BEGIN IMMEDIATE")
                 try:
                     yield self._connection
@@ -152,7 +162,7 @@ class Database:
                     raise
                 self._connection.commit()
             except sqlite3.Error as error:
-                raise StateError(f"{self.path}: the state file does not work ({error})") from error
+                raise self._failed(error) from error
 
     def rows(self, query: str, values: tuple[object, ...] = ()) -> list[tuple[object, ...]]:
         """Return the rows of a SELECT.
@@ -166,7 +176,16 @@ class Database:
             try:
                 return list(self._connection.execute(query, values))
             except sqlite3.Error as error:
-                raise StateError(f"{self.path}: the state file does not work ({error})") from error
+                raise self._failed(error) from error
+
+    def _failed(self, error: sqlite3.Error) -> StateError:
+        """Return what to raise; see that a file that proved damaged is looked at when it is opened next."""
+        remedy = ""
+        if isinstance(error, sqlite3.DatabaseError) and _is_damage(error):
+            with contextlib.suppress(OSError):
+                _suspicion(self.path).touch()
+            remedy = "; the next run checks it, and sets it aside if it is damaged"
+        return StateError(f"{self.path}: the state file does not work ({error}){remedy}")
 
     def _opened(self, notify: Notify) -> sqlite3.Connection:
         try:
@@ -186,7 +205,7 @@ class Database:
 
 
 class _ForeignError(Exception):
-    """A sqlite file that is not ours."""
+    """A sqlite file that is not ours, or damaged inside."""
 
 
 def _open(path: Path) -> sqlite3.Connection:
@@ -205,6 +224,7 @@ def _open(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA journal_mode = WAL")  # where the file system has no shared memory, it stays as it is
         connection.execute("PRAGMA synchronous = FULL")  # how to go back must be on the disk before a file is replaced
         connection.execute("PRAGMA foreign_keys = ON")
+        _check_if_suspected(path, connection)
         if not tables:
             connection.executescript(
                 f"BEGIN; {_TABLES} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA}; COMMIT;"
@@ -213,6 +233,20 @@ def _open(path: Path) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _suspicion(path: Path) -> Path:
+    return path.with_name(path.name + ".check")
+
+
+def _check_if_suspected(path: Path, connection: sqlite3.Connection) -> None:
+    """Read the whole file if an earlier run found damage in it: too slow to be done every time."""
+    if not _suspicion(path).exists():
+        return
+    (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    _suspicion(path).unlink(missing_ok=True)
+    if found != "ok":
+        raise _ForeignError(f"it is damaged: {found}")
 
 
 def _is_damage(error: sqlite3.DatabaseError) -> bool:

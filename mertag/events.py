@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from mertag.emotion import SongEmotion
+from mertag.errors import ConfigError
 from mertag.library import Shard
 from mertag.tags import TagChange, TagOptions
 
@@ -44,6 +45,17 @@ class BatchOptions:
     missing_fails : bool
         A path that does not exist, or cannot be looked at, is a failed file, and the others are tagged: for a list
         of files that may be a little out of date. Otherwise it is a ConfigError.
+    retag : bool
+        Write only what is remembered; a song that is not is skipped.
+    force : bool
+        Analyse every song, and look at every file, whatever is remembered.
+    writers : int
+        Threads that write; 0 writes between the analyses.
+
+    Raises
+    ------
+    ConfigError
+        If both `retag` and `force` are asked for.
     """
 
     write_tags: bool = False
@@ -56,6 +68,18 @@ class BatchOptions:
     fail_fast: bool = False
     max_failures: int | None = None
     missing_fails: bool = False
+    retag: bool = False
+    force: bool = False
+    writers: int = 4
+
+    def __post_init__(self) -> None:
+        if self.retag and self.force:
+            raise ConfigError("--retag analyses nothing, and --force everything; choose one of them")
+
+    @property
+    def writes(self) -> bool:
+        """Whether anything is written into or beside the music."""
+        return self.write_tags or self.sidecar
 
     @property
     def stop_at_failures(self) -> int | None:
@@ -71,6 +95,22 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Note:
+    """A sentence for the person: what will be analysed again and why, who is waited for, what stopped working.
+
+    Attributes
+    ----------
+    text : str
+        The sentence.
+    warning : bool
+        Whether something is wrong.
+    """
+
+    text: str
+    warning: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FileDone:
     """One file is finished, and nothing more will happen to it.
 
@@ -81,11 +121,14 @@ class FileDone:
     emotion : SongEmotion or None
         None if it could not be analysed. A failed write has an emotion.
     change : TagChange or None
-        Old and new tags, where tags were to be written.
+        Old and new tags, where tags were to be written; None if it was known without opening the file that nothing
+        is left to do.
     sidecar_changed : bool or None
         Whether the sidecar was written (in a dry run: would be); None if none was asked for, or it failed.
     reason : str
         Why it was not tagged; for a tagged file, empty or a note.
+    remembered : bool
+        Whether it needed no analysis, since that was remembered.
     """
 
     index: int
@@ -95,6 +138,12 @@ class FileDone:
     change: TagChange | None = None
     sidecar_changed: bool | None = None
     reason: str = ""
+    remembered: bool = False
+
+    @property
+    def wrote(self) -> bool:
+        """Whether the song or its sidecar was changed (in a dry run: would be)."""
+        return bool(self.sidecar_changed or (self.change and self.change.changed))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +171,8 @@ class Summary:
         Seconds since the search ended.
     reasons : tuple of NotTagged
         All files that were not tagged, by reason, the largest groups first.
+    run : int or None
+        What ``mertag undo --run`` takes; None if nothing was written, or is not remembered.
     """
 
     found: int
@@ -132,6 +183,7 @@ class Summary:
     not_reached: int
     elapsed_s: float
     reasons: tuple[NotTagged, ...]
+    run: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,4 +193,4 @@ class Finished:
     summary: Summary
 
 
-Event: TypeAlias = Found | FileDone | Finished
+Event: TypeAlias = Found | Note | FileDone | Finished

@@ -57,12 +57,22 @@ class Interruptible:
         """
         self._waiting = True
         try:
-            if self._pending is not None:
-                pending, self._pending = self._pending, None
-                raise pending
+            self.check()
             return next(items, None)
         finally:
             self._waiting = False
+
+    def check(self) -> None:
+        """Raise the interrupt that came since the last call, if one did.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            That one.
+        """
+        if self._pending is not None:
+            pending, self._pending = self._pending, None
+            raise pending
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         interrupt = Terminated() if number == signal.SIGTERM else KeyboardInterrupt()

@@ -29,6 +29,7 @@ from mertag.excerpts import ExcerptPacker
 from mertag.frontend import Segmentation
 from mertag.judge import judge
 from mertag.manifest import Precision
+from mertag.model_key import model_key
 from mertag.outcomes import SKIPS, Failed, Outcome, SegmentTimeline, Skipped, Tagged, outcome_of
 from mertag.runtime import Device, Models, open_models
 from mertag.segment_model import Notify
@@ -118,7 +119,7 @@ class Tagger:
         if windows is not None and windows < 1:
             raise ConfigError(f"windows is {windows}; it must be 1 or more")
         self.bundle: Bundle = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
-        self.segmentation: Segmentation = _segmentation(self.bundle, segment_hop_s, notify)
+        self.segmentation: Segmentation = chosen_segmentation(self.bundle, segment_hop_s, notify)
         self.windows: int | None = windows
         self.models: Models = open_models(
             self.bundle, device=device, threads=threads, precision=precision, notify=notify
@@ -140,6 +141,11 @@ class Tagger:
     def close(self) -> None:
         """End the decoding processes. Calling it again does nothing."""
         self._owned.close()
+
+    @property
+    def model_key(self) -> str:
+        """All that a result depends on beside the audio; see `mertag.model_key`."""
+        return model_key(self.bundle, segmentation=self.segmentation, windows=self.windows)
 
     def tag(self, path: Path | str) -> SongEmotion:
         """Return the emotion of one song.
@@ -289,7 +295,14 @@ class Tagger:
         return self._decoder
 
 
-def _segmentation(bundle: Bundle, segment_hop_s: float | None, notify: Notify | None) -> Segmentation:
+def chosen_segmentation(bundle: Bundle, segment_hop_s: float | None, notify: Notify | None = None) -> Segmentation:
+    """Return how songs are cut: as in training, or with another hop, which `notify` is told.
+
+    Raises
+    ------
+    ConfigError
+        If the hop cannot be.
+    """
     trained = bundle.manifest.segmentation
     if segment_hop_s is None or segment_hop_s == trained.hop_s:
         return trained

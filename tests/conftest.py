@@ -39,3 +39,9 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip("real audio is not here (set MERTAG_TEST_DATA to its folder)")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def own_state(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give each test a memory of its own: songs of one test must not be known in another."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))

@@ -1,7 +1,7 @@
 """A tagger that takes a song's emotion from its file name: ``q3_x.flac``, ``short_x.flac``, ``bad_x.flac``.
 
 Run as a program (``python tests/fake_tagger.py tag ...``), it is mertag with this tagger in place of the
-model: ``$FAKE_DELAY_S`` is how long each song takes.
+model: ``$FAKE_DELAY_S`` is how long each song takes, ``$FAKE_LOG`` a file that gets the name of each.
 """
 
 from __future__ import annotations
@@ -36,9 +36,13 @@ def emotion(quadrant: Quadrant = Quadrant.Q1, *, confidence: float = 0.7, model:
 
 
 class FakeTagger:
-    def __init__(self, *, delay_s: float = 0.0, reverse: bool = False) -> None:
-        self.delay_s, self.reverse = delay_s, reverse
+    def __init__(self, *, delay_s: float = 0.0, reverse: bool = False, model: str = MODEL) -> None:
+        self.delay_s, self.reverse, self.model = delay_s, reverse, model
         self.analysed: list[Path] = []
+
+    @property
+    def model_key(self) -> str:
+        return f"{self.model} manifest={'0' * 64} hop_s=1.0"
 
     def __enter__(self) -> Self:
         return self
@@ -50,8 +54,14 @@ class FakeTagger:
         numbered = enumerate(paths)
         for index, path in reversed(list(numbered)) if self.reverse else numbered:
             time.sleep(self.delay_s)
-            self.analysed.append(path)
+            self._note(path)
             yield self._outcome(index, path)
+
+    def _note(self, path: Path) -> None:
+        self.analysed.append(path)
+        if "FAKE_LOG" in os.environ:
+            with Path(os.environ["FAKE_LOG"]).open("a") as log:
+                log.write(f"{path.name}\n")
 
     def _outcome(self, index: int, path: Path) -> Outcome:
         kind = path.name.partition("_")[0]
@@ -61,7 +71,7 @@ class FakeTagger:
             error = DecodeError(path, "damaged after 3.0 s")
             return Failed(index=index, path=path, reason=error.reason, error=error)
         quadrant = Quadrant(kind.upper()) if kind.upper() in QUADRANTS else Quadrant.Q1
-        return Tagged(index=index, path=path, emotion=emotion(quadrant))
+        return Tagged(index=index, path=path, emotion=emotion(quadrant, model=self.model))
 
 
 FACTS = {"model": MODEL, "device": "cpu", "provider": "FakeExecutionProvider", "reason": "a test"}

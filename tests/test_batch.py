@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -330,26 +331,57 @@ def test_a_song_that_the_tagger_forgot_is_a_failed_file(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupt_while_a_file_is_written_waits_until_it_is_written_and_reported(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+@pytest.mark.parametrize("writers", [0, 1, 3])
+def test_an_interrupt_while_files_are_written_waits_until_they_are_written_and_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, writers: int
 ) -> None:
-    for i in range(3):
-        audio(tmp_path / f"q1_{i}.flac")
+    for i in range(12):
+        audio(tmp_path / f"q1_{i:02}.flac")
     real = tags.write_tags
+    begun: list[str] = []
 
     def interrupted(path: Path, *rest: object) -> object:
-        os.kill(os.getpid(), number)
+        begun.append(path.name)
+        if len(begun) == 1:
+            os.kill(os.getpid(), number)
+        time.sleep(0.05)  # long enough for the interrupt to come in the middle
         return real(path, *rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr(tags, "write_tags", interrupted)
     handlers = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]
     events: list[Event] = []
     with pytest.raises(KeyboardInterrupt):
-        iter_into(events, tag_library([tmp_path], tagger=FakeTagger(), options=TAGS))
+        iter_into(
+            events,
+            tag_library([tmp_path], tagger=FakeTagger(), options=BatchOptions(write_tags=True, writers=writers)),
+        )
     s = summary(events)
-    assert (s.tagged, s.not_reached) == (1, 2)
-    assert tags.read_tags(tmp_path / "q1_0.flac")["MOOD"] == ("Happy",)
+    assert 1 <= s.tagged < 12
+    assert s.tagged + s.not_reached == 12
+    assert adds_up(s)
+    assert sorted(done(events)) == sorted(begun)
+    tagged = {path.name for path in tmp_path.iterdir() if "MOOD" in tags.read_tags(path)}
+    assert tagged == set(begun)
     assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)] == handlers
+
+
+def test_a_failure_that_stops_the_run_does_not_cost_what_is_being_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("q1_1.flac", "q1_2.flac", "q1_3.flac", "bad_4.flac", "q1_5.flac"):
+        audio(tmp_path / name)
+    real = tags.write_tags
+
+    def slow(path: Path, *rest: object) -> object:
+        time.sleep(0.1)
+        return real(path, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(tags, "write_tags", slow)
+    events = list(tag_library([tmp_path], tagger=FakeTagger(), options=BatchOptions(write_tags=True, fail_fast=True)))
+    tagged = {path.name for path in tmp_path.iterdir() if "MOOD" in tags.read_tags(path)}
+    assert {name for name, d in done(events).items() if d.status is Status.TAGGED} == tagged
+    assert adds_up(summary(events))
+    assert summary(events).failed == 1
 
 
 KINDS = ("q1", "short", "bad", "untaggable", "unwritable", "unchanged", "strange", "precheck")

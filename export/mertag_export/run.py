@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -57,4 +58,4 @@ def export_run(
     dataset = dataset_of(run, data_dir)
     with new_folder_for(out) as folder, TemporaryDirectory(dir=folder.parent) as scratch:
         bundle = Export(run, dataset, folder, Path(scratch), options, on_check, on_step).make()
-    return Bundle(folder=out, manifest=bundle.manifest, id=bundle.id)
+    return replace(bundle, folder=out)

@@ -19,7 +19,8 @@ from mertag.errors import ConfigError
 from mertag.library import Shard
 
 if TYPE_CHECKING:
-    from mertag.batch import BatchOptions, Summary
+    from mertag.batch import BatchOptions, SongTagger, Summary
+    from mertag.state import State
     from mertag.tagger import Tagger
 
 _log = logging.getLogger(__name__)
@@ -55,6 +56,10 @@ def tag(
     quiet: opt.Quiet = False,
     verbose: opt.Verbose = False,
     log_level: opt.LogLevelOption = LogLevel.warning,
+    state: opt.StateFile = None,
+    no_state: opt.NoState = False,
+    retag: opt.Retag = False,
+    force: opt.Force = False,
 ) -> None:
     """Recognise the emotion of songs.
 
@@ -65,6 +70,9 @@ def tag(
     error) or failed (damaged, or not writable). A file without a tag format is tagged if --sidecar gives it
     one. To find no audio file is not an error: exit code 0, and a message; a path that does not exist is
     one: exit code 2.
+
+    A second run analyses no song that was analysed with the same model and settings, wherever its file is now, and
+    opens no file for which nothing is left to do.
     """
     if not paths and not files_from:
         raise ConfigError("nothing to tag; give songs or folders, or --files-from FILE")
@@ -103,18 +111,31 @@ def tag(
         fail_fast=fail_fast,
         max_failures=max_failures,
         missing_fails=files_from is not None,
+        retag=retag,
+        force=force,
     )
+    from mertag.cli import memory
+
     show_from(LogLevel.info if verbose and log_level is not LogLevel.debug else log_level)
-    with _nothing_done_yet():
-        tagger, facts = open_tagger(model, device.value, workers=workers, segment_hop_s=segment_hop, windows=windows)
-    facts |= {"windows": windows, "segment_hop_s": segment_hop, "shard": shard}
-    with tagger:
-        if not quiet:
-            console.say(console.clean("model {model} on {device} ({provider}; {reason})".format(**facts)))
-            if windows is not None:
-                heard = f"{windows} windows are" if windows > 1 else "1 window is"
-                console.say(f"of each long song, only {heard} heard (--windows {windows})")
-        summary = _run(roots, tagger, options, facts, jsonl=jsonl, csv=csv, report=report, quiet=quiet)
+    with memory.opened(state, no_state=no_state, needed=retag or (options.writes and not dry_run)) as remembered:
+        tagger: Tagger | memory.OnlyRemembered
+        with _nothing_done_yet():
+            if retag:
+                tagger, facts = memory.without_model(model, segment_hop_s=segment_hop, windows=windows)
+            else:
+                tagger, facts = open_tagger(
+                    model, device.value, workers=workers, segment_hop_s=segment_hop, windows=windows
+                )
+        facts |= {"windows": windows, "segment_hop_s": segment_hop, "shard": shard}
+        with tagger:
+            if not quiet:
+                console.say(console.clean("model {model} on {device} ({provider}; {reason})".format(**facts)))
+                if windows is not None:
+                    heard = f"{windows} windows are" if windows > 1 else "1 window is"
+                    console.say(f"of each long song, only {heard} heard (--windows {windows})")
+            summary = _run(
+                roots, tagger, options, facts, state=remembered, jsonl=jsonl, csv=csv, report=report, quiet=quiet
+            )
     if summary.failed:
         raise typer.Exit(console.ExitCode.SOME_FAILED)
 
@@ -180,16 +201,17 @@ def _nothing_done_yet() -> Iterator[None]:
 
 def _run(
     roots: list[Path],
-    tagger: Tagger,
+    tagger: SongTagger,
     options: BatchOptions,
     facts: dict[str, object],
     *,
+    state: State | None,
     jsonl: str | None,
     csv: str | None,
     report: str | None,
     quiet: bool,
 ) -> Summary:
-    from mertag.batch import FileDone, Finished, Found, tag_library
+    from mertag.batch import FileDone, Finished, Found, Note, tag_library
     from mertag.cli.outputs import open_sinks, write_report
     from mertag.cli.tag_view import Progress, TagView
 
@@ -207,7 +229,7 @@ def _run(
     summary: Summary | None = None
     try:
         with progress.shown():
-            events = tag_library(roots, tagger=tagger, options=options)
+            events = tag_library(roots, tagger=tagger, options=options, state=state)
             with _nothing_done_yet():
                 first = next(events)
             assert isinstance(first, Found)
@@ -218,6 +240,9 @@ def _run(
                 for event in events:
                     if isinstance(event, Finished):
                         summary = event.summary
+                        continue
+                    if isinstance(event, Note):
+                        view.show(event)
                         continue
                     assert isinstance(event, FileDone)
                     try:

@@ -155,3 +155,19 @@ Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say what becomes
 LogLevelOption = Annotated[
     LogLevel, typer.Option("--log-level", help="Which log lines stderr gets: those of this level and above.")
 ]
+
+# What is remembered
+
+StateFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--state", metavar="FILE", help="Where it is remembered what was analysed and written; else your own place."
+    ),
+]
+NoState = Annotated[
+    bool, typer.Option("--no-state", help="Remember nothing, use nothing remembered; no write can be undone.")
+]
+Retag = Annotated[bool, typer.Option("--retag", help="Write only what is remembered; load no model, analyse nothing.")]
+Force = Annotated[
+    bool, typer.Option("--force", help="Analyse every song again, and look at every file, whatever is remembered.")
+]

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from mertag import sidecar
-from mertag.batch import FileDone, Found, Status, Summary
+from mertag.batch import FileDone, Found, Note, Status, Summary
 from mertag.cli import console
 
 if TYPE_CHECKING:
@@ -20,6 +20,9 @@ _log = logging.getLogger(__name__)
 
 LINE_EVERY_S = 30.0
 """How often progress is said where there is no terminal."""
+
+DRAW_EVERY_S = 0.05
+"""How often the bar changes: a hundred thousand songs that are remembered must not wait for it."""
 
 TABLE_COLUMNS = ("song", "quadrant", "label", "valence", "arousal", "confidence")
 
@@ -45,7 +48,8 @@ class Progress:
     def __init__(self, *, quiet: bool, bar: bool) -> None:
         self._wants_bar = bar and not quiet
         self._bar: Any = None
-        self._total = self._done = self._failed = 0
+        self._total = self._done = self._failed = self._remembered = 0
+        self._drawn_s = 0.0
         self._started_s = self._said_s = time.monotonic()
         self._quiet = quiet
 
@@ -79,14 +83,18 @@ class Progress:
         elif not self._quiet:
             console.say(f"found {counted(total)}")
 
-    def step(self, *, failed: bool) -> None:
-        """Count one finished song."""
+    def step(self, *, failed: bool, remembered: bool = False) -> None:
+        """Count one finished song; those that are remembered say nothing about how fast the others are."""
         self._done += 1
         self._failed += failed
+        self._remembered += remembered
         now_s = time.monotonic()
-        rate_hz = self._done / max(now_s - self._started_s, 1e-9)
+        heard = self._done - self._remembered
+        rate_hz = (heard or self._done) / max(now_s - self._started_s, 1e-9)
         if self._bar is not None:
-            self._bar.update(self._task, advance=1, rate=f"{rate_hz:.1f} songs/s")
+            if now_s - self._drawn_s >= DRAW_EVERY_S or self._done == self._total:
+                self._drawn_s = now_s
+                self._bar.update(self._task, completed=self._done, rate=f"{rate_hz:.1f} songs/s")
         elif not self._quiet and now_s - self._said_s >= LINE_EVERY_S:
             self._said_s = now_s
             left = duration((self._total - self._done) / rate_hz)
@@ -126,6 +134,11 @@ class TagView:
         """Render one event as it comes."""
         if isinstance(event, Found):
             self._progress.start(event.n)
+        elif isinstance(event, Note):
+            if event.warning:
+                self._progress.line(f"mertag: warning: {console.clean(event.text)}")
+            elif not self._quiet:
+                self._progress.line(console.clean(event.text))
         elif isinstance(event, FileDone):
             self._file(event)
 
@@ -144,7 +157,7 @@ class TagView:
             numbers = (f"{e.valence:.2f}", f"{e.arousal:.2f}", f"{e.confidence:.2f}")
             row = (console.clean(done.path), e.quadrant.value, e.quadrant.label, *numbers)
             self._rows.append((done.index, row))
-        self._progress.step(failed=done.status is Status.FAILED)
+        self._progress.step(failed=done.status is Status.FAILED, remembered=done.remembered)
 
     def table(self) -> None:
         """Print the table of results, in the order in which the songs were found."""
@@ -175,6 +188,8 @@ class TagView:
             f"found {s.found} = {s.tagged} {tagged} + {s.unchanged} unchanged "
             f"+ {s.skipped} skipped + {s.failed} failed, in {duration(s.elapsed_s)} ({rate:.1f} songs/s)"
         )
+        if s.run is not None:
+            console.say(f"this was run {s.run}; `mertag undo --run {s.run}` gives the old files back")
 
 
 def outcome_line(done: FileDone) -> str:

@@ -80,9 +80,9 @@ class IffFile:
         yield "bytes after the last chunk", Range(self.end, self.size)
 
     def payload(self) -> Iterator[Piece]:
-        """Yield the samples."""
+        """Yield the samples, and the format, without which they could be another song's."""
         for chunk in self.chunks:
-            if chunk.id in _AUDIO:
+            if chunk.id in (*_AUDIO, *_FORMAT):
                 yield chunk.size.to_bytes(8, "big")
                 yield Range(chunk.start + _CHUNK, chunk.start + _CHUNK + chunk.size)
 
@@ -113,6 +113,7 @@ class IffFile:
 
 
 _AUDIO = (b"data", b"SSND")
+_FORMAT = (b"fmt ", b"COMM")
 
 
 def _is_tag(name: bytes) -> bool:

@@ -7,7 +7,7 @@ MP3, AAC, TTA     frames between the ID3v2 tag and the tags behind them
 FLAC              everything after the metadata
 Ogg               all pages but those of the comment; of the stream's own, no numbers and checksums
 MP4               the content of every ``mdat``; the chunk offsets, relative to it, count as foreign
-WAV, AIFF         the content of ``data`` or ``SSND``
+WAV, AIFF         the content of ``data`` or ``SSND``, and the format (``fmt`` or ``COMM``)
 DSF               the format and the data chunk
 APEv2             everything before the tag
 ASF               everything after the header

@@ -1,0 +1,101 @@
+"""What `mertag tag` remembers: opening the state file, and a run that needs no model."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from mertag.cli import console
+from mertag.errors import ConfigError, StateError
+
+if TYPE_CHECKING:
+    from mertag.outcomes import Outcome
+    from mertag.state import State
+
+
+@contextmanager
+def opened(path: Path | None, *, no_state: bool, needed: bool) -> Iterator[State | None]:
+    """Open the state file for a run; yield None if there is to be none.
+
+    Parameters
+    ----------
+    path : Path, optional
+        The file; if not given, the user's.
+    no_state : bool
+        Whether to go without.
+    needed : bool
+        Whether the run writes: a file that cannot be opened then ends it, since no write could be taken back. A run
+        that only shows goes on without.
+
+    Raises
+    ------
+    ConfigError, StateError
+        If the file is needed and cannot be used.
+    """
+    if no_state:
+        if path is not None:
+            raise ConfigError("--state names a state file, and --no-state goes without one; choose one of them")
+        yield None
+        return
+    from mertag.state import open_state
+
+    opening = open_state(path, command=shlex.join(["mertag", *sys.argv[1:]]), notify=console.warn)
+    try:
+        state = opening.__enter__()
+    except (ConfigError, StateError) as error:
+        if needed or path is not None:
+            raise
+        console.warn(f"{error}; nothing is remembered")
+        yield None
+        return
+    try:
+        yield state
+    finally:
+        opening.__exit__(None, None, None)
+
+
+class OnlyRemembered:
+    """Stands where a tagger would, and analyses nothing."""
+
+    def __init__(self, model_key: str) -> None:
+        self.model_key = model_key
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def tag_many(self, paths: Iterable[Path]) -> Iterator[Outcome]:
+        """Yield nothing; a run that only writes what is remembered gives it no path."""
+        return iter(())
+
+
+def without_model(
+    model: Path | None, *, segment_hop_s: float | None, windows: int | None
+) -> tuple[OnlyRemembered, dict[str, object]]:
+    """Return what stands for the tagger with ``--retag``, and the facts of the run.
+
+    The bundle is read, since its checksum says what may be written; no network is loaded.
+
+    Raises
+    ------
+    BundleError, ConfigError
+        As of the tagger.
+    """
+    from mertag.bundle import load_bundle
+    from mertag.model_key import model_key
+    from mertag.tagger import chosen_segmentation
+
+    bundle = load_bundle(model)
+    key = model_key(bundle, segmentation=chosen_segmentation(bundle, segment_hop_s, console.warn), windows=windows)
+    return OnlyRemembered(key), {
+        "model": bundle.id,
+        "device": "none",
+        "provider": "none",
+        "reason": "nothing is analysed",
+    }

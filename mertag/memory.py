@@ -1,0 +1,220 @@
+"""What a run does with its memory: which songs need nothing, which need no analysis, and what is kept of the others.
+
+`recall` goes by path, size and time of change and opens no file; `prepare` looks at what it left. `heard` keeps an
+analysis before anything is written, so that a night's work is never lost; `finish` writes, and keeps what the file is
+from then on.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from mertag.events import BatchOptions, FileDone, Status
+from mertag.feed import Known, Later, Prepared, Song
+from mertag.identity import Places, size_and_time, song_digest
+from mertag.model_key import difference, model_of
+from mertag.noting import Noting
+from mertag.one_file import NO_TAG_FORMAT, UP_TO_DATE, WriteJournal, finish, reason_of
+from mertag.outcomes import Outcome, Skipped
+from mertag.results import decode, encode
+from mertag.settled import settled_key
+from mertag.sidecar import SUFFIX
+from mertag.state import Entry, State
+
+
+class Memory:
+    """The memory of one run.
+
+    Parameters
+    ----------
+    state : State
+        What is remembered.
+    model : str
+        The key of the model; see `mertag.model_key`.
+    options : BatchOptions
+        What is asked for.
+    before : callable
+        Says what settles a file without an analysis: `mertag.one_file.before_analysis`.
+    journal : WriteJournal, optional
+        Notes how to take each write back.
+    """
+
+    def __init__(
+        self,
+        state: State,
+        *,
+        model: str,
+        options: BatchOptions,
+        before: Callable[[int, Path], FileDone | None],
+        journal: WriteJournal | None,
+    ) -> None:
+        self._state, self._model, self._options = state, model, options
+        self._before, self._journal = before, journal
+        self._places = Places()
+        self._settled = settled_key(model, options)
+        self._no_format = settled_key("", options) if options.write_tags and not options.sidecar else ""
+        self._since_s = state.run.started_s if options.force else 0.0
+        self._again: Counter[str] = Counter()
+
+    def recall(self, index: int, path: Path) -> FileDone | None:
+        """Return how a file ends that needs nothing more; None if it has to be looked at. Opens no file.
+
+        To be called from one thread.
+        """
+        if self._options.force:
+            return None
+        try:
+            place, status = self._places.look(path)
+        except OSError:
+            return None
+        entry = self._state.entry(place, self._model)
+        if entry is None:
+            return None
+        if entry.result is None and entry.audio:
+            others = self._state.models(entry.audio)
+            if others:
+                self._again[difference(others[0], self._model)] += 1
+        return self._nothing_to_do(index, path, (status.st_size, status.st_mtime_ns), entry)
+
+    def notes(self) -> Iterator[str]:
+        """Yield, once `recall` has seen all songs, which of them are to be analysed again, and why."""
+        follows = "--retag analyses nothing, so they are skipped" if self._options.retag else "they are analysed again"
+        for reason, n in self._again.items():
+            songs = "1 song was" if n == 1 else f"{n} songs were"
+            yield f"{songs} analysed {reason}: {follows}"
+
+    def prepare(self, index: int, path: Path) -> Prepared:
+        """Look at a song and say what it needs; claim it, if it needs anything. May be called from several threads."""
+        claimed: list[bytes] = []
+        try:
+            prepared = self._prepare(index, path, claimed)
+        except Exception as error:  # noqa: BLE001  whatever a strange file does to the parsers, the run goes on
+            prepared = FileDone(index=index, path=path, status=Status.FAILED, reason=reason_of(error))
+        if isinstance(prepared, FileDone | Later) and claimed:
+            self._state.release(*claimed)
+        return prepared
+
+    def heard(self, song: Song, outcome: Outcome) -> None:
+        """Keep an analysis, unless the file has changed since its audio was identified."""
+        text = encode(outcome)
+        if text is not None and song.audio and size_and_time(song.place) == (song.size, song.mtime_ns):
+            self._state.remember_result(song.audio, self._model, text)
+
+    def finish(self, song: Song, outcome: Outcome, *, remembered: bool) -> FileDone:
+        """Write what was asked for, keep what the file is now, and give the song back. May be called from threads."""
+        noting = Noting(self._journal)
+        done = finish(song.index, outcome, self._options, journal=noting, remembered=remembered)
+        size, mtime_ns = noting.tagged or (song.size, song.mtime_ns)
+        if song.audio and (noting.tagged or size_and_time(song.place) == (size, mtime_ns)):
+            complete = done.status in (Status.TAGGED, Status.UNCHANGED) and not self._options.dry_run
+            self._state.remember_file(
+                song.place,
+                size=size,
+                mtime_ns=mtime_ns,
+                audio=song.audio,
+                settled=self._mark(song.path) if complete and self._options.writes else "",
+                release=song.claims,
+            )
+        else:
+            self._state.release(*song.claims)
+        return done
+
+    def give_back(self, song: Song) -> None:
+        """Give back a song that got no outcome."""
+        self._state.release(*song.claims)
+
+    def _prepare(self, index: int, path: Path, claimed: list[bytes]) -> Prepared:
+        refused = self._before(index, path)
+        if refused is not None:
+            if refused.reason == NO_TAG_FORMAT:
+                self._remember_no_format(path)
+            return refused
+        try:
+            place = os.fsencode(os.path.realpath(path, strict=True))
+        except OSError:
+            return Song(index=index, path=path)  # the decoder will say what is wrong with it
+        if not self._state.claim(place):
+            return Later(index=index)
+        claimed.append(place)
+        entry = None if self._options.force else self._state.entry(place, self._model)
+        if entry is not None:
+            done = self._nothing_to_do(index, path, size_and_time(place), entry)
+            if done is not None:  # another run has just finished it
+                return done
+        song = self._identified(Song(index=index, path=path, place=place, claims=(place,)), entry)
+        known = self._known(song)
+        if known is not None:
+            return known
+        if self._options.retag:
+            return FileDone(index=index, path=path, status=Status.SKIPPED, reason=self._why_unknown(song.audio))
+        if not song.audio:
+            return song
+        heard = b"\0" + song.audio + self._model.encode()  # no path begins with a zero
+        if not self._state.claim(heard):
+            return Later(index=index)
+        claimed.append(heard)
+        song = dataclasses.replace(song, claims=(place, heard))
+        return self._known(song) or song  # again: who had it may have finished in between
+
+    def _identified(self, song: Song, entry: Entry | None) -> Song:
+        """Return the song with the digest of its audio, from memory if the file has not changed."""
+        if entry is not None and entry.audio and size_and_time(song.place) == (entry.size, entry.mtime_ns):
+            return dataclasses.replace(song, audio=entry.audio, size=entry.size, mtime_ns=entry.mtime_ns)
+        try:
+            status, audio = song_digest(Path(os.fsdecode(song.place)))
+        except Exception:
+            if self._options.retag:
+                raise
+            return song  # the decoder will say what is wrong with it; if nothing, it is analysed each time
+        return dataclasses.replace(song, audio=audio, size=status.st_size, mtime_ns=status.st_mtime_ns)
+
+    def _known(self, song: Song) -> Known | None:
+        text = self._state.result(song.audio, self._model, since_s=self._since_s) if song.audio else None
+        outcome = None if text is None else decode(text, index=song.index, path=song.path)
+        return None if outcome is None else Known(song=song, outcome=outcome)
+
+    def _nothing_to_do(self, index: int, path: Path, status: tuple[int, int] | None, entry: Entry) -> FileDone | None:
+        """Return how a file ends for which all is done, by its size and time of change alone."""
+        if status != (entry.size, entry.mtime_ns):
+            return None
+        is_no_format = bool(self._no_format) and entry.settled == self._no_format
+        outcome = None if entry.result is None else decode(entry.result, index=index, path=path)
+        if outcome is None:
+            if not is_no_format:
+                return None
+            return FileDone(index=index, path=path, status=Status.SKIPPED, reason=NO_TAG_FORMAT, remembered=True)
+        if isinstance(outcome, Skipped) or not self._options.writes:
+            return finish(index, outcome, self._options, remembered=True)
+        if entry.settled and entry.settled == self._mark(path):
+            return FileDone(
+                index=index,
+                path=path,
+                status=Status.UNCHANGED,
+                emotion=outcome.emotion,
+                reason=UP_TO_DATE,
+                remembered=True,
+            )
+        return None
+
+    def _mark(self, path: Path) -> str:
+        """Return what `settled` says of a file that is done: for what, and the state of its sidecar."""
+        if not self._options.sidecar:
+            return self._settled
+        status = size_and_time(os.fsencode(path) + SUFFIX.encode())
+        return "" if status is None else f"{self._settled} {status[0]} {status[1]}"
+
+    def _remember_no_format(self, path: Path) -> None:
+        place = os.fsencode(os.path.realpath(path))
+        status = size_and_time(place)
+        if status is not None and self._no_format:
+            self._state.remember_file(place, size=status[0], mtime_ns=status[1], audio=b"", settled=self._no_format)
+
+    def _why_unknown(self, audio: bytes) -> str:
+        others = [key for key in self._state.models(audio) if key != self._model]
+        if others:
+            return f"remembered only {difference(others[0], self._model)}; run without --retag to analyse it"
+        return f"never analysed with the model {model_of(self._model)}; run without --retag to analyse it"
