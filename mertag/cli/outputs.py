@@ -90,6 +90,7 @@ def write_report(target: str, summary: Summary, **facts: object) -> None:
         "schema": sidecar.SCHEMA,
         "mertag": __version__,
         **facts,
+        "run": summary.run,
         "summary": {**{n: getattr(summary, n) for n in counts}, "elapsed_s": round(summary.elapsed_s, 3)},
         "not_tagged": [
             {"status": str(g.status), "reason": g.reason, "files": [sidecar.path_fields(p) for p in g.paths]}
