@@ -129,7 +129,7 @@ def tag(
         facts |= {"windows": windows, "segment_hop_s": segment_hop, "shard": shard}
         with tagger:
             if not quiet:
-                console.say(console.clean("model {model} on {device} ({provider}; {reason})".format(**facts)))
+                console.say(console.clean(_heading(facts, retag=retag)))
                 if windows is not None:
                     heard = f"{windows} windows are" if windows > 1 else "1 window is"
                     console.say(f"of each long song, only {heard} heard (--windows {windows})")
@@ -187,6 +187,13 @@ def open_tagger(
         "provider": segment.provider,
         "reason": segment.reason,
     }
+
+
+def _heading(facts: dict[str, object], *, retag: bool) -> str:
+    """Return which model is used, and where."""
+    if retag:
+        return f"model {facts['model']}: only what is remembered is written"
+    return "model {model} on {device} ({provider}; {reason})".format(**facts)
 
 
 @contextmanager
