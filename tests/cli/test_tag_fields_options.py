@@ -71,7 +71,7 @@ def test_the_command_line_wins_over_the_environment_and_that_over_the_file(
     assert "MERTAG_QUADRANT" not in tags.read_tags(song)
 
     monkeypatch.setenv("MERTAG_TAG_JOIN", "|")
-    monkeypatch.setenv("MERTAG_TAG_FIELDS", "mood,quadrant model")
+    monkeypatch.setenv("MERTAG_TAG_FIELDS", "mood,quadrant,model")
     mertag(song, "--write-id3")
     assert tags.read_tags(song)["MOOD"] == ("Fierce|Joyful",)
     assert "MERTAG_QUADRANT" in tags.read_tags(song)

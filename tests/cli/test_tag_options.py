@@ -228,7 +228,7 @@ def test_few_windows_are_heard_and_the_results_say_so(mertag: Mertag, tmp_path: 
 
 def test_the_number_of_workers_is_the_number_of_decoder_processes(mertag: Mertag, music: Path) -> None:
     for n in (1, 3):
-        run = mertag(music, "--jsonl", "-", "--workers", n, "--log-level", "debug")
+        run = mertag(music, "--jsonl", "-", "--force", "--workers", n, "--log-level", "debug")
         assert run.stderr.count(b"debug: decoder process") == n
 
 
