@@ -23,7 +23,7 @@ from mertag.tags.leftovers import remove_leftovers
 from mertag.tags.options import TagOptions, fields_of
 from mertag.tags.payload import audio_digest, foreign_digests, payload_digest
 from mertag.tags.safe_write import Original, open_original, replace_file
-from mertag.tags.second_opinion import disagreement, opinion_of
+from mertag.tags.second_opinion import disagreement, opinion_of, worth_asking
 
 __all__ = [
     "TagChange",
@@ -243,6 +243,8 @@ def _compare(original: Original, container: Container, new: Fields, copy: Binary
         raise refuse(f"what must stay has changed ({', '.join(differing[:3]) or 'parts are missing or new'})")
     if payload_digest(old_source, container) != payload_digest(new_source, written):
         raise refuse("the audio has changed")
+    if not worth_asking(container):
+        return
     objection = disagreement(
         opinion_of(original.file, container.name), opinion_of(copy, container.name), container.fields, new
     )

@@ -139,6 +139,6 @@ def read(source: Source) -> FlacFile:
     for block in comments:
         comment = parse(source.read(block.body.start, len(block.body), "its Vorbis comment"))
     if not comment.entries:  # all that the file says about itself is in ID3 tags, which a comment would hide
-        texts = genre_names(from_id3(source.peek(0, min(start, MAX_TAG_BYTES)) + id3v1(source)))
+        texts = genre_names(from_id3(source.peek(0, min(start, MAX_TAG_BYTES)), id3v1(source)))
         comment = replace(comment, entries=tuple(map(entry_of, as_comments(texts))))
     return FlacFile(prefix=Range(0, start), blocks=tuple(blocks), comment=comment, audio=Range(position, source.size))

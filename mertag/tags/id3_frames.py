@@ -31,6 +31,8 @@ _CODECS = {0: "latin-1", 1: "utf-16", 2: "utf-16-be", 3: "utf-8"}
 _MAX_TEXT_BYTES = 2**16
 MAX_UNPACKED_BYTES = 2**26
 """To more than this no compressed frame may unpack: a few megabytes can hold gigabytes."""
+_MANY_STRINGS = 20_000
+_BINARY = (b"APIC", b"PIC", b"GEO", b"PRIV", b"UFI", b"MCD")
 
 
 class Unsynchronised:
@@ -120,6 +122,16 @@ def entry(frame: bytes, raw: bytes, version: int) -> Entry:
         if texts and texts[0].upper() in KEYS:
             return Entry(texts[0].upper(), texts[1:], raw)
     return Entry(None, (), raw)
+
+
+def costly(frame: bytes, version: int) -> bool:
+    """Return whether a frame could cost another reader time or memory out of all proportion.
+
+    mutagen unpacks compressed frames whole, and takes quadratic time for text of very many strings.
+    """
+    if (version == 3 and frame[9] & 0x80) or (version == 4 and frame[9] & 8):
+        return True
+    return not frame.startswith(_BINARY) and frame.count(0) > _MANY_STRINGS
 
 
 def encode(key: str, values: tuple[str, ...], version: int, *, plain_sizes: bool = False) -> bytes:

@@ -13,6 +13,7 @@ from mertag.tags.container import Entry, Fields, MalformedError, collect, splice
 from mertag.tags.id3_frames import (
     Frame,
     Unsynchronised,
+    costly,
     encode,
     entry,
     from_syncsafe,
@@ -87,6 +88,11 @@ class Id3Tag:
     def fields(self) -> Fields:
         """The fields that are ours to touch."""
         return collect(self.entries)
+
+    @property
+    def costly(self) -> bool:
+        """Whether another reader had better not be asked about it; see `mertag.tags.id3_frames.costly`."""
+        return any(costly(frame, self.version) for frame in self.frames)
 
     def foreign(self) -> list[tuple[str, bytes]]:
         """Return what must stay, each part with a name."""

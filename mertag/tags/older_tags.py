@@ -19,6 +19,7 @@ from mutagen.id3 import ID3, TCON
 
 from mertag.tags.container import Entry
 from mertag.tags.id3_frames import frame_of, text_content
+from mertag.tags.id3_tag import parse
 from mertag.tags.keys import OWN
 
 Texts = Mapping[str, tuple[str, ...]]
@@ -128,10 +129,12 @@ def from_info(chunk: bytes) -> Texts:
     return found
 
 
-def from_id3(tags: bytes) -> Texts:
-    """Return what an ID3v2 tag, an ID3v1 tag or both, laid end to end, say."""
+def from_id3(tag: bytes, id3v1: bytes) -> Texts:
+    """Return what an ID3v2 tag and an ID3v1 tag say; either may be empty."""
     try:
-        read = ID3(io.BytesIO(tags))
+        if tag and parse(tag).costly:
+            return {}
+        read = ID3(io.BytesIO(tag + id3v1))
     except Exception:  # noqa: BLE001 - on damaged tags mutagen raises whatever its parsers stumble over
         return {}
     found: dict[str, tuple[str, ...]] = {}

@@ -31,7 +31,8 @@ from mutagen.trueaudio import TrueAudio
 from mutagen.wave import WAVE
 from mutagen.wavpack import WavPack
 
-from mertag.tags.container import Fields
+from mertag.tags.container import Container, Fields
+from mertag.tags.id3_tag import Id3Tag
 from mertag.tags.keys import KEYS, MOOD
 
 _READERS: Mapping[str, Any] = {
@@ -79,6 +80,12 @@ class Opinion:
     foreign: Mapping[str, str]
     length_s: float | None
     bare: bool
+
+
+def worth_asking(container: Container) -> bool:
+    """Return whether mutagen can be asked about a file: not about tags made to keep it busy for hours."""
+    tag = getattr(container, "tag", None)
+    return not (isinstance(tag, Id3Tag) and tag.costly)
 
 
 def opinion_of(file: BinaryIO, container: str) -> Opinion | None:

@@ -173,3 +173,38 @@ def test_a_frame_that_is_compressed_for_good_reason_stays(
     path.write_bytes(b"ID3\4\0\0" + syncsafe(len(frame)) + frame + encoded("bare.mp3").read_bytes())
     assert write_tags(path, happy).changed
     assert frame in path.read_bytes()
+
+
+def frame(name: bytes, content: bytes, flags: int = 0) -> bytes:
+    return name + syncsafe(len(content)) + flags.to_bytes(2, "big") + content
+
+
+BUSY = {
+    "many strings": frame(b"TXXX", bytes(2_000_000)),
+    "many people": frame(b"TIPL", b"\0" + b"a\0" * 1_000_000),
+    "a bomb": frame(b"APIC", syncsafe(2**26) + zlib.compress(bytes(2**26)), flags=0x0009),
+}
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("frame", BUSY.values(), ids=BUSY.keys())
+@pytest.mark.parametrize("name", ["bare.mp3", "a.flac", "a.wav"])
+def test_frames_made_to_keep_readers_busy_cost_neither_time_nor_memory(
+    name: str, frame: bytes, encoded: Callable[[str], Path], tmp_path: Path, happy: SongEmotion
+) -> None:
+    tag = b"ID3\x04\0\0" + syncsafe(len(frame)) + frame
+    song = encoded(name).read_bytes()
+    if name == "a.wav":
+        song += b"id3 " + len(tag).to_bytes(4, "little") + tag + b"\0" * (len(tag) % 2)
+        song = song[:4] + (len(song) - 8).to_bytes(4, "little") + song[8:]
+    else:
+        song = tag + song
+    path = tmp_path / "song"
+    path.write_bytes(song)
+    tracemalloc.start()
+    try:
+        assert write_tags(path, happy).changed
+        assert tracemalloc.get_traced_memory()[1] < 30_000_000
+    finally:
+        tracemalloc.stop()
+    assert frame in path.read_bytes()
