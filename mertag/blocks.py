@@ -1,10 +1,14 @@
-"""Packs the waveforms of many songs into blocks for the session, and hands the results back to their songs.
+"""Packs the waveforms of songs into blocks for the session, and hands the results back to their songs.
 
 A block is one call: pieces of songs laid end to end, together at most `max_segments` segments. A piece is a
 stretch of one song, cut at multiples of `hop_length` samples on the song's own grid, so that each of its
 segments sees exactly the frames that it would see in a call with the whole song: how a song was chunked, and
 what lies beside it, changes nothing. Of each song only the audio that later segments need is kept, so that
 memory does not grow with its length.
+
+Some graphs convolve what overlapping segments have in common only once, and a segment then sees its neighbours
+(`mertag.manifest.Manifest.shared`). For these a block is one song's, and a song is cut at fixed places, every
+`max_segments` segments: so here, too, nothing depends on how it was chunked, or on other songs.
 """
 
 from __future__ import annotations
@@ -105,6 +109,9 @@ class BlockPacker:
         The constants of the bundle, the segment hop perhaps changed.
     max_segments : int
         Segments of a block, at most.
+    one_song : callable
+        Says whether a block may hold segments of one song only. It is asked each time, since a GPU that fails may
+        leave the rest to another graph.
 
     Notes
     -----
@@ -112,10 +119,19 @@ class BlockPacker:
     run. `ready` gives the songs that are done; `flush` runs what is left when no more audio comes.
     """
 
-    def __init__(self, run: RunBlock, *, front_end: FrontEnd, segmentation: Segmentation, max_segments: int) -> None:
+    def __init__(
+        self,
+        run: RunBlock,
+        *,
+        front_end: FrontEnd,
+        segmentation: Segmentation,
+        max_segments: int,
+        one_song: Callable[[], bool] = lambda: False,
+    ) -> None:
         if max_segments < 1:
             raise ValueError(f"max_segments is {max_segments}; it must be 1 or more")
         self._run, self._front_end, self._segmentation = run, front_end, segmentation
+        self._one_song = one_song
         self._max_segments = max_segments
         self._hop_samples = segmentation.hop_samples(front_end)
         frames_end = (segmentation.segment_frames(front_end) - 1) * front_end.hop_length + front_end.n_fft
@@ -140,12 +156,17 @@ class BlockPacker:
         song.chunks.append(chunk)
         song.n_samples += len(chunk)
         self._waiting += self._available(song) - before
-        while self._waiting >= self._max_segments:
+        if self._one_song():
+            self._run_song(key, song, to_the_end=False)
+        while self._waiting >= self._max_segments and not self._one_song():
             self._run_block()
 
     def end(self, key: int) -> None:
         """No more samples of this song will come."""
-        self._songs.setdefault(key, _Song()).ended = True
+        song = self._songs.setdefault(key, _Song())
+        song.ended = True
+        if self._one_song():
+            self._run_song(key, song, to_the_end=True)
 
     def drop(self, key: int) -> None:
         """Forget a song, whatever is there of it."""
@@ -155,6 +176,9 @@ class BlockPacker:
 
     def flush(self) -> None:
         """Run all segments that wait."""
+        if self._one_song():
+            for key, song in self._songs.items():
+                self._run_song(key, song, to_the_end=True)
         while self._waiting:
             self._run_block()
 
@@ -170,6 +194,19 @@ class BlockPacker:
         if song.error is not None:
             return 0
         return max(0, self._segmentation.n_segments(song.n_samples, self._front_end) - song.n_taken)
+
+    def _run_song(self, key: int, song: _Song, *, to_the_end: bool) -> None:
+        """Run one song's segments up to the last place where it is cut, or up to where its audio ends."""
+        # Segments that lie apart have nothing in common, and one stretch with the audio between them would be long.
+        apart = self._hop_samples > self._span
+        while count := self._available(song):
+            room = 1 if apart else self._max_segments - song.n_taken % self._max_segments
+            if count < room and not to_the_end:
+                return
+            # The last stretch of a song goes to its end, as in one call with the whole song.
+            piece = self._take(key, song, min(count, room), to_the_end=to_the_end and count < room)
+            self._waiting -= len(piece.starts)
+            self._run_alone(piece)
 
     def _run_block(self) -> None:
         """Run the oldest segments that wait, as many as one block takes."""
@@ -189,7 +226,7 @@ class BlockPacker:
             for piece in pieces:
                 self._run_alone(piece)
 
-    def _take(self, key: int, song: _Song, count: int) -> _Piece:
+    def _take(self, key: int, song: _Song, count: int, *, to_the_end: bool = False) -> _Piece:
         """Cut the next segments out of a song, and let go of the audio before those that follow."""
         hop_length = self._front_end.hop_length
         order = np.arange(song.n_taken, song.n_taken + count + 1, dtype=np.int64)
@@ -197,6 +234,8 @@ class BlockPacker:
         starts, following = frames[:-1], int(frames[-1]) * hop_length
         audio = song.chunks[0] if len(song.chunks) == 1 else np.concatenate(song.chunks)
         first, last = int(starts[0]) * hop_length, int(starts[-1]) * hop_length + self._span
+        if to_the_end:
+            last = max(last, song.n_samples // hop_length * hop_length)
         waveform = audio[first - song.first_sample : last - song.first_sample]
         # Where n_fft is no multiple of hop_length, the last hop may reach past the audio; no frame reads it.
         if len(waveform) < last - first:

@@ -136,10 +136,16 @@ class DecoderPool:
         self._idle.clear()
         _end(self._processes)
 
-    def start(self) -> None:
-        """Start all processes now, so that they come up (0.3 s) while something else is loaded."""
-        while len(self._processes) < self._workers:
+    def start(self, workers: int | None = None) -> None:
+        """Start processes now, so that they come up (0.3 s) while something else is loaded; not given, all."""
+        while len(self._processes) < min(self._workers, self._workers if workers is None else workers):
             self._idle.append(self._start_one())
+
+    def limit(self, workers: int) -> None:
+        """Set anew how many processes to use at most, between two calls of `decode`."""
+        if self._running or (workers == 0) != (self._workers == 0):
+            raise RuntimeError("the number of decoder processes cannot change now")
+        self._workers = workers
 
     @property
     def pids(self) -> frozenset[int]:

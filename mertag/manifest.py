@@ -74,6 +74,9 @@ class Manifest:
     segment : mapping of Precision to str
         File name of the segment graph in each precision that is there. ``int8`` is meant for CPUs, ``fp16``
         for GPUs; where ``fp32`` is absent, ``fp16`` serves a CPU too.
+    shared : tuple of Precision
+        Whose graph convolves what overlapping segments have in common only once. It is several times as fast, and
+        a segment then sees its neighbours: such a graph takes one song a call.
     licence : str
         Under which terms the weights may be used.
     front_end, segmentation, window_rule
@@ -108,6 +111,7 @@ class Manifest:
     metrics: Mapping[str, object] = field(default_factory=dict)
     created_by: str = f"mertag {__version__}"
     files: Mapping[str, str] = field(default_factory=dict)
+    shared: tuple[Precision, ...] = ()
     schema: int = SCHEMA
 
     def __post_init__(self) -> None:
@@ -124,6 +128,8 @@ class Manifest:
                 raise BundleError(f"classes of {head.target} must be {wanted}, not {', '.join(head.classes)}")
         if not self.segment:
             raise BundleError("no segment graph is named")
+        if not set(self.shared) <= set(self.segment):
+            raise BundleError(f"shared names {', '.join(self.shared)}, but the graphs are {', '.join(self.segment)}")
         for name in (*self.segment.values(), *(head.song for head in self.heads), *self.files):
             check_file_name(name, "a file in it")
         if MANIFEST_NAME in self.files:
@@ -166,6 +172,7 @@ class Manifest:
             )
         segment = strict_json.get(raw, "segment", dict)
         files = strict_json.get(raw, "files", dict)
+        shared = strict_json.get(raw, "shared", list) if "shared" in raw else []
         for name, digest in zip(files, strict_json.strings(files.values(), "files"), strict=True):
             if not _SHA256.fullmatch(digest):
                 raise BundleError(f"files: the checksum of {name!r} is not 64 hexadecimal digits")
@@ -187,6 +194,10 @@ class Manifest:
             segmentation=_constants(Segmentation, raw, "segmentation"),
             window_rule=_constants(WindowRule, raw, "window_rule"),
             files=files,
+            shared=tuple(
+                Precision(strict_json.one_of(name, Precision, "shared"))
+                for name in strict_json.strings(shared, "shared")
+            ),
         )
 
 

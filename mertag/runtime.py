@@ -35,6 +35,9 @@ __all__ = ["Device", "Models", "SegmentModel", "SongModel", "open_models"]
 Float64Array = npt.NDArray[np.float64]
 Device = Literal["auto", "cuda", "cpu"]
 
+TIMED_SEGMENTS = 3
+"""On how many segments the precisions are compared: enough that what a graph shares between them shows."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SongModel:
@@ -186,7 +189,7 @@ def _open_cpu(bundle: Bundle, threads: int, asked: Precision | None) -> tuple[Se
 
     def prepare(precision: Precision) -> Callable[[], object]:
         session = session_of(precision)
-        waveform, starts = sample(bundle.manifest, n_segments=1)
+        waveform, starts = sample(bundle.manifest, n_segments=TIMED_SEGMENTS)
         return lambda: run(bundle.manifest, session, waveform, starts)
 
     if asked:

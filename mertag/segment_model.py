@@ -25,6 +25,11 @@ Notify = Callable[[str], None]
 SEGMENTS_PER_CALL = {"cpu": 16, "cuda": 64}
 """How many segments one call takes. VGG16 takes some 10 MB a segment."""
 
+SHARED_PER_CALL = 48
+"""The same, of a graph that convolves what overlapping segments have in common once: some 3 MB a segment.
+
+Enough for a song of one window (45 s): it is then one call, as in any other program that runs the graph."""
+
 _CUDA_SEGMENTS, _CUDA_SECONDS = 16, 16
 """On CUDA, shapes are rounded up to multiples of these: cuDNN plans its convolutions for each new one."""
 
@@ -58,12 +63,22 @@ class SegmentModel:
     segments_per_call: int = 0
 
     def __post_init__(self) -> None:
-        self.segments_per_call = self.segments_per_call or SEGMENTS_PER_CALL[self.device]
+        self.segments_per_call = self.segments_per_call or self._usual_segments()
 
     @property
     def provider(self) -> str:
         """The provider in use, by onnxruntime's name."""
         return self.session.get_providers()[0]
+
+    @property
+    def one_song_a_call(self) -> bool:
+        """Whether segments see what lies beside them, so that no other song's may; see `Manifest.shared`."""
+        return self.precision in self.manifest.shared
+
+    def _usual_segments(self) -> int:
+        if self.one_song_a_call and self.device == "cpu":
+            return SHARED_PER_CALL
+        return SEGMENTS_PER_CALL[self.device]
 
     def __call__(self, waveform: Float32Array, starts: Int64Array) -> dict[Target, Float32Array]:
         """Return the probabilities of each head, shape (n_segments, n_classes).
@@ -80,7 +95,8 @@ class SegmentModel:
         at = 0
         while at < len(starts):
             part = starts[at : at + self.segments_per_call]
-            found = self._run(*self._cut(waveform, part))
+            whole = len(part) == len(starts)
+            found = self._run(waveform, starts) if whole else self._run(*self._cut(waveform, part))
             if found is not None:
                 parts.append(found)
                 at += len(part)
@@ -138,7 +154,8 @@ class SegmentModel:
             self.notify(f"GPU memory ran out with {n} segments a call; now {self.segments_per_call}")
         elif self.to_cpu is not None and self.device == "cuda" and (memory or self.move_on_any_error):
             self.session, self.precision = self.to_cpu()
-            self.device, self.segments_per_call = "cpu", SEGMENTS_PER_CALL["cpu"]
+            self.device = "cpu"
+            self.segments_per_call = self._usual_segments()
             self.reason = f"the GPU failed ({first_line(error)})"
             self.notify(f"{self.reason}; the rest runs on the CPU, more slowly")
         elif memory:

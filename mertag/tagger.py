@@ -36,7 +36,9 @@ from mertag.segment_model import Notify
 from mertag.sessions import usable_cores
 
 if TYPE_CHECKING:
-    from mertag.decoding import Decoded
+    from mertag.decoding import Decoded, DecoderPool
+
+_CPU_WORKERS = 2  # the network is the wall there: more would only take its time
 
 __all__ = ["Decoder", "Failed", "Outcome", "SegmentTimeline", "Skipped", "Tagged", "Tagger"]
 
@@ -121,14 +123,17 @@ class Tagger:
         self.bundle: Bundle = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
         self.segmentation: Segmentation = chosen_segmentation(self.bundle, segment_hop_s, notify)
         self.windows: int | None = windows
-        self.models: Models = open_models(
-            self.bundle, device=device, threads=threads, precision=precision, notify=notify
-        )
-        on_gpu = self.models.segment.device == "cuda"
-        self._workers = workers if workers is not None else usable_cores() if on_gpu else 2
-        self._timeout_s = timeout_s
-        self._decoder = decoder
-        self._owned = contextlib.ExitStack()  # what `close` has to close
+        with contextlib.ExitStack() as opened:
+            pool: DecoderPool | None = None
+            if decoder is None:
+                decoder = pool = opened.enter_context(self._start_decoder(workers, timeout_s))
+            self._decoder: Decoder = decoder
+            self.models: Models = open_models(
+                self.bundle, device=device, threads=threads, precision=precision, notify=notify
+            )
+            if pool is not None and workers is None and self.models.segment.device == "cuda":
+                pool.limit(usable_cores())
+            self._owned = opened.pop_all()  # what `close` has to close
 
     def __enter__(self) -> Self:
         return self
@@ -213,7 +218,7 @@ class Tagger:
         packer = self._open_packer()
         under_way: dict[int, _Listened] = {}
         numbered = ((index, Path(path)) for index, path in enumerate(paths))
-        decoded = self._open_decoder().decode(numbered)
+        decoded = self._decoder.decode(numbered)
         with contextlib.ExitStack() as stack:
             if hasattr(decoded, "close"):  # a generator has it, a plain iterator need not
                 stack.callback(decoded.close)
@@ -234,6 +239,7 @@ class Tagger:
             front_end=front_end,
             segmentation=self.segmentation,
             max_segments=self.models.segment.segments_per_call,
+            one_song=lambda: self.models.segment.one_song_a_call,
         )
         if self.windows is None:
             return packer
@@ -281,18 +287,17 @@ class Tagger:
             return outcome_of(error, index=segments.key, path=listened.path)
         return _Song(index=segments.key, path=listened.path, segments=segments, emotion=emotion)
 
-    def _open_decoder(self) -> Decoder:
-        """Return the decoder; the processes start with the first song, and stay."""
-        if self._decoder is None:
-            from mertag.decoding import DecoderPool
+    def _start_decoder(self, workers: int | None, timeout_s: float | None) -> DecoderPool:
+        """Return a pool whose first process comes up while the model is loaded; the others wait for songs."""
+        from mertag.decoding import DecoderPool
 
-            pool = DecoderPool(
-                workers=self._workers,
-                front_end=self.bundle.manifest.front_end,
-                timeout_s=self._timeout_s,
-            )
-            self._decoder = self._owned.enter_context(pool)
-        return self._decoder
+        pool = DecoderPool(
+            workers=_CPU_WORKERS if workers is None else workers,
+            front_end=self.bundle.manifest.front_end,
+            timeout_s=timeout_s,
+        )
+        pool.start(1)
+        return pool
 
 
 def chosen_segmentation(bundle: Bundle, segment_hop_s: float | None, notify: Notify | None = None) -> Segmentation:

@@ -114,22 +114,52 @@ def test_what_libsndfile_reads_equals_librosa(tmp_path: Path, suffix: str, optio
     np.testing.assert_allclose(samples, expected, atol=1e-5)
 
 
-@pytest.mark.parametrize(
-    ("name", "codec", "container"),
-    [
-        ("a.m4a", "aac", "ipod"),
-        ("a.aac", "aac", "adts"),
-        ("alac.m4a", "alac", "ipod"),
-        ("a.tta", "tta", None),
-        ("a.wv", "wavpack", None),
-        ("a.ac3", "ac3", None),
-        ("a.mka", "flac", "matroska"),
-        ("a.oga", "flac", "ogg"),
-        ("a.opus", "libopus", "ogg"),
-        ("a.wma", "wmav2", "asf"),
-        ("a.mp2", "mp2", None),
-    ],
-)
+READ_BY_FFMPEG = [
+    ("a.m4a", "aac", "ipod"),
+    ("a.aac", "aac", "adts"),
+    ("alac.m4a", "alac", "ipod"),
+    ("a.tta", "tta", None),
+    ("a.wv", "wavpack", None),
+    ("a.ac3", "ac3", None),
+    ("a.mka", "flac", "matroska"),
+    ("a.oga", "flac", "ogg"),
+    ("a.opus", "libopus", "ogg"),
+    ("a.wma", "wmav2", "asf"),
+    ("a.mp2", "mp2", None),
+]
+
+
+def by_ffmpeg(path: Path) -> Floats:
+    """Return ffmpeg's own float samples, the mean of the channels, through soxr HQ in one piece."""
+    with av.open(str(path)) as container:
+        to_float = av.AudioResampler(format="fltp")
+        frames = [f for frame in container.decode(audio=0) for f in to_float.resample(frame)]
+    samples = np.concatenate([frame.to_ndarray() for frame in frames], axis=1).mean(axis=0, dtype=np.float32)
+    found = librosa.resample(samples, orig_sr=frames[0].sample_rate, target_sr=RATE, res_type="soxr_hq")
+    return np.asarray(found)
+
+
+@pytest.mark.parametrize(("name", "codec", "container"), [case for case in READ_BY_FFMPEG if case[1] != "mp2"])
+@pytest.mark.parametrize(("channels", "rate"), [(1, 48000), (2, 48000), (2, 32000)])
+def test_what_ffmpeg_reads_equals_its_float_samples_resampled(
+    tmp_path: Path, name: str, codec: str, container: str | None, channels: int, rate: int
+) -> None:
+    if codec == "libopus" and rate == 32000:
+        rate = 24000  # Opus knows its own rates only
+    path = encode(tmp_path / name, codec, music(12.0, rate, channels), rate, container)
+    samples, expected = decode_all(path), by_ffmpeg(path)
+    assert samples.shape == expected.shape
+    np.testing.assert_allclose(samples, expected, atol=1e-5)
+
+
+def test_mp2_equals_librosa(tmp_path: Path) -> None:  # libsndfile reads it; ffmpeg rounds it to 16 bits
+    path = encode(tmp_path / "a.mp2", "mp2", music(12.0, 48000), 48000, None)
+    samples, expected = decode_all(path), by_librosa(path)
+    assert samples.shape == expected.shape
+    np.testing.assert_allclose(samples, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(("name", "codec", "container"), READ_BY_FFMPEG)
 @pytest.mark.parametrize("channels", [1, 2])
 def test_what_ffmpeg_reads_is_heard_as_it_was_written(
     tmp_path: Path, name: str, codec: str, container: str | None, channels: int

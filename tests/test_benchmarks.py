@@ -7,6 +7,11 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mertag.bundle import Bundle
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 
@@ -30,3 +35,62 @@ def test_the_training_benchmark_compares_with_the_bare_pass_and_with_a_plain_scr
     assert set(found["segments_per_s"]) == {"bare", "mertag", "mertag, sssl", "plain"}
     assert all(rate > 0 for rate in found["segments_per_s"].values())
     assert 0.05 < found["to_bare"] < 20
+
+
+def run(script: str, *options: str | Path) -> tuple[str, dict[str, Any]]:
+    """Run a benchmark; return what it printed, and what it wrote as JSON."""
+    out = Path(options[-1])
+    done = subprocess.run(
+        [sys.executable, str(BENCHMARKS / script), *map(str, options)],
+        env=os.environ | {"PYTHONPATH": str(BENCHMARKS.parent), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout, json.loads(out.read_text())
+
+
+def test_the_tagging_benchmark_compares_with_the_session_and_with_decoding(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    words = [
+        "--make",
+        "flac",
+        "m4a",
+        "--minutes",
+        "0.1",
+        "--copies",
+        "2",
+        "--repeats",
+        "1",
+        "--threads",
+        "1",
+        "--no-plain",
+    ]
+    printed, found = run("tag.py", *words, "--model", tiny_bundle.folder, "--json", tmp_path / "tag.json")
+    assert "mertag to bare:" in printed
+    for group in ("flac", "m4a"):
+        result = found[group]
+        assert result["files"] == 2
+        assert result["audio_s"] == pytest.approx(12, abs=0.2)
+        assert set(result["seconds"]) == {"mertag", "mertag+tags", "bare", "decode"}
+        assert set(result["ratios"]) == {"mertag to bare", "mertag+tags to bare", "decode to mertag"}
+        assert all(ratio > 0 for ratio in result["ratios"].values())
+        assert 0 <= result["own_share"] <= 1
+        if sys.platform == "linux":
+            assert all(20 < peak < 3_000 for peak in result["peak_mb"].values())
+
+
+def test_the_tagging_benchmark_measures_memory(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    words = ["--library", "2", "4", "--lengths", "60", "--threads", "1"]
+    _, found = run("tag.py", *words, "--model", tiny_bundle.folder, "--json", tmp_path / "memory.json")
+    assert set(found["memory_by_library"]["peak_mb"]) == {"2 files", "4 files"}
+    assert set(found["memory_by_length"]["peak_mb"]) == {"mp3, 60 s", "flac, 60 s", "m4a, 60 s"}
+
+
+def test_the_benchmark_of_the_start_has_what_cannot_be_avoided_beside_it(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    words = ["--repeats", "1", "--threads", "1"]
+    printed, found = run("startup.py", *words, "--model", tiny_bundle.folder, "--json", tmp_path / "start.json")
+    assert "mertag --help" in printed
+    medians = found["medians"]
+    assert set(medians) == {"python", "mertag --help", "session", "one clip", "bare session on it"}
+    assert medians["python"] < medians["one clip"]

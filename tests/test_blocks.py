@@ -256,6 +256,88 @@ def test_one_long_chunk_is_never_held_twice() -> None:
     assert peak < 0.8 * audio.nbytes
 
 
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_where_segments_see_their_neighbours_a_call_is_one_song_cut_at_fixed_places(data: st.DataObject) -> None:
+    hop_s = data.draw(st.sampled_from([0.1, 0.2, 0.4]), "hop_s")
+    segmentation = Segmentation(duration_s=0.5, hop_s=hop_s)
+    max_segments = data.draw(st.sampled_from([1, 2, 7, 16]), "max_segments")
+    lengths = data.draw(st.lists(st.integers(0, 4 * RATE), min_size=1, max_size=4), "lengths")
+    songs = {key: tiny.music(n, seed=key) for key, n in enumerate(lengths)}
+    calls: list[tuple[int, float]] = []
+
+    def run(waveform: np.ndarray, starts: np.ndarray) -> Mapping[Target, np.ndarray]:
+        """Answer each segment with what tells the whole call: its length and its sound."""
+        calls.append((len(starts), float(np.abs(waveform).sum())))
+        told = np.array([*calls[-1], starts[-1], len(waveform)], dtype=np.float32)
+        return {Target.QUADRANT: np.tile(told, (len(starts), 1))}
+
+    def found_with(chunk: int) -> dict[int, SongSegments]:
+        packer = BlockPacker(
+            run,
+            front_end=tiny.FRONT_END,
+            segmentation=segmentation,
+            max_segments=max_segments,
+            one_song=lambda: True,
+        )
+        left = dict.fromkeys(songs, 0)
+        while left:  # in turn, so that they mix
+            for key in list(left):
+                packer.feed(key, songs[key][left[key] : left[key] + chunk])
+                left[key] += chunk
+                if left[key] >= len(songs[key]):
+                    packer.end(key)
+                    del left[key]
+        return {song.key: song for song in packer.ready()}  # without flush: a song that has ended is done
+
+    whole, pieces = found_with(10**6), found_with(data.draw(st.sampled_from([511, 4_410, 30_000]), "chunk"))
+    for key, waveform in songs.items():
+        n = segmentation.n_segments(len(waveform), tiny.FRONT_END)
+        assert whole[key].n_segments == pieces[key].n_segments == n
+        if n:
+            told = whole[key].probabilities[Target.QUADRANT]
+            np.testing.assert_array_equal(pieces[key].probabilities[Target.QUADRANT], told)
+            assert told[:, 0].tolist() == [min(max_segments, n - i // max_segments * max_segments) for i in range(n)]
+
+
+def test_segments_that_lie_apart_share_no_call(model: SegmentModel) -> None:
+    calls: list[int] = []
+
+    def run(waveform: np.ndarray, starts: np.ndarray) -> Mapping[Target, np.ndarray]:
+        calls.append(len(waveform))
+        return model(waveform, starts)
+
+    apart = Segmentation(duration_s=0.5, hop_s=2.0)
+    packer = BlockPacker(run, front_end=tiny.FRONT_END, segmentation=apart, max_segments=16, one_song=lambda: True)
+    packer.feed(0, tiny.music(9 * RATE))
+    packer.end(0)
+    assert collect(packer)[0].n_segments == 5
+    assert len(calls) == 5
+    assert max(calls) < RATE
+
+
+def test_when_the_graph_changes_on_the_way_nothing_that_waits_is_lost(model: SegmentModel) -> None:
+    one_song = [False]
+    packer = BlockPacker(
+        model,
+        front_end=tiny.FRONT_END,
+        segmentation=tiny.SEGMENTATION,
+        max_segments=100,
+        one_song=lambda: one_song[0],
+    )
+    for key in range(3):
+        packer.feed(key, tiny.music(2 * RATE, seed=key))
+    packer.end(0)
+    one_song[0] = True
+    packer.end(1)
+    assert [song.key for song in packer.ready()] == [1]
+    packer.end(2)
+    found = collect(packer)
+    for key in (0, 2):
+        expected = alone(tiny.music(2 * RATE, seed=key), model)
+        np.testing.assert_allclose(found[key].probabilities[Target.QUADRANT], expected, atol=1e-6)
+
+
 def test_a_block_of_no_segments_is_refused() -> None:
     with pytest.raises(ValueError, match="1 or more"):
         packer_of(lambda *_: {}, 0)

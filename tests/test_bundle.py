@@ -264,6 +264,9 @@ def test_a_missing_key_is_named(folder: Path, key: str) -> None:
         (("files", "golden.npz"), "A" * 64),
         (("files", "manifest.json"), "0" * 64),
         (("metrics",), 1),
+        (("shared",), "int8"),
+        (("shared",), ["int4"]),
+        (("shared",), ["fp32"]),
     ],
 )
 def test_a_value_of_the_wrong_kind_is_refused(folder: Path, path: tuple, value: object) -> None:
@@ -285,6 +288,13 @@ def test_two_heads_of_one_target_are_refused(folder: Path) -> None:
 def test_an_unknown_key_at_the_top_is_left_alone(folder: Path) -> None:
     edit(folder, lambda m: m.update(homepage="https://example.org"))
     load_bundle(folder)
+
+
+def test_a_manifest_that_does_not_say_what_is_shared_shares_nothing(folder: Path) -> None:
+    edit(folder, lambda m: m.pop("shared"))
+    assert load_bundle(folder).manifest.shared == ()
+    edit(folder, lambda m: m.update(shared=["int8"]))
+    assert load_bundle(folder).manifest.shared == (Precision.INT8,)
 
 
 def test_an_unknown_schema_says_which_mertag_reads_it(folder: Path) -> None:

@@ -219,6 +219,19 @@ def test_processes_are_started_only_for_files_that_there_are(odd: str) -> None:
         assert len(pool.pids) == 8
 
 
+def test_as_many_processes_start_as_are_asked_for_and_no_more_than_there_may_be(odd: str) -> None:
+    with DecoderPool(workers=2, decoder=odd) as pool:
+        pool.start(1)
+        (first,) = pool.pids
+        assert endings(pool.decode(listed("a"))) == {"a": None}
+        assert pool.pids == {first}
+        pool.limit(3)
+        pool.start(9)
+        assert len(pool.pids) == 3
+        with pytest.raises(RuntimeError):
+            pool.limit(0)
+
+
 def test_a_slow_consumer_holds_the_decoder_back(tmp_path: Path, odd: str) -> None:
     del odd
     with DecoderPool(workers=1, decoder="odd_decoders:endless") as pool:

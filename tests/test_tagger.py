@@ -15,6 +15,7 @@ import tiny_bundle as tiny
 
 from mertag.aggregate import WindowRule, song_features
 from mertag.bundle import Bundle
+from mertag.decoding import DecoderPool
 from mertag.emotion import Target, decide
 from mertag.errors import (
     ConfigError,
@@ -25,6 +26,8 @@ from mertag.errors import (
     TooShortError,
     UnsupportedFormatError,
 )
+from mertag.manifest import Precision
+from mertag.segment_model import SHARED_PER_CALL
 from mertag.tagger import Failed, Outcome, Skipped, Tagged, Tagger
 
 RATE = tiny.FRONT_END.sample_rate
@@ -313,6 +316,44 @@ def test_another_hop_is_used_and_said(tiny_bundle: Bundle) -> None:
 def test_a_hop_that_cannot_be_is_refused(tiny_bundle: Bundle, hop: float) -> None:
     with pytest.raises(ConfigError, match="segment hop"):
         Tagger(tiny_bundle, device="cpu", segment_hop_s=hop)
+
+
+def test_a_graph_whose_segments_see_their_neighbours_is_given_one_song_a_call(tmp_path: Path) -> None:
+    bundle = tiny.build(tmp_path / "shared", shared=(Precision.INT8,))
+    calls: list[int] = []
+    songs = {"a": tiny.music(9 * RATE), "b": tiny.music(2 * RATE, seed=1), "c": tiny.music(3 * RATE, seed=2)}
+    with Tagger(bundle, device="cpu", precision="int8", decoder=FakeDecoder(songs)) as tagger:
+        session = tagger.models.segment.session
+        assert tagger.models.segment.segments_per_call == SHARED_PER_CALL
+
+        class Counted:
+            def run(self, names: list[str], inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
+                calls.append(len(inputs["starts"]))
+                return session.run(names, inputs)
+
+        tagger.models.segment.session = Counted()  # type: ignore[assignment]
+        tagged = [o for o in tagger.tag_many(map(Path, songs)) if isinstance(o, Tagged)]
+    assert len(tagged) == 3
+    assert sum(calls) == sum(o.emotion.n_segments for o in tagged)
+    assert len(calls) == sum(-(-o.emotion.n_segments // SHARED_PER_CALL) for o in tagged)
+
+
+def test_a_decoder_comes_up_with_the_tagger_and_the_others_with_the_songs(tiny_bundle: Bundle) -> None:
+    with Tagger(tiny_bundle, device="cpu", workers=3) as tagger:
+        pool = tagger._decoder
+        assert isinstance(pool, DecoderPool)
+        assert len(pool.pids) == 1
+    assert not pool.pids
+
+
+def test_a_tagger_that_cannot_be_leaves_no_process(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[DecoderPool] = []
+    start = DecoderPool.start
+    monkeypatch.setattr(DecoderPool, "start", lambda pool, n: (started.append(pool), start(pool, n)))
+    with pytest.raises(DeviceError):
+        Tagger(tiny_bundle, device="cuda")
+    (pool,) = started
+    assert not pool.pids
 
 
 def test_fewer_than_no_workers_cannot_be(tiny_bundle: Bundle) -> None:

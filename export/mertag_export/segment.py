@@ -19,11 +19,18 @@ from onnx import ModelProto
 from torch import Tensor, nn
 
 from mertag.emotion import Target
-from mertag.frontend import FrontEnd
+from mertag.frontend import FrontEnd, Segmentation
 from mertag_train.frontend import LogMel
 from mertag_train.vgg import SegmentNetwork
 
 OPSET = 20
+SHARED_GROUPS = 4
+"""Groups of convolutions that a shared graph runs once over all segments: 9/10 of the arithmetic."""
+
+
+def shared_groups(segmentation: Segmentation) -> int:
+    """Return how many groups a shared graph shares: none where segments do not overlap."""
+    return SHARED_GROUPS if segmentation.hop_s < segmentation.duration_s else 0
 
 
 class SegmentGraph(nn.Module):
@@ -39,6 +46,12 @@ class SegmentGraph(nn.Module):
         Frames of a segment.
     half : bool
         Compute the networks, not the front end, in float16.
+    shared_groups : int
+        How many groups of convolutions, each up to its pool, run once over the whole log-mel, and not for each
+        segment anew. With a hop of 1 s, each second of a song lies in three segments of 3 s: the arithmetic of
+        these groups falls to a third. Two things are then not quite as in training. A segment begins at a multiple
+        of ``2**shared_groups`` frames, the nearest one (with 4: at most 0.2 s away). And at its two ends the
+        convolutions see the music that lies beside it, where they saw zeros.
     """
 
     def __init__(
@@ -48,12 +61,13 @@ class SegmentGraph(nn.Module):
         *,
         n_frames: int,
         half: bool = False,
+        shared_groups: int = 0,
     ) -> None:
         super().__init__()
         self.log_mel = LogMel(front_end)
         self.targets = tuple(networks)
         copies = [copy.deepcopy(network).cpu().float().eval() for network in networks.values()]
-        self.half_networks = half
+        self.half_networks, self.n_frames, self.shared_groups = half, n_frames, shared_groups
         self.mean = nn.ParameterList([nn.Parameter(n.mean.clone(), requires_grad=False) for n in copies])
         self.std = nn.ParameterList([nn.Parameter(n.std.clone(), requires_grad=False) for n in copies])
         for network in copies:
@@ -75,14 +89,42 @@ class SegmentGraph(nn.Module):
             int64: the first frame of each segment.
         """
         log_mel = self.log_mel(waveform)  # (n_frames, n_mels)
-        assert isinstance(self.frame, Tensor)
-        segments = log_mel[starts[:, None] + self.frame[None, :]]  # (n_segments, segment frames, n_mels)
+        if self.shared_groups:
+            segments = log_mel[None]  # (1, n_frames, n_mels): cut later
+        else:
+            assert isinstance(self.frame, Tensor)
+            segments = log_mel[starts[:, None] + self.frame[None, :]]  # (n_segments, segment frames, n_mels)
         found = []
         for mean, std, network in zip(self.mean, self.std, self.networks, strict=True):
+            assert isinstance(network, SegmentNetwork)
             normal = (segments - mean) / std
-            logits = network(normal.half() if self.half_networks else normal)
+            image = network.image(normal.half() if self.half_networks else normal)
+            shared, own = trunk_parts(network, self.shared_groups)
+            seen = shared(image)
+            if self.shared_groups:
+                seen = self._cut(seen, starts)
+            logits = network.classify(network.summarise(own(seen)))
             found.append(torch.softmax(logits.float(), dim=-1))
         return tuple(found)
+
+    def _cut(self, seen: Tensor, starts: Tensor) -> Tensor:
+        """Cut segments, (n_segments, channels, bands, columns), out of (1, channels, bands, all columns)."""
+        frames_a_column = 2**self.shared_groups
+        n_columns = self.n_frames // frames_a_column  # as many as a segment alone leaves after its pools
+        first = (starts + frames_a_column // 2) // frames_a_column
+        first = torch.clamp(first, max=seen.shape[3] - n_columns)  # rounded up, the last one may not fit
+        columns = first[:, None] + torch.arange(n_columns)[None, :]
+        return seen[0][:, :, columns].permute(2, 0, 1, 3)
+
+
+def trunk_parts(network: SegmentNetwork, groups: int) -> tuple[nn.Sequential, nn.Sequential]:
+    """Return a network's convolutions up to the pool that ends the given number of groups, and the rest."""
+    ends = [at + 1 for at, layer in enumerate(network.trunk) if isinstance(layer, nn.MaxPool2d)]
+    end = [0, *ends][groups]
+    shared, own = network.trunk[:end], network.trunk[end:]
+    assert isinstance(shared, nn.Sequential)
+    assert isinstance(own, nn.Sequential)
+    return shared, own
 
 
 def export_segment(graph: SegmentGraph, path: Path, waveform: Tensor, starts: Tensor) -> None:

@@ -38,7 +38,7 @@ from .parity import (
     song_difference,
 )
 from .quantise import quantise
-from .segment import SegmentGraph, export_segment
+from .segment import SegmentGraph, export_segment, shared_groups
 from .song import export_song
 
 PARITY_CLIPS = 6
@@ -104,7 +104,7 @@ class Export:
         self.dataset, self.folder, self.options = dataset, folder, options
         self.on_check, self.on_step = on_check, on_step
         self.n_frames = self.config.segmentation.segment_frames(self.config.front_end)
-        self.fp32 = scratch / "segment.fp32.onnx"
+        self.fp32, self.shared = scratch / "segment.fp32.onnx", scratch / "segment.shared.onnx"
         self.checks: list[Check] = []
 
     def make(self) -> Bundle:
@@ -127,8 +127,14 @@ class Export:
         if not found.passed:
             raise ParityError(f"{found}: the exported model does not do what was trained; no bundle was written")
 
-    def _export(self, path: Path, example: Clip, *, half: bool = False) -> None:
-        graph = SegmentGraph(self.config.front_end, self.run.networks, n_frames=self.n_frames, half=half)
+    def _export(self, path: Path, example: Clip, *, half: bool = False, shared_groups: int = 0) -> None:
+        graph = SegmentGraph(
+            self.config.front_end,
+            self.run.networks,
+            n_frames=self.n_frames,
+            half=half,
+            shared_groups=shared_groups,
+        )
         export_segment(graph, path, torch.from_numpy(example.waveform), torch.from_numpy(example.starts))
 
     def _answers(self, path: Path, clips: list[Clip]) -> list[Probabilities]:
@@ -168,7 +174,8 @@ class Export:
             self._export(path, clips[0], half=True)
         else:
             ranges = clips_of(self.run, self.dataset, "train", CALIBRATION_CLIPS)
-            quantise(self.fp32, path, calibration(ranges, CALIBRATION_SEGMENTS))
+            self._export(self.shared, clips[0], shared_groups=shared_groups(self.config.segmentation))
+            quantise(self.shared, path, calibration(ranges, CALIBRATION_SEGMENTS))
         found = self._answers(path, clips)
         self._check(f"segments, {precision} against fp32, mean", mean_difference(found, exact), MEAN_LIMIT[precision])
         agree = decision_agreement(found, exact, clips, self.run.classifiers, cutting_of(self.config))
@@ -198,5 +205,6 @@ class Export:
                 dataset=f"{run.dataset['name']}, {run.dataset['songs']} songs",
                 training_command=run.command,
                 metrics=dict(run.metrics),
+                shared=tuple(p for p in segment if p is Precision.INT8 and shared_groups(config.segmentation)),
             ),
         )

@@ -136,12 +136,19 @@ class SegmentNetwork(nn.Module):
             for module in normed:
                 module.track_running_stats = True
 
+    def image(self, segments: Tensor) -> Tensor:
+        """Return segments (batch, n_frames, n_mels) as the convolutions take them: (batch, 1, n_mels, n_frames)."""
+        x = ((segments - self.mean) / self.std).transpose(1, 2).unsqueeze(1)
+        return x.contiguous(memory_format=torch.channels_last)
+
+    def summarise(self, seen: Tensor) -> Tensor:
+        """Return the embedding (batch, features) of the trunk's output (batch, 512, n_mels/32, n_frames/32)."""
+        compact = self.architecture == "compact"
+        return (seen.mean(dim=3) if compact else nn.functional.adaptive_avg_pool2d(seen, (7, 7))).flatten(1)
+
     def embed(self, segments: Tensor) -> Tensor:
         """Return what the convolutions see in segments (batch, n_frames, n_mels): shape (batch, features)."""
-        x = ((segments - self.mean) / self.std).transpose(1, 2).unsqueeze(1)  # (batch, 1, n_mels, n_frames)
-        x = self.trunk(x.contiguous(memory_format=torch.channels_last))  # (batch, 512, n_mels/32, n_frames/32)
-        x = x.mean(dim=3) if self.architecture == "compact" else nn.functional.adaptive_avg_pool2d(x, (7, 7))
-        return x.flatten(1)
+        return self.summarise(self.trunk(self.image(segments)))
 
     def classify(self, embedding: Tensor) -> Tensor:
         """Return the logits, shape (batch, n_classes), of embeddings (batch, features)."""

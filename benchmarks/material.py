@@ -1,0 +1,68 @@
+"""Music to measure with: tracks of a given length and container, made from real recordings, or from noise.
+
+Real music matters little for the speed of the network, and much for that of the decoders, whose bit rates follow it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import av
+import numpy as np
+import numpy.typing as npt
+
+RATE = 44_100
+FORMATS = {
+    "mp3": ("libmp3lame", "mp3", 192_000),
+    "flac": ("flac", "flac", None),
+    "opus": ("libopus", "ogg", 128_000),
+    "m4a": ("aac", "ipod", 192_000),
+}
+
+
+def stereo(sources: list[Path], seconds: float) -> npt.NDArray[np.float32]:
+    """Return stereo at 44.1 kHz, shape (2, n): the sources laid end to end and repeated, or noise if there are none."""
+    wanted = round(seconds * RATE)
+    if not sources:
+        rng = np.random.default_rng(0)
+        loudness = np.interp(
+            np.arange(wanted),
+            np.arange(0, wanted + RATE, RATE),
+            rng.uniform(0.01, 0.3, wanted // RATE + 2)[: -(-(wanted + RATE) // RATE)],
+        )
+        return (rng.standard_normal((2, wanted)) * loudness / 3).astype(np.float32)
+    parts: list[npt.NDArray[np.float32]] = []
+    while sum(part.shape[1] for part in parts) < wanted:
+        parts += map(_read, sources)
+    return np.concatenate(parts, axis=1)[:, :wanted]
+
+
+def _read(path: Path) -> npt.NDArray[np.float32]:
+    with av.open(str(path)) as container:
+        to_stereo = av.AudioResampler(format="fltp", layout="stereo", rate=RATE)
+        frames = [f.to_ndarray() for frame in container.decode(audio=0) for f in to_stereo.resample(frame)]
+    return np.concatenate(frames, axis=1)
+
+
+def write(path: Path, samples: npt.NDArray[np.float32], *, copies: int = 1) -> Path:
+    """Encode samples, shape (2, n), `copies` times one after the other; the suffix names the format."""
+    codec, container, bit_rate = FORMATS[path.suffix[1:]]
+    rate = 48_000 if codec == "libopus" else RATE
+    with av.open(str(path), "w", format=container) as out:
+        stream = out.add_stream(codec, rate=rate, layout="stereo")
+        if bit_rate:
+            stream.bit_rate = bit_rate
+        stream.codec_context.open()
+        context = stream.codec_context
+        fit = av.AudioResampler(format=context.format, layout="stereo", rate=rate, frame_size=context.frame_size)
+        for _ in range(copies):
+            for start in range(0, samples.shape[1], RATE):
+                part = np.ascontiguousarray(samples[:, start : start + RATE])
+                frame = av.AudioFrame.from_ndarray(part, format="fltp", layout="stereo")
+                frame.sample_rate = RATE
+                for piece in fit.resample(frame):
+                    out.mux(stream.encode(piece))
+        for piece in fit.resample(None):
+            out.mux(stream.encode(piece))
+        out.mux(stream.encode(None))
+    return path

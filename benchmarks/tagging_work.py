@@ -1,0 +1,182 @@
+"""One piece of work for `tag.py`, in a process of its own: python tagging_work.py KIND OPTIONS < paths.
+
+Prints one JSON object. The clock runs when the models are loaded, and stops after the last song.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mertag.blocks import BlockPacker
+from mertag.bundle import load_bundle
+from mertag.decoding import DecoderPool
+from mertag.emotion import Target
+from mertag.runtime import SongModel, open_models
+from mertag.segment_model import SegmentModel
+
+KINDS = ("mertag", "mertag+tags", "bare", "decode", "plain")
+
+
+def main() -> None:
+    """Do it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("kind", choices=KINDS)
+    parser.add_argument("--model", type=Path)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--precision")
+    parser.add_argument("--threads", type=int)
+    parser.add_argument("--workers", type=int)
+    parser.add_argument("--segment-hop", type=float)
+    options = parser.parse_args()
+    paths = [Path(line) for line in sys.stdin.read().splitlines()]
+    work = {"bare": bare, "decode": decode, "plain": plain}.get(options.kind, tag)
+    print(json.dumps(work(paths, options)))
+
+
+def tag(paths: list[Path], options: argparse.Namespace) -> dict[str, Any]:
+    """End to end, with what of it is the session, what is waiting for decoded audio, and what is neither."""
+    from mertag.batch import BatchOptions, FileDone, Status, tag_library
+    from mertag.tagger import Tagger
+
+    clocks = {"session_s": Clock(), "waiting_s": Clock()}
+    SegmentModel.__call__ = clocks["session_s"].timed(SegmentModel.__call__)  # type: ignore[method-assign]
+    SongModel.__call__ = clocks["session_s"].timed(SongModel.__call__)  # type: ignore[method-assign]
+    decode_all = DecoderPool.decode
+    DecoderPool.decode = lambda pool, songs: clocks["waiting_s"].each(decode_all(pool, songs))  # type: ignore[method-assign]
+    decisions: dict[str, str] = {}
+    with Tagger(
+        options.model,
+        device=options.device,
+        precision=options.precision,
+        threads=options.threads,
+        workers=options.workers,
+        segment_hop_s=options.segment_hop,
+    ) as tagger:
+        began, cpu = time.perf_counter(), cpu_s()
+        for event in tag_library(paths, tagger=tagger, options=BatchOptions(write_tags=options.kind == "mertag+tags")):
+            if isinstance(event, FileDone):
+                if event.emotion is None or event.status is Status.FAILED:
+                    raise SystemExit(f"{event.path}: {event.status}: {event.reason}; measure with files that work")
+                decisions[str(event.path)] = event.emotion.quadrant.value
+        seconds = time.perf_counter() - began
+        segment = tagger.models.segment
+    spent = {name: clock.seconds for name, clock in clocks.items()}
+    return {
+        "seconds": seconds,
+        "cpu_s": cpu_s() - cpu,
+        **spent,
+        "own_s": seconds - sum(spent.values()),
+        "decisions": decisions,
+        "model": f"{segment.precision} on {segment.device}",
+    }
+
+
+def bare(paths: list[Path], options: argparse.Namespace) -> dict[str, Any]:
+    """The session alone, on the blocks that the tagger would give it."""
+    bundle = load_bundle(options.model)
+    model = open_models(bundle, device=options.device, precision=options.precision, threads=options.threads).segment
+    manifest = bundle.manifest
+    blocks: list[tuple[np.ndarray, np.ndarray]] = []
+
+    def keep(waveform: np.ndarray, starts: np.ndarray) -> dict[Target, np.ndarray]:
+        blocks.append((waveform, starts))
+        return {h.target: np.zeros((len(starts), len(h.classes)), np.float32) for h in manifest.heads}
+
+    packer = BlockPacker(
+        keep,
+        front_end=manifest.front_end,
+        segmentation=manifest.segmentation,
+        max_segments=model.segments_per_call,
+    )
+    with DecoderPool(workers=0, front_end=manifest.front_end) as pool:
+        for part in pool.decode(enumerate(paths)):
+            if part.chunk is not None:
+                packer.feed(part.index, part.chunk)
+            elif part.error is None:
+                packer.end(part.index)
+            else:
+                packer.drop(part.index)
+    packer.flush()
+    began, cpu = time.perf_counter(), cpu_s()
+    for waveform, starts in blocks:
+        model(waveform, starts)
+    seconds = time.perf_counter() - began
+    return {"seconds": seconds, "cpu_s": cpu_s() - cpu, "segments": sum(len(starts) for _, starts in blocks)}
+
+
+def decode(paths: list[Path], options: argparse.Namespace) -> dict[str, Any]:
+    """Decoding alone, by as many processes as the tagger takes."""
+    samples, front_end = 0, load_bundle(options.model).manifest.front_end
+    cpu = cpu_s()
+    with DecoderPool(workers=options.workers or 2, front_end=front_end) as pool:
+        pool.start()
+        time.sleep(1.0)  # they come up
+        began = time.perf_counter()
+        for part in pool.decode(enumerate(paths)):
+            samples += 0 if part.chunk is None else len(part.chunk)
+        seconds = time.perf_counter() - began
+    return {"seconds": seconds, "cpu_s": cpu_s() - cpu, "audio_s": samples / front_end.sample_rate}
+
+
+def plain(paths: list[Path], options: argparse.Namespace) -> dict[str, Any]:
+    """The script that one would write first."""
+    import librosa
+    import torch
+    from plain_script import network_of, tag_plainly
+
+    torch.set_num_threads(options.threads)
+    bundle = load_bundle(options.model)
+    network = network_of(bundle)
+    song_model = open_models(bundle, device="cpu", threads=1).song
+    librosa.feature.melspectrogram(y=np.zeros(4096, np.float32), sr=22_050)  # loads and compiles on first use
+    began, cpu = time.perf_counter(), cpu_s()
+    songs = tag_plainly(paths, bundle=bundle, network=network, song_model=song_model)
+    decisions = {str(path): emotion.quadrant.value for path, emotion in songs if emotion is not None}
+    return {"seconds": time.perf_counter() - began, "cpu_s": cpu_s() - cpu, "decisions": decisions}
+
+
+class Clock:
+    """Adds up the time spent in a function, or in waiting for the next item."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def timed(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Return the function, timed."""
+
+        def call(*args: Any, **options: Any) -> Any:
+            began = time.perf_counter()
+            try:
+                return function(*args, **options)
+            finally:
+                self.seconds += time.perf_counter() - began
+
+        return call
+
+    def each(self, items: Any) -> Any:
+        """Yield the items, timing how long each takes to come."""
+        step = self.timed(next)
+        try:
+            while (item := step(items, None)) is not None:
+                yield item
+        finally:
+            items.close()
+
+
+def cpu_s() -> float:
+    """Return the processor time of this process and of those that it has collected, in seconds."""
+    below = os.times()
+    return time.process_time() + below.children_user + below.children_system
+
+
+if __name__ == "__main__":
+    main()
