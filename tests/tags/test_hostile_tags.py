@@ -9,9 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import TAGGABLE
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from made_songs import TAGGABLE
 
 from mertag.emotion import SongEmotion
 from mertag.errors import FileError, TagWriteError

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import FrameType
 
 import pytest
-from conftest import TAGGABLE
+from made_songs import TAGGABLE
 
 from mertag.emotion import SongEmotion
 from mertag.errors import TagWriteError

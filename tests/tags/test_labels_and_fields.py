@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from made_songs import emotion
 
 from mertag.emotion import QUADRANTS, SongEmotion
 from mertag.errors import ConfigError
@@ -89,8 +90,6 @@ shares = st.lists(st.integers(1, 1000), min_size=4, max_size=4).map(lambda n: tu
 def test_a_mood_of_ours_is_known_as_ours_after_any_runs_and_goes_without_a_trace(
     runs: list[tuple[TagOptions, tuple[float, ...]]],
 ) -> None:
-    from conftest import emotion
-
     fields: dict[str, tuple[str, ...]] = {}
     for options, probabilities in runs:
         heard = emotion(*probabilities)
@@ -108,8 +107,6 @@ def test_a_mood_of_ours_is_known_as_ours_after_any_runs_and_goes_without_a_trace
 def test_a_mood_of_its_owners_stays_through_any_runs_even_if_the_model_agrees(
     runs: list[tuple[TagOptions, tuple[float, ...]]], theirs: list[str]
 ) -> None:
-    from conftest import emotion
-
     fields: dict[str, tuple[str, ...]] = {"MOOD": tuple(theirs)}
     for options, probabilities in runs:
         gentle = replace(options, overwrite=False)
