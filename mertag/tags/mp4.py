@@ -12,7 +12,16 @@ from dataclasses import dataclass
 
 from mertag.tags.container import Entry, Fields, MalformedError, Piece, Range, Source, collect, splice
 from mertag.tags.keys import KEYS
-from mertag.tags.mp4_atoms import Atom, TopAtom, chunk_offsets, move_chunks, top_atoms, tree
+from mertag.tags.mp4_atoms import (
+    Atom,
+    TopAtom,
+    chunk_offsets,
+    chunk_tables,
+    is_chunk_table,
+    move_chunks,
+    top_atoms,
+    tree,
+)
 
 PADDING = 1024
 """Bytes of free space beside a list that had to grow."""
@@ -65,7 +74,7 @@ class Mp4File:
             label = "/".join(part.decode("latin-1") for part in path)
             if b"ilst" in path or atom.name in _FREE:
                 continue
-            if atom.name in (b"stco", b"co64"):
+            if is_chunk_table(path):
                 yield label, repr([self._relative(offset) for offset in chunk_offsets(atom)]).encode()
             elif path != (b"moov", b"udta", b"meta", b"hdlr"):
                 yield label, atom.prefix
@@ -102,7 +111,7 @@ class Mp4File:
         return result + [top.whole for top in following]
 
     def _move_chunks(self, moov: Atom, stop: int, grown: int) -> None:
-        names = {top.name for top in self.top} | {atom.name for _, atom in moov.leaves()}
+        names = {top.name for top in self.top} | {atom.name for path, atom in moov.leaves() if b"ilst" not in path}
         if names & _IMMOVABLE:
             raise MalformedError(
                 "a fragmented or encrypted MP4 file without free space for tags; "
@@ -112,10 +121,8 @@ class Mp4File:
         def move(offset: int) -> int:
             return offset + grown if offset >= stop else offset
 
-        for _, atom in moov.leaves():
-            if atom.name in (b"stco", b"co64") and any(
-                isinstance(self._relative(offset), int) for offset in chunk_offsets(atom)
-            ):
+        for atom in chunk_tables(moov):
+            if any(isinstance(self._relative(offset), int) for offset in chunk_offsets(atom)):
                 raise MalformedError("its MP4 header is damaged: a chunk offset points outside the audio")
         move_chunks(moov, move)
 

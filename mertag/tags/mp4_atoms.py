@@ -151,6 +151,18 @@ def _tree(name: bytes, data: bytes, depth: int, budget: _Budget) -> Atom:
     return atom
 
 
+def is_chunk_table(path: tuple[bytes, ...]) -> bool:
+    """Return whether the leaf that these names lead to holds chunk offsets, by its name and its place."""
+    return path[-2:] in ((b"stbl", b"stco"), (b"stbl", b"co64"))
+
+
+def chunk_tables(moov: Atom) -> Iterator[Atom]:
+    """Yield the atoms that hold chunk offsets. A tag may have such a name, too."""
+    for path, atom in moov.leaves():
+        if is_chunk_table(path):
+            yield atom
+
+
 def chunk_offsets(atom: Atom) -> list[int]:
     """Return the file offsets in an ``stco`` or ``co64`` atom.
 
@@ -175,11 +187,10 @@ def move_chunks(moov: Atom, move: Callable[[int], int]) -> None:
     MalformedError
         If a 32-bit table cannot hold the new offset.
     """
-    for _, atom in moov.leaves():
-        if atom.name in (b"stco", b"co64"):
-            width = 8 if atom.name == b"co64" else 4
-            try:
-                table = b"".join(move(offset).to_bytes(width, "big") for offset in chunk_offsets(atom))
-            except OverflowError:
-                raise MalformedError("its MP4 audio would move past 4 GiB, beyond its table of offsets") from None
-            atom.prefix = atom.prefix[:8] + table
+    for atom in chunk_tables(moov):
+        width = 8 if atom.name == b"co64" else 4
+        try:
+            table = b"".join(move(offset).to_bytes(width, "big") for offset in chunk_offsets(atom))
+        except OverflowError:
+            raise MalformedError("its MP4 audio would move past 4 GiB, beyond its table of offsets") from None
+        atom.prefix = atom.prefix[:8] + table

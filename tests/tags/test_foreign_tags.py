@@ -11,7 +11,7 @@ from uuid import UUID
 
 import pytest
 from crafted_songs import ape_tag, id3v1
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from mertag.emotion import SongEmotion
@@ -209,6 +209,7 @@ def free_form(mean: bytes, name: bytes, values: list[bytes]) -> bytes:
     ).map(lambda found: found + found[:1]),
     name=st.sampled_from(["a.m4a", "fast.m4a"]),
 )
+@example(atoms=[(b"stco", b"not a table"), (b"saio", b"")], name="fast.m4a")
 def test_atoms_of_mp4(
     atoms: list[tuple[bytes, bytes]],
     name: str,
