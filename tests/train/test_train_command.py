@@ -77,7 +77,8 @@ def test_a_folder_of_music_becomes_a_run_with_the_real_network(music: Path, log_
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert sorted(p.name for p in (tmp_path / "my run").iterdir()) == [
+    assert sorted(p.name for p in (tmp_path / "my run").iterdir() if p.name != "tensorboard") == [
+        "curves.quadrant.png",
         "epochs.quadrant.jsonl",
         "metrics.json",
         "network.quadrant.safetensors",

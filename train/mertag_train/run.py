@@ -6,6 +6,8 @@
       run.json                     configuration, data set, command
       split.csv                    which song served what
       epochs.<target>.jsonl        one line an epoch
+      losses.<target>.<epoch>.png, curves.<target>.png, tensorboard/
+                                   pictures and scalars (`run_figures`, `scalars`), where a person trains
       checkpoint.<target>.pt       while training (see `checkpoint`); removed when it is done
       checkpoint.<target>.<n>.pt, cross-fitted.<target>.<n>.npz
                                    of the networks that only the song classifier needs; likewise
