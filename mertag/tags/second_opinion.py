@@ -20,7 +20,6 @@ from mutagen.id3 import ID3FileType
 from mutagen.monkeysaudio import MonkeysAudio
 from mutagen.mp3 import MP3
 from mutagen.mp4 import MP4
-from mutagen.musepack import Musepack
 from mutagen.oggflac import OggFLAC
 from mutagen.oggopus import OggOpus
 from mutagen.oggspeex import OggSpeex
@@ -51,7 +50,7 @@ _READERS: Mapping[str, Any] = {
     "ASF": ASF,
     "WavPack": WavPack,
     "Monkey's Audio": MonkeysAudio,
-    "Musepack": Musepack,
+    "Musepack": APEv2File,  # its tags only: mutagen's reader of Musepack 8 runs for ever where a packet has size 0
     "TAK": TAK,
     "True Audio (APEv2)": APEv2File,
     "OptimFROG": OptimFROG,

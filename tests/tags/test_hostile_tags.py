@@ -208,3 +208,14 @@ def test_frames_made_to_keep_readers_busy_cost_neither_time_nor_memory(
     finally:
         tracemalloc.stop()
     assert frame in path.read_bytes()
+
+
+@pytest.mark.timeout(30)
+def test_a_musepack_packet_of_size_0_keeps_nobody_reading_for_ever(
+    encoded: Callable[[str], Path], tmp_path: Path, happy: SongEmotion
+) -> None:
+    song = encoded("sv8.mpc").read_bytes()
+    path = tmp_path / "song.mpc"
+    path.write_bytes(b"MPCK" + b"XX\0" + song[4:])
+    assert write_tags(path, happy).changed
+    assert path.read_bytes()[:7] == b"MPCKXX\0"
