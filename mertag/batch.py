@@ -28,7 +28,7 @@ from pathlib import Path
 
 from mertag import library
 from mertag.account import Account
-from mertag.errors import ConfigError
+from mertag.errors import ConfigError, StateError
 from mertag.events import BatchOptions, Event, FileDone, Finished, Found, Note, NotTagged, Status, Summary
 from mertag.interrupt import Interruptible
 from mertag.journal import Journal
@@ -49,6 +49,10 @@ __all__ = [
     "Summary",
     "tag_library",
 ]
+
+
+MOST_UNNOTED = 10
+"""So many songs in a row may fail while the state does not work: then a night's analyses would be for nothing."""
 
 
 def tag_library(
@@ -90,7 +94,8 @@ def tag_library(
         After `Finished`, if the run is interrupted (Ctrl-C, SIGTERM) on the main thread: a song that is being
         written is finished and reported first, one that is still analysed is given up.
     MertagError
-        After `Finished`, what stops the tagger altogether (such as a device that is lost).
+        After `Finished`, what stops the tagger altogether (such as a device that is lost), and StateError if the
+        state has stopped working and one song after the other fails because its write cannot be noted.
 
     Notes
     -----
@@ -114,6 +119,7 @@ def tag_library(
         journal=journal,
     )
     stopped_by = ""
+    in_a_row = 0  # failures
     heeded = True  # whether the caller takes events: one that has thrown an error wants the summary only
     try:
         with Interruptible() as interruptible:
@@ -122,9 +128,16 @@ def tag_library(
                     for event in events:
                         if isinstance(event, FileDone):
                             account.add(event, dry_run=options.dry_run)
+                            in_a_row = in_a_row + 1 if event.status is Status.FAILED else 0
                         heeded = False
                         yield event
                         heeded = True
+                        if in_a_row >= MOST_UNNOTED and journal is not None and state is not None and not state.works:
+                            raise StateError(
+                                f"{state.run.database.path}: the state file does not work, so that no write can be "
+                                "noted and nothing is written; mend that (is its disk full?), and run the same "
+                                "command again"
+                            )
                         limit = options.stop_at_failures
                         if limit is not None and account.failed >= limit:
                             stopped_by = (

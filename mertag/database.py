@@ -81,10 +81,22 @@ Notify = Callable[[str], None]
 
 
 def default_path() -> Path:
-    """Return where the state lies unless another place is named."""
+    """Return where the state lies unless another place is named.
+
+    Raises
+    ------
+    ConfigError
+        If the user's home folder is not known.
+    """
     import platformdirs
 
-    return platformdirs.user_state_path("mertag") / "state.sqlite"
+    try:
+        path = platformdirs.user_state_path("mertag") / "state.sqlite"
+    except RuntimeError as error:  # no HOME, and the user is not in the list of users
+        raise ConfigError(f"no place for the state file is known ({error}); name one with --state") from error
+    if not path.is_absolute():  # as older versions of platformdirs answer then: a folder called "~"
+        raise ConfigError("no place for the state file is known, since there is no HOME; name one with --state")
+    return path
 
 
 class Database:

@@ -149,14 +149,17 @@ class ExcerptPacker:
         lead = self._front_end.hop_length  # a segment's first frame may begin so much before the window
         if period <= lead + self._window:
             return
+        # The last window ends at the last segment, which may end a hop before the song does.
+        tail = self._window + self._segmentation.hop_samples(self._front_end) + lead
         kept: list[Piece] = []
         for first, audio in held.pieces:
             last = first + len(audio)
-            for number in range(max(0, (first - self._window) // period), (last + lead) // period + 1):
-                lo, hi = max(first, number * period - lead), min(last, number * period + self._window)
-                if lo < hi:
-                    part = audio[lo - first : hi - first]
-                    kept.append((lo, audio if len(part) == len(audio) else part.copy()))
+            numbers = range(max(0, (first - self._window) // period), (last + lead) // period + 1)
+            wanted = [(number * period - lead, number * period + self._window) for number in numbers]
+            wanted.append((held.n_samples - tail, held.n_samples))  # should the song end here
+            for lo, hi in _within(first, last, wanted):
+                part = audio[lo - first : hi - first]
+                kept.append((lo, audio if len(part) == len(audio) else part.copy()))
         held.pieces = kept
 
     def _span(self, segments: slice) -> tuple[int, int]:
@@ -167,10 +170,26 @@ class ExcerptPacker:
     def _excerpts(self, picked: list[slice], runs: list[slice]) -> Excerpts:
         order = np.concatenate([np.arange(run.start, run.stop, dtype=np.int64) for run in runs])
         hop = self._segmentation.hop_samples(self._front_end)
-        lengths = [(run.stop - 1 - run.start) * hop + self._segment for run in runs]
+        covered, end = 0, 0  # runs that share no segment may share audio, which counts once
+        for run in runs:
+            first, last = run.start * hop, (run.stop - 1) * hop + self._segment
+            covered, end = covered + last - max(first, end), last
         places = [(int(np.searchsorted(order, w.start)), w.stop - w.start) for w in picked]
         windows_ = tuple(slice(place, place + length) for place, length in places)
-        return Excerpts(order=order, windows=windows_, n_samples=sum(lengths))
+        return Excerpts(order=order, windows=windows_, n_samples=covered)
+
+
+def _within(first: int, last: int, spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return what spans cover of [first, last), as spans that do not touch."""
+    found: list[tuple[int, int]] = []
+    for lo, hi in sorted((max(first, lo), min(last, hi)) for lo, hi in spans):
+        if lo >= hi:
+            continue
+        if found and lo <= found[-1][1]:
+            found[-1] = found[-1][0], max(hi, found[-1][1])
+        else:
+            found.append((lo, hi))
+    return found
 
 
 def _joint(key: int, chosen: _Chosen, results: list[SongSegments]) -> SongSegments:

@@ -76,7 +76,12 @@ def size_and_time(place: bytes) -> tuple[int, int] | None:
         status = os.stat(place)  # noqa: PTH116  bytes, and a Path costs more than the call
     except OSError:
         return None
-    return status.st_size, status.st_mtime_ns
+    return status.st_size, kept_time(status)
+
+
+def kept_time(status: os.stat_result) -> int:
+    """Return the time of change in nanoseconds, as a state file can hold it: no later than the year 2262."""
+    return max(-(2**63), min(status.st_mtime_ns, 2**63 - 1))
 
 
 def _whole(path: Path) -> bytes:

@@ -17,6 +17,7 @@ from typing import BinaryIO, Literal, TypeAlias, cast
 from mertag.database import Database
 from mertag.delta import DeltaError, make_delta, old_pieces, read_pieces
 from mertag.errors import StateError, TagWriteError
+from mertag.identity import kept_time
 from mertag.sidecar import SUFFIX
 
 Kind: TypeAlias = Literal["tags", "sidecar"]
@@ -171,7 +172,7 @@ def _compared(old: Path, new: Path, *, may_be_new: bool) -> _Compared:
         new_digest=new_digest,
         old_size=status.st_size,
         new_size=new_size,
-        old_mtime_ns=status.st_mtime_ns,
+        old_mtime_ns=kept_time(status),
         delta=delta,
     )
 

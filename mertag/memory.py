@@ -13,13 +13,14 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from mertag.errors import FileError
 from mertag.events import BatchOptions, FileDone, Status
 from mertag.feed import Known, Later, Prepared, Song
-from mertag.identity import Places, size_and_time, song_digest
+from mertag.identity import Places, kept_time, size_and_time, song_digest
 from mertag.model_key import difference, model_of
 from mertag.noting import Noting
 from mertag.one_file import NO_TAG_FORMAT, UP_TO_DATE, WriteJournal, finish, reason_of
-from mertag.outcomes import Outcome, Skipped
+from mertag.outcomes import Outcome, Skipped, Tagged
 from mertag.results import decode, encode
 from mertag.settled import settled_key
 from mertag.sidecar import SUFFIX
@@ -78,7 +79,7 @@ class Memory:
             others = self._state.models(entry.audio)
             if others:
                 self._again[difference(others[0], self._model)] += 1
-        return self._nothing_to_do(index, path, (status.st_size, status.st_mtime_ns), entry)
+        return self._nothing_to_do(index, path, (status.st_size, kept_time(status)), entry)
 
     def notes(self) -> Iterator[str]:
         """Yield, once `recall` has seen all songs, which of them are to be analysed again, and why."""
@@ -106,6 +107,10 @@ class Memory:
 
     def finish(self, song: Song, outcome: Outcome, *, remembered: bool) -> FileDone:
         """Write what was asked for, keep what the file is now, and give the song back. May be called from threads."""
+        if isinstance(outcome, Tagged) and not self._is_still(song):
+            self._state.release(*song.claims)
+            reason = "another program changed its audio meanwhile; nothing was written, run again"
+            return FileDone(index=song.index, path=song.path, status=Status.FAILED, reason=reason)
         noting = Noting(self._journal)
         done = finish(song.index, outcome, self._options, journal=noting, remembered=remembered)
         size, mtime_ns = noting.tagged or (song.size, song.mtime_ns)
@@ -123,6 +128,19 @@ class Memory:
             self._state.release(*song.claims)
         return done
 
+    def _is_still(self, song: Song) -> bool:
+        """Return whether a file holds the audio that was identified: it may have been replaced since."""
+        if not song.audio:
+            return True
+        if os.fsencode(os.path.realpath(song.path)) != song.place:  # a link that leads elsewhere by now
+            return False
+        if size_and_time(song.place) == (song.size, song.mtime_ns):
+            return True
+        try:
+            return song_digest(Path(os.fsdecode(song.place)))[1] == song.audio  # only its tags are others
+        except FileError:
+            return False
+
     def give_back(self, song: Song) -> None:
         """Give back a song that got no outcome."""
         self._state.release(*song.claims)
@@ -135,7 +153,9 @@ class Memory:
             return refused
         try:
             place = os.fsencode(os.path.realpath(path, strict=True))
-        except OSError:
+        except OSError as error:
+            if self._options.retag:  # nothing will be decoded
+                return FileDone(index=index, path=path, status=Status.FAILED, reason=reason_of(error))
             return Song(index=index, path=path)  # the decoder will say what is wrong with it
         if not self._state.claim(place):
             return Later(index=index)
@@ -170,7 +190,7 @@ class Memory:
             if self._options.retag:
                 raise
             return song  # the decoder will say what is wrong with it; if nothing, it is analysed each time
-        return dataclasses.replace(song, audio=audio, size=status.st_size, mtime_ns=status.st_mtime_ns)
+        return dataclasses.replace(song, audio=audio, size=status.st_size, mtime_ns=kept_time(status))
 
     def _known(self, song: Song) -> Known | None:
         text = self._state.result(song.audio, self._model, since_s=self._since_s) if song.audio else None

@@ -97,6 +97,11 @@ class State:
         self._resting_until_s = self._durable_s = 0.0
         self._attempt(lambda: void_claims(run.database), None)
 
+    @property
+    def works(self) -> bool:
+        """Whether the file was usable when it was last tried."""
+        return time.monotonic() >= self._resting_until_s
+
     def entry(self, path: bytes, model: str) -> Entry | None:
         """Return what is remembered of a file, None if nothing."""
         rows = self._rows(_ENTRY, (model, path))

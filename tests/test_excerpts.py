@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tiny_bundle as tiny
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mertag.aggregate import WindowRule, song_features, windows
@@ -115,6 +115,12 @@ def test_as_many_windows_as_there_are_is_the_whole_song() -> None:
 
 
 @settings(max_examples=60, deadline=None)
+@example(
+    n_samples=110_251, n_windows=2, chunk=2_000, hop_s=1.3, rule=WindowRule(single_max_s=5.0, window_s=1.0, hop_s=1.5)
+)
+@example(
+    n_samples=110_763, n_windows=2, chunk=2_000, hop_s=1.3, rule=WindowRule(single_max_s=5.0, window_s=1.0, hop_s=1.5)
+)
 @given(
     n_samples=st.integers(0, 90 * RATE),
     n_windows=st.integers(1, 6),
@@ -143,6 +149,14 @@ def test_what_is_heard_is_part_of_the_whole_evenly_spread_however_it_was_chunked
     assert ranks == sorted(ranks)
     part = len(all_windows) / len(heard)
     assert all(abs(rank + 0.5 - (i + 0.5) * part) <= part / 2 + 1 for i, rank in enumerate(ranks))
+
+
+@pytest.mark.parametrize("half_seconds", range(4, 40))
+def test_no_more_is_heard_than_there_is(half_seconds: int) -> None:
+    n_samples = half_seconds * RATE // 2
+    for n in (1, 2, 3, 5):
+        result = excerpts(n_samples, n)
+        assert result.excerpts is None or result.excerpts.n_samples <= n_samples
 
 
 def test_memory_does_not_grow_with_a_songs_length() -> None:

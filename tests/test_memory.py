@@ -414,6 +414,46 @@ def test_a_state_that_breaks_in_the_middle_is_said_once_and_the_run_goes_on(
     assert "disk I/O error" in warnings[0].text
 
 
+def test_a_run_that_can_note_no_write_any_more_stops_before_a_night_is_lost(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = library.add(*(f"q1_{i:02}.flac" for i in range(40)))
+    before = {path: path.read_bytes() for path in paths}
+
+    class Breaks(FakeTagger):
+        def tag_many(self, paths: Iterable[Path]) -> Iterator[Outcome]:
+            for n, outcome in enumerate(super().tag_many(paths)):
+                if n == 2:
+                    monkeypatch.setattr("mertag.database.Database.transaction", broken)
+                yield outcome
+
+    def broken(*_: object, **__: object) -> None:
+        raise StateError("/state: the state file does not work (database or disk is full)")
+
+    with pytest.raises(StateError, match="is its disk full"):
+        library.run(TAGS, tagger=Breaks())
+    (summary,) = [e.summary for e in library.events if isinstance(e, Finished)]
+    assert summary.failed >= 10
+    assert summary.not_reached > 0
+    untouched = [path for path, data in before.items() if path.read_bytes() == data]
+    assert len(untouched) == 40 - summary.tagged
+    monkeypatch.undo()
+    s = library.run(TAGS)
+    assert s.tagged + s.unchanged == 40
+
+
+def test_a_song_from_the_far_future_is_tagged_like_any_other(library: Library) -> None:
+    (path,) = library.add("q1_a.flac")
+    try:
+        os.utime(path, ns=(0, 2**63 + 10**9))
+    except OSError:
+        pytest.skip("no such time on this disk")
+    if path.stat().st_mtime_ns < 2**63:
+        pytest.skip("no such time on this disk")
+    assert library.run(TAGS).tagged == 1
+    assert library.run(TAGS).unchanged == 1
+
+
 def test_results_in_the_state_that_cannot_be_are_analysed_again(library: Library) -> None:
     library.add("q1_a.flac", "q2_b.flac")
     library.run()

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from mertag.cli import console
-from mertag.errors import ConfigError, StateError
+from mertag.errors import ConfigError, FileError, StateError
 
 if TYPE_CHECKING:
     from mertag.outcomes import Outcome
@@ -43,6 +43,7 @@ def opened(path: Path | None, *, no_state: bool, needed: bool) -> Iterator[State
         return
     from mertag.state import open_state
 
+    refuse_music(path)
     opening = open_state(path, command=shlex.join(["mertag", *sys.argv[1:]]), notify=console.warn)
     try:
         state = opening.__enter__()
@@ -58,6 +59,27 @@ def opened(path: Path | None, *, no_state: bool, needed: bool) -> Iterator[State
         opening.__exit__(None, None, None)
 
 
+def refuse_music(path: Path | None) -> None:
+    """Refuse a song as the state file: what is no state file is set aside, and a song must not be.
+
+    Raises
+    ------
+    ConfigError
+        If the file is music, by its name or by its content.
+    """
+    if path is None or not path.is_file():
+        return
+    from mertag.library import AUDIO_SUFFIXES
+    from mertag.tags import taggable
+
+    try:
+        music = path.suffix.lower() in AUDIO_SUFFIXES or taggable(path)
+    except FileError:
+        return  # unreadable, or damaged: what it is, the state file's own checks say
+    if music:
+        raise ConfigError(f"--state {path}: this is a song; name a file for what mertag remembers")
+
+
 class OnlyRemembered:
     """Stands where a tagger would, and analyses nothing."""
 
@@ -71,7 +93,9 @@ class OnlyRemembered:
         pass
 
     def tag_many(self, paths: Iterable[Path]) -> Iterator[Outcome]:
-        """Yield nothing; a run that only writes what is remembered gives it no path."""
+        """Yield nothing; a run that only writes what is remembered gives it no path, and one that does ends."""
+        for _ in paths:  # taken all the same, so that the run goes on
+            pass
         return iter(())
 
 

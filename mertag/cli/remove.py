@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mertag.cli import console
+from mertag.cli.memory import refuse_music
 from mertag.cli.undo import StateOption
 from mertag.errors import ConfigError
 
@@ -110,6 +111,7 @@ def _journal(stack: ExitStack, state: Path | None) -> tuple[Journal, int]:
     from mertag.journal import Journal
     from mertag.runs import Run
 
+    refuse_music(state)
     database = stack.enter_context(Database(state or default_path(), notify=console.warn))
     run = stack.enter_context(Run(database, kind="remove", command=shlex.join(["mertag", *sys.argv[1:]])))
     return Journal(database, run.id), run.id

@@ -37,7 +37,10 @@ def config_path() -> Path:
         return Path(named)
     import platformdirs
 
-    return platformdirs.user_config_path("mertag") / "config.toml"
+    try:
+        return platformdirs.user_config_path("mertag") / "config.toml"
+    except RuntimeError:  # no HOME, and the user is not in the list of users: so there is no such file
+        return Path(os.devnull)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mertag.cli import console
+from mertag.cli.memory import refuse_music
 from mertag.errors import ConfigError, StateError
 
 if TYPE_CHECKING:
@@ -91,6 +93,12 @@ def undo(
         raise typer.Exit(console.ExitCode.SOME_FAILED)
 
 
+def set_aside(state: Path) -> list[Path]:
+    """Return the files that could not be used as this state file, the newest first."""
+    found = state.parent.glob(f"{state.name}.aside-*")
+    return sorted((path for path in found if not path.name.endswith(("-wal", "-shm", ".lock"))), reverse=True)
+
+
 def _opened(state: Path | None) -> Database | None:
     """Open the state file; None if there is none where it lies by default."""
     from mertag.database import Database, default_path
@@ -100,6 +108,7 @@ def _opened(state: Path | None) -> Database | None:
         if state is not None:
             raise ConfigError(f"--state {state}: there is no such file")
         return None
+    refuse_music(state)
     said: list[str] = []
     database = Database(path, notify=said.append)
     if said:
@@ -135,6 +144,13 @@ def _undo(
             console.say(f"run {first.run} {verb} undone{' in part' if paths else ''}")
         elif run is None:
             console.say(f"nothing to undo: no run wrote anything{where} that still stands")
+            for aside in set_aside(database.path):
+                console.say(
+                    console.clean(
+                        f"an older state file was set aside: {aside}. What it knows, if it is not damaged: "
+                        f"mertag undo --state {shlex.quote(str(aside))}"
+                    )
+                )
         else:
             console.say(f"nothing to undo: run {run} wrote nothing{where}")
 

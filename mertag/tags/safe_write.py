@@ -142,8 +142,8 @@ def replace_file(
             _keep_attributes(original, temporary, preserve_mtime=preserve_mtime)
             os.fsync(copy.fileno())
             check(copy)
-        if before_replace is not None:
-            before_replace(target, temporary)
+            if before_replace is not None:  # under the lock: it may take long, and others tidy up
+                before_replace(target, temporary)
         original.file.close()  # Windows replaces no file that is open
         _refuse_if_changed(original)
         temporary.replace(target)

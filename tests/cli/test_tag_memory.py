@@ -143,6 +143,18 @@ def test_a_state_that_cannot_be_made_ends_a_run_that_writes_and_not_one_that_sho
     assert len(shown.stdout.splitlines()) == 3
 
 
+@pytest.mark.parametrize("name", ["q1_0.flac", "a_song_without_its_suffix"])
+def test_a_song_is_never_taken_for_the_state_file(mertag: Run, music: Path, tmp_path: Path, name: str) -> None:
+    flac = next(music.glob("*.flac"))
+    place = tmp_path / name
+    place.write_bytes(flac.read_bytes())
+    result = mertag(music, "--write-id3", "--state", place)
+    assert result.exit_code == 2
+    assert "this is a song" in result.stderr
+    assert place.read_bytes() == flac.read_bytes()
+    assert not list(tmp_path.glob("*.aside-*"))
+
+
 def test_a_state_that_is_no_state_is_set_aside_and_the_run_goes_on(mertag: Run, music: Path, tmp_path: Path) -> None:
     place = tmp_path / "s"
     place.write_text("precious notes of someone else" * 100)

@@ -132,6 +132,20 @@ def test_a_damaged_state_file_is_set_aside_and_the_exit_code_is_3(mertag: Run, s
     assert result.exit_code == 3
     assert "set aside" in result.stderr
     assert "nothing can be undone without it" in result.stderr
+    again = mertag("undo")
+    assert again.exit_code == 0
+    (aside,) = (path for path in state.parent.iterdir() if ".aside-" in path.name)
+    assert "nothing to undo" in again.stderr
+    assert f"mertag undo --state {aside}" in again.stderr
+
+
+@pytest.mark.parametrize("command", ["undo", "remove"])
+def test_a_song_is_never_taken_for_the_state_file(mertag: Run, songs: list[Path], command: str) -> None:
+    before = songs[0].read_bytes()
+    result = mertag(command, *songs[1:], "--state", songs[0])
+    assert result.exit_code == 2
+    assert "this is a song" in result.stderr
+    assert songs[0].read_bytes() == before
 
 
 def test_the_report_keeps_to_its_schema(mertag: Run, state: Path, songs: list[Path], tmp_path: Path) -> None:
