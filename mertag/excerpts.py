@@ -102,7 +102,7 @@ class ExcerptPacker:
             rule=self._rule,
         )
         stretches = _joined(held.pieces)
-        picked = _evenly([w for w in found if _audio(stretches, *self._span(w)) is not None], self._n_windows)
+        picked = _evenly(self._candidates(found, stretches, held.n_samples), self._n_windows)
         runs = _union(picked)
         whole = len(picked) == len(found) and runs == [slice(0, len(starts))]
         chosen = _Chosen(n_samples=held.n_samples, excerpts=None if whole else self._excerpts(picked, runs))
@@ -143,9 +143,7 @@ class ExcerptPacker:
         """Let go of the audio between the windows that are kept."""
         if held.n_samples <= self._single_max:  # one window so far, which needs everything
             return
-        period = self._hop
-        while held.n_samples // period + 1 > self._most:
-            period *= 2
+        period = self._period(held.n_samples)
         lead = self._front_end.hop_length  # a segment's first frame may begin so much before the window
         if period <= lead + self._window:
             return
@@ -161,6 +159,30 @@ class ExcerptPacker:
                 part = audio[lo - first : hi - first]
                 kept.append((lo, audio if len(part) == len(audio) else part.copy()))
         held.pieces = kept
+
+    def _period(self, n_samples: int) -> int:
+        """Return how far apart the windows lie that are kept of a song, in samples."""
+        period = self._hop
+        while n_samples // period + 1 > self._most:
+            period *= 2
+        return period
+
+    def _candidates(self, found: list[slice], stretches: list[Piece], n_samples: int) -> list[slice]:
+        """Return the windows that are held; those at the end only where the evenly spread ones are too few."""
+        held = [w for w in found if _audio(stretches, *self._span(w)) is not None]
+        period, lead = self._period(n_samples), self._front_end.hop_length
+        if len(held) == len(found):
+            return held
+
+        def in_step(window: slice) -> bool:
+            lo, hi = self._span(window)
+            return any(
+                number * period - lead <= lo and hi <= number * period + self._window
+                for number in (lo // period, lo // period + 1)
+            )
+
+        spread = [window for window in held if in_step(window)]
+        return spread if len(spread) >= self._n_windows else held
 
     def _span(self, segments: slice) -> tuple[int, int]:
         """Return the first sample that a run of segments needs, and the one after the last."""
