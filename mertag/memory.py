@@ -25,6 +25,7 @@ from mertag.results import decode, encode
 from mertag.settled import settled_key
 from mertag.sidecar import SUFFIX
 from mertag.state import Entry, State
+from mertag.tags import plan_tags
 
 
 class Memory:
@@ -150,7 +151,8 @@ class Memory:
         if refused is not None:
             if refused.reason == NO_TAG_FORMAT:
                 self._remember_no_format(path)
-            return refused
+            if refused.status is not Status.FAILED or not self._fields_stand(index, path):
+                return refused
         try:
             place = os.fsencode(os.path.realpath(path, strict=True))
         except OSError as error:
@@ -179,6 +181,20 @@ class Memory:
         claimed.append(heard)
         song = dataclasses.replace(song, claims=(place, heard))
         return self._known(song) or song  # again: who had it may have finished in between
+
+    def _fields_stand(self, index: int, path: Path) -> bool:
+        """Return whether a file that cannot be written has its fields already: then nothing has to be written."""
+        if not self._options.write_tags or self._options.sidecar or self._options.force:
+            return False
+        try:
+            place = os.fsencode(os.path.realpath(path, strict=True))
+            entry = self._state.entry(place, self._model)
+            known = self._known(self._identified(Song(index=index, path=path, place=place), entry))
+            if known is None or not isinstance(known.outcome, Tagged):
+                return False
+            return not plan_tags(path, known.outcome.emotion, self._options.tag).changed
+        except Exception:  # noqa: BLE001  it is refused for a reason that is known already
+            return False
 
     def _identified(self, song: Song, entry: Entry | None) -> Song:
         """Return the song with the digest of its audio, from memory if the file has not changed."""

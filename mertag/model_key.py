@@ -41,4 +41,5 @@ def difference(old: str, new: str) -> str:
         return f"with the model {old_id}, and this run uses {new_id}"
     before = [part for part in old_parts if part not in new_parts]
     now = [part for part in new_parts if part not in old_parts]
-    return f"with other settings ({', '.join(before) or 'none'}), and this run uses {', '.join(now) or 'none'}"
+    defaults = "the defaults"
+    return f"with other settings ({', '.join(before) or defaults}), and this run uses {', '.join(now) or defaults}"

@@ -71,7 +71,8 @@ def before_analysis(options: BatchOptions, unreadable: Mapping[int, str]) -> Cal
             if not status.st_mode & 0o222 or not os.access(real, os.W_OK):
                 return Status.FAILED, "it is read-only; give yourself write permission first"
             if status.st_nlink > 1 and not options.tag.break_hard_links:
-                return Status.FAILED, f"it has {status.st_nlink} hard links, which writing would separate"
+                links = f"it has {status.st_nlink} hard links, which writing would separate"
+                return Status.FAILED, f"{links} (allow that with --break-hard-links)"
         if not folder_is_writable(real.parent):
             return Status.FAILED, "its folder cannot be written to; check its permissions"
         return None

@@ -27,6 +27,9 @@ from mertag.errors import ConfigError
 SHARED = ("model", "device")
 """Options that may stand above all tables."""
 
+SECOND_NAMES = {"write_tags": "write_id3"}
+"""Options that have two names on the command line: the second one, and the parameter."""
+
 COMMAND_TABLES = ("tag", "undo", "remove", "info", "train", "evaluate", "export", "plot")
 
 
@@ -116,7 +119,7 @@ def for_command(command: str, options: Mapping[str, Kind]) -> dict[str, object]:
     found: dict[str, object] = {}
 
     def take(key: str, value: object, where: str) -> None:
-        name = key.replace("-", "_")
+        name = _named(key)
         if not options[name].takes(value):
             raise ConfigError(f"{path}: {where}{key} must be {options[name]}, not {value!r}")
         found[name] = [value] if options[name].many and not isinstance(value, list) else value
@@ -130,7 +133,7 @@ def for_command(command: str, options: Mapping[str, Kind]) -> dict[str, object]:
     table = content.get(command, {})
     assert isinstance(table, dict)  # checked above
     for key, value in table.items():
-        if key.replace("-", "_") not in options or key == "help":
+        if _named(key) not in options or key == "help":
             raise ConfigError(f"{path}: [{command}] has no option {key!r}; see `mertag {command} --help`")
         take(key, value, f"[{command}] ")
     return found
@@ -148,8 +151,14 @@ def lists_from_environment(command: str, options: Mapping[str, Kind]) -> dict[st
 
 def unknown_variables(command: str, options: Mapping[str, Kind]) -> list[str]:
     """Return the variables that look as if they set an option of this command, and do not."""
-    known = {_variable(command, name) for name in options}
+    known = {_variable(command, name) for name in (*options, *(n for n, of in SECOND_NAMES.items() if of in options))}
     return sorted(name for name in os.environ if name.startswith(_variable(command, "")) and name not in known)
+
+
+def _named(key: str) -> str:
+    """Return the parameter that a key of the file stands for."""
+    name = key.replace("-", "_")
+    return SECOND_NAMES.get(name, name)
 
 
 def _variable(command: str, option: str) -> str:

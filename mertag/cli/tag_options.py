@@ -51,7 +51,13 @@ ShardOption = Annotated[
 
 WriteTags = Annotated[
     bool,
-    typer.Option("--write-id3", "--write-tags", help="Write tags, each container's own (not ID3 alone), safely."),
+    typer.Option(
+        "--write-id3",
+        "--write-tags",
+        envvar=["MERTAG_TAG_WRITE_ID3", "MERTAG_TAG_WRITE_TAGS"],
+        show_envvar=False,
+        help="Write tags, each container's own (not ID3 alone), safely.",
+    ),
 ]
 Sidecar = Annotated[bool, typer.Option("--sidecar", help="Write SONG.mertag.json beside each song.")]
 Jsonl = Annotated[str | None, typer.Option(metavar="FILE|-", help="Write one JSON object a song; - is stdout.")]

@@ -140,8 +140,8 @@ def _undo(
     if not quiet:
         where = " there" if paths else ""
         if first.n:
-            verb = "would be" if dry_run else "is"
-            console.say(f"run {first.run} {verb} undone{' in part' if paths else ''}")
+            verb = "would be" if dry_run else "is being"
+            console.say(f"run {first.run} {verb} undone{where}")
         elif run is None:
             console.say(f"nothing to undo: no run wrote anything{where} that still stands")
             for aside in set_aside(database.path):

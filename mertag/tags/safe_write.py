@@ -199,7 +199,7 @@ def refuse(original: Original, size: int, *, break_hard_links: bool = False) -> 
         raise TagWriteError(
             path,
             f"it has {status.st_nlink} hard links; replacing one would separate it from the others and take "
-            "twice the space (allow that with break_hard_links)",
+            "twice the space (allow that with --break-hard-links)",
         )
     if usage.free < size + SPARE_BYTES and usage.total:  # some file systems do not say how large they are
         raise TagWriteError(

@@ -163,6 +163,20 @@ def test_an_empty_variable_sets_nothing(given: dict[str, Any], monkeypatch: pyte
     assert given["quiet"] is False
 
 
+def test_both_names_of_an_option_are_settings(
+    given: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "config.toml").write_text("[tag]\nwrite-tags = true\n")
+    assert run() == (0, "")
+    assert given["write_id3"] is True
+    (tmp_path / "config.toml").write_text("")
+    assert run() == (0, "")
+    assert given["write_id3"] is False
+    monkeypatch.setenv("MERTAG_TAG_WRITE_TAGS", "1")
+    assert run() == (0, "")
+    assert given["write_id3"] is True
+
+
 def test_a_variable_that_sets_no_option_is_told(given: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MERTAG_TAG_WINDOW", "3")
     monkeypatch.setenv("MERTAG_TRAIN_EPOCHS", "3")  # another command's

@@ -57,7 +57,7 @@ def test_undo_gives_the_newest_run_back_and_stdout_stays_empty(mertag: Run, stat
     run = tagged(state, songs, sidecars=True)
     result = mertag("undo")
     assert (result.exit_code, result.stdout) == (0, "")
-    assert f"run {run} is undone" in result.stderr
+    assert f"run {run} is being undone" in result.stderr
     assert "found 6 = 6 undone + 0 already undone + 0 left" in result.stderr
     assert contents(songs[0].parent) == before
     again = mertag("undo")

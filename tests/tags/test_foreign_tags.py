@@ -200,10 +200,15 @@ def free_form(mean: bytes, name: bytes, values: list[bytes]) -> bytes:
     return b"".join(struct.pack(">I", 8 + len(body)) + kind + body for kind, body in parts)
 
 
+# Atoms that readers take for containers wherever they stand; garbage in one of them hides what follows from mutagen, so
+# that such a file is refused.
+CONTAINERS = (b"moov", b"udta", b"trak", b"mdia", b"meta", b"ilst", b"stbl", b"minf", b"moof", b"traf")
+
+
 @often
 @given(
     atoms=st.lists(
-        st.tuples(st.binary(min_size=4, max_size=4).filter(lambda n: n != b"----"), content)
+        st.tuples(st.binary(min_size=4, max_size=4).filter(lambda n: n not in (b"----", *CONTAINERS)), content)
         | st.tuples(st.just(b"----"), content | st.builds(free_form, texts, texts, st.lists(content, max_size=3))),
         max_size=5,
     ).map(lambda found: found + found[:1]),
