@@ -26,6 +26,7 @@ StateOption = Annotated[
     ),
 ]
 _COLUMNS = ("run", "began", "command", "ended", "files", "not undone", "journal", "share")
+_ON_TERMINALS = ("run", "began", "files", "not undone", "journal", "command")
 
 
 def undo(
@@ -195,7 +196,14 @@ def _list(database: Database) -> None:
         )
         for run in runs
     ]
-    console.table(_COLUMNS, rows, right=("run", *_COLUMNS[4:]))
+    if console.stream_is_terminal("stdout"):  # 80 columns hold no more beside a command
+        short = [
+            (run, began, files, standing, journal, command if ended == "finished" else f"{command} ({ended})")
+            for run, began, command, ended, files, standing, journal, _ in rows
+        ]
+        console.table(_ON_TERMINALS, short, right=_ON_TERMINALS[:5])
+    else:
+        console.table(_COLUMNS, rows, right=("run", *_COLUMNS[4:]))
     total = journal_size(database)
     console.say(
         f"the journal takes {size(total.journal_bytes)}: {share(total.share)} of the {size(total.written_bytes)} "
