@@ -16,7 +16,17 @@ from odd_disk import odd_disk
 
 from mertag.emotion import SongEmotion
 from mertag.errors import TagWriteError
-from mertag.tags import TagOptions, audio_digest, plan_tags, read_tags, remove_leftovers, remove_tags, write_tags
+from mertag.tags import (
+    TagOptions,
+    audio_digest,
+    plan_tags,
+    read_tags,
+    remove_leftovers,
+    remove_tags,
+    safe_write,
+    write_tags,
+)
+from mertag.tags.safe_write import Original
 
 Song = Callable[[str], Path]
 Mount = Callable[..., Path]
@@ -132,15 +142,23 @@ def test_a_disk_that_is_mounted_read_only_is_named_as_the_reason(song: Song, mou
 
 
 def test_a_disk_that_turns_read_only_during_a_write_leaves_the_old_song(
-    song: Song, mount: Mount, happy: SongEmotion, caplog: pytest.LogCaptureFixture
+    song: Song,
+    mount: Mount,
+    happy: SongEmotion,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     path = put(song("a.flac"), mount("ext4"))
+    look = safe_write._refuse_if_changed
 
-    def protect(old: Path, new: Path) -> None:  # what a kernel does when a disk has errors
+    def protect(original: Original) -> None:  # what a kernel does when a disk has errors; no file is open by now
         assert run("mount", "-o", "remount,ro", path.parent)
+        look(original)
 
-    with caplog.at_level(logging.WARNING), refused_and_untouched(path, "Read-only file system"):
-        write_tags(path, happy, before_replace=protect)
+    with monkeypatch.context() as patch, caplog.at_level(logging.WARNING):
+        patch.setattr(safe_write, "_refuse_if_changed", protect)
+        with refused_and_untouched(path, "Read-only file system"):
+            write_tags(path, happy)
     assert "could not be removed" in caplog.text
     assert run("mount", "-o", "remount,rw", path.parent)
     assert len(remove_leftovers(path.parent, older_than_s=0)) == 1
