@@ -122,3 +122,12 @@ class ExportError(MertagError):
 
 class ParityError(ExportError):
     """The exported model does not do what the trained one does."""
+
+
+def reason_of(error: Exception) -> str:
+    """Return why, for the owner of the file; an error that no one foresaw names its type."""
+    if isinstance(error, FileError):
+        return error.reason
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    return f"unexpected {type(error).__name__}: {error}"

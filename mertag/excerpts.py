@@ -152,8 +152,7 @@ class ExcerptPacker:
         kept: list[Piece] = []
         for first, audio in held.pieces:
             last = first + len(audio)
-            numbers = range(max(0, (first - self._window) // period), (last + lead) // period + 1)
-            wanted = [(number * period - lead, number * period + self._window) for number in numbers]
+            wanted = self._kept_spans(period, first, last)
             wanted.append((held.n_samples - tail, held.n_samples))  # should the song end here
             for lo, hi in _within(first, last, wanted):
                 part = audio[lo - first : hi - first]
@@ -167,19 +166,22 @@ class ExcerptPacker:
             period *= 2
         return period
 
+    def _kept_spans(self, period: int, first: int, last: int) -> list[tuple[int, int]]:
+        """Return the spans, `period` samples apart, that are kept of a song, of those near [first, last)."""
+        lead = self._front_end.hop_length  # a segment's first frame may begin so much before the window
+        numbers = range(max(0, (first - self._window) // period), (last + lead) // period + 1)
+        return [(number * period - lead, number * period + self._window) for number in numbers]
+
     def _candidates(self, found: list[slice], stretches: list[Piece], n_samples: int) -> list[slice]:
         """Return the windows that are held; those at the end only where the evenly spread ones are too few."""
         held = [w for w in found if _audio(stretches, *self._span(w)) is not None]
-        period, lead = self._period(n_samples), self._front_end.hop_length
+        period = self._period(n_samples)
         if len(held) == len(found):
             return held
 
         def in_step(window: slice) -> bool:
             lo, hi = self._span(window)
-            return any(
-                number * period - lead <= lo and hi <= number * period + self._window
-                for number in (lo // period, lo // period + 1)
-            )
+            return any(start <= lo and hi <= stop for start, stop in self._kept_spans(period, lo, hi))
 
         spread = [window for window in held if in_step(window)]
         return spread if len(spread) >= self._n_windows else held

@@ -13,13 +13,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from mertag.errors import FileError
+from mertag.errors import FileError, reason_of
 from mertag.events import BatchOptions, FileDone, Status
 from mertag.feed import Known, Later, Prepared, Song
 from mertag.identity import Places, kept_time, size_and_time, song_digest
 from mertag.model_key import difference, model_of
 from mertag.noting import Noting
-from mertag.one_file import NO_TAG_FORMAT, UP_TO_DATE, WriteJournal, finish, reason_of
+from mertag.one_file import NO_TAG_FORMAT, UP_TO_DATE, WriteJournal, finish
 from mertag.outcomes import Outcome, Skipped, Tagged
 from mertag.results import decode, encode
 from mertag.settled import settled_key

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from mertag import sidecar, tags
-from mertag.errors import FileError, StateError, UnsupportedFormatError
+from mertag.errors import StateError, UnsupportedFormatError, reason_of
 from mertag.events import BatchOptions, FileDone, Status
 from mertag.outcomes import Failed, Outcome, Skipped, Tagged
 from mertag.tags import TagChange
@@ -127,8 +127,6 @@ def finish(
         try:
             if options.dry_run:
                 change = tags.plan_tags(path, emotion, options.tag)
-            elif noted is None:
-                change = tags.write_tags(path, emotion, options.tag)
             else:
                 change = tags.write_tags(path, emotion, options.tag, before_replace=noted)
         except UnsupportedFormatError as error:
@@ -141,8 +139,6 @@ def finish(
         try:
             if options.dry_run:
                 sidecar_changed = sidecar.plan_sidecar(path, emotion)
-            elif noted is None:
-                sidecar_changed = sidecar.write_sidecar(path, emotion)
             else:
                 sidecar_changed = sidecar.write_sidecar(path, emotion, before_replace=noted)
         except Exception as error:  # noqa: BLE001  as above
@@ -172,12 +168,3 @@ def _withdraw(noted: WriteNote | None) -> None:
     if noted is not None:
         with contextlib.suppress(StateError):  # a note that stays behind does no harm: nothing matches it
             noted.withdraw()
-
-
-def reason_of(error: Exception) -> str:
-    """Return why, for the owner of the file; an error that no one foresaw names its type."""
-    if isinstance(error, FileError):
-        return error.reason
-    if isinstance(error, OSError):
-        return error.strerror or str(error)
-    return f"unexpected {type(error).__name__}: {error}"

@@ -12,11 +12,12 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from mertag.errors import reason_of
 from mertag.events import BatchOptions, FileDone, Note, Status
 from mertag.feed import Feed, Later, Prepared, Ready, Song
 from mertag.interrupt import Interruptible
 from mertag.memory import Memory
-from mertag.one_file import WriteJournal, finish, reason_of
+from mertag.one_file import WriteJournal, finish
 from mertag.outcomes import Outcome
 from mertag.state import State
 from mertag.writers import Writers

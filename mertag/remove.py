@@ -10,7 +10,7 @@ from collections.abc import Generator, Sequence
 from enum import StrEnum
 from pathlib import Path
 
-from mertag.errors import FileError, StateError, UnsupportedFormatError
+from mertag.errors import StateError, UnsupportedFormatError, reason_of
 from mertag.journal import Journal
 from mertag.one_by_one import Event, FileHandled, handle_all
 from mertag.tags import TagChange, TagOptions, plan_removal, remove_leftovers, remove_tags
@@ -79,7 +79,7 @@ def remove_from(
         except UnsupportedFormatError as error:
             return FileHandled(path=path, status=Status.SKIPPED, reason=error.reason)
         except Exception as error:  # noqa: BLE001  whatever a strange file does to the parsers, the run goes on
-            return FileHandled(path=path, status=Status.FAILED, reason=_reason(error), fine=False)
+            return FileHandled(path=path, status=Status.FAILED, reason=reason_of(error), fine=False)
         if not change.changed:
             return FileHandled(path=path, status=Status.UNCHANGED, reason="it holds nothing of mertag's")
         return FileHandled(path=path, status=Status.REMOVED, change=change)
@@ -99,12 +99,3 @@ def _remove(path: Path, options: TagOptions, journal: Journal | None) -> TagChan
         except StateError as error:  # the note stays, and an undo finds the file as it was
             _log.warning("%s", error)
         raise
-
-
-def _reason(error: Exception) -> str:
-    """Return why, for the owner of the file; an error that no one foresaw names its type."""
-    if isinstance(error, FileError):
-        return error.reason
-    if isinstance(error, OSError):
-        return error.strerror or str(error)
-    return f"unexpected {type(error).__name__}: {error}"

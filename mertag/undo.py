@@ -24,7 +24,7 @@ from typing import BinaryIO
 
 from mertag.database import Database
 from mertag.delta import DeltaError, old_pieces, read_pieces
-from mertag.errors import ConfigError, FileError, StateError, TagWriteError
+from mertag.errors import ConfigError, FileError, StateError, TagWriteError, reason_of
 from mertag.journal import digest_of, file_digest, unsettle
 from mertag.one_by_one import Event, FileHandled, handle_all
 from mertag.runs import Run, is_under_way
@@ -208,8 +208,7 @@ class _Undo:
             reason = f"its entry in the journal cannot be used: {error}"
             return FileHandled(path=path, status=Status.LEFT, reason=reason, fine=False)
         except (FileError, OSError) as error:
-            reason = error.reason if isinstance(error, FileError) else error.strerror or str(error)
-            return FileHandled(path=path, status=Status.LEFT, reason=reason, fine=False)
+            return FileHandled(path=path, status=Status.LEFT, reason=reason_of(error), fine=False)
         self._mark(entry)
         return FileHandled(path=path, status=status)
 

@@ -122,7 +122,7 @@ def test_a_write_that_fails_is_a_failed_file_with_its_emotion_and_the_sidecar_is
 ) -> None:
     song = audio(tmp_path / "q1_a.flac")
 
-    def refuse(path: Path, *_: object) -> None:
+    def refuse(path: Path, *_: object, **__: object) -> None:
         raise TagWriteError(path, "no space left")
 
     monkeypatch.setattr(tags, "write_tags", refuse)
@@ -138,10 +138,10 @@ def test_an_error_that_nobody_foresaw_costs_its_file_only(tmp_path: Path, monkey
         audio(tmp_path / name)
     real = tags.write_tags
 
-    def strange(path: Path, *rest: object) -> object:
+    def strange(path: Path, *rest: object, **more: object) -> object:
         if path.name == "q1_a.flac":
             raise IndexError("index out of range")
-        return real(path, *rest)  # type: ignore[arg-type]
+        return real(path, *rest, **more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(tags, "write_tags", strange)
     results = done(tag_library([tmp_path], tagger=FakeTagger(), options=TAGS))
@@ -340,12 +340,12 @@ def test_an_interrupt_while_files_are_written_waits_until_they_are_written_and_r
     real = tags.write_tags
     begun: list[str] = []
 
-    def interrupted(path: Path, *rest: object) -> object:
+    def interrupted(path: Path, *rest: object, **more: object) -> object:
         begun.append(path.name)
         if len(begun) == 1:
             os.kill(os.getpid(), number)
         time.sleep(0.05)  # long enough for the interrupt to come in the middle
-        return real(path, *rest)  # type: ignore[arg-type]
+        return real(path, *rest, **more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(tags, "write_tags", interrupted)
     handlers = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]
@@ -372,9 +372,9 @@ def test_a_failure_that_stops_the_run_does_not_cost_what_is_being_written(
         audio(tmp_path / name)
     real = tags.write_tags
 
-    def slow(path: Path, *rest: object) -> object:
+    def slow(path: Path, *rest: object, **more: object) -> object:
         time.sleep(0.1)
-        return real(path, *rest)  # type: ignore[arg-type]
+        return real(path, *rest, **more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(tags, "write_tags", slow)
     events = list(tag_library([tmp_path], tagger=FakeTagger(), options=BatchOptions(write_tags=True, fail_fast=True)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -44,19 +44,16 @@ def opened(path: Path | None, *, no_state: bool, needed: bool) -> Iterator[State
     from mertag.state import open_state
 
     refuse_music(path)
-    opening = open_state(path, command=shlex.join(["mertag", *sys.argv[1:]]), notify=console.warn)
-    try:
-        state = opening.__enter__()
-    except (ConfigError, StateError) as error:
-        if needed or path is not None:
-            raise
-        console.warn(f"{error}; nothing is remembered")
-        yield None
-        return
-    try:
+    with ExitStack() as stack:
+        command = shlex.join(["mertag", *sys.argv[1:]])
+        try:
+            state = stack.enter_context(open_state(path, command=command, notify=console.warn))
+        except (ConfigError, StateError) as error:
+            if needed or path is not None:
+                raise
+            console.warn(f"{error}; nothing is remembered")
+            state = None
         yield state
-    finally:
-        opening.__exit__(None, None, None)
 
 
 def refuse_music(path: Path | None) -> None:
