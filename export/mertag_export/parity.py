@@ -16,6 +16,7 @@ from mertag.emotion import Target, decide
 from mertag.frontend import FrontEnd, Segmentation
 from mertag.manifest import Precision
 from mertag.sessions import Session
+from mertag_train.committee import Committee
 from mertag_train.song import Cutting, window_features
 from mertag_train.vgg import SegmentNetwork
 
@@ -72,7 +73,10 @@ def run_torch(graph: SegmentGraph, clip: Clip) -> Probabilities:
 
 
 def run_librosa(
-    networks: Mapping[Target, SegmentNetwork], clip: Clip, front_end: FrontEnd, segmentation: Segmentation
+    networks: Mapping[Target, SegmentNetwork | Committee],
+    clip: Clip,
+    front_end: FrontEnd,
+    segmentation: Segmentation,
 ) -> Probabilities:
     """Return the segment probabilities of a clip with librosa's mel spectrogram and the torch networks."""
     power = librosa.feature.melspectrogram(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import io
+import itertools
 import logging
 import warnings
 from collections.abc import Iterator, Mapping
@@ -20,6 +21,7 @@ from torch import Tensor, nn
 
 from mertag.emotion import Target
 from mertag.frontend import FrontEnd, Segmentation
+from mertag_train.committee import Committee, members_of
 from mertag_train.frontend import LogMel
 from mertag_train.vgg import SegmentNetwork
 
@@ -40,8 +42,8 @@ class SegmentGraph(nn.Module):
     ----------
     front_end : FrontEnd
         The signal constants.
-    networks : mapping of Target to SegmentNetwork
-        One a head, trained; copies are taken.
+    networks : mapping of Target to SegmentNetwork or Committee
+        One a head, trained; copies are taken. Of a committee, the mean of what its members say.
     n_frames : int
         Frames of a segment.
     half : bool
@@ -57,7 +59,7 @@ class SegmentGraph(nn.Module):
     def __init__(
         self,
         front_end: FrontEnd,
-        networks: Mapping[Target, SegmentNetwork],
+        networks: Mapping[Target, SegmentNetwork | Committee],
         *,
         n_frames: int,
         half: bool = False,
@@ -66,7 +68,9 @@ class SegmentGraph(nn.Module):
         super().__init__()
         self.log_mel = LogMel(front_end)
         self.targets = tuple(networks)
-        copies = [copy.deepcopy(network).cpu().float().eval() for network in networks.values()]
+        members = [members_of(network) for network in networks.values()]
+        self.sizes = tuple(len(of_head) for of_head in members)
+        copies = [copy.deepcopy(network).cpu().float().eval() for of_head in members for network in of_head]
         self.half_networks, self.n_frames, self.shared_groups = half, n_frames, shared_groups
         self.mean = nn.ParameterList([nn.Parameter(n.mean.clone(), requires_grad=False) for n in copies])
         self.std = nn.ParameterList([nn.Parameter(n.std.clone(), requires_grad=False) for n in copies])
@@ -76,6 +80,9 @@ class SegmentGraph(nn.Module):
         self.networks = nn.ModuleList(copies)
         if half:
             self.networks.half()
+            for network in copies:
+                if network.statistics is not None:
+                    network.statistics.float()  # a variance has no room in half precision either
         self.register_buffer("frame", torch.arange(n_frames), persistent=False)
 
     def forward(self, waveform: Tensor, starts: Tensor) -> tuple[Tensor, ...]:
@@ -89,23 +96,24 @@ class SegmentGraph(nn.Module):
             int64: the first frame of each segment.
         """
         log_mel = self.log_mel(waveform)  # (n_frames, n_mels)
-        if self.shared_groups:
-            segments = log_mel[None]  # (1, n_frames, n_mels): cut later
-        else:
-            assert isinstance(self.frame, Tensor)
-            segments = log_mel[starts[:, None] + self.frame[None, :]]  # (n_segments, segment frames, n_mels)
-        found = []
+        assert isinstance(self.frame, Tensor)
+        rows = starts[:, None] + self.frame[None, :]  # (n_segments, segment frames)
+        found: list[Tensor] = []
         for mean, std, network in zip(self.mean, self.std, self.networks, strict=True):
             assert isinstance(network, SegmentNetwork)
-            normal = (segments - mean) / std
-            image = network.image(normal.half() if self.half_networks else normal)
+            normal = (log_mel - mean) / std
+            segments = normal[rows]  # (n_segments, segment frames, n_mels)
+            seen_first = normal[None] if self.shared_groups else segments  # (1, n_frames, n_mels): cut later
+            image = network.image(seen_first.half() if self.half_networks else seen_first)
             shared, own = trunk_parts(network, self.shared_groups)
             seen = shared(image)
             if self.shared_groups:
                 seen = self._cut(seen, starts)
-            logits = network.classify(network.summarise(own(seen)))
+            logits = network.classify(network.beside(network.summarise(own(seen)), segments))
             found.append(torch.softmax(logits.float(), dim=-1))
-        return tuple(found)
+        ends = list(itertools.accumulate(self.sizes))
+        heads = [found[end - size : end] for end, size in zip(ends, self.sizes, strict=True)]
+        return tuple(torch.stack(said).mean(0) if len(said) > 1 else said[0] for said in heads)
 
     def _cut(self, seen: Tensor, starts: Tensor) -> Tensor:
         """Cut segments, (n_segments, channels, bands, columns), out of (1, channels, bands, all columns)."""

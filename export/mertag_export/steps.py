@@ -15,9 +15,8 @@ from mertag.emotion import CLASS_NAMES, Target
 from mertag.errors import BundleError, ConfigError, ParityError
 from mertag.manifest import Head, Manifest, Precision, check_file_name
 from mertag_train.datasets import Dataset
-from mertag_train.experiment import cutting_of
 from mertag_train.run import Run
-from mertag_train.song import window_features
+from mertag_train.song import cutting_of, window_features
 
 from .card import model_card
 from .clips import calibration, clips_of

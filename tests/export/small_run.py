@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from mertag.cli.app import app
 from mertag_train import saved_run, trainer
+from mertag_train.statistics import Statistics
 from mertag_train.vgg import SegmentNetwork
 
 RATE_HZ = 22_050
@@ -25,10 +26,19 @@ class SmallNetwork(SegmentNetwork):
     """The compact VGG with four convolutions of a few channels in place of thirteen."""
 
     def __init__(
-        self, architecture: Any, *, n_classes: int, n_mels: int = 128, dropout: float = 0.5, width: float = 1.0
+        self,
+        architecture: Any,
+        *,
+        n_classes: int,
+        n_mels: int = 128,
+        dropout: float = 0.5,
+        width: float = 1.0,
+        statistics: bool = False,
+        glimpse_frames: int = 0,
     ) -> None:
         nn.Module.__init__(self)
-        self.architecture, self.n_classes = architecture, n_classes
+        self.architecture, self.n_classes, self.glimpse_frames = architecture, n_classes, glimpse_frames
+        self.statistics = Statistics(n_mels) if statistics else None
         self.register_buffer("mean", torch.zeros(n_mels))
         self.register_buffer("std", torch.ones(n_mels))
         layers: list[nn.Module] = []
@@ -40,7 +50,7 @@ class SmallNetwork(SegmentNetwork):
                 nn.MaxPool2d(2),
             ]
         self.trunk = nn.Sequential(*layers)
-        inner = nn.Linear(16 * (n_mels // 16), 32)
+        inner = nn.Linear(16 * (n_mels // 16) + (self.statistics.n_features if self.statistics else 0), 32)
         self.head = nn.Sequential(nn.Dropout(dropout), inner, nn.ReLU(), nn.Dropout(dropout), nn.Linear(32, n_classes))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,8 @@ from mertag.tagger import Tagger
 from mertag_export.graphs import Clip, run_segment_graph, session
 from mertag_export.parity import run_torch
 from mertag_export.segment import SHARED_GROUPS, SegmentGraph, export_segment, shared_groups, trunk_parts
+from mertag_train.committee import Committee
+from mertag_train.frontend import LogMel
 
 FRONT_END = FrontEnd()
 N_FRAMES = 64
@@ -37,7 +40,7 @@ def clip_of(n_frames: int, starts: list[int]) -> Clip:
     return Clip(id="", waveform=sound(1, 7)[:n_samples], starts=np.array(starts, dtype=np.int64))
 
 
-def answer(networks: dict[Target, SmallNetwork], clip: Clip, groups: int) -> np.ndarray:
+def answer(networks: Mapping[Target, SmallNetwork | Committee], clip: Clip, groups: int) -> np.ndarray:
     graph = SegmentGraph(FRONT_END, networks, n_frames=N_FRAMES, shared_groups=groups).eval()
     return run_torch(graph, clip)[QUADRANT]
 
@@ -55,6 +58,17 @@ def test_a_segment_begins_at_the_nearest_column(networks: dict[Target, SmallNetw
     np.testing.assert_array_equal(found[3], found[4])
     np.testing.assert_array_equal(found[5], found[6])
     assert len(np.unique(found, axis=0)) == 4
+
+
+@pytest.mark.parametrize("groups", [0, 4])
+def test_a_committee_says_the_mean_of_its_members(networks: dict[Target, SmallNetwork], groups: int) -> None:
+    torch.manual_seed(1)
+    other = SmallNetwork("compact", n_classes=4).eval()
+    other.set_statistics(torch.full((128,), -40.0), torch.full((128,), 10.0))
+    clip = clip_of(160, [0, 30, 96])
+    together = answer({QUADRANT: Committee([networks[QUADRANT], other])}, clip, groups)
+    by_hand = (answer(networks, clip, groups) + answer({QUADRANT: other}, clip, groups)) / 2
+    np.testing.assert_allclose(together, by_hand, atol=1e-6)
 
 
 def test_the_last_segment_never_reaches_past_the_audio(networks: dict[Target, SmallNetwork]) -> None:
@@ -109,3 +123,43 @@ def test_the_plain_way_and_the_tagger_agree_on_the_bundled_model(tmp_path: Path)
     with Tagger(bundle, device="cpu", precision="int8", workers=0) as tagger:
         found = tagger.segments(tmp_path / "song.wav")
     np.testing.assert_allclose(found.probabilities[QUADRANT], plain[QUADRANT], atol=1e-5)
+
+
+def with_statistics(seed: int) -> SmallNetwork:
+    """Return a network whose head also sees statistics, as a training leaves it: normalised by what it has seen."""
+    torch.manual_seed(seed)
+    network = SmallNetwork("compact", n_classes=4, statistics=True)
+    network.set_statistics(torch.full((128,), -50.0), torch.full((128,), 12.0))
+    network.train()(torch.randn(32, N_FRAMES, 128) * 15 - 55)
+    return network.eval()
+
+
+@pytest.mark.parametrize("groups", [0, 4])
+def test_statistics_are_those_of_the_segment_alone_shared_or_not(groups: int, tmp_path: Path) -> None:
+    network = with_statistics(0)
+    clip = clip_of(160, [0, 33, 96])
+    log_mel = LogMel(FRONT_END)(torch.from_numpy(clip.waveform))
+    segments = torch.stack([log_mel[start : start + N_FRAMES] for start in (0, 33, 96)])
+    with torch.inference_mode():
+        alone = network(segments).softmax(1).numpy()
+    graph = SegmentGraph(FRONT_END, {QUADRANT: network}, n_frames=N_FRAMES, shared_groups=groups).eval()
+    found = run_torch(graph, clip)[QUADRANT]
+    if groups == 0:
+        np.testing.assert_allclose(found, alone, atol=1e-5)
+    else:
+        np.testing.assert_allclose(found[0], alone[0], atol=0.05)  # its convolutions see the music beside it
+    export_segment(graph, tmp_path / "g.onnx", torch.from_numpy(clip.waveform), torch.from_numpy(clip.starts))
+    np.testing.assert_allclose(
+        run_segment_graph(session(tmp_path / "g.onnx"), clip, [QUADRANT])[QUADRANT], found, atol=1e-4
+    )
+
+
+def test_half_precision_keeps_statistics_in_single(tmp_path: Path) -> None:
+    network = with_statistics(1)
+    clip = clip_of(160, [0, 33, 96])
+    exact = answer({QUADRANT: network}, clip, 0)
+    half = SegmentGraph(FRONT_END, {QUADRANT: network}, n_frames=N_FRAMES, half=True).eval()
+    export_segment(half, tmp_path / "h.onnx", torch.from_numpy(clip.waveform), torch.from_numpy(clip.starts))
+    np.testing.assert_allclose(
+        run_segment_graph(session(tmp_path / "h.onnx"), clip, [QUADRANT])[QUADRANT], exact, atol=5e-3
+    )

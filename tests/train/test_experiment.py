@@ -13,7 +13,7 @@ from mertag.errors import DatasetError
 from mertag.frontend import Segmentation
 from mertag_train import trainer
 from mertag_train.config import AugmentConfig
-from mertag_train.experiment import Parts, check_parts, cutting_of, train_target
+from mertag_train.experiment import Parts, check_parts, train_target
 
 CONFIG = toy_config(epochs=8, augment=AugmentConfig(mixup_alpha=0.2, time_masks=0, frequency_masks=0))
 PARTS = Parts(network=np.arange(0, 16), song=np.arange(16, 32), figures=np.arange(32, 40))
@@ -73,10 +73,3 @@ def test_songs_shorter_than_a_segment_do_not_count() -> None:
     config = replace(CONFIG, segmentation=Segmentation(duration_s=5.0))
     with pytest.raises(DatasetError, match="0 of V-, 0 of V"):
         check_parts(store, PARTS, clips.label, Target.VALENCE, config)
-
-
-def test_songs_are_cut_as_the_configuration_says() -> None:
-    cutting = cutting_of(CONFIG)
-    assert cutting.segmentation == CONFIG.segmentation
-    assert cutting.window_rule == CONFIG.window_rule
-    assert cutting.front_end == CONFIG.front_end

@@ -12,7 +12,18 @@ import pytest
 from mertag.aggregate import WindowRule, song_features
 from mertag.errors import DatasetError, TrainingError
 from mertag.frontend import FrontEnd, Segmentation
-from mertag_train.song import Cutting, SongTable, fit, load, predict_songs, save, song_table, window_features
+from mertag_train.config import TrainConfig
+from mertag_train.song import (
+    Cutting,
+    SongTable,
+    cutting_of,
+    fit,
+    load,
+    predict_songs,
+    save,
+    song_table,
+    window_features,
+)
 
 RATE = 22_050
 CUTTING = Cutting(front_end=FrontEnd(), segmentation=Segmentation(duration_s=3.0), window_rule=WindowRule())
@@ -174,3 +185,11 @@ def test_another_segment_hop_moves_the_windows() -> None:
     cutting = replace(CUTTING, segmentation=Segmentation(duration_s=3.0, hop_s=0.5))
     p = np.random.default_rng(0).uniform(0, 1, (115, 2))  # 60 s: starts 0, 0.5 .. 57 s
     assert len(window_features(p, 60 * RATE, cutting)) == 3
+
+
+def test_songs_are_cut_as_the_configuration_says() -> None:
+    config = TrainConfig()
+    cutting = cutting_of(config)
+    assert cutting.segmentation == config.segmentation
+    assert cutting.window_rule == config.window_rule
+    assert cutting.front_end == config.front_end

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from mertag.frontend import FrontEnd, Segmentation
 from mertag_train.config import AugmentConfig, OptimiserConfig, ShortCropConfig, TrainConfig
+from mertag_train.statistics import Statistics
 from mertag_train.store import LogMelStore
 from mertag_train.trainer import Clips
 from mertag_train.vgg import SegmentNetwork
@@ -27,10 +28,19 @@ class TinyNetwork(SegmentNetwork):
     """Two convolutions with batch norm and dropout, in place of thirteen."""
 
     def __init__(
-        self, architecture: Any, *, n_classes: int, n_mels: int = 128, dropout: float = 0.5, width: float = 1.0
+        self,
+        architecture: Any,
+        *,
+        n_classes: int,
+        n_mels: int = 128,
+        dropout: float = 0.5,
+        width: float = 1.0,
+        statistics: bool = False,
+        glimpse_frames: int = 0,
     ) -> None:
         nn.Module.__init__(self)
-        self.architecture, self.n_classes = architecture, n_classes
+        self.architecture, self.n_classes, self.glimpse_frames = architecture, n_classes, glimpse_frames
+        self.statistics = Statistics(n_mels) if statistics else None
         self.register_buffer("mean", torch.zeros(n_mels))
         self.register_buffer("std", torch.ones(n_mels))
         self.trunk = nn.Sequential(

@@ -18,7 +18,7 @@ from mertag.frontend import FrontEnd, Segmentation
 from .config_json import build
 from .vgg import MIN_FRAMES, Architecture
 
-Recipe = Literal["paper", "robust"]
+Recipe = Literal["paper", "robust", "bundled"]
 Group = Literal["artist", "recording"]
 Schedule = Literal["one_cycle", "cosine"]
 LearnerName = Literal["inherited", "sssl", "soft-labels", "elr"]
@@ -37,11 +37,19 @@ class NetworkConfig:
         In the head only, where `mertag_train.vgg.SegmentNetwork` says.
     width : float
         Share of VGG16's channels, in the convolutions and in the head: at 0.5 a quarter of the arithmetic.
+    statistics : bool
+        The head of ``compact`` also sees the means and standard deviations over time that
+        `mertag_train.statistics.Statistics` takes of a segment.
+    glimpse_frames : int
+        In training the convolutions see so many frames of each segment, at a random place, and the statistics all of
+        it; 0 for all. What a segment costs then does not grow with its duration.
     """
 
     architecture: Architecture = "compact"
     dropout: float = 0.5
     width: float = 1.0
+    statistics: bool = False
+    glimpse_frames: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +97,11 @@ class AugmentConfig:
         How many stretches are set to the band means (Park et al., SpecAugment, 2019).
     max_time_mask, max_frequency_mask : float
         Widest mask, as a share of the frames and of the bands.
+    pitch_bands : int
+        Each segment is moved up or down by so many mel bands at most, as if its pitch had changed.
+    equaliser_db : float
+        Each segment's bands get a gain of at most so much either way, along a random smooth curve: another
+        recording, another equaliser.
     """
 
     mixup_alpha: float = 0.4
@@ -97,6 +110,8 @@ class AugmentConfig:
     max_time_mask: float = 0.25
     frequency_masks: int = 1
     max_frequency_mask: float = 0.2
+    pitch_bands: int = 0
+    equaliser_db: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -240,6 +255,9 @@ class TrainConfig:
     fractions : tuple of 3 floats
         Shares of the songs for the network, for the song classifier alone (0 unless it learns from held-out songs),
         and for the figures.
+    committee : bool
+        The model is the mean of the networks that cross-fitting trains, each without a part of the songs, and no
+        further network is trained on all. Only with cross-fitted features.
     group : {"artist", "recording"}
         What never stands on two sides of a split.
     """
@@ -262,6 +280,7 @@ class TrainConfig:
     crops_per_clip: int = 6
     grid_per_clip: int = 0
     fractions: tuple[float, float, float] = (0.70, 0.15, 0.15)
+    committee: bool = False
     group: Group = "artist"
     seed: int = 0
 
@@ -292,6 +311,11 @@ class TrainConfig:
                 "a share of the songs is for the song classifier alone if, and only if, it learns from held-out "
                 f"songs; it learns from {self.song.features} ones, and the shares are {self.fractions}"
             )
+        if self.committee and self.song.features != "cross_fitted":
+            raise ConfigError(
+                "a committee is made of the networks that cross-fitting trains; its song classifier cannot learn from "
+                f"{self.song.features} features"
+            )
         if self.optimiser.batch_size < 1 or not self.optimiser.learning_rate > 0:
             raise ConfigError(
                 "the batch size and the learning rate must be above 0, "
@@ -301,6 +325,13 @@ class TrainConfig:
 
     def _check_segments(self) -> None:
         """Refuse segments too short for the network's five pools, and steps of less than a sample."""
+        if self.network.statistics and self.network.architecture == "published":
+            raise ConfigError("statistics of a segment are for the head of the compact network, not the published one")
+        if 0 < self.network.glimpse_frames < MIN_FRAMES or self.network.glimpse_frames < 0:
+            raise ConfigError(
+                f"a glimpse must have {MIN_FRAMES} frames or more, or 0 for the whole segment, not "
+                f"{self.network.glimpse_frames}"
+            )
         shortest_s = (self.front_end.n_fft + (MIN_FRAMES - 1) * self.front_end.hop_length) / self.front_end.sample_rate
         durations = {"segment": self.segmentation.duration_s}
         if self.short_crops.share:

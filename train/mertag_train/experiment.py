@@ -3,7 +3,8 @@
 numpy, torch and scikit-learn only: it runs where neither librosa nor the command line is. The figures come from songs
 that neither the network nor the song classifier has seen. What the song classifier learns from is the recipe's choice
 (`SongConfig.features`): the network's probabilities of its own songs, or of songs held out for it, or of all songs,
-each from a further network that was trained without it.
+each from a further network that was trained without it. Those networks together may be the model
+(`TrainConfig.committee`).
 """
 
 from __future__ import annotations
@@ -22,19 +23,18 @@ from mertag.emotion import CLASS_NAMES, Target
 from mertag.errors import DatasetError
 
 from . import segments, song
+from .committee import Committee
 from .config import TrainConfig
-from .kept_outputs import read_outputs, write_outputs
-from .metrics import Metrics, evaluate_predictions
+from .cross_fitting import cross_fitted, cross_validated
+from .metrics import Metrics
 from .predict import predict
 from .store import LogMelStore
 from .trainer import Clips, EpochReport, Progress, train_network
 from .vgg import SegmentNetwork
+from .views import measure
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
-
-AXIS_QUADRANTS = {Target.VALENCE: [0, 3], Target.AROUSAL: [0, 1]}
-"""Which quadrants lie on the positive side of an axis."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +62,7 @@ class TargetResult:
 
     Attributes
     ----------
-    network : SegmentNetwork
+    network : SegmentNetwork or Committee
         In evaluation mode.
     table, classifier : SongTable, Pipeline
         The song classifier and what it was fitted on.
@@ -72,20 +72,20 @@ class TargetResult:
         By method: ``"song_svm"``, and ``"mean_probability"`` as its baseline.
     metrics : mapping of Target to mapping of str to Metrics
         The same methods; for the quadrant also the valence and the arousal that follow from it.
+    cross_validation : mapping of Target to mapping of str to Metrics
+        The same of the songs that are learnt from, where the song classifier learns from cross-fitted probabilities:
+        each song is judged by a network, and by a song classifier, that were fitted without its part. (What that
+        classifier learnt from was said by networks that had seen the song.) Else empty.
     """
 
-    network: SegmentNetwork
+    network: SegmentNetwork | Committee
     table: song.SongTable
     classifier: Pipeline
     songs: Ints
     labels: Ints
     probabilities: Mapping[str, Floats]
     metrics: Mapping[Target, Mapping[str, Metrics]]
-
-
-def cutting_of(config: TrainConfig) -> song.Cutting:
-    """Return how songs are cut under a configuration."""
-    return song.Cutting(front_end=config.front_end, segmentation=config.segmentation, window_rule=config.window_rule)
+    cross_validation: Mapping[Target, Mapping[str, Metrics]]
 
 
 def check_parts(store: LogMelStore, parts: Parts, labels: Ints, target: Target, config: TrainConfig) -> None:
@@ -116,6 +116,12 @@ def check_parts(store: LogMelStore, parts: Parts, labels: Ints, target: Target, 
             )
     if not len(segments.grid(store, parts.figures, config.segmentation)):
         raise DatasetError(f"no song of the part that the figures come from is {duration_s} s or longer; add songs")
+
+
+def checkpoint_name(target: Target, config: TrainConfig, inner: int = 0) -> str:
+    """Return the file name of a network's checkpoint: of an inner part's, from 1; with 0, of the one on record."""
+    number = inner or int(config.committee)
+    return f"checkpoint.{target}.{number}.pt" if number else f"checkpoint.{target}.pt"
 
 
 def train_target(
@@ -157,7 +163,7 @@ def train_target(
         Told positions in the store, returns the real classes of their segments, where they are known
         (`mertag_train.learners.Clips`).
     on_network : callable
-        Told ``(number, total)`` before each network; the first is the one that is kept.
+        Told ``(number, total)`` before each network. The first is the one that is kept, if not all are.
     on_epoch, on_step : callables
         Progress; `on_epoch` of the first network only.
 
@@ -169,8 +175,7 @@ def train_target(
     check_parts(store, parts, labels, target, config)
     n_classes = len(CLASS_NAMES[target])
 
-    def trained(index: Ints, name: str, report: Callable[[EpochReport], None]) -> SegmentNetwork:
-        watched = parts.song if config.song.features == "held_out" else parts.figures
+    def trained(index: Ints, watched: Ints, name: str, report: Callable[[EpochReport], None]) -> SegmentNetwork:
         return train_network(
             store,
             frames,
@@ -178,18 +183,32 @@ def train_target(
             Clips(index=watched, label=labels[watched]),
             config,
             class_names=CLASS_NAMES[target],
-            checkpoint_path=None if folder is None else folder / f"checkpoint.{name}.pt",
+            checkpoint_path=None if folder is None else folder / name,
             resume=resume,
             on_epoch=report,
             on_step=on_step,
         )
 
-    on_network(1, 1 + len(parts.inner))
-    network = trained(parts.network, str(target), on_epoch)
-    cutting = cutting_of(config)
+    total = len(parts.inner) + (not config.committee)
+    network: SegmentNetwork | Committee | None = None
+    if not config.committee:
+        on_network(1, total)
+        watched = parts.song if config.song.features == "held_out" else parts.figures
+        network = trained(parts.network, watched, checkpoint_name(target, config), on_epoch)
+    cutting = song.cutting_of(config)
     if config.song.features == "cross_fitted":
-        seen = _cross_fitted(store, frames, parts, target, config, trained, folder, resume, on_network)
+
+        def inner_network(number: int, inner: Ints) -> SegmentNetwork:
+            on_network(total - len(parts.inner) + number, total)
+            report = on_epoch if config.committee and number == 1 else lambda report: None
+            return trained(np.setdiff1d(parts.network, inner), inner, checkpoint_name(target, config, number), report)
+
+        seen, members = cross_fitted(
+            store, frames, parts.inner, parts.song, target, config, inner_network, folder=folder, resume=resume
+        )
+        network = network or Committee(members).eval()
     else:
+        assert network is not None
         seen = predict(network, store, frames, parts.song, config.segmentation)
     table = song.song_table(
         seen,
@@ -216,49 +235,6 @@ def train_target(
         songs=parts.figures[long_enough],
         labels=found,
         probabilities=probabilities,
-        metrics=_measure(found, probabilities, target, seed=config.seed),
+        metrics=measure(found, probabilities, target, seed=config.seed),
+        cross_validation=cross_validated(seen, store, parts.inner, parts.song, labels, table, target, config),
     )
-
-
-def _cross_fitted(
-    store: LogMelStore,
-    frames: torch.Tensor,
-    parts: Parts,
-    target: Target,
-    config: TrainConfig,
-    trained: Callable[[Ints, str, Callable[[EpochReport], None]], SegmentNetwork],
-    folder: Path | None,
-    resume: bool,
-    on_network: Callable[[int, int], None],
-) -> list[npt.NDArray[np.float32]]:
-    """Return the segment probabilities of the songs of `Parts.song`, each from a network trained without it."""
-    found: dict[str, npt.NDArray[np.float32]] = {}
-    for number, inner in enumerate(parts.inner, start=1):
-        on_network(1 + number, 1 + len(parts.inner))
-        kept = None if folder is None else folder / f"cross-fitted.{target}.{number}.npz"
-        if resume and kept is not None and kept.exists():
-            found |= read_outputs(kept)
-            continue
-        network = trained(np.setdiff1d(parts.network, inner), f"{target}.{number}", lambda report: None)
-        ids, said = [store.ids[i] for i in inner], predict(network, store, frames, inner, config.segmentation)
-        if kept is not None:
-            write_outputs(kept, ids, said)
-        found |= dict(zip(ids, said, strict=True))
-    return [found[store.ids[i]] for i in parts.song]
-
-
-def _measure(
-    truth: Ints, probabilities: Mapping[str, Floats], target: Target, *, seed: int
-) -> dict[Target, dict[str, Metrics]]:
-    views = {target: (truth, dict(probabilities))}
-    if target is Target.QUADRANT:
-        for axis, positive in AXIS_QUADRANTS.items():
-            sides = {}
-            for method, p in probabilities.items():
-                side = p[:, positive].sum(1)
-                sides[method] = np.stack([p.sum(1) - side, side], axis=1)
-            views[axis] = (np.isin(truth, positive).astype(np.int64), sides)
-    return {
-        view: {method: evaluate_predictions(y, p, target=view, seed=seed) for method, p in found.items()}
-        for view, (y, found) in views.items()
-    }

@@ -42,7 +42,7 @@ from mertag.errors import ConfigError
 from . import song
 from .config import TrainConfig
 from .datasets import Dataset, Song
-from .experiment import Parts, TargetResult, check_parts, train_target
+from .experiment import Parts, TargetResult, check_parts, checkpoint_name, train_target
 from .folds import Folds, folds, load_folds, save_folds, split
 from .saved_run import SCHEMA, Run, load, newest, settings
 from .segment_truth import segment_truth
@@ -216,7 +216,7 @@ def train(
     for target in config.targets:
         on_target(target)
         labels, parts = _labels(songs, store, target), _parts(dealt, store, songs, target, config)
-        epochs, checkpoint = folder / f"epochs.{target}.jsonl", folder / f"checkpoint.{target}.pt"
+        epochs, checkpoint = folder / f"epochs.{target}.jsonl", folder / checkpoint_name(target, config)
         if not (resume and checkpoint.exists()):
             epochs.unlink(missing_ok=True)
 
@@ -253,21 +253,30 @@ def train(
         "device": torch.cuda.get_device_name() if device.type == "cuda" else f"{platform.machine()} CPU",
         "training_s": f"{_training_s(folder, config):.0f}",
     }
-    figures = {
-        str(view): {method: metrics.to_json() for method, metrics in by_method.items()}
-        for result in results.values()
-        for view, by_method in result.metrics.items()
-    }
-    _write_json(folder / "metrics.json", {"environment": environment, "figures": figures})
+    figures, validated = (
+        {
+            str(view): {method: metrics.to_json() for method, metrics in by_method.items()}
+            for found in measured
+            for view, by_method in found.items()
+        }
+        for measured in ([r.metrics for r in results.values()], [r.cross_validation for r in results.values()])
+    )
+    measured = {"environment": environment, "figures": figures, "cross_validation": validated}
+    _write_json(folder / "metrics.json", measured)
     for left in (*folder.glob("checkpoint.*.pt"), *folder.glob("cross-fitted.*.npz")):
         left.unlink()
     return results
 
 
 def _training_s(folder: Path, config: TrainConfig) -> float:
-    """Return how long all epochs took, those before an interruption, too."""
+    """Return about how long all networks took, in seconds, what was done before an interruption included.
+
+    The epochs of one a target are on record. Cross-fitting trains `inner_folds` of as many songs, or one fewer and
+    the one of all songs, which comes to the same.
+    """
     logs = [(folder / f"epochs.{target}.jsonl").read_text(encoding="utf-8") for target in config.targets]
-    return sum(float(json.loads(line)["duration_s"]) for log in logs for line in log.splitlines())
+    networks = config.song.inner_folds if config.song.features == "cross_fitted" else 1
+    return networks * sum(float(json.loads(line)["duration_s"]) for log in logs for line in log.splitlines())
 
 
 def _write_target(

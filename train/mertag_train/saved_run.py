@@ -18,6 +18,7 @@ from mertag.emotion import CLASS_NAMES, Target
 from mertag.errors import ConfigError, TrainingError
 
 from . import song
+from .committee import Committee
 from .config import TrainConfig
 from .trainer import network_of
 from .vgg import SegmentNetwork
@@ -47,7 +48,9 @@ class Run:
         As in ``metrics.json``: target, then method, then figure.
     fold_of : mapping of str to str
         ``"train"``, ``"validation"`` or ``"test"``, by song id.
-    networks : mapping of Target to SegmentNetwork
+    cross_validation : mapping
+        The same of the songs that are learnt from; empty where nothing was cross-fitted.
+    networks : mapping of Target to SegmentNetwork or Committee
         In evaluation mode.
     classifiers : mapping of Target to Pipeline
         The song classifiers.
@@ -60,7 +63,8 @@ class Run:
     environment: Mapping[str, str]
     metrics: Mapping[str, Any]
     fold_of: Mapping[str, str]
-    networks: Mapping[Target, SegmentNetwork]
+    cross_validation: Mapping[str, Any]
+    networks: Mapping[Target, SegmentNetwork | Committee]
     classifiers: Mapping[Target, Pipeline]
 
 
@@ -112,7 +116,7 @@ def load(folder: Path) -> Run:
     if not (folder / "metrics.json").exists():
         raise TrainingError(f"{folder}: the run is not finished; go on with `mertag train --resume {folder}`")
     config = TrainConfig.from_json(about["config"])
-    networks: dict[Target, SegmentNetwork] = {}
+    networks: dict[Target, SegmentNetwork | Committee] = {}
     classifiers: dict[Target, Pipeline] = {}
     try:
         metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
@@ -121,7 +125,7 @@ def load(folder: Path) -> Run:
         if len(fold_of) != about["dataset"]["songs"]:
             raise ValueError(f"split.csv has {len(fold_of)} of {about['dataset']['songs']} songs")
         for target in config.targets:
-            network = network_of(config, len(CLASS_NAMES[target]))
+            network = _untrained(config, len(CLASS_NAMES[target]))
             network.load_state_dict(load_file(folder / f"network.{target}.safetensors"))
             networks[target] = network.eval()
             classifiers[target] = song.load(folder / f"song.{target}.npz")[1]
@@ -136,7 +140,15 @@ def load(folder: Path) -> Run:
         command=about["command"],
         environment=metrics["environment"],
         metrics=metrics["figures"],
+        cross_validation=metrics.get("cross_validation", {}),
         fold_of=fold_of,
         networks=networks,
         classifiers=classifiers,
     )
+
+
+def _untrained(config: TrainConfig, n_classes: int) -> SegmentNetwork | Committee:
+    """Return what a run's weights are loaded into."""
+    if not config.committee:
+        return network_of(config, n_classes)
+    return Committee([network_of(config, n_classes) for _ in range(config.song.inner_folds)])

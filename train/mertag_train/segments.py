@@ -20,6 +20,9 @@ from .store import LogMelStore
 
 Ints = npt.NDArray[np.int64]
 
+EQUALISER_KNOTS = 5
+"""Bands, spread evenly over all, at which a random equaliser draws its gains."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SegmentTable:
@@ -87,7 +90,9 @@ def cut(frames: Tensor, rows: Tensor, n_frames: int) -> Tensor:
 
 
 def augment(segments: Tensor, fill: Tensor, config: AugmentConfig, rng: np.random.Generator) -> Tensor:
-    """Return segments with a random gain, and stretches of time and frequency set to the band means.
+    """Return segments with what a recipe asks for: another pitch, equaliser and gain, and hidden stretches.
+
+    Hidden stretches of time and frequency are set to the band means.
 
     Parameters
     ----------
@@ -102,6 +107,11 @@ def augment(segments: Tensor, fill: Tensor, config: AugmentConfig, rng: np.rando
     """
     batch, n_frames, n_mels = segments.shape
     device = segments.device
+    if config.pitch_bands:
+        segments = _moved(segments, config.pitch_bands, rng)
+    if config.equaliser_db:
+        curve = _curves(batch, n_mels, config.equaliser_db, rng)
+        segments = segments + torch.from_numpy(curve).to(device)[:, None, :]
     if config.gain_db:
         gain = rng.uniform(-config.gain_db, config.gain_db, size=(batch, 1, 1)).astype(np.float32)
         segments = segments + torch.from_numpy(gain).to(device)
@@ -111,6 +121,23 @@ def augment(segments: Tensor, fill: Tensor, config: AugmentConfig, rng: np.rando
     for _ in range(config.frequency_masks):
         hidden |= _stretches(batch, n_mels, config.max_frequency_mask, rng).to(device)[:, None, :]
     return torch.where(hidden, fill, segments)
+
+
+def _moved(segments: Tensor, most: int, rng: np.random.Generator) -> Tensor:
+    """Return segments moved by up to `most` bands either way; the outermost band fills what becomes free."""
+    batch, n_frames, n_mels = segments.shape
+    moved = rng.integers(-most, most + 1, size=(batch, 1))
+    source = torch.from_numpy(np.clip(np.arange(n_mels) + moved, 0, n_mels - 1)).to(segments.device)
+    return segments.gather(2, source[:, None, :].expand(batch, n_frames, n_mels))
+
+
+def _curves(batch: int, n_mels: int, most_db: float, rng: np.random.Generator) -> npt.NDArray[np.float32]:
+    """Return one gain a band, shape (batch, n_mels), in dB: straight lines between `EQUALISER_KNOTS` random gains."""
+    gains = rng.uniform(-most_db, most_db, size=(batch, EQUALISER_KNOTS))
+    place = np.linspace(0, EQUALISER_KNOTS - 1, n_mels)
+    below = np.minimum(place.astype(np.int64), EQUALISER_KNOTS - 2)
+    share = place - below
+    return ((1 - share) * gains[:, below] + share * gains[:, below + 1]).astype(np.float32)
 
 
 def _stretches(batch: int, length: int, widest: float, rng: np.random.Generator) -> Tensor:

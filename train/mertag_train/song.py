@@ -23,6 +23,8 @@ from mertag.aggregate import WindowRule, song_features, windows
 from mertag.errors import DatasetError, TrainingError
 from mertag.frontend import FrontEnd, Segmentation
 
+from .config import TrainConfig
+
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
@@ -50,6 +52,11 @@ class SongTable:
     label: Ints
     song: Ints
 
+    def without(self, songs: Ints) -> SongTable:
+        """Return the rows of all other songs."""
+        rows = ~np.isin(self.song, songs)
+        return SongTable(features=self.features[rows], label=self.label[rows], song=self.song[rows])
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cutting:
@@ -58,6 +65,11 @@ class Cutting:
     front_end: FrontEnd
     segmentation: Segmentation
     window_rule: WindowRule
+
+
+def cutting_of(config: TrainConfig) -> Cutting:
+    """Return how songs are cut under a configuration."""
+    return Cutting(front_end=config.front_end, segmentation=config.segmentation, window_rule=config.window_rule)
 
 
 def window_features(probabilities: npt.NDArray[np.floating], n_samples: int, cutting: Cutting) -> Floats:

@@ -16,6 +16,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from .statistics import Statistics
+
 Architecture = Literal["compact", "published"]
 
 MIN_FRAMES = 32
@@ -61,6 +63,11 @@ class SegmentNetwork(nn.Module):
         and the third of ``published``.
     width : float
         Share of the channels given above, in the convolutions and in the head.
+    statistics : bool
+        The head of ``compact`` also sees `mertag_train.statistics.Statistics` of the segment.
+    glimpse_frames : int
+        In training the convolutions see so many frames of each segment, those of a batch at the same random place;
+        0 for all.
     """
 
     mean: Tensor
@@ -74,18 +81,21 @@ class SegmentNetwork(nn.Module):
         n_mels: int = 128,
         dropout: float = 0.5,
         width: float = 1.0,
+        statistics: bool = False,
+        glimpse_frames: int = 0,
     ) -> None:
         super().__init__()
         self.architecture: Architecture = architecture
-        self.n_classes = n_classes
+        self.n_classes, self.glimpse_frames = n_classes, glimpse_frames
         self.register_buffer("mean", torch.zeros(n_mels))
         self.register_buffer("std", torch.ones(n_mels))
         self.trunk = _trunk(batch_norm=architecture == "compact", width=width)
+        self.statistics = Statistics(n_mels) if statistics else None
         channels, hidden = round(width * 512), round(width * (512 if architecture == "compact" else 4096))
         if architecture == "compact":
             self.head = nn.Sequential(
                 nn.Dropout(dropout),
-                nn.Linear(channels * (n_mels // 32), hidden),
+                nn.Linear(channels * (n_mels // 32) + (self.statistics.n_features if self.statistics else 0), hidden),
                 nn.ReLU(inplace=True),
                 nn.Dropout(dropout),
                 nn.Linear(hidden, n_classes),
@@ -127,7 +137,7 @@ class SegmentNetwork(nn.Module):
     @contextlib.contextmanager
     def running_statistics_kept(self) -> Iterator[None]:
         """Within it, batch norm does not learn the statistics of what it sees."""
-        normed = [module for module in self.modules() if isinstance(module, nn.BatchNorm2d)]
+        normed = [m for m in self.modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d)]
         for module in normed:
             module.track_running_stats = False  # in training: normalise by the batch, note nothing
         try:
@@ -136,9 +146,9 @@ class SegmentNetwork(nn.Module):
             for module in normed:
                 module.track_running_stats = True
 
-    def image(self, segments: Tensor) -> Tensor:
+    def image(self, normal: Tensor) -> Tensor:
         """Return segments (batch, n_frames, n_mels) as the convolutions take them: (batch, 1, n_mels, n_frames)."""
-        x = ((segments - self.mean) / self.std).transpose(1, 2).unsqueeze(1)
+        x = normal.transpose(1, 2).unsqueeze(1)
         return x.contiguous(memory_format=torch.channels_last)
 
     def summarise(self, seen: Tensor) -> Tensor:
@@ -146,9 +156,20 @@ class SegmentNetwork(nn.Module):
         compact = self.architecture == "compact"
         return (seen.mean(dim=3) if compact else nn.functional.adaptive_avg_pool2d(seen, (7, 7))).flatten(1)
 
+    def beside(self, embedding: Tensor, normal: Tensor) -> Tensor:
+        """Return the embedding with the statistics of its segments, each band normalised, where there are any."""
+        if self.statistics is None:
+            return embedding
+        return torch.cat([embedding, self.statistics(normal).to(embedding.dtype)], dim=1)
+
     def embed(self, segments: Tensor) -> Tensor:
-        """Return what the convolutions see in segments (batch, n_frames, n_mels): shape (batch, features)."""
-        return self.summarise(self.trunk(self.image(segments)))
+        """Return what is seen in segments (batch, n_frames, n_mels) in dB: shape (batch, features)."""
+        normal = (segments - self.mean) / self.std
+        seen = normal
+        if self.training and 0 < self.glimpse_frames < normal.shape[1]:
+            start = int(torch.randint(normal.shape[1] - self.glimpse_frames + 1, ()))
+            seen = normal[:, start : start + self.glimpse_frames]
+        return self.beside(self.summarise(self.trunk(self.image(seen))), normal)
 
     def classify(self, embedding: Tensor) -> Tensor:
         """Return the logits, shape (batch, n_classes), of embeddings (batch, features)."""

@@ -83,7 +83,7 @@ def by_song_svm(fold: Fold, context: Context, config: TrainConfig) -> Prediction
         Before a network is trained, if it could not be calibrated on these songs.
     """
     from mertag_train import song
-    from mertag_train.experiment import cutting_of
+    from mertag_train.song import cutting_of
 
     for_network, learnt_from = network_songs(fold, config)
     refuse_few(fold, learnt_from)

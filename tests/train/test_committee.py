@@ -1,0 +1,147 @@
+"""Several networks as one: the mean of what they say, trained by cross-fitting, on disk and back."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from test_train_run import CONFIG, CPU, begun
+from toy_training import TinyNetwork, planted, same_weights
+
+from mertag.emotion import Target
+from mertag.errors import ConfigError
+from mertag_train import run, saved_run, trainer
+from mertag_train.committee import Committee, members_of
+from mertag_train.config import SongConfig
+from mertag_train.experiment import Parts, train_target
+from mertag_train.song import SongTable
+from mertag_train.trainer import Progress
+
+TOGETHER = replace(
+    CONFIG, committee=True, song=SongConfig(features="cross_fitted", inner_folds=3), fractions=(0.7, 0.0, 0.3)
+)
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trainer, "SegmentNetwork", TinyNetwork)
+    monkeypatch.setattr(saved_run, "SegmentNetwork", TinyNetwork)
+
+
+def network(seed: int) -> TinyNetwork:
+    torch.manual_seed(seed)
+    return TinyNetwork("compact", n_classes=3).eval()
+
+
+def test_a_committee_says_the_mean_of_what_its_members_say() -> None:
+    members = [network(0), network(1)]
+    segments = torch.randn(5, 40, 128)
+    found = Committee(members).eval()(segments).softmax(1)
+    by_hand = (members[0](segments).softmax(1) + members[1](segments).softmax(1)) / 2
+    torch.testing.assert_close(found, by_hand)
+
+
+def test_a_single_network_is_its_own_only_member() -> None:
+    alone = network(0)
+    assert members_of(alone) == (alone,)
+    assert members_of(Committee([alone, network(1)]))[0] is alone
+
+
+def test_a_committee_needs_cross_fitted_features() -> None:
+    with pytest.raises(ConfigError, match="cannot learn from held_out features"):
+        replace(CONFIG, committee=True)
+
+
+def test_rows_without_some_songs() -> None:
+    table = SongTable(
+        features=np.arange(8, dtype=np.float32).reshape(4, 2), label=np.array([0, 1, 0, 1]), song=np.array([0, 0, 1, 2])
+    )
+    left = table.without(np.array([0, 2]))
+    assert left.features.tolist() == [[4.0, 5.0]]
+    assert (left.label.tolist(), left.song.tolist()) == ([0], [1])
+
+
+def test_each_member_is_trained_without_one_part_and_each_song_is_judged_by_the_member_that_has_not_seen_it() -> None:
+    store, frames, clips = planted(32, n_classes=4)
+    parts = Parts(
+        network=np.arange(24),
+        song=np.arange(24),
+        figures=np.arange(24, 32),
+        inner=(np.arange(8), np.arange(8, 16), np.arange(16, 24)),
+    )
+    numbers: list[tuple[int, int]] = []
+    result = train_target(
+        store,
+        frames,
+        parts,
+        clips.label,
+        Target.QUADRANT,
+        replace(TOGETHER, epochs=25),
+        on_network=lambda number, total: numbers.append((number, total)),
+    )
+    assert numbers == [(1, 3), (2, 3), (3, 3)]
+    assert isinstance(result.network, Committee)
+    for member, inner in zip(result.network.members, parts.inner, strict=True):
+        mean, _ = trainer.band_statistics(store, np.setdiff1d(parts.network, inner))
+        torch.testing.assert_close(member.mean, mean)  # of the other parts' songs, and no others
+    validated = result.cross_validation
+    assert set(validated) == {Target.QUADRANT, Target.VALENCE, Target.AROUSAL}
+    assert validated[Target.QUADRANT]["song_svm"].n == 24
+    assert validated[Target.QUADRANT]["mean_probability"].accuracy == 1.0
+    assert result.metrics[Target.QUADRANT]["song_svm"].n == 8
+
+
+def test_nothing_is_cross_validated_where_nothing_is_cross_fitted() -> None:
+    store, frames, clips = planted(24, n_classes=2)
+    parts = Parts(network=np.arange(8), song=np.arange(8, 16), figures=np.arange(16, 24))
+    assert not train_target(store, frames, parts, clips.label, Target.VALENCE, CONFIG).cross_validation
+
+
+def test_the_songs_of_the_figures_are_not_looked_at_before_the_end(tmp_path: Path) -> None:
+    folder, dataset, store = begun(tmp_path, config=TOGETHER)
+    kept = saved_run.settings(folder)  # the split is on disk
+    assert kept["config"]["committee"]
+    dealt = {line.split(",")[0]: line.strip().split(",")[1] for line in (folder / "split.csv").read_text().splitlines()}
+    frames = np.array(store.frames)
+    for place, song_id in enumerate(store.ids):
+        if dealt[song_id] == "test":
+            frames[store.offsets[place] : store.offsets[place + 1]] = np.nan
+    accuracies: list[float | None] = []
+    spoilt = replace(store, frames=frames)
+    with pytest.raises(Exception, match=r"NaN|nan|finite"):  # at the end, where they are measured
+        run.train(folder, dataset, spoilt, device=CPU, on_epoch=lambda e: accuracies.append(e.validation_accuracy))
+    assert len(accuracies) == TOGETHER.epochs
+    assert all(accuracy is not None and accuracy > 0 for accuracy in accuracies[1:])
+
+
+def test_a_run_with_a_committee_is_read_back_and_an_interrupted_one_ends_the_same(tmp_path: Path) -> None:
+    folder, dataset, store = begun(tmp_path, "whole", TOGETHER)
+    run.train(folder, dataset, store, device=CPU)
+    found = run.load(folder)
+    whole = found.networks[Target.QUADRANT]
+    assert isinstance(whole, Committee)
+    assert len(whole.members) == 3
+    assert found.cross_validation["quadrant"]["song_svm"]["n"] == 28
+    assert not list(folder.glob("checkpoint*")) + list(folder.glob("cross-fitted*"))
+
+    stopped, dataset, store = begun(tmp_path, "stopped", TOGETHER)
+    numbers: list[int] = []
+
+    def stop(progress: Progress) -> None:
+        if numbers[-1] == 3 and progress.epoch == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run.train(stopped, dataset, store, device=CPU, on_network=lambda n, _: numbers.append(n), on_step=stop)
+    run.train(stopped, dataset, store, device=CPU, resume=True)
+    again = run.load(stopped).networks[Target.QUADRANT]
+    assert isinstance(again, Committee)
+    for a, b in zip(whole.members, again.members, strict=True):
+        assert same_weights(a.state_dict(), b.state_dict())
+    metrics = [json.loads((f / "metrics.json").read_text()) for f in (folder, stopped)]
+    assert metrics[0]["figures"] == metrics[1]["figures"]
+    assert metrics[0]["cross_validation"] == metrics[1]["cross_validation"]

@@ -1,0 +1,40 @@
+"""Several segment networks as one: the mean of what they say."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from .vgg import SegmentNetwork
+
+
+class Committee(nn.Module):
+    """Networks that were trained apart, on other songs or from other seeds; their probabilities are averaged.
+
+    Parameters
+    ----------
+    members : sequence of SegmentNetwork
+        At least one; all of the same classes.
+    """
+
+    def __init__(self, members: Sequence[SegmentNetwork]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+
+    def forward(self, segments: Tensor) -> Tensor:
+        """Return the logarithm of the mean probability, shape (batch, n_classes), of segments as a member takes them.
+
+        It serves as logits: its softmax is the mean probability.
+        """
+        said = torch.stack([member(segments).float().log_softmax(dim=1) for member in self.members])
+        return torch.logsumexp(said, dim=0) - math.log(len(self.members))
+
+
+def members_of(network: SegmentNetwork | Committee) -> tuple[SegmentNetwork, ...]:
+    """Return the networks of a committee; a single network is its own only member."""
+    if not isinstance(network, Committee):
+        return (network,)
+    return tuple(network.members)  # type: ignore[arg-type]  # a ModuleList does not know what it holds
