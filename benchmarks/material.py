@@ -33,20 +33,22 @@ def stereo(sources: list[Path], seconds: float) -> npt.NDArray[np.float32]:
         return (rng.standard_normal((2, wanted)) * loudness / 3).astype(np.float32)
     parts: list[npt.NDArray[np.float32]] = []
     while sum(part.shape[1] for part in parts) < wanted:
-        parts += map(_read, sources)
+        parts += map(read, sources)
     return np.concatenate(parts, axis=1)[:, :wanted]
 
 
-def _read(path: Path) -> npt.NDArray[np.float32]:
+def read(path: Path) -> npt.NDArray[np.float32]:
+    """Return a recording as stereo at 44.1 kHz, shape (2, n)."""
     with av.open(str(path)) as container:
         to_stereo = av.AudioResampler(format="fltp", layout="stereo", rate=RATE)
         frames = [f.to_ndarray() for frame in container.decode(audio=0) for f in to_stereo.resample(frame)]
     return np.concatenate(frames, axis=1)
 
 
-def write(path: Path, samples: npt.NDArray[np.float32], *, copies: int = 1) -> Path:
+def write(path: Path, samples: npt.NDArray[np.float32], *, copies: int = 1, bit_rate: int | None = None) -> Path:
     """Encode samples, shape (2, n), `copies` times one after the other; the suffix names the format."""
-    codec, container, bit_rate = FORMATS[path.suffix[1:]]
+    codec, container, usual = FORMATS[path.suffix[1:]]
+    bit_rate = bit_rate or usual
     rate = 48_000 if codec == "libopus" else RATE
     with av.open(str(path), "w", format=container) as out:
         stream = out.add_stream(codec, rate=rate, layout="stereo")

@@ -54,34 +54,33 @@ PLAIN = TrainConfig(
 
 def _trials() -> Mapping[str, TrainConfig]:
     replace = dataclasses.replace
-    none = replace(PLAIN.augment, mixup_alpha=0.0)
     moved = replace(PLAIN.augment, pitch_bands=3, equaliser_db=6.0)
     light = replace(
-        PLAIN,
-        network=replace(PLAIN.network, dropout=0.2),
-        augment=replace(moved, mixup_alpha=0.0),
+        PLAIN, network=replace(PLAIN.network, dropout=0.2), augment=replace(moved, mixup_alpha=0.0, gain_db=12.0)
     )
-    faster = replace(light.optimiser, learning_rate=0.1)
-    wide = replace(
-        light,
-        network=NetworkConfig(architecture="compact", width=0.25, dropout=0.3, statistics=True, glimpse_frames=43),
+    statistics = replace(
+        PLAIN,
+        network=NetworkConfig(architecture="statistics", width=0.25, dropout=0.4),
+        optimiser=OptimiserConfig(learning_rate=0.03, batch_size=64, weight_decay=2e-3),
+        augment=replace(PLAIN.augment, mixup_alpha=0.0, gain_db=12.0, time_masks=0, frequency_masks=0),
         short_crops=ShortCropConfig(share=0.0),
-        crops_per_clip=6,
+        crops_per_clip=0,
+        epochs=6,
     )
     return {
-        "wide": wide,
-        "wide-mixup": replace(wide, augment=moved),
-        "wide-0.5": replace(wide, network=replace(wide.network, dropout=0.5)),
-        "wide-5s": replace(wide, segmentation=Segmentation(duration_s=5.0, hop_s=1.0)),
         "plain": PLAIN,
         "pitch-eq": replace(PLAIN, augment=moved),
-        "no-mixup": replace(PLAIN, augment=none),
         "light": light,
-        "light-rate-0.1": replace(light, optimiser=faster),
-        "light-half": replace(light, network=replace(light.network, width=0.5)),
-        "light-mixup": replace(light, augment=moved),
-        "3s": replace(PLAIN, short_crops=ShortCropConfig(share=0.0)),
-        "1s-then-3s": replace(PLAIN, short_crops=ShortCropConfig(share=0.6, duration_s=1.0)),
+        "light-6-db": replace(light, augment=replace(light.augment, gain_db=6.0)),
+        "light-rate-0.1": replace(light, optimiser=replace(light.optimiser, learning_rate=0.1)),
+        "statistics": statistics,
+        "statistics-mixup": replace(statistics, augment=replace(statistics.augment, mixup_alpha=0.4)),
+        "statistics-0-db": replace(statistics, augment=replace(statistics.augment, gain_db=0.0)),
+        "statistics-6-db": replace(statistics, augment=replace(statistics.augment, gain_db=6.0)),
+        "statistics-masks": replace(statistics, augment=replace(PLAIN.augment, gain_db=12.0)),
+        "statistics-eq": replace(statistics, augment=replace(statistics.augment, pitch_bands=2, equaliser_db=6.0)),
+        "statistics-1s": replace(statistics, segmentation=Segmentation(duration_s=1.0, hop_s=1.0)),
+        "statistics-5s": replace(statistics, segmentation=Segmentation(duration_s=5.0, hop_s=1.0)),
     }
 
 

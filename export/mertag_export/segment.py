@@ -103,17 +103,25 @@ class SegmentGraph(nn.Module):
             assert isinstance(network, SegmentNetwork)
             normal = (log_mel - mean) / std
             segments = normal[rows]  # (n_segments, segment frames, n_mels)
-            seen_first = normal[None] if self.shared_groups else segments  # (1, n_frames, n_mels): cut later
-            image = network.image(seen_first.half() if self.half_networks else seen_first)
-            shared, own = trunk_parts(network, self.shared_groups)
-            seen = shared(image)
-            if self.shared_groups:
-                seen = self._cut(seen, starts)
-            logits = network.classify(network.beside(network.summarise(own(seen)), segments))
-            found.append(torch.softmax(logits.float(), dim=-1))
+            if network.statistics is not None:
+                embedding = network.statistics(segments)
+                embedding = embedding.half() if self.half_networks else embedding
+            else:
+                embedding = self._convolved(network, normal, segments, starts)
+            found.append(torch.softmax(network.classify(embedding).float(), dim=-1))
         ends = list(itertools.accumulate(self.sizes))
         heads = [found[end - size : end] for end, size in zip(ends, self.sizes, strict=True)]
         return tuple(torch.stack(said).mean(0) if len(said) > 1 else said[0] for said in heads)
+
+    def _convolved(self, network: SegmentNetwork, normal: Tensor, segments: Tensor, starts: Tensor) -> Tensor:
+        """Return the embeddings of segments, or of the same cut out of what is seen in the whole log-mel."""
+        first = normal[None] if self.shared_groups else segments
+        image = network.image(first.half() if self.half_networks else first)
+        shared, own = trunk_parts(network, self.shared_groups)
+        seen = shared(image)
+        if self.shared_groups:
+            seen = self._cut(seen, starts)
+        return network.summarise(own(seen))
 
     def _cut(self, seen: Tensor, starts: Tensor) -> Tensor:
         """Cut segments, (n_segments, channels, bands, columns), out of (1, channels, bands, all columns)."""

@@ -16,7 +16,6 @@ from typer.testing import CliRunner
 
 from mertag.cli.app import app
 from mertag_train import saved_run, trainer
-from mertag_train.statistics import Statistics
 from mertag_train.vgg import SegmentNetwork
 
 RATE_HZ = 22_050
@@ -33,12 +32,9 @@ class SmallNetwork(SegmentNetwork):
         n_mels: int = 128,
         dropout: float = 0.5,
         width: float = 1.0,
-        statistics: bool = False,
-        glimpse_frames: int = 0,
     ) -> None:
         nn.Module.__init__(self)
-        self.architecture, self.n_classes, self.glimpse_frames = architecture, n_classes, glimpse_frames
-        self.statistics = Statistics(n_mels) if statistics else None
+        self.architecture, self.n_classes, self.statistics = architecture, n_classes, None
         self.register_buffer("mean", torch.zeros(n_mels))
         self.register_buffer("std", torch.ones(n_mels))
         layers: list[nn.Module] = []
@@ -50,7 +46,7 @@ class SmallNetwork(SegmentNetwork):
                 nn.MaxPool2d(2),
             ]
         self.trunk = nn.Sequential(*layers)
-        inner = nn.Linear(16 * (n_mels // 16) + (self.statistics.n_features if self.statistics else 0), 32)
+        inner = nn.Linear(16 * (n_mels // 16), 32)
         self.head = nn.Sequential(nn.Dropout(dropout), inner, nn.ReLU(), nn.Dropout(dropout), nn.Linear(32, n_classes))
 
 

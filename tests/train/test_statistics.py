@@ -7,9 +7,7 @@ import pytest
 import scipy.fft
 import torch
 
-from mertag.errors import ConfigError
-from mertag_train.config import NetworkConfig, TrainConfig
-from mertag_train.statistics import N_CEPSTRA, Statistics, cosines
+from mertag_train.statistics import MODULATION_BINS, N_CEPSTRA, Statistics, cosines, modulation
 from mertag_train.vgg import SegmentNetwork
 
 
@@ -20,12 +18,34 @@ def test_the_cosines_are_the_orthonormal_dct() -> None:
 
 
 def test_two_frames_by_hand() -> None:
-    statistics = Statistics(2)
+    statistics = Statistics(8)
     statistics.normal = torch.nn.Identity()  # type: ignore[assignment]
-    statistics.cosines = torch.eye(2)  # the "cepstrum" is the bands themselves
-    found = statistics(torch.tensor([[[1.0, 4.0], [3.0, -2.0]]]))
-    middle, spread, change = [2.0, 1.0], [1.0, 3.0], [2.0, 6.0]
-    torch.testing.assert_close(found, torch.tensor([[*middle, *middle, *spread, *spread, *change, *change]]))
+    statistics.cosines = torch.eye(8)[:, :1]  # the "cepstrum" is the first band
+    first, second = torch.zeros(8), torch.zeros(8)
+    first[0], second[0], second[1] = 1.0, 3.0, 8.0
+    found = statistics(torch.stack([first, second])[None])[0]
+    rest = [0.0] * 6
+    middle, spread, change = [2.0, 4.0, *rest, 2.0], [1.0, 4.0, *rest, 1.0], [2.0, 8.0, *rest, 2.0]
+    # Loudest less softest: 1 and 8; loudest less mean: 1 - 1/8 and 8 - 11/8.
+    contrast = [4.5, (7 / 8 + 53 / 8) / 2]
+    expected = torch.tensor([*middle, *spread, *change, *contrast])
+    torch.testing.assert_close(found[: len(expected)], expected, rtol=0, atol=1e-3)  # a spread of 0 is 1e-4
+
+
+def test_a_pulse_shows_in_its_bin_of_the_modulation_spectrum() -> None:
+    time = torch.arange(128)
+    envelopes = torch.cos(2 * torch.pi * 8 * time / 128)[None, :, None] * 3.0  # eight pulses a segment
+    found = modulation(envelopes).reshape(len(MODULATION_BINS))
+    expected = np.abs(np.fft.rfft(envelopes[0, :, 0].numpy() * np.hanning(128)))
+    for (first, stop), value in zip(MODULATION_BINS, found.tolist(), strict=True):
+        assert value == pytest.approx(np.log1p(expected[first:stop].mean()), abs=0.02)
+    assert int(found.argmax()) == MODULATION_BINS.index((7, 10))
+
+
+def test_a_short_segment_has_no_modulation_above_what_its_frames_can_tell() -> None:
+    found = modulation(torch.randn(2, 32, 16)).reshape(2, len(MODULATION_BINS), 16)
+    assert (found[:, -1] < 1e-3).all()  # bins 26 to 40 of 32 frames
+    assert (found[:, 0] > 0).all()
 
 
 def test_silence_has_finite_statistics_and_gradients() -> None:
@@ -37,44 +57,15 @@ def test_silence_has_finite_statistics_and_gradients() -> None:
     assert torch.isfinite(segments.grad).all()
 
 
-def test_the_head_sees_a_change_that_the_convolutions_do_not() -> None:
+def test_a_network_of_statistics_has_no_convolutions_and_does_not_mind_the_order_of_frames_but_their_change() -> None:
     torch.manual_seed(0)
-    network = SegmentNetwork("compact", n_classes=4, width=1 / 16, statistics=True)
+    network = SegmentNetwork("statistics", n_classes=4, width=0.25)
     network.train()(torch.randn(8, 64, 128))
     network.eval()
-    for module in network.trunk.modules():
-        if isinstance(module, torch.nn.Conv2d):
-            torch.nn.init.zeros_(module.weight)  # blind
-    one, other = torch.randn(1, 64, 128), torch.randn(1, 64, 128) + 1
-    assert not torch.allclose(network(one), network(other), atol=1e-6)
-    blind = SegmentNetwork("compact", n_classes=4, width=1 / 16).eval()
-    for module in blind.trunk.modules():
-        if isinstance(module, torch.nn.Conv2d):
-            torch.nn.init.zeros_(module.weight)
-    assert torch.allclose(blind(one), blind(other))
-
-
-def test_a_glimpse_is_for_training_and_for_the_convolutions_only() -> None:
-    torch.manual_seed(0)
-    network = SegmentNetwork("compact", n_classes=4, width=1 / 16, dropout=0.0, glimpse_frames=32, statistics=True)
-    segments = torch.randn(8, 128, 128)
-    widths: list[int] = []
-    network.trunk.register_forward_pre_hook(lambda _, inputs: widths.append(inputs[0].shape[3]))
-    network.train()(segments)
-    network.eval()(segments)
-    assert widths == [32, 128]
-    at = {int(torch.randint(128 - 32 + 1, ())) for _ in range(50)}
-    assert len(at) > 10  # another place each time
-
-
-@pytest.mark.parametrize(
-    ("network", "says"),
-    [
-        (NetworkConfig(architecture="published", statistics=True), "compact network, not the published one"),
-        (NetworkConfig(glimpse_frames=31), "a glimpse must have 32 frames or more"),
-        (NetworkConfig(glimpse_frames=-1), "a glimpse must have 32 frames or more"),
-    ],
-)
-def test_what_cannot_be_is_refused(network: NetworkConfig, says: str) -> None:
-    with pytest.raises(ConfigError, match=says):
-        TrainConfig(network=network)
+    assert not network.convolves
+    assert not [m for m in network.modules() if isinstance(m, torch.nn.Conv2d)]
+    segments = torch.randn(3, 64, 128)
+    assert network(segments).shape == (3, 4)
+    torch.testing.assert_close(network(segments), network(segments.flip(1)))  # backwards, each change is as large
+    shuffled = torch.cat([segments[:, ::2], segments[:, 1::2]], dim=1)
+    assert not torch.allclose(network(segments), network(shuffled.cumsum(1)), atol=1e-4)

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 from mertag.frontend import FrontEnd, Segmentation
 from mertag_train.config import AugmentConfig, OptimiserConfig, ShortCropConfig, TrainConfig
-from mertag_train.statistics import Statistics
 from mertag_train.store import LogMelStore
 from mertag_train.trainer import Clips
 from mertag_train.vgg import SegmentNetwork
@@ -35,12 +34,9 @@ class TinyNetwork(SegmentNetwork):
         n_mels: int = 128,
         dropout: float = 0.5,
         width: float = 1.0,
-        statistics: bool = False,
-        glimpse_frames: int = 0,
     ) -> None:
         nn.Module.__init__(self)
-        self.architecture, self.n_classes, self.glimpse_frames = architecture, n_classes, glimpse_frames
-        self.statistics = Statistics(n_mels) if statistics else None
+        self.architecture, self.n_classes, self.statistics = architecture, n_classes, None
         self.register_buffer("mean", torch.zeros(n_mels))
         self.register_buffer("std", torch.ones(n_mels))
         self.trunk = nn.Sequential(

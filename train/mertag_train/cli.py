@@ -15,8 +15,8 @@ from mertag.errors import ConfigError, TrainingError
 
 from .train_options import (
     BudgetChoice,
-    RecipeChoice,
     TrainDevice,
+    TrainRecipe,
     check_targets,
     command_of,
     config_of,
@@ -56,7 +56,10 @@ def train(
             "else the quadrant where there is one.",
         ),
     ] = None,
-    recipe: Annotated[RecipeChoice, typer.Option(help="Whose defaults: ours, or the paper's.")] = RecipeChoice.robust,
+    recipe: Annotated[
+        TrainRecipe,
+        typer.Option(help="Whose defaults: ours, the paper's, or the bundled model's."),
+    ] = TrainRecipe.robust,
     budget: Annotated[
         BudgetChoice, typer.Option(help="small: minutes on two CPU cores, for a model that is worth less.")
     ] = BudgetChoice.full,
@@ -198,7 +201,7 @@ def train(
                 log_mels=log_mels,
             )
         progress.note(f"run: {folder} (on {chosen})")
-        if chosen.type == "cpu" and config.network.width == 1.0:
+        if chosen.type == "cpu" and config.network.width == 1.0 and not config.committee:
             progress.note("the full budget is made for a GPU; on a CPU it takes days, and --budget small minutes")
         figures, scalars = RunFigures(folder), Scalars(folder)
         watchers = (progress, figures, scalars)

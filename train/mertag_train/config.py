@@ -31,25 +31,17 @@ class NetworkConfig:
 
     Attributes
     ----------
-    architecture : {"compact", "published"}
+    architecture : {"compact", "published", "statistics"}
         See `mertag_train.vgg.SegmentNetwork`.
     dropout : float
         In the head only, where `mertag_train.vgg.SegmentNetwork` says.
     width : float
         Share of VGG16's channels, in the convolutions and in the head: at 0.5 a quarter of the arithmetic.
-    statistics : bool
-        The head of ``compact`` also sees the means and standard deviations over time that
-        `mertag_train.statistics.Statistics` takes of a segment.
-    glimpse_frames : int
-        In training the convolutions see so many frames of each segment, at a random place, and the statistics all of
-        it; 0 for all. What a segment costs then does not grow with its duration.
     """
 
     architecture: Architecture = "compact"
     dropout: float = 0.5
     width: float = 1.0
-    statistics: bool = False
-    glimpse_frames: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -236,6 +228,21 @@ class SongConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MemberConfig:
+    """One kind of network of a committee: what it has for its own; all else it shares with the others.
+
+    The attributes are those of `TrainConfig`.
+    """
+
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    short_crops: ShortCropConfig = field(default_factory=ShortCropConfig)
+    epochs: int = 12
+    crops_per_clip: int = 6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrainConfig:
     """One training, whole.
 
@@ -255,9 +262,10 @@ class TrainConfig:
     fractions : tuple of 3 floats
         Shares of the songs for the network, for the song classifier alone (0 unless it learns from held-out songs),
         and for the figures.
-    committee : bool
-        The model is the mean of the networks that cross-fitting trains, each without a part of the songs, and no
-        further network is trained on all. Only with cross-fitted features.
+    committee : tuple of MemberConfig
+        The model is the mean of the networks that cross-fitting trains, each without a part of the songs: for each
+        part one of every kind given here, and no further one that is trained on all. Only with cross-fitted features.
+        Empty: one network, that of this configuration.
     group : {"artist", "recording"}
         What never stands on two sides of a split.
     """
@@ -280,7 +288,7 @@ class TrainConfig:
     crops_per_clip: int = 6
     grid_per_clip: int = 0
     fractions: tuple[float, float, float] = (0.70, 0.15, 0.15)
-    committee: bool = False
+    committee: tuple[MemberConfig, ...] = ()
     group: Group = "artist"
     seed: int = 0
 
@@ -325,13 +333,6 @@ class TrainConfig:
 
     def _check_segments(self) -> None:
         """Refuse segments too short for the network's five pools, and steps of less than a sample."""
-        if self.network.statistics and self.network.architecture == "published":
-            raise ConfigError("statistics of a segment are for the head of the compact network, not the published one")
-        if 0 < self.network.glimpse_frames < MIN_FRAMES or self.network.glimpse_frames < 0:
-            raise ConfigError(
-                f"a glimpse must have {MIN_FRAMES} frames or more, or 0 for the whole segment, not "
-                f"{self.network.glimpse_frames}"
-            )
         shortest_s = (self.front_end.n_fft + (MIN_FRAMES - 1) * self.front_end.hop_length) / self.front_end.sample_rate
         durations = {"segment": self.segmentation.duration_s}
         if self.short_crops.share:
@@ -341,6 +342,12 @@ class TrainConfig:
                 raise ConfigError(f"a {what} of {duration_s} s is too short; the network needs {shortest_s:.2f} s")
         if self.segmentation.hop_samples(self.front_end) < 1:
             raise ConfigError(f"the segment hop must be above 0 s, not {self.segmentation.hop_s}")
+
+    def of_member(self, number: int) -> TrainConfig:
+        """Return the configuration of one kind of network of the committee, from 0."""
+        member = self.committee[number]
+        given = {field.name: getattr(member, field.name) for field in dataclasses.fields(member)}
+        return dataclasses.replace(self, **given, seed=self.seed + number, committee=())
 
     def crops_of_epoch(self, epoch: int) -> tuple[Segmentation, int]:
         """Return what is cut in an epoch (from 1): the segmentation, and crops a clip (0: the fixed grid)."""

@@ -12,6 +12,7 @@ import torch
 from mertag.emotion import CLASS_NAMES, Target
 
 from . import song
+from .committee import Committee
 from .config import TrainConfig
 from .kept_outputs import read_outputs, write_outputs
 from .metrics import Metrics
@@ -32,7 +33,7 @@ def cross_fitted(
     songs: Ints,
     target: Target,
     config: TrainConfig,
-    trained: Callable[[int, Ints], SegmentNetwork],
+    trained: Callable[[int, Ints], Sequence[SegmentNetwork]],
     *,
     folder: Path | None,
     resume: bool,
@@ -52,7 +53,8 @@ def cross_fitted(
     target, config
         What is learnt, and how.
     trained : callable
-        Told the number of a part, from 1, and the part; returns a network trained on the others.
+        Told the number of a part, from 1, and the part; returns networks trained on the others: what they say
+        together counts.
     folder : Path or None
         Where what they said is kept; None for nowhere.
     resume : bool
@@ -71,10 +73,11 @@ def cross_fitted(
         kept = None if folder is None else folder / f"cross-fitted.{target}.{number}.npz"
         said = read_outputs(kept) if resume and kept is not None and kept.exists() else None
         if said is None or config.committee:
-            members.append(trained(number, inner))
+            without = trained(number, inner)
+            members += without
         if said is None:
-            ids = [store.ids[i] for i in inner]
-            said = dict(zip(ids, predict(members[-1], store, frames, inner, config.segmentation), strict=True))
+            ids, together = [store.ids[i] for i in inner], Committee(without)
+            said = dict(zip(ids, predict(together, store, frames, inner, config.segmentation), strict=True))
             if kept is not None:
                 write_outputs(kept, ids, list(said.values()))
         found |= said

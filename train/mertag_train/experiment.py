@@ -9,6 +9,7 @@ each from a further network that was trained without it. Those networks together
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -118,10 +119,16 @@ def check_parts(store: LogMelStore, parts: Parts, labels: Ints, target: Target, 
         raise DatasetError(f"no song of the part that the figures come from is {duration_s} s or longer; add songs")
 
 
-def checkpoint_name(target: Target, config: TrainConfig, inner: int = 0) -> str:
-    """Return the file name of a network's checkpoint: of an inner part's, from 1; with 0, of the one on record."""
-    number = inner or int(config.committee)
-    return f"checkpoint.{target}.{number}.pt" if number else f"checkpoint.{target}.pt"
+def checkpoint_name(target: Target, config: TrainConfig, inner: int = 0, kind: int = 1) -> str:
+    """Return the file name of a network's checkpoint.
+
+    Of the inner part and the kind of committee member, both from 1; with part 0, of the network whose epochs are on
+    record, which is the first.
+    """
+    number = inner or (1 if config.committee else 0)
+    if not number:
+        return f"checkpoint.{target}.pt"
+    return f"checkpoint.{target}.{number}.pt" if kind == 1 else f"checkpoint.{target}.{number}.{kind}.pt"
 
 
 def train_target(
@@ -175,13 +182,15 @@ def train_target(
     check_parts(store, parts, labels, target, config)
     n_classes = len(CLASS_NAMES[target])
 
-    def trained(index: Ints, watched: Ints, name: str, report: Callable[[EpochReport], None]) -> SegmentNetwork:
+    def trained(
+        index: Ints, watched: Ints, of: TrainConfig, name: str, report: Callable[[EpochReport], None]
+    ) -> SegmentNetwork:
         return train_network(
             store,
             frames,
             Clips(index=index, label=labels[index], truth=truth(index)),
             Clips(index=watched, label=labels[watched]),
-            config,
+            of,
             class_names=CLASS_NAMES[target],
             checkpoint_path=None if folder is None else folder / name,
             resume=resume,
@@ -189,22 +198,29 @@ def train_target(
             on_step=on_step,
         )
 
-    total = len(parts.inner) + (not config.committee)
+    kinds = [config.of_member(number) for number in range(len(config.committee))]
+    total = len(parts.inner) * (len(kinds) or 1) + (not kinds)
+    numbers = itertools.count(1)
     network: SegmentNetwork | Committee | None = None
-    if not config.committee:
-        on_network(1, total)
+    if not kinds:
+        on_network(next(numbers), total)
         watched = parts.song if config.song.features == "held_out" else parts.figures
-        network = trained(parts.network, watched, checkpoint_name(target, config), on_epoch)
+        network = trained(parts.network, watched, config, checkpoint_name(target, config), on_epoch)
     cutting = song.cutting_of(config)
     if config.song.features == "cross_fitted":
 
-        def inner_network(number: int, inner: Ints) -> SegmentNetwork:
-            on_network(total - len(parts.inner) + number, total)
-            report = on_epoch if config.committee and number == 1 else lambda report: None
-            return trained(np.setdiff1d(parts.network, inner), inner, checkpoint_name(target, config, number), report)
+        def without(number: int, inner: Ints) -> list[SegmentNetwork]:
+            """Train what is trained without one part: the songs of the figures are not looked at."""
+            found = []
+            for kind, of in enumerate(kinds or [config], start=1):
+                on_network(next(numbers), total)
+                name = checkpoint_name(target, config, number, kind)
+                report = on_epoch if kinds and name == checkpoint_name(target, config) else lambda report: None
+                found.append(trained(np.setdiff1d(parts.network, inner), inner, of, name, report))
+            return found
 
         seen, members = cross_fitted(
-            store, frames, parts.inner, parts.song, target, config, inner_network, folder=folder, resume=resume
+            store, frames, parts.inner, parts.song, target, config, without, folder=folder, resume=resume
         )
         network = network or Committee(members).eval()
     else:

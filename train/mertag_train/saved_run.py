@@ -151,4 +151,5 @@ def _untrained(config: TrainConfig, n_classes: int) -> SegmentNetwork | Committe
     """Return what a run's weights are loaded into."""
     if not config.committee:
         return network_of(config, n_classes)
-    return Committee([network_of(config, n_classes) for _ in range(config.song.inner_folds)])
+    kinds = [config.of_member(number) for number in range(len(config.committee))]
+    return Committee([network_of(kind, n_classes) for _ in range(config.song.inner_folds) for kind in kinds])

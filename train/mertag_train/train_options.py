@@ -26,10 +26,18 @@ WITH_RESUME = {"resume", "data_dir", "log_mels", "device", "threads", "quiet"}
 
 
 class RecipeChoice(StrEnum):
-    """Which defaults."""
+    """Which defaults of the paper's method."""
 
     robust = "robust"
     paper = "paper"
+
+
+class TrainRecipe(StrEnum):
+    """Which defaults of a training."""
+
+    robust = "robust"
+    paper = "paper"
+    bundled = "bundled"
 
 
 class BudgetChoice(StrEnum):
@@ -96,11 +104,24 @@ def config_of(base: TrainConfig, **given: Any) -> TrainConfig:
     features = given.pop("svm_songs", None)
     if features is not None:
         base = _with_song_features(base, features)
+    _refuse_for_committee(base, given)
     optimiser = {k: v for k in ("batch_size", "learning_rate") if (v := given.pop(k)) is not None}
     changes = {key: value for key, value in given.items() if value is not None}
     if segment_s is not None:
         changes["segmentation"] = Segmentation(duration_s=segment_s, hop_s=base.segmentation.hop_s)
     return dataclasses.replace(base, optimiser=dataclasses.replace(base.optimiser, **optimiser), **changes)
+
+
+def _refuse_for_committee(base: TrainConfig, given: Mapping[str, Any]) -> None:
+    """Raise ConfigError if an option was given of which each network of a committee has its own value."""
+    own = {"epochs": "--epochs", "crops_per_clip": "--crops"}
+    own |= {"batch_size": "--batch-size", "learning_rate": "--learning-rate"}
+    refused = [option for name, option in own.items() if given.get(name) is not None]
+    if base.committee and refused:
+        raise ConfigError(
+            f"each network of the recipe {base.recipe} has its own; leave out {', '.join(refused)}, "
+            "or take --recipe robust"
+        )
 
 
 def _with_song_features(base: TrainConfig, text: str) -> TrainConfig:

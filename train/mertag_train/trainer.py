@@ -121,8 +121,6 @@ def network_of(config: TrainConfig, n_classes: int) -> SegmentNetwork:
         n_mels=config.front_end.n_mels,
         dropout=config.network.dropout,
         width=config.network.width,
-        statistics=config.network.statistics,
-        glimpse_frames=config.network.glimpse_frames,
     )
 
 

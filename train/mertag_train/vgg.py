@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from .statistics import Statistics
 
-Architecture = Literal["compact", "published"]
+Architecture = Literal["compact", "published", "statistics"]
 
 MIN_FRAMES = 32
 """The shortest segment: five pools halve it to one column."""
@@ -51,9 +51,10 @@ class SegmentNetwork(nn.Module):
 
     Parameters
     ----------
-    architecture : {"compact", "published"}
+    architecture : {"compact", "published", "statistics"}
         ``published``: VGG16 with a 7 x 7 adaptive pool and 4096-4096-K (134 M weights). ``compact``: the same
-        convolutions with batch norm, the mean over time, 512 x n_mels/32 -> 512 -> K (16 M weights).
+        convolutions with batch norm, the mean over time, 512 x n_mels/32 -> 512 -> K (16 M weights). ``statistics``: no
+        convolutions but `mertag_train.statistics.Statistics`, and the same head; a companion of the others, not VGG16.
     n_classes : int
         K.
     n_mels : int
@@ -63,11 +64,6 @@ class SegmentNetwork(nn.Module):
         and the third of ``published``.
     width : float
         Share of the channels given above, in the convolutions and in the head.
-    statistics : bool
-        The head of ``compact`` also sees `mertag_train.statistics.Statistics` of the segment.
-    glimpse_frames : int
-        In training the convolutions see so many frames of each segment, those of a batch at the same random place;
-        0 for all.
     """
 
     mean: Tensor
@@ -81,21 +77,20 @@ class SegmentNetwork(nn.Module):
         n_mels: int = 128,
         dropout: float = 0.5,
         width: float = 1.0,
-        statistics: bool = False,
-        glimpse_frames: int = 0,
     ) -> None:
         super().__init__()
         self.architecture: Architecture = architecture
-        self.n_classes, self.glimpse_frames = n_classes, glimpse_frames
+        self.n_classes = n_classes
         self.register_buffer("mean", torch.zeros(n_mels))
         self.register_buffer("std", torch.ones(n_mels))
-        self.trunk = _trunk(batch_norm=architecture == "compact", width=width)
-        self.statistics = Statistics(n_mels) if statistics else None
-        channels, hidden = round(width * 512), round(width * (512 if architecture == "compact" else 4096))
-        if architecture == "compact":
+        self.statistics = Statistics(n_mels) if architecture == "statistics" else None
+        self.trunk = _trunk(batch_norm=architecture == "compact", width=width) if self.convolves else nn.Sequential()
+        channels, hidden = round(width * 512), round(width * (4096 if architecture == "published" else 512))
+        if architecture != "published":
+            seen = channels * (n_mels // 32) if self.statistics is None else self.statistics.n_features
             self.head = nn.Sequential(
                 nn.Dropout(dropout),
-                nn.Linear(channels * (n_mels // 32) + (self.statistics.n_features if self.statistics else 0), hidden),
+                nn.Linear(seen, hidden),
                 nn.ReLU(inplace=True),
                 nn.Dropout(dropout),
                 nn.Linear(hidden, n_classes),
@@ -130,9 +125,14 @@ class SegmentNetwork(nn.Module):
         self.std.copy_(std)
 
     @property
+    def convolves(self) -> bool:
+        """Whether there are convolutions, and not statistics alone."""
+        return self.statistics is None
+
+    @property
     def batch_normed(self) -> bool:
         """Whether there is batch norm: what is said of a row then depends on its batch while training."""
-        return self.architecture == "compact"
+        return self.architecture != "published"
 
     @contextlib.contextmanager
     def running_statistics_kept(self) -> Iterator[None]:
@@ -156,20 +156,13 @@ class SegmentNetwork(nn.Module):
         compact = self.architecture == "compact"
         return (seen.mean(dim=3) if compact else nn.functional.adaptive_avg_pool2d(seen, (7, 7))).flatten(1)
 
-    def beside(self, embedding: Tensor, normal: Tensor) -> Tensor:
-        """Return the embedding with the statistics of its segments, each band normalised, where there are any."""
-        if self.statistics is None:
-            return embedding
-        return torch.cat([embedding, self.statistics(normal).to(embedding.dtype)], dim=1)
-
     def embed(self, segments: Tensor) -> Tensor:
         """Return what is seen in segments (batch, n_frames, n_mels) in dB: shape (batch, features)."""
         normal = (segments - self.mean) / self.std
-        seen = normal
-        if self.training and 0 < self.glimpse_frames < normal.shape[1]:
-            start = int(torch.randint(normal.shape[1] - self.glimpse_frames + 1, ()))
-            seen = normal[:, start : start + self.glimpse_frames]
-        return self.beside(self.summarise(self.trunk(self.image(seen))), normal)
+        if self.statistics is not None:
+            found: Tensor = self.statistics(normal)
+            return found
+        return self.summarise(self.trunk(self.image(normal)))
 
     def classify(self, embedding: Tensor) -> Tensor:
         """Return the logits, shape (batch, n_classes), of embeddings (batch, features)."""
