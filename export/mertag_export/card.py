@@ -5,10 +5,11 @@ Sections as in Mitchell et al., "Model cards for model reporting", 2019.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mertag.emotion import QUADRANT_LABELS, Target
+from mertag_train.config import NetworkConfig
 from mertag_train.run import Run
 
 from .licence import Licence
@@ -27,7 +28,6 @@ METHOD_NAMES = {"song_svm": "song classifier (used by `mertag tag`)", "mean_prob
 def model_card(run: Run, *, name: str, version: str, licence: Licence, checks: Sequence[Check]) -> str:
     """Return the card as Markdown."""
     config, dataset = run.config, run.dataset
-    fold_sizes = {fold: sum(f == fold for f in run.fold_of.values()) for fold in ("train", "validation", "test")}
     lines = [
         f"# {name} {version}",
         "",
@@ -37,19 +37,15 @@ def model_card(run: Run, *, name: str, version: str, licence: Licence, checks: S
         "",
         "## Data",
         "",
-        f"{dataset['name']}: {dataset['songs']} songs, each {config.group} on one side of the split:"
-        f" {fold_sizes['train']} for the network, {fold_sizes['validation']} for the song classifier and its"
-        f" calibration, {fold_sizes['test']} for the figures below.",
+        f"{dataset['name']}: {dataset['songs']} songs, each {config.group} on one side of the split: {_parts(run)}.",
         "",
         f"Labels: {dataset['labelling']}.",
         "",
         *([str(dataset["citation"]), ""] if dataset["citation"] else []),
         "## Recipe",
         "",
-        f"`{run.command}`, then `mertag export`. Segments of {config.segmentation.duration_s:g} s that inherit the"
-        f" label of their clip; {'VGG16-BN, compact' if config.network.architecture == 'compact' else 'VGG16'};"
-        f" {config.epochs} epochs; seed {config.seed}. Trained on {run.environment['device']} in"
-        f" {_duration(float(run.environment['training_s']))} with torch {run.environment['torch']}.",
+        f"`{run.command}`, then `mertag export`. {_recipe(run)} Trained on {run.environment['device']} in about"
+        f" {_duration(float(run.environment['training_s']))} of processor time with torch {run.environment['torch']}.",
         "",
         "## Figures",
         "",
@@ -57,10 +53,30 @@ def model_card(run: Run, *, name: str, version: str, licence: Licence, checks: S
         " Wilson's, 95 %; the calibration error stands beside what a perfectly calibrated model would show with so few"
         " songs.",
         "",
-        "| target | method | songs | accuracy | interval | macro-F1 | log-loss | calibration error | if perfect |",
-        "|---|---|---|---|---|---|---|---|---|",
+        *_table(run.metrics),
     ]
-    lines += [_row(target, method, m) for target, methods in run.metrics.items() for method, m in methods.items()]
+    if run.cross_validation:
+        lines += [
+            "",
+            "By cross-validation on the songs that were trained on: each judged by one of the networks, and by a song"
+            " classifier, that were fitted without it. The bundle averages all networks.",
+            "",
+            *_table(run.cross_validation),
+        ]
+    for target, rows in run.confidence.items():
+        lines += [
+            "",
+            f"If only the {target} of songs that the model is sure of counts (`mertag tag --min-confidence`), by the"
+            " same cross-validation:",
+            "",
+            "| confidence at least | share of the songs | right |",
+            "|---|---|---|",
+            *(
+                f"| {row['at_least']:.1f} | {row['share']:.0%} | {row['accuracy']:.0%} |"
+                for row in rows
+                if row["accuracy"] is not None
+            ),
+        ]
     quadrant = run.metrics.get(str(Target.QUADRANT), {}).get("song_svm")
     if quadrant:
         classes = quadrant["classes"]
@@ -95,6 +111,49 @@ def model_card(run: Run, *, name: str, version: str, licence: Licence, checks: S
         "",
     ]
     return "\n".join(lines)
+
+
+def _parts(run: Run) -> str:
+    """Return how many songs served what."""
+    sizes = {fold: sum(f == fold for f in run.fold_of.values()) for fold in ("train", "validation", "test")}
+    if run.config.song.features == "held_out":
+        learnt = f"{sizes['train']} for the network, {sizes['validation']} for the song classifier and its calibration"
+    else:
+        learnt = f"{sizes['train']} for the networks and the song classifier"
+    if run.config.song.features == "cross_fitted":
+        learnt += f", dealt into {run.config.song.inner_folds} parts for cross-fitting"
+    return f"{learnt}, {sizes['test']} set aside for the figures below"
+
+
+def _recipe(run: Run) -> str:
+    """Return what was trained, in a few sentences."""
+    config = run.config
+    labels = "inherit the label of their clip" if config.learner == "inherited" else f"learn by {config.learner}"
+    segments = f"Segments of {config.segmentation.duration_s:g} s that {labels};"
+    if not config.committee:
+        return f"{segments} {_network(config.network)}; {config.epochs} epochs; seed {config.seed}."
+    kinds = ", ".join(f"{_network(kind.network)} ({kind.epochs} epochs)" for kind in config.committee)
+    return (
+        f"{segments} a committee: for each of {config.song.inner_folds} parts of the songs, networks trained without:"
+        f" {kinds}. The model is the mean of all. Seed {config.seed}."
+    )
+
+
+def _network(network: NetworkConfig) -> str:
+    """Return what a network is called."""
+    if network.architecture == "statistics":
+        return "a small network on statistics of the segment"
+    name = "VGG16-BN, compact" if network.architecture == "compact" else "VGG16"
+    return name if network.width == 1 else f"{name}, {network.width:g} of the channels"
+
+
+def _table(metrics: Mapping[str, Any]) -> list[str]:
+    """Return the figures by target and method."""
+    return [
+        "| target | method | songs | accuracy | interval | macro-F1 | log-loss | calibration error | if perfect |",
+        "|---|---|---|---|---|---|---|---|---|",
+        *(_row(target, method, m) for target, methods in metrics.items() for method, m in methods.items()),
+    ]
 
 
 def _duration(seconds: float) -> str:

@@ -203,7 +203,9 @@ class Export:
                 window_rule=config.window_rule,
                 dataset=f"{run.dataset['name']}, {run.dataset['songs']} songs",
                 training_command=run.command,
-                metrics=dict(run.metrics),
+                metrics={**run.metrics, "cross_validation": run.cross_validation, "confidence": run.confidence}
+                if run.cross_validation
+                else dict(run.metrics),
                 shared=tuple(p for p in segment if p is Precision.INT8 and shared_groups(config.segmentation)),
             ),
         )

@@ -41,15 +41,41 @@ def info(
     if json:
         console.out(sidecar.to_json(facts, indent=2))
     else:
-        for line in _lines(facts):
+        for line in _lines(_brief(facts)):
             console.out(line)
     if problem is not None:
         console.complain(problem)
         raise typer.Exit(console.exit_code(problem))
 
 
+def _brief(facts: dict[str, object]) -> dict[str, object]:
+    """Return the facts with the model's figures in a line each; all of them stand in the JSON, and in the card."""
+    model = facts["model"]
+    if not isinstance(model, dict) or not isinstance(model.get("metrics"), Mapping):
+        return facts
+    figures, judged = model["metrics"], model["metrics"].get("cross_validation")
+    brief: dict[str, object] = {"on songs set aside": _figures(figures)}
+    if isinstance(judged, Mapping):
+        brief["by cross-validation"] = _figures(judged)
+    return {**facts, "model": {**model, "metrics": brief}}
+
+
+def _figures(metrics: Mapping[str, object]) -> dict[str, object]:
+    """Return the accuracy of what `mertag tag` says, by target; whatever else a bundle's maker noted is left out."""
+    found: dict[str, object] = {}
+    for target, methods in metrics.items():
+        measured = methods.get("song_svm") if isinstance(methods, Mapping) else None
+        try:
+            low, high = measured["accuracy_interval"]  # type: ignore[index]  # checked by doing
+            told = f"accuracy {measured['accuracy']:.3f} ({low:.3f} to {high:.3f}), {measured['n']} songs"  # type: ignore[index]
+        except (TypeError, KeyError, ValueError):
+            continue
+        found[target] = told
+    return found
+
+
 def _model(folder: object, device: DeviceChoice) -> tuple[dict[str, object], dict[str, object]]:
-    from mertag.bundle import load_bundle
+    from mertag.bundle import CARD_NAME, load_bundle
     from mertag.runtime import open_models
 
     bundle = load_bundle(str(folder) if folder else None)
@@ -63,6 +89,7 @@ def _model(folder: object, device: DeviceChoice) -> tuple[dict[str, object], dic
         "precisions": [str(p) for p in manifest.segment],
         "segment_s": manifest.segmentation.duration_s,
         "segment_hop_s": manifest.segmentation.hop_s,
+        "card": sidecar.path_text(bundle.folder / CARD_NAME),
         "dataset": manifest.dataset,
         "training_command": manifest.training_command,
         "created_by": manifest.created_by,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from dataclasses import fields, replace
 from pathlib import Path
@@ -92,7 +93,9 @@ def test_each_member_is_trained_without_one_part_and_each_song_is_judged_by_the_
     for member, inner in zip(result.network.members, parts.inner, strict=True):
         mean, _ = trainer.band_statistics(store, np.setdiff1d(parts.network, inner))
         torch.testing.assert_close(member.mean, mean)  # of the other parts' songs, and no others
-    validated = result.cross_validation
+    assert result.cross_validation is not None
+    assert sorted(result.cross_validation.songs.tolist()) == list(range(24))
+    validated = result.cross_validation.metrics
     assert set(validated) == {Target.QUADRANT, Target.VALENCE, Target.AROUSAL}
     assert validated[Target.QUADRANT]["song_svm"].n == 24
     assert validated[Target.QUADRANT]["mean_probability"].n == 24
@@ -102,7 +105,7 @@ def test_each_member_is_trained_without_one_part_and_each_song_is_judged_by_the_
 def test_nothing_is_cross_validated_where_nothing_is_cross_fitted() -> None:
     store, frames, clips = planted(24, n_classes=2)
     parts = Parts(network=np.arange(8), song=np.arange(8, 16), figures=np.arange(16, 24))
-    assert not train_target(store, frames, parts, clips.label, Target.VALENCE, CONFIG).cross_validation
+    assert train_target(store, frames, parts, clips.label, Target.VALENCE, CONFIG).cross_validation is None
 
 
 def test_the_songs_of_the_figures_are_not_looked_at_before_the_end(tmp_path: Path) -> None:
@@ -130,6 +133,9 @@ def test_a_run_with_a_committee_is_read_back_and_an_interrupted_one_ends_the_sam
     assert isinstance(whole, Committee)
     assert len(whole.members) == 6  # two kinds, three parts
     assert found.cross_validation["quadrant"]["song_svm"]["n"] == 28
+    with (folder / "cross-validation.quadrant.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["song_id"] for row in rows} == {i for i, fold in found.fold_of.items() if fold == "train"}
     assert not list(folder.glob("checkpoint*")) + list(folder.glob("cross-fitted*"))
 
     stopped, dataset, store = begun(tmp_path, "stopped", TOGETHER)

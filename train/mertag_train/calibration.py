@@ -10,11 +10,14 @@ the figure stands beside what perfect calibration would show for the same confid
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
 N_BINS = 10
 N_SIMULATIONS = 1_000
+THRESHOLDS = (0.0, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
 
 
 def equal_mass_bins(confidence: npt.NDArray[np.float64], n_bins: int = N_BINS) -> npt.NDArray[np.int64]:
@@ -82,3 +85,29 @@ def calibration_error_if_perfect(
         correct = (rng.random(n) < confidence)[order]
         total += float(np.abs(np.add.reduceat(correct, starts, dtype=np.int64) - expected).sum())
     return total / (n_simulations * n)
+
+
+def coverage(
+    confidence: npt.NDArray[np.float64], correct: npt.NDArray[np.bool_], thresholds: Sequence[float] = THRESHOLDS
+) -> list[dict[str, float | None]]:
+    """Return what is left, and how much of it is right, when only confident predictions count.
+
+    Parameters
+    ----------
+    confidence, correct : arrays, shape (n_songs,)
+        As for `calibration_error`.
+    thresholds : sequence of float
+        A prediction counts from this confidence on.
+
+    Returns
+    -------
+    list of dict
+        For each threshold ``at_least``, the ``share`` of the songs that count, and their ``accuracy``; None where
+        none counts.
+    """
+    found: list[dict[str, float | None]] = []
+    for threshold in thresholds:
+        kept = confidence >= threshold
+        accuracy = float(correct[kept].mean()) if kept.any() else None
+        found.append({"at_least": threshold, "share": float(kept.mean()), "accuracy": accuracy})
+    return found

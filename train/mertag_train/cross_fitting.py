@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,29 @@ from .views import measure
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CrossValidation:
+    """What was said of songs that are learnt from, without them.
+
+    Each song is judged by a network, and by a song classifier, that were fitted without its part. (What that
+    classifier learnt from was said by networks that had seen the song.)
+
+    Attributes
+    ----------
+    songs, labels : int64 arrays, shape (n_songs,)
+        Position in the store, and class.
+    probabilities : mapping of str to float64 array, shape (n_songs, n_classes)
+        By method: ``"song_svm"``, and ``"mean_probability"`` as its baseline.
+    metrics : mapping of Target to mapping of str to Metrics
+        As `mertag_train.views.measure`.
+    """
+
+    songs: Ints
+    labels: Ints
+    probabilities: Mapping[str, Floats]
+    metrics: Mapping[Target, Mapping[str, Metrics]]
 
 
 def cross_fitted(
@@ -93,7 +117,7 @@ def cross_validated(
     table: song.SongTable,
     target: Target,
     config: TrainConfig,
-) -> dict[Target, dict[str, Metrics]]:
+) -> CrossValidation | None:
     """Measure what cross-fitted networks, and song classifiers fitted on the other parts, say of each part.
 
     Parameters
@@ -109,8 +133,8 @@ def cross_validated(
 
     Returns
     -------
-    dict of Target to dict of str to Metrics
-        As `mertag_train.views.measure`; empty where there is no part.
+    CrossValidation or None
+        None where there is no part.
     """
     n_classes, cutting = len(CLASS_NAMES[target]), cutting_of(config)
     judged: list[Ints] = []
@@ -125,10 +149,16 @@ def cross_validated(
         by_classifier.append(song.predict_songs(classifier, [seen[p] for p in places.tolist()], lengths, cutting))
         judged.append(places)
     if not judged:
-        return {}
+        return None
     order = np.concatenate(judged)
     probabilities = {
         "song_svm": np.concatenate(by_classifier),
         "mean_probability": np.stack([seen[p].astype(np.float64).mean(0) for p in order.tolist()]),
     }
-    return measure(labels[songs[order]], probabilities, target, seed=config.seed)
+    found = labels[songs[order]]
+    return CrossValidation(
+        songs=songs[order],
+        labels=found,
+        probabilities=probabilities,
+        metrics=measure(found, probabilities, target, seed=config.seed),
+    )

@@ -26,7 +26,7 @@ from mertag.errors import DatasetError
 from . import segments, song
 from .committee import Committee
 from .config import TrainConfig
-from .cross_fitting import cross_fitted, cross_validated
+from .cross_fitting import CrossValidation, cross_fitted, cross_validated
 from .metrics import Metrics
 from .predict import predict
 from .store import LogMelStore
@@ -73,10 +73,8 @@ class TargetResult:
         By method: ``"song_svm"``, and ``"mean_probability"`` as its baseline.
     metrics : mapping of Target to mapping of str to Metrics
         The same methods; for the quadrant also the valence and the arousal that follow from it.
-    cross_validation : mapping of Target to mapping of str to Metrics
-        The same of the songs that are learnt from, where the song classifier learns from cross-fitted probabilities:
-        each song is judged by a network, and by a song classifier, that were fitted without its part. (What that
-        classifier learnt from was said by networks that had seen the song.) Else empty.
+    cross_validation : CrossValidation or None
+        The same of the songs that are learnt from, where the song classifier learns from cross-fitted probabilities.
     """
 
     network: SegmentNetwork | Committee
@@ -86,7 +84,7 @@ class TargetResult:
     labels: Ints
     probabilities: Mapping[str, Floats]
     metrics: Mapping[Target, Mapping[str, Metrics]]
-    cross_validation: Mapping[Target, Mapping[str, Metrics]]
+    cross_validation: CrossValidation | None
 
 
 def check_parts(store: LogMelStore, parts: Parts, labels: Ints, target: Target, config: TrainConfig) -> None:

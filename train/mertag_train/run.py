@@ -14,6 +14,9 @@
       network.<target>.safetensors
       song.<target>.npz            what the song classifier was fitted on
       predictions.<target>.csv     the songs that the figures come from
+      cross-validation.<target>.csv
+                                   the songs that were learnt from, each judged without it, where there is
+                                   cross-fitting
       metrics.json                 figures, versions, device; written last: a run that has it is finished
 """
 
@@ -40,10 +43,13 @@ from mertag.emotion import CLASS_NAMES, Target
 from mertag.errors import ConfigError
 
 from . import song
+from .calibration import coverage
 from .config import TrainConfig
+from .cross_fitting import CrossValidation
 from .datasets import Dataset, Song
 from .experiment import Parts, TargetResult, check_parts, checkpoint_name, train_target
 from .folds import Folds, folds, load_folds, save_folds, split
+from .metrics import predicted_classes
 from .saved_run import SCHEMA, Run, load, newest, settings
 from .segment_truth import segment_truth
 from .store import LogMelStore
@@ -253,19 +259,31 @@ def train(
         "device": torch.cuda.get_device_name() if device.type == "cuda" else f"{platform.machine()} CPU",
         "training_s": f"{_training_s(folder, config):.0f}",
     }
-    figures, validated = (
+    validated = [r.cross_validation.metrics for r in results.values() if r.cross_validation]
+    figures, cross_validation = (
         {
             str(view): {method: metrics.to_json() for method, metrics in by_method.items()}
-            for found in measured
-            for view, by_method in found.items()
+            for of_target in found
+            for view, by_method in of_target.items()
         }
-        for measured in ([r.metrics for r in results.values()], [r.cross_validation for r in results.values()])
+        for found in ([r.metrics for r in results.values()], validated)
     )
-    measured = {"environment": environment, "figures": figures, "cross_validation": validated}
+    measured: dict[str, Any] = {"environment": environment, "figures": figures, "cross_validation": cross_validation}
+    measured["confidence"] = {
+        str(target): coverage(*_confidence(r.cross_validation))
+        for target, r in results.items()
+        if r.cross_validation is not None
+    }
     _write_json(folder / "metrics.json", measured)
     for left in (*folder.glob("checkpoint.*.pt"), *folder.glob("cross-fitted.*.npz")):
         left.unlink()
     return results
+
+
+def _confidence(judged: CrossValidation) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+    """Return how sure the song classifier was of each song that it was not fitted on, and whether it was right."""
+    said = judged.probabilities["song_svm"]
+    return said.max(1), predicted_classes(said) == judged.labels
 
 
 def _training_s(folder: Path, config: TrainConfig) -> float:
@@ -296,13 +314,29 @@ def _write_target(
         c=config.song.c,
         seed=config.seed,
     )
-    with (folder / f"predictions.{target}.csv").open("w", newline="", encoding="utf-8") as file:
+    names = CLASS_NAMES[target]
+    _write_predictions(
+        folder / f"predictions.{target}.csv", result.songs, result.labels, result.probabilities, names, store
+    )
+    if (judged := result.cross_validation) is not None:
+        place = folder / f"cross-validation.{target}.csv"
+        _write_predictions(place, judged.songs, judged.labels, judged.probabilities, names, store)
+
+
+def _write_predictions(
+    path: Path,
+    songs: npt.NDArray[np.int64],
+    labels: npt.NDArray[np.int64],
+    probabilities: Mapping[str, npt.NDArray[np.float64]],
+    names: Sequence[str],
+    store: LogMelStore,
+) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        names = CLASS_NAMES[target]
-        writer.writerow(["song_id", "label", *(f"{m}:{n}" for m in result.probabilities for n in names)])
-        for row, index in enumerate(result.songs):
-            found = [f"{p:.6f}" for method in result.probabilities.values() for p in method[row]]
-            writer.writerow([store.ids[index], names[result.labels[row]], *found])
+        writer.writerow(["song_id", "label", *(f"{m}:{n}" for m in probabilities for n in names)])
+        for row, index in enumerate(songs):
+            found = [f"{p:.6f}" for method in probabilities.values() for p in method[row]]
+            writer.writerow([store.ids[index], names[labels[row]], *found])
 
 
 def _write_json(path: Path, value: Mapping[str, Any]) -> None:

@@ -50,6 +50,8 @@ class Run:
         ``"train"``, ``"validation"`` or ``"test"``, by song id.
     cross_validation : mapping
         The same of the songs that are learnt from; empty where nothing was cross-fitted.
+    confidence : mapping
+        By target, what is left of those songs above a confidence (`mertag_train.calibration.coverage`).
     networks : mapping of Target to SegmentNetwork or Committee
         In evaluation mode.
     classifiers : mapping of Target to Pipeline
@@ -64,6 +66,7 @@ class Run:
     metrics: Mapping[str, Any]
     fold_of: Mapping[str, str]
     cross_validation: Mapping[str, Any]
+    confidence: Mapping[str, Any]
     networks: Mapping[Target, SegmentNetwork | Committee]
     classifiers: Mapping[Target, Pipeline]
 
@@ -141,6 +144,7 @@ def load(folder: Path) -> Run:
         environment=metrics["environment"],
         metrics=metrics["figures"],
         cross_validation=metrics.get("cross_validation", {}),
+        confidence=metrics.get("confidence", {}),
         fold_of=fold_of,
         networks=networks,
         classifiers=classifiers,
