@@ -13,7 +13,13 @@ from hypothesis import strategies as st
 from sklearn import metrics as sk
 
 from mertag.emotion import CLASS_NAMES, Target, decide
-from mertag_train.calibration import calibration_error, calibration_error_if_perfect, equal_mass_bins
+from mertag_train.calibration import (
+    calibration_error,
+    calibration_error_if_perfect,
+    calibration_interval,
+    coverage,
+    equal_mass_bins,
+)
 from mertag_train.metrics import (
     evaluate_predictions,
     mcnemar,
@@ -21,6 +27,7 @@ from mertag_train.metrics import (
     predicted_classes,
     wilson_interval,
 )
+from mertag_train.views import view
 
 LABELS = [1, 1, 1, 0, 0]
 PROBABILITIES = [[0.2, 0.8], [0.4, 0.6], [0.7, 0.3], [0.9, 0.1], [0.25, 0.75]]
@@ -256,3 +263,38 @@ def test_thousands_of_songs_do_not_overflow() -> None:
     assert mcnemar(truth, half, 1 - half).p_value == 1
     with pytest.raises(ValueError, match="one shape"):
         mcnemar([0], [0], [0, 1])
+
+
+def test_coverage_by_hand() -> None:
+    confidence, correct = np.array([0.9, 0.6, 0.5, 0.3]), np.array([True, True, False, False])
+    assert coverage(confidence, correct, (0.0, 0.5, 0.6, 0.95)) == [
+        {"at_least": 0.0, "share": 1.0, "accuracy": 0.5},
+        {"at_least": 0.5, "share": 0.75, "accuracy": pytest.approx(2 / 3)},
+        {"at_least": 0.6, "share": 0.5, "accuracy": 1.0},
+        {"at_least": 0.95, "share": 0.0, "accuracy": None},
+    ]
+
+
+def test_the_bootstrap_interval_holds_the_calibration_error_and_narrows_with_more_songs() -> None:
+    rng = np.random.default_rng(0)
+    widths = []
+    for n in (100, 2_000):
+        confidence = rng.uniform(0.5, 1.0, n)
+        correct = rng.random(n) < confidence - 0.2  # too sure by 0.2
+        low, high = calibration_interval(confidence, correct, n_resamples=300)
+        assert low <= calibration_error(confidence, correct) <= high
+        assert low <= 0.2 + 0.02 <= high + 0.04
+        widths.append(high - low)
+    assert widths[1] < widths[0] / 2
+
+
+def test_an_axis_follows_from_the_quadrants() -> None:
+    p = np.array([[0.4, 0.3, 0.2, 0.1], [0.1, 0.2, 0.3, 0.4]])
+    valence, sides = view(p, np.array([0, 2]), Target.VALENCE)
+    np.testing.assert_allclose(valence, [[0.5, 0.5], [0.5, 0.5]])
+    assert sides.tolist() == [1, 0]
+    arousal, sides = view(p, np.array([1, 3]), Target.AROUSAL)
+    np.testing.assert_allclose(arousal, [[0.3, 0.7], [0.7, 0.3]])
+    assert sides.tolist() == [1, 0]
+    two = np.array([[0.2, 0.8]])
+    assert view(two, np.array([1]), Target.VALENCE)[0] is two

@@ -87,6 +87,35 @@ def calibration_error_if_perfect(
     return total / (n_simulations * n)
 
 
+def calibration_interval(
+    confidence: npt.NDArray[np.float64],
+    correct: npt.NDArray[np.bool_],
+    *,
+    n_bins: int = N_BINS,
+    n_resamples: int = N_SIMULATIONS,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """Return the 95 % bootstrap interval of the calibration error, by the percentiles of resampled songs.
+
+    A resample holds some songs twice, which raises its error: the interval lies rather high.
+
+    Parameters
+    ----------
+    confidence, correct, n_bins
+        As for `calibration_error`.
+    n_resamples, seed : int
+        Repetitions, and their seed.
+    """
+    rng = np.random.default_rng(seed)
+    n = len(confidence)
+    found = []
+    for _ in range(n_resamples):
+        drawn = rng.integers(0, n, n)
+        found.append(calibration_error(confidence[drawn], correct[drawn], n_bins=n_bins))
+    low, high = np.percentile(found, (2.5, 97.5))
+    return float(low), float(high)
+
+
 def coverage(
     confidence: npt.NDArray[np.float64], correct: npt.NDArray[np.bool_], thresholds: Sequence[float] = THRESHOLDS
 ) -> list[dict[str, float | None]]:

@@ -39,15 +39,23 @@ def measure(
     dict of Target to dict of str to Metrics
         Of the target; where that is the quadrant, also of the valence and the arousal that follow from it.
     """
-    views = {target: (truth, dict(probabilities))}
-    if target is Target.QUADRANT:
-        for axis, positive in AXIS_QUADRANTS.items():
-            sides = {}
-            for method, p in probabilities.items():
-                side = p[:, positive].sum(1)
-                sides[method] = np.stack([p.sum(1) - side, side], axis=1)
-            views[axis] = (np.isin(truth, positive).astype(np.int64), sides)
-    return {
-        view: {method: evaluate_predictions(y, p, target=view, seed=seed) for method, p in found.items()}
-        for view, (y, found) in views.items()
-    }
+    targets = (target, *AXIS_QUADRANTS) if target is Target.QUADRANT else (target,)
+    found: dict[Target, dict[str, Metrics]] = {}
+    for seen in targets:
+        found[seen] = {}
+        for method, p in probabilities.items():
+            said, labels = view(p, truth, seen)
+            found[seen][method] = evaluate_predictions(labels, said, target=seen, seed=seed)
+    return found
+
+
+def view(probabilities: Floats, labels: Ints, target: Target) -> tuple[Floats, Ints]:
+    """Return probabilities (n_songs, n_classes) and classes (n_songs,) of a target.
+
+    An axis is taken from those of quadrants, if there are four classes: P(V+) = Q1 + Q4, P(A+) = Q1 + Q2.
+    """
+    if target not in AXIS_QUADRANTS or probabilities.shape[1] == 2:
+        return probabilities, labels
+    positive = AXIS_QUADRANTS[target]
+    side = probabilities[:, positive].sum(1)
+    return np.stack([probabilities.sum(1) - side, side], axis=1), np.isin(labels, positive).astype(np.int64)

@@ -7,13 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from mertag.emotion import CLASS_NAMES, QUADRANT_LABELS, Quadrant
-from mertag_train.calibration import equal_mass_bins
 from mertag_train.evaluation.protocol import Protocol
 from mertag_train.evaluation.report import heading
 from mertag_train.evaluation.summary import Summary
-from mertag_train.metrics import predicted_classes
 from mertag_train.pictures import new_figure, save_png
-from mertag_train.significance import wilson_interval
+from mertag_train.reliability import draw_reliability
 
 DPI = 150
 
@@ -34,7 +32,7 @@ def draw(summary: Summary, protocol: Protocol, folder: Path) -> Path:
     figure = new_figure(9.0, 4.4)
     confusion, reliability = figure.subplots(1, 2)
     _confusion(confusion, summary)
-    _reliability(reliability, summary)
+    draw_reliability(reliability, summary.probabilities, summary.labels)
     duration = f", {system.duration} segments" if system.duration else ""
     part = "" if summary.complete else f" ({len(summary.folds)} of {summary.n_folds} folds)"
     figure.suptitle(f"{system.method}{duration}: {system.view}; {heading(protocol)}{part}")
@@ -71,30 +69,3 @@ def _class_label(name: str) -> str:
     if name in Quadrant.__members__:
         return f"{name}\n{QUADRANT_LABELS[Quadrant(name)]}"
     return name.replace("-", "\N{MINUS SIGN}")
-
-
-def _reliability(axes: object, summary: Summary) -> None:
-    from matplotlib.axes import Axes
-
-    assert isinstance(axes, Axes)
-    said = predicted_classes(summary.probabilities)
-    confidence = summary.probabilities[np.arange(len(said)), said]
-    bins = equal_mass_bins(confidence)
-    size = np.bincount(bins)
-    x = np.bincount(bins, weights=confidence) / size
-    hits = np.bincount(bins, weights=said == summary.labels)
-    intervals = np.array([wilson_interval(round(h), int(n)) for h, n in zip(hits, size, strict=True)])
-    y = hits / size
-    axes.plot([0, 1], [0, 1], color="grey", linestyle="--", label="perfect")
-    errors = np.abs(intervals.T - y)
-    bins_said = "1 bin" if len(size) == 1 else f"{len(size)} bins of equal mass"
-    axes.errorbar(x, y, yerr=errors, fmt="o-", capsize=3, label=f"{bins_said}, 95 % intervals")
-    axes.set_xlim(0, 1.02)
-    axes.set_ylim(0, 1.02)
-    axes.set_xlabel("confidence (probability of the predicted class)")
-    axes.set_ylabel("share that is right")
-    first = summary.first
-    axes.set_title(
-        f"Calibration error {first.calibration_error:.3f} (if perfect: {first.calibration_error_if_perfect:.3f})"
-    )
-    axes.legend(loc="upper left", fontsize="small")
