@@ -23,53 +23,98 @@ from mertag.errors import MertagError
 from mertag.judge import judge
 from mertag.manifest import Precision
 from mertag.runtime import SongModel
+from mertag_train.statistics import Statistics
 from mertag_train.vgg import GROUPS
+
+CONVOLUTIONS = sum(map(len, GROUPS))
 
 
 def network_of(bundle: Bundle) -> nn.Module:
-    """Return the bundle's network, fp32: segments (n, n_frames, n_mels) in dB to logits.
+    """Return the bundle's network, or committee of networks, fp32: segments (n, n_frames, n_mels) in dB to logits.
 
     Raises
     ------
     SystemExit
-        If it is not the compact VGG16 with one head.
+        If it is not made of compact VGG16s and networks of statistics, with one head.
     """
     available = bundle.manifest.segment
     name = available.get(Precision.FP32) or available[Precision.FP16]
     graph = onnx.load_from_string(bundle.read(name)).graph
-    values = {i.name: numpy_helper.to_array(i) for i in graph.initializer}
-    convolutions = [node for node in graph.node if node.op_type == "Conv"]
-    linear = [node for node in graph.node if node.op_type == "Gemm"]
-    if (len(convolutions), len(linear)) != (sum(map(len, GROUPS)), 2):
-        raise SystemExit("the plain script knows the compact VGG16 with one head only; leave it out with --no-plain")
-    given = iter(convolutions)
+    values = {i.name: numpy_helper.to_array(i).astype(np.float32) for i in graph.initializer}
+    members: list[nn.Module] = []
+    nodes: list[onnx.NodeProto] = []
+    statistics: dict[str, torch.Tensor] = {}
+    for node in graph.node:
+        if node.op_type in ("Conv", "BatchNormalization", "Gemm"):
+            nodes.append(node)
+        if [n.op_type for n in nodes[-2:]] == ["Gemm", "Gemm"]:  # a head ends each member
+            for what in ("mean", "std"):  # members with the same statistics share those of the first
+                if (stored := f"{what}.{len(members)}") in values:
+                    statistics[what] = torch.tensor(values[stored])
+            members.append(
+                _Network(statistics["mean"], statistics["std"], _eyes(nodes[:-2], values), _head(nodes[-2:], values))
+            )
+            nodes = []
+    if nodes or not members or len(bundle.manifest.heads) != 1:
+        raise SystemExit("the plain script knows compact VGG16s with one head only; leave it out with --no-plain")
+    return _Together(members).eval()
+
+
+def _eyes(nodes: list[onnx.NodeProto], values: dict[str, np.ndarray]) -> nn.Module:
+    """Return what lies before a head: normalised segments to an embedding."""
+    if [node.op_type for node in nodes] == ["BatchNormalization"]:
+        weight, bias, mean, var = (torch.tensor(values[name]) for name in nodes[0].input[1:5])
+        (n_mels,) = values["mean.0"].shape
+        statistics = Statistics(n_mels)
+        state = {"weight": weight, "bias": bias, "running_mean": mean, "running_var": var}
+        statistics.normal.load_state_dict(state, strict=False)
+        return statistics
+    if [node.op_type for node in nodes] != ["Conv"] * CONVOLUTIONS:
+        raise SystemExit("the plain script knows the compact VGG16 only; leave it out with --no-plain")
+    given = iter(nodes)
     layers: list[nn.Module] = []
     for group in GROUPS:
         for _ in group:
             layers += [_filled(nn.Conv2d, values, next(given).input), nn.ReLU(inplace=True)]
         layers.append(nn.MaxPool2d(2))
-    head = nn.Sequential(*(_filled(nn.Linear, values, node.input) for node in linear))
-    return _Network(values["mean.0"], values["std.0"], nn.Sequential(*layers), head).eval()
+    return _Trunk(*layers)
+
+
+def _head(nodes: list[onnx.NodeProto], values: dict[str, np.ndarray]) -> nn.Module:
+    inner, outer = (_filled(nn.Linear, values, node.input) for node in nodes)
+    return nn.Sequential(inner, nn.ReLU(), outer)
 
 
 def _filled(kind: type[nn.Module], values: dict[str, np.ndarray], inputs: list[str]) -> nn.Module:
-    weight, bias = (torch.tensor(values[name].astype(np.float32)) for name in inputs[1:3])
+    weight, bias = (torch.tensor(values[name]) for name in inputs[1:3])
     n_out, n_in = weight.shape[:2]
     made = kind(n_in, n_out, **({"kernel_size": 3, "padding": 1} if kind is nn.Conv2d else {}))
     made.load_state_dict({"weight": weight, "bias": bias})
     return made
 
 
+class _Trunk(nn.Sequential):
+    def forward(self, segments: torch.Tensor) -> torch.Tensor:
+        return super().forward(segments.transpose(1, 2).unsqueeze(1)).mean(dim=3).flatten(1)
+
+
 class _Network(nn.Module):
-    def __init__(self, mean: np.ndarray, std: np.ndarray, trunk: nn.Module, head: nn.Sequential) -> None:
+    def __init__(self, mean: torch.Tensor, std: torch.Tensor, eyes: nn.Module, head: nn.Module) -> None:
         super().__init__()
-        self.mean, self.std, self.trunk, self.head = torch.tensor(mean), torch.tensor(std), trunk, head
+        self.mean, self.std, self.eyes, self.head = mean, std, eyes, head
 
     def forward(self, segments: torch.Tensor) -> torch.Tensor:
-        x = ((segments - self.mean) / self.std).transpose(1, 2).unsqueeze(1)
-        x = self.trunk(x).mean(dim=3).flatten(1)
-        logits: torch.Tensor = self.head[1](torch.relu(self.head[0](x)))
+        logits: torch.Tensor = self.head(self.eyes((segments - self.mean) / self.std))
         return logits
+
+
+class _Together(nn.Module):
+    def __init__(self, members: list[nn.Module]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+
+    def forward(self, segments: torch.Tensor) -> torch.Tensor:
+        return torch.stack([member(segments).softmax(1) for member in self.members]).mean(0).log()
 
 
 def tag_plainly(
