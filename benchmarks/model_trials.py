@@ -69,6 +69,7 @@ def _trials() -> Mapping[str, TrainConfig]:
     )
     return {
         "plain": PLAIN,
+        "1s-then-3s": replace(PLAIN, short_crops=ShortCropConfig(share=0.6, duration_s=1.0)),
         "pitch-eq": replace(PLAIN, augment=moved),
         "light": light,
         "light-6-db": replace(light, augment=replace(light.augment, gain_db=6.0)),
