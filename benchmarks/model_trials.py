@@ -75,6 +75,7 @@ def _trials() -> Mapping[str, TrainConfig]:
         "light-6-db": replace(light, augment=replace(light.augment, gain_db=6.0)),
         "light-rate-0.1": replace(light, optimiser=replace(light.optimiser, learning_rate=0.1)),
         "statistics": statistics,
+        "statistics-noise": replace(statistics, augment=replace(statistics.augment, noise_share=0.08)),
         "statistics-mixup": replace(statistics, augment=replace(statistics.augment, mixup_alpha=0.4)),
         "statistics-0-db": replace(statistics, augment=replace(statistics.augment, gain_db=0.0)),
         "statistics-6-db": replace(statistics, augment=replace(statistics.augment, gain_db=6.0)),

@@ -94,6 +94,9 @@ class AugmentConfig:
     equaliser_db : float
         Each segment's bands get a gain of at most so much either way, along a random smooth curve: another
         recording, another equaliser.
+    noise_share : float
+        So many of a batch are replaced by sounds that are no music (`mertag_train.not_music`), whose label is that
+        nothing is known: each class as likely as the others. With inherited labels only.
     """
 
     mixup_alpha: float = 0.4
@@ -104,6 +107,7 @@ class AugmentConfig:
     max_frequency_mask: float = 0.2
     pitch_bands: int = 0
     equaliser_db: float = 0.0
+    noise_share: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -110,7 +110,7 @@ def augment(segments: Tensor, fill: Tensor, config: AugmentConfig, rng: np.rando
     if config.pitch_bands:
         segments = _moved(segments, config.pitch_bands, rng)
     if config.equaliser_db:
-        curve = _curves(batch, n_mels, config.equaliser_db, rng)
+        curve = random_curves(batch, n_mels, config.equaliser_db, rng)
         segments = segments + torch.from_numpy(curve).to(device)[:, None, :]
     if config.gain_db:
         gain = rng.uniform(-config.gain_db, config.gain_db, size=(batch, 1, 1)).astype(np.float32)
@@ -131,7 +131,7 @@ def _moved(segments: Tensor, most: int, rng: np.random.Generator) -> Tensor:
     return segments.gather(2, source[:, None, :].expand(batch, n_frames, n_mels))
 
 
-def _curves(batch: int, n_mels: int, most_db: float, rng: np.random.Generator) -> npt.NDArray[np.float32]:
+def random_curves(batch: int, n_mels: int, most_db: float, rng: np.random.Generator) -> npt.NDArray[np.float32]:
     """Return one gain a band, shape (batch, n_mels), in dB: straight lines between `EQUALISER_KNOTS` random gains."""
     gains = rng.uniform(-most_db, most_db, size=(batch, EQUALISER_KNOTS))
     place = np.linspace(0, EQUALISER_KNOTS - 1, n_mels)

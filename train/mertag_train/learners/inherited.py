@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from mertag_train.losses import cross_entropy, mix, mixed_cross_entropy
+from mertag_train.not_music import not_music
 from mertag_train.optimise import autocast
 
 from .base import Learner
@@ -40,6 +41,9 @@ class InheritedLearner(Learner):
         inputs = self.augmented(self.cut(chosen))
         labels = self.labels[torch.from_numpy(chosen).to(self.device)]
         targets = torch.nn.functional.one_hot(labels, len(self.setting.class_names)).float()
+        share = self.setting.config.augment.noise_share
+        if share:
+            inputs, targets = self._with_noise(inputs, targets, round(share * len(chosen)))
         delta, partner_of = draw_mixup(self.setting.rng, alpha, len(chosen))
         partner = torch.from_numpy(partner_of).to(self.device)
         with autocast(self.device):
@@ -47,3 +51,12 @@ class InheritedLearner(Learner):
         if delta == 1.0:
             return cross_entropy(logits.float(), targets)
         return mixed_cross_entropy(logits.float(), targets, partner, delta)
+
+    def _with_noise(self, inputs: Tensor, targets: Tensor, count: int) -> tuple[Tensor, Tensor]:
+        """Return a batch of which `count` rows are no music, and its targets: of those rows, all classes alike."""
+        batch, n_frames, n_mels = inputs.shape
+        rng = self.setting.rng
+        rows = torch.from_numpy(rng.permutation(batch)[:count]).to(self.device)
+        sounds = torch.from_numpy(not_music(count, n_frames, n_mels, rng)).to(self.device)
+        inputs = inputs.index_copy(0, rows, sounds)
+        return inputs, targets.index_fill(0, rows, 1 / targets.shape[1])
