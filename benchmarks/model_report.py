@@ -25,7 +25,7 @@ from mertag_train.views import measure, view
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 PARTS = {"cross-validation": "cross-validation", "predictions": "set aside"}
-METHODS = ("song_svm", "mean_probability")
+METHODS = ("song_classifier", "mean_probability")
 
 
 def main() -> None:

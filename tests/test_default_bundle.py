@@ -38,7 +38,7 @@ def test_its_card_tells_data_figures_and_terms(bundle: Bundle) -> None:
     card = bundle.card()
     for heading in ("## Data", "## Recipe", "## Figures", "## Export", "## Intended use and limits", "## Licence"):
         assert heading in card
-    accuracy = bundle.manifest.metrics["quadrant"]["song_svm"]["accuracy"]  # type: ignore[index]
+    accuracy = bundle.manifest.metrics["quadrant"]["song_classifier"]["accuracy"]  # type: ignore[index]
     assert f"| {accuracy:.3f} |" in card
 
 

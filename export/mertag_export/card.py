@@ -22,7 +22,10 @@ MUSIC = {
 }
 OWN_MUSIC = "its maker's own choice of music"
 KEPT_APART = {"artist": ", and of artists as far as they are named,", "recording": ""}
-METHOD_NAMES = {"song_svm": "song classifier (used by `mertag tag`)", "mean_probability": "mean probability (baseline)"}
+METHOD_NAMES = {
+    "song_classifier": "song classifier (used by `mertag tag`)",
+    "mean_probability": "mean probability (baseline)",
+}
 
 
 def model_card(run: Run, *, name: str, version: str, licence: Licence, checks: Sequence[Check]) -> str:
@@ -77,7 +80,7 @@ def model_card(run: Run, *, name: str, version: str, licence: Licence, checks: S
                 if row["accuracy"] is not None
             ),
         ]
-    quadrant = run.metrics.get(str(Target.QUADRANT), {}).get("song_svm")
+    quadrant = run.metrics.get(str(Target.QUADRANT), {}).get("song_classifier")
     if quadrant:
         classes = quadrant["classes"]
         lines += [

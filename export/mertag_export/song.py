@@ -28,14 +28,14 @@ def export_song(classifier: Pipeline, path: Path, *, n_classes: int) -> None:
     n_classes : int
         K.
     """
-    calibrated = classifier[-1]
+    last = classifier[-1]
     with warnings.catch_warnings():
         # The converter reads `probA_`, empty here, which scikit-learn will take away in 1.11 (we ask for less).
         warnings.simplefilter("ignore", FutureWarning)
         model: ModelProto = to_onnx(
             classifier,
             initial_types=[("features", FloatTensorType([None, FEATURES_PER_CLASS * n_classes]))],
-            options={id(calibrated): {"zipmap": False}},
+            options={id(last): {"zipmap": False}},
             target_opset=OPSET,
         )
     # The predicted label is the larger probability: the contract has that one output alone.

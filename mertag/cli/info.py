@@ -64,7 +64,7 @@ def _figures(metrics: Mapping[str, object]) -> dict[str, object]:
     """Return the accuracy of what `mertag tag` says, by target; whatever else a bundle's maker noted is left out."""
     found: dict[str, object] = {}
     for target, methods in metrics.items():
-        measured = methods.get("song_svm") if isinstance(methods, Mapping) else None
+        measured = methods.get("song_classifier") if isinstance(methods, Mapping) else None
         try:
             low, high = measured["accuracy_interval"]  # type: ignore[index]  # checked by doing
             told = f"accuracy {measured['accuracy']:.3f} ({low:.3f} to {high:.3f}), {measured['n']} songs"  # type: ignore[index]

@@ -82,7 +82,7 @@ def test_tagger_says_of_a_song_what_the_trained_run_says(made: Made) -> None:
     run = runs.load(made.run)
     unseen = sorted(i for i, fold in run.fold_of.items() if fold == "test")
     rows = (made.run / "predictions.quadrant.csv").read_text().splitlines()
-    columns = [rows[0].split(",").index(f"song_svm:{quadrant}") for quadrant in QUADRANTS]
+    columns = [rows[0].split(",").index(f"song_classifier:{quadrant}") for quadrant in QUADRANTS]
     expected = {r.split(",")[0]: [float(r.split(",")[c]) for c in columns] for r in rows[1:]}
     assert set(expected) == set(unseen)
     with pytest.MonkeyPatch.context() as patch:

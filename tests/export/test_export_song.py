@@ -12,6 +12,7 @@ from mertag.aggregate import song_features
 from mertag_export.graphs import run_song_graph, session
 from mertag_export.parity import SONG_LIMIT, agreement_limit, song_difference
 from mertag_export.song import export_song
+from mertag_train.config import SongClassifier
 from mertag_train.song import SongTable, fit
 
 
@@ -29,11 +30,12 @@ def songs(n: int, n_classes: int, seed: int, clearness: float) -> tuple[np.ndarr
 
 @pytest.mark.parametrize("n_classes", [2, 4])
 @pytest.mark.parametrize("clearness", [0.3, 2.0])
+@pytest.mark.parametrize("kind", ["svm", "logistic"])
 def test_the_song_graph_equals_scikit_learn(
-    n_classes: int, clearness: float, tmp_path: Path, recwarn: pytest.WarningsRecorder
+    kind: SongClassifier, n_classes: int, clearness: float, tmp_path: Path, recwarn: pytest.WarningsRecorder
 ) -> None:
     features, label = songs(120, n_classes, 0, clearness)
-    classifier = fit(SongTable(features=features, label=label, song=np.arange(120)), n_classes=n_classes)
+    classifier = fit(SongTable(features=features, label=label, song=np.arange(120)), n_classes=n_classes, kind=kind)
     recwarn.clear()
     path = tmp_path / "song.onnx"
     export_song(classifier, path, n_classes=n_classes)

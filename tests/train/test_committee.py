@@ -97,9 +97,9 @@ def test_each_member_is_trained_without_one_part_and_each_song_is_judged_by_the_
     assert sorted(result.cross_validation.songs.tolist()) == list(range(24))
     validated = result.cross_validation.metrics
     assert set(validated) == {Target.QUADRANT, Target.VALENCE, Target.AROUSAL}
-    assert validated[Target.QUADRANT]["song_svm"].n == 24
+    assert validated[Target.QUADRANT]["song_classifier"].n == 24
     assert validated[Target.QUADRANT]["mean_probability"].n == 24
-    assert result.metrics[Target.QUADRANT]["song_svm"].n == 8
+    assert result.metrics[Target.QUADRANT]["song_classifier"].n == 8
 
 
 def test_nothing_is_cross_validated_where_nothing_is_cross_fitted() -> None:
@@ -132,7 +132,7 @@ def test_a_run_with_a_committee_is_read_back_and_an_interrupted_one_ends_the_sam
     whole = found.networks[Target.QUADRANT]
     assert isinstance(whole, Committee)
     assert len(whole.members) == 6  # two kinds, three parts
-    assert found.cross_validation["quadrant"]["song_svm"]["n"] == 28
+    assert found.cross_validation["quadrant"]["song_classifier"]["n"] == 28
     with (folder / "cross-validation.quadrant.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert {row["song_id"] for row in rows} == {i for i, fold in found.fold_of.items() if fold == "train"}

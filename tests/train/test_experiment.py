@@ -28,9 +28,9 @@ def test_a_planted_problem_is_solved_on_unseen_songs_and_both_axes_follow() -> N
     store, frames, clips = planted(40, n_classes=4)
     result = train_target(store, frames, PARTS, clips.label, Target.QUADRANT, CONFIG)
     assert set(result.metrics) == {Target.QUADRANT, Target.VALENCE, Target.AROUSAL}
-    assert all(set(methods) == {"song_svm", "mean_probability"} for methods in result.metrics.values())
+    assert all(set(methods) == {"song_classifier", "mean_probability"} for methods in result.metrics.values())
     assert all(m.n == 8 for methods in result.metrics.values() for m in methods.values())
-    assert result.metrics[Target.QUADRANT]["song_svm"].accuracy == 1.0
+    assert result.metrics[Target.QUADRANT]["song_classifier"].accuracy == 1.0
     assert result.songs.tolist() == list(range(32, 40))
     assert result.labels.tolist() == clips.label[32:].tolist()
     for p in result.probabilities.values():
@@ -45,7 +45,7 @@ def test_songs_shorter_than_a_segment_are_left_out_of_the_figures() -> None:
     short = replace(store, n_samples=lengths)
     result = train_target(short, frames, PARTS, clips.label, Target.VALENCE, replace(CONFIG, epochs=1))
     assert result.songs.tolist() == [32, 34, 35, 36, 37, 38, 39]
-    assert result.metrics[Target.VALENCE]["song_svm"].n == 7
+    assert result.metrics[Target.VALENCE]["song_classifier"].n == 7
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 from mertag.aggregate import WindowRule, song_features
 from mertag.errors import DatasetError, TrainingError
 from mertag.frontend import FrontEnd, Segmentation
-from mertag_train.config import TrainConfig
+from mertag_train.config import SongClassifier, TrainConfig
 from mertag_train.song import (
     Cutting,
     SongTable,
@@ -131,23 +131,40 @@ def test_a_song_never_stands_on_both_sides_of_the_calibration(counts: tuple[int,
     assert sorted(np.concatenate([test for _, test in folds])) == list(range(len(table.label)))
 
 
+@pytest.fixture(params=["svm", "logistic"])
+def kind(request: pytest.FixtureRequest) -> SongClassifier:
+    return request.param
+
+
 @pytest.fixture
-def saved(tmp_path: Path) -> tuple[Path, SongTable]:
+def saved(tmp_path: Path, kind: SongClassifier) -> tuple[Path, SongTable]:
     p, n_samples, label = songs(24, 4)
     table = song_table(p, n_samples, label, CUTTING, sub_windows_s=(6.0,))
     path = tmp_path / "song.npz"
-    save(path, table, fit(table, n_classes=4, c=2.0, seed=5), n_classes=4, c=2.0, seed=5)
+    save(path, table, fit(table, n_classes=4, c=2.0, seed=5, kind=kind), n_classes=4, c=2.0, seed=5, kind=kind)
     return path, table
 
 
-def test_what_is_saved_is_the_same_classifier_when_it_is_loaded(saved: tuple[Path, SongTable]) -> None:
+def test_what_is_saved_is_the_same_classifier_when_it_is_loaded(
+    saved: tuple[Path, SongTable], kind: SongClassifier
+) -> None:
     path, table = saved
     found, classifier = load(path)
-    expected = fit(table, n_classes=4, c=2.0, seed=5)
+    expected = fit(table, n_classes=4, c=2.0, seed=5, kind=kind)
     np.testing.assert_array_equal(found.features, table.features)
     np.testing.assert_array_equal(found.song, table.song)
     unseen = np.random.default_rng(1).uniform(0, 1, (9, 28)).astype(np.float32)
     np.testing.assert_allclose(classifier.predict_proba(unseen), expected.predict_proba(unseen), atol=1e-12)
+
+
+def test_logistic_regression_is_sure_of_what_is_clear_and_only_of_that() -> None:
+    p, n_samples, label = songs(80, 4)
+    classifier = fit(song_table(p, n_samples, label, CUTTING), n_classes=4, c=0.1, kind="logistic")
+    clear = np.tile([0.9, 0.05, 0.03, 0.02], (28, 1))
+    undecided = np.full((28, 4), 0.25)
+    said = predict_songs(classifier, [clear, undecided], [30 * RATE] * 2, CUTTING)
+    assert said[0, 0] > 0.9
+    assert said[1].max() < 0.6
 
 
 def test_it_is_saved_as_plain_arrays(saved: tuple[Path, SongTable]) -> None:

@@ -106,9 +106,9 @@ def test_a_finished_run_holds_these_files_and_no_other(tmp_path: Path) -> None:
     assert {"mertag", "torch", "scikit-learn", "numpy", "python", "device", "training_s"} == set(metrics["environment"])
     with (folder / "predictions.quadrant.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == metrics["figures"]["quadrant"]["song_svm"]["n"]
-    right = sum(max(QUADRANTS, key=lambda q: float(row[f"song_svm:{q}"])) == row["label"] for row in rows)
-    assert right / len(rows) == pytest.approx(metrics["figures"]["quadrant"]["song_svm"]["accuracy"])
+    assert len(rows) == metrics["figures"]["quadrant"]["song_classifier"]["n"]
+    right = sum(max(QUADRANTS, key=lambda q: float(row[f"song_classifier:{q}"])) == row["label"] for row in rows)
+    assert right / len(rows) == pytest.approx(metrics["figures"]["quadrant"]["song_classifier"]["accuracy"])
 
 
 def test_nothing_of_a_run_is_pickled(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ Recipe = Literal["paper", "robust", "bundled"]
 Group = Literal["artist", "recording"]
 Schedule = Literal["one_cycle", "cosine"]
 LearnerName = Literal["inherited", "sssl", "soft-labels", "elr"]
+SongClassifier = Literal["svm", "logistic"]
 SongFeatures = Literal["in_sample", "held_out", "cross_fitted"]
 
 
@@ -212,8 +213,11 @@ class SongConfig:
 
     Attributes
     ----------
+    classifier : {"svm", "logistic"}
+        ``svm``: the paper's, with a radial basis. ``logistic``: multinomial logistic regression, whose probabilities
+        need no calibration.
     c : float
-        Penalty of the RBF support vector machine.
+        Penalty of the errors of either.
     sub_windows_s : tuple of float
         It is also fitted on one stretch of each of these durations a song, so that short excerpts are in its
         range; empty for whole clips only.
@@ -225,6 +229,7 @@ class SongConfig:
         Into how many parts ``cross_fitted`` deals the training songs.
     """
 
+    classifier: SongClassifier = "svm"
     c: float = 1.0
     sub_windows_s: tuple[float, ...] = (6.0, 15.0)
     features: SongFeatures = "held_out"

@@ -39,7 +39,7 @@ class CrossValidation:
     songs, labels : int64 arrays, shape (n_songs,)
         Position in the store, and class.
     probabilities : mapping of str to float64 array, shape (n_songs, n_classes)
-        By method: ``"song_svm"``, and ``"mean_probability"`` as its baseline.
+        By method: ``"song_classifier"``, and ``"mean_probability"`` as its baseline.
     metrics : mapping of Target to mapping of str to Metrics
         As `mertag_train.views.measure`.
     """
@@ -144,7 +144,8 @@ def cross_validated(
         places = places[[len(seen[place]) > 0 for place in places.tolist()]]
         if not len(places):
             continue
-        classifier = song.fit(table.without(places), n_classes=n_classes, c=config.song.c, seed=config.seed)
+        others, chosen = table.without(places), config.song
+        classifier = song.fit(others, n_classes=n_classes, c=chosen.c, kind=chosen.classifier, seed=config.seed)
         lengths = store.n_samples[songs[places]].tolist()
         by_classifier.append(song.predict_songs(classifier, [seen[p] for p in places.tolist()], lengths, cutting))
         judged.append(places)
@@ -152,7 +153,7 @@ def cross_validated(
         return None
     order = np.concatenate(judged)
     probabilities = {
-        "song_svm": np.concatenate(by_classifier),
+        "song_classifier": np.concatenate(by_classifier),
         "mean_probability": np.stack([seen[p].astype(np.float64).mean(0) for p in order.tolist()]),
     }
     found = labels[songs[order]]

@@ -70,7 +70,7 @@ class TargetResult:
     songs, labels : int64 arrays, shape (n_figures,)
         Position in the store, and class, of the songs of the last part.
     probabilities : mapping of str to float64 array, shape (n_figures, n_classes)
-        By method: ``"song_svm"``, and ``"mean_probability"`` as its baseline.
+        By method: ``"song_classifier"``, and ``"mean_probability"`` as its baseline.
     metrics : mapping of Target to mapping of str to Metrics
         The same methods; for the quadrant also the valence and the arousal that follow from it.
     cross_validation : CrossValidation or None
@@ -232,14 +232,14 @@ def train_target(
         sub_windows_s=config.song.sub_windows_s,
         seed=config.seed,
     )
-    classifier = song.fit(table, n_classes=n_classes, c=config.song.c, seed=config.seed)
+    classifier = song.fit(table, n_classes=n_classes, c=config.song.c, kind=config.song.classifier, seed=config.seed)
     unseen = predict(network, store, frames, parts.figures, config.segmentation)
     long_enough = np.array([len(p) > 0 for p in unseen], dtype=bool)
     of_figures = [p for p in unseen if len(p)]
     lengths = store.n_samples[parts.figures][long_enough].tolist()
     found = labels[parts.figures][long_enough]
     probabilities = {
-        "song_svm": song.predict_songs(classifier, of_figures, lengths, cutting),
+        "song_classifier": song.predict_songs(classifier, of_figures, lengths, cutting),
         "mean_probability": np.stack([p.astype(np.float64).mean(0) for p in of_figures]),
     }
     return TargetResult(

@@ -83,7 +83,7 @@ BUNDLED = TrainConfig(
     recipe="bundled",
     committee=(CONVOLUTIONS, STATISTICS, STATISTICS),
     learner="inherited",
-    song=SongConfig(features="cross_fitted"),
+    song=SongConfig(features="cross_fitted", classifier="logistic", c=0.01),
     epochs=CONVOLUTIONS.epochs,
     fractions=(0.9, 0.0, 0.1),
 )

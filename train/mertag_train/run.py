@@ -282,7 +282,7 @@ def train(
 
 def _confidence(judged: CrossValidation) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
     """Return how sure the song classifier was of each song that it was not fitted on, and whether it was right."""
-    said = judged.probabilities["song_svm"]
+    said = judged.probabilities["song_classifier"]
     return said.max(1), predicted_classes(said) == judged.labels
 
 
@@ -312,6 +312,7 @@ def _write_target(
         result.classifier,
         n_classes=len(CLASS_NAMES[target]),
         c=config.song.c,
+        kind=config.song.classifier,
         seed=config.seed,
     )
     names = CLASS_NAMES[target]

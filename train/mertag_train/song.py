@@ -1,8 +1,10 @@
 """The song classifier: a support vector machine on seven statistics a class (paper, "Song-level Decisions").
 
-``StandardScaler`` and ``CalibratedClassifierCV(SVC(kernel="rbf"), method="sigmoid", ensemble=False)``. On disk it
-is what it was fitted on, as plain arrays: fitting is exact and quick, so that it is fitted again where it is
-needed, and the saved probabilities show that it is the same one. numpy and scikit-learn only.
+``StandardScaler`` and ``CalibratedClassifierCV(SVC(kernel="rbf"), method="sigmoid", ensemble=False)``; or, in place of
+the machine, logistic regression (`SongConfig.classifier`). Its decisions are as good and its probabilities better: the
+machine's scores of four classes are little more than votes between pairs, which do not say how sure it is. On disk it
+is what it was fitted on, as plain arrays: fitting is exact and quick, so that it is fitted again where it is needed,
+and the saved probabilities show that it is the same one. numpy and scikit-learn only.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from sklearn.calibration import CalibratedClassifierCV
+from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -23,12 +26,14 @@ from mertag.aggregate import WindowRule, song_features, windows
 from mertag.errors import DatasetError, TrainingError
 from mertag.frontend import FrontEnd, Segmentation
 
-from .config import TrainConfig
+from .config import SongClassifier, TrainConfig
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 MAX_CALIBRATION_FOLDS = 5
+MAX_ITERATIONS = 2_000
+KINDS: tuple[SongClassifier, ...] = ("svm", "logistic")
 MIN_SONGS_PER_CLASS = 2
 """Fewer cannot stand on both sides of the calibration."""
 
@@ -155,8 +160,19 @@ def song_table(
     )
 
 
-def fit(table: SongTable, *, n_classes: int, c: float = 1.0, seed: int = 0) -> Pipeline:
+def fit(table: SongTable, *, n_classes: int, c: float = 1.0, seed: int = 0, kind: SongClassifier = "svm") -> Pipeline:
     """Fit the song classifier.
+
+    Parameters
+    ----------
+    table : SongTable
+        What it learns from.
+    n_classes : int
+        K.
+    c, kind
+        As in `mertag_train.config.SongConfig`.
+    seed : int
+        Of the folds of the calibration, which logistic regression does not need.
 
     Returns
     -------
@@ -173,6 +189,9 @@ def fit(table: SongTable, *, n_classes: int, c: float = 1.0, seed: int = 0) -> P
         raise DatasetError(
             f"the song classifier needs two songs of each class, and has {songs_of}; add songs, or use larger shares"
         )
+    if kind == "logistic":
+        plain = make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=MAX_ITERATIONS))
+        return plain.fit(table.features, table.label)
     folds = StratifiedGroupKFold(min(MAX_CALIBRATION_FOLDS, *songs_of), shuffle=True, random_state=seed)
     pipeline = make_pipeline(
         StandardScaler(),
@@ -218,7 +237,16 @@ def predict_songs(
     return np.stack(found)
 
 
-def save(path: Path, table: SongTable, classifier: Pipeline, *, n_classes: int, c: float, seed: int) -> None:
+def save(
+    path: Path,
+    table: SongTable,
+    classifier: Pipeline,
+    *,
+    n_classes: int,
+    c: float,
+    seed: int,
+    kind: SongClassifier = "svm",
+) -> None:
     """Write what the classifier was fitted on, and what it says of it, as plain arrays."""
     np.savez_compressed(
         path,
@@ -229,6 +257,7 @@ def save(path: Path, table: SongTable, classifier: Pipeline, *, n_classes: int, 
         n_classes=n_classes,
         c=c,
         seed=seed,
+        kind=KINDS.index(kind),
     )
 
 
@@ -245,7 +274,8 @@ def load(path: Path) -> tuple[SongTable, Pipeline]:
             table = SongTable(features=saved["features"], label=saved["label"], song=saved["song"])
             expected = saved["probabilities"]
             n_classes, c, seed = int(saved["n_classes"]), float(saved["c"]), int(saved["seed"])
-        classifier = fit(table, n_classes=n_classes, c=c, seed=seed)
+            kind = KINDS[int(saved["kind"])]
+        classifier = fit(table, n_classes=n_classes, c=c, seed=seed, kind=kind)
         difference = float(np.abs(classifier.predict_proba(table.features) - expected).max())
     except Exception as error:  # numpy, zipfile and zlib raise almost anything for a damaged file
         raise TrainingError(

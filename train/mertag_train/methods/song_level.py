@@ -104,7 +104,7 @@ def by_song_svm(fold: Fold, context: Context, config: TrainConfig) -> Prediction
     bound = {s.id: i for i, group in enumerate(bound_groups(learnt_from, fold.group)) for s in group}
     group_of = np.array([bound[s.id] for s in learnt_from], dtype=np.int64)
     table = replace(table, song=group_of[table.song])
-    classifier = song.fit(table, n_classes=fold.n_classes, c=config.song.c, seed=fold.seed)
+    classifier = song.fit(table, n_classes=fold.n_classes, c=config.song.c, kind=config.song.classifier, seed=fold.seed)
     unseen, unseen_lengths = outputs.of(fold.test)
     return Predictions(
         song_ids=fold.test_ids,
