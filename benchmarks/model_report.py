@@ -60,7 +60,7 @@ def main() -> None:
     if options.picture:
         figure = new_figure(13.0, 4.4)
         for axes, (target, (p, y)) in zip(figure.subplots(1, 3), views.items(), strict=True):
-            draw_reliability(axes, p, y, what=f"{target}. ")
+            draw_reliability(axes, p, y, what=f"{target}\n")
         save_png(figure, options.picture, dpi=100)
 
 
