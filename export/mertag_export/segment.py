@@ -74,9 +74,6 @@ class SegmentGraph(nn.Module):
         self.half_networks, self.n_frames, self.shared_groups = half, n_frames, shared_groups
         self.mean = nn.ParameterList([nn.Parameter(n.mean.clone(), requires_grad=False) for n in copies])
         self.std = nn.ParameterList([nn.Parameter(n.std.clone(), requires_grad=False) for n in copies])
-        for network in copies:
-            # Normalised outside, in float32: a log-mel in dB has no room in half precision.
-            network.set_statistics(torch.zeros_like(network.mean), torch.ones_like(network.std))
         self.networks = nn.ModuleList(copies)
         if half:
             self.networks.half()
@@ -101,7 +98,7 @@ class SegmentGraph(nn.Module):
         found: list[Tensor] = []
         for mean, std, network in zip(self.mean, self.std, self.networks, strict=True):
             assert isinstance(network, SegmentNetwork)
-            normal = (log_mel - mean) / std
+            normal = (log_mel - mean) / std  # in float32: a log-mel in dB has no room in half precision
             segments = normal[rows]  # (n_segments, segment frames, n_mels)
             if network.statistics is not None:
                 embedding = network.statistics(segments)
