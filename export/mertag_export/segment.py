@@ -99,20 +99,19 @@ class SegmentGraph(nn.Module):
         for mean, std, network in zip(self.mean, self.std, self.networks, strict=True):
             assert isinstance(network, SegmentNetwork)
             normal = (log_mel - mean) / std  # in float32: a log-mel in dB has no room in half precision
-            segments = normal[rows]  # (n_segments, segment frames, n_mels)
             if network.statistics is not None:
-                embedding = network.statistics(segments)
+                embedding = network.statistics(normal[rows])  # of (n_segments, segment frames, n_mels)
                 embedding = embedding.half() if self.half_networks else embedding
             else:
-                embedding = self._convolved(network, normal, segments, starts)
+                embedding = self._convolved(network, normal, rows, starts)
             found.append(torch.softmax(network.classify(embedding).float(), dim=-1))
         ends = list(itertools.accumulate(self.sizes))
         heads = [found[end - size : end] for end, size in zip(ends, self.sizes, strict=True)]
         return tuple(torch.stack(said).mean(0) if len(said) > 1 else said[0] for said in heads)
 
-    def _convolved(self, network: SegmentNetwork, normal: Tensor, segments: Tensor, starts: Tensor) -> Tensor:
+    def _convolved(self, network: SegmentNetwork, normal: Tensor, rows: Tensor, starts: Tensor) -> Tensor:
         """Return the embeddings of segments, or of the same cut out of what is seen in the whole log-mel."""
-        first = normal[None] if self.shared_groups else segments
+        first = normal[None] if self.shared_groups else normal[rows]
         image = network.image(first.half() if self.half_networks else first)
         shared, own = trunk_parts(network, self.shared_groups)
         seen = shared(image)
