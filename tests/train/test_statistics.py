@@ -7,6 +7,7 @@ import pytest
 import scipy.fft
 import torch
 
+from mertag.frontend import FrontEnd
 from mertag_train.statistics import MODULATION_BINS, N_CEPSTRA, Statistics, cosines, modulation
 from mertag_train.vgg import SegmentNetwork
 
@@ -18,7 +19,7 @@ def test_the_cosines_are_the_orthonormal_dct() -> None:
 
 
 def test_two_frames_by_hand() -> None:
-    statistics = Statistics(8)
+    statistics = Statistics(FrontEnd(n_mels=8))
     statistics.normal = torch.nn.Identity()  # type: ignore[assignment]
     statistics.cosines = torch.eye(8)[:, :1]  # the "cepstrum" is the first band
     first, second = torch.zeros(8), torch.zeros(8)
@@ -50,14 +51,14 @@ def test_a_short_segment_has_no_modulation_above_what_its_frames_can_tell() -> N
 
 def test_silence_has_finite_statistics_and_gradients() -> None:
     segments = torch.zeros(4, 40, 128, requires_grad=True)
-    found = Statistics(128)(segments)
+    found = Statistics(FrontEnd())(segments)
     found.sum().backward()
     assert torch.isfinite(found).all()
     assert segments.grad is not None
     assert torch.isfinite(segments.grad).all()
 
 
-def test_a_network_of_statistics_has_no_convolutions_and_does_not_mind_the_order_of_frames_but_their_change() -> None:
+def test_a_network_of_statistics_has_no_convolutions_but_sees_the_order_of_frames() -> None:
     torch.manual_seed(0)
     network = SegmentNetwork("statistics", n_classes=4, width=0.25)
     network.train()(torch.randn(8, 64, 128))
@@ -66,6 +67,5 @@ def test_a_network_of_statistics_has_no_convolutions_and_does_not_mind_the_order
     assert not [m for m in network.modules() if isinstance(m, torch.nn.Conv2d)]
     segments = torch.randn(3, 64, 128)
     assert network(segments).shape == (3, 4)
-    torch.testing.assert_close(network(segments), network(segments.flip(1)))  # backwards, each change is as large
     shuffled = torch.cat([segments[:, ::2], segments[:, 1::2]], dim=1)
-    assert not torch.allclose(network(segments), network(shuffled.cumsum(1)), atol=1e-4)
+    assert not torch.allclose(network(segments), network(shuffled), atol=1e-4)

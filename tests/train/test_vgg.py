@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from mertag.frontend import FrontEnd
 from mertag_train.vgg import MIN_FRAMES, Architecture, SegmentNetwork
 
 
@@ -51,7 +52,7 @@ def test_every_segment_duration_gives_one_row_of_logits(architecture: Architectu
 
 
 def test_another_number_of_bands_fits() -> None:
-    assert on_meta("compact", n_mels=64).eval()(torch.zeros(2, 42, 64, device="meta")).shape == (2, 4)
+    assert on_meta("compact", front_end=FrontEnd(n_mels=64)).eval()(torch.zeros(2, 42, 64, device="meta")).shape == (2, 4)
 
 
 def test_a_shorter_segment_does_not_survive_the_pools() -> None:

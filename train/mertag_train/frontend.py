@@ -34,6 +34,22 @@ def mel_filters(front_end: FrontEnd) -> npt.NDArray[np.float32]:
     return filters
 
 
+def mel_centres_hz(front_end: FrontEnd) -> npt.NDArray[np.float64]:
+    """Return the centre frequencies of the mel bands in Hz, shape (n_mels,): those of `mel_filters`, without librosa.
+
+    Slaney's scale (Auditory Toolbox, 1998): linear below 1 kHz, 15 mel wide; above, 27 mel are a factor of 6.4.
+    """
+    step_hz, corner_hz, corner_mel, log_step = 200 / 3, 1_000.0, 15.0, np.log(6.4) / 27
+
+    def to_mel(hz: float) -> float:
+        return hz / step_hz if hz < corner_hz else corner_mel + float(np.log(hz / corner_hz)) / log_step
+
+    edges = np.linspace(to_mel(front_end.fmin_hz), to_mel(front_end.fmax_hz), front_end.n_mels + 2)
+    hz = np.where(edges < corner_mel, edges * step_hz, corner_hz * np.exp(log_step * (edges - corner_mel)))
+    centres: npt.NDArray[np.float64] = hz[1:-1]
+    return centres
+
+
 def _dft(n: npt.NDArray[np.int64], k: npt.NDArray[np.int64], period: int) -> npt.NDArray[np.complex128]:
     """Return ``exp(-2 pi i n k / period)``, shape (len(n), len(k)), its angles exact by integer arithmetic."""
     angle: npt.NDArray[np.float64] = -2 * np.pi * (np.outer(n, k) % period) / period

@@ -63,7 +63,7 @@ that has hardly learnt anything in the warm-up distrusts more segments each epoc
 CONVOLUTIONS = MemberConfig(
     network=NetworkConfig(architecture="compact", width=0.25, dropout=0.2),
     optimiser=OptimiserConfig(learning_rate=0.03, schedule="cosine", batch_size=32, ema_decay=0.99),
-    augment=AugmentConfig(mixup_alpha=0.0, gain_db=12.0, pitch_bands=3, equaliser_db=6.0),
+    augment=AugmentConfig(mixup_alpha=0.0, gain_db=12.0, pitch_bands=3, equaliser_db=6.0, noise_share=0.08),
     short_crops=ShortCropConfig(share=0.6, duration_s=1.0),
     epochs=24,
     crops_per_clip=2,

@@ -1,6 +1,6 @@
 """What a segment is like on the whole: how its bands, its cepstrum and its rhythm are distributed over time.
 
-Timbre, loudness and pulse, as hand-made features have them, and little that must be learnt: on a few hundred songs a
+Timbre, loudness, pulse, mode, as hand-made features have them, and little that must be learnt: on a few hundred songs a
 small network that sees nothing else is a match for one with convolutions, and both together are better
 (``docs/model.md``).
 """
@@ -11,6 +11,11 @@ import math
 
 import torch
 from torch import Tensor, nn
+
+from mertag.frontend import FrontEnd
+
+from .harmony import Harmony
+from .onsets import Onsets
 
 N_CEPSTRA = 30
 GROUP = 8
@@ -61,20 +66,24 @@ class Statistics(nn.Module):
 
     Of each band and of each cepstral coefficient the mean, the standard deviation, and the mean absolute difference
     of neighbouring frames; of each group of neighbouring bands by how much its loudest band exceeds its softest and
-    its mean (spectral contrast: Jiang et al., 2002), and its `modulation` spectrum.
+    its mean (spectral contrast: Jiang et al., 2002), and its `modulation` spectrum. Then what `Harmony` and `Onsets`
+    tell.
 
     Parameters
     ----------
-    n_mels : int
-        Bands; a multiple of `GROUP`.
+    front_end : FrontEnd
+        Says how many bands there are, a multiple of `GROUP`, and where they lie.
     """
 
     cosines: Tensor
 
-    def __init__(self, n_mels: int) -> None:
+    def __init__(self, front_end: FrontEnd) -> None:
         super().__init__()
+        n_mels = front_end.n_mels
         n_groups = n_mels // GROUP
+        self.harmony, self.onsets = Harmony(front_end), Onsets()
         self.n_features = 3 * (n_mels + N_CEPSTRA) + n_groups * (2 + len(MODULATION_BINS))
+        self.n_features += self.harmony.n_features + self.onsets.n_features
         self.register_buffer("cosines", cosines(n_mels))
         self.normal = nn.BatchNorm1d(self.n_features)
 
@@ -89,5 +98,6 @@ class Statistics(nn.Module):
         groups = segments.reshape(batch, n_frames, n_mels // GROUP, GROUP)
         envelope, loudest = groups.mean(3), groups.amax(3)
         contrast = [(loudest - groups.amin(3)).mean(1), (loudest - envelope).mean(1)]
-        found: Tensor = self.normal(torch.cat([middle, spread, change, *contrast, modulation(envelope)], dim=1))
+        told = [middle, spread, change, *contrast, modulation(envelope), self.harmony(segments), self.onsets(segments)]
+        found: Tensor = self.normal(torch.cat(told, dim=1))
         return found

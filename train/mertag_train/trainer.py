@@ -118,7 +118,7 @@ def network_of(config: TrainConfig, n_classes: int) -> SegmentNetwork:
     return SegmentNetwork(
         config.network.architecture,
         n_classes=n_classes,
-        n_mels=config.front_end.n_mels,
+        front_end=config.front_end,
         dropout=config.network.dropout,
         width=config.network.width,
     )

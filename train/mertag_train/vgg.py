@@ -16,9 +16,13 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from mertag.frontend import FrontEnd
+
 from .statistics import Statistics
 
 Architecture = Literal["compact", "published", "statistics"]
+
+DEFAULT_FRONT_END = FrontEnd()
 
 MIN_FRAMES = 32
 """The shortest segment: five pools halve it to one column."""
@@ -57,8 +61,8 @@ class SegmentNetwork(nn.Module):
         convolutions but `mertag_train.statistics.Statistics`, and the same head; a companion of the others, not VGG16.
     n_classes : int
         K.
-    n_mels : int
-        Mel bands; a multiple of 32.
+    front_end : FrontEnd
+        Of the log-mels; `n_mels` must be a multiple of 32.
     dropout : float
         Probability of dropping, in the head only: before both linear layers of ``compact``, and before the second
         and the third of ``published``.
@@ -74,16 +78,17 @@ class SegmentNetwork(nn.Module):
         architecture: Architecture,
         *,
         n_classes: int,
-        n_mels: int = 128,
+        front_end: FrontEnd = DEFAULT_FRONT_END,
         dropout: float = 0.5,
         width: float = 1.0,
     ) -> None:
         super().__init__()
         self.architecture: Architecture = architecture
         self.n_classes = n_classes
+        n_mels = front_end.n_mels
         self.register_buffer("mean", torch.zeros(n_mels))
         self.register_buffer("std", torch.ones(n_mels))
-        self.statistics = Statistics(n_mels) if architecture == "statistics" else None
+        self.statistics = Statistics(front_end) if architecture == "statistics" else None
         self.trunk = _trunk(batch_norm=architecture == "compact", width=width) if self.convolves else nn.Sequential()
         channels, hidden = round(width * 512), round(width * (4096 if architecture == "published" else 512))
         if architecture != "published":
