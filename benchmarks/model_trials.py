@@ -17,11 +17,10 @@ import dataclasses
 import json
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from mertag.emotion import CLASS_NAMES, Target
@@ -29,12 +28,12 @@ from mertag.frontend import Segmentation
 from mertag_train.config import AugmentConfig, NetworkConfig, OptimiserConfig, ShortCropConfig, SongConfig, TrainConfig
 from mertag_train.datasets import Dataset, read
 from mertag_train.folds import Folds, folds, split
+from mertag_train.kept_outputs import read_outputs, write_outputs
 from mertag_train.log_mels import log_mels
 from mertag_train.predict import predict
 from mertag_train.trainer import Clips, EpochReport, train_network
 
 FOLDS = 5
-Floats = npt.NDArray[np.float32]
 
 PLAIN = TrainConfig(
     recipe="robust",
@@ -67,6 +66,7 @@ def _trials() -> Mapping[str, TrainConfig]:
         crops_per_clip=0,
         epochs=6,
     )
+    noise = replace(statistics, augment=replace(statistics.augment, noise_share=0.08))
     return {
         "plain": PLAIN,
         "1s-then-3s": replace(PLAIN, short_crops=ShortCropConfig(share=0.6, duration_s=1.0)),
@@ -75,14 +75,12 @@ def _trials() -> Mapping[str, TrainConfig]:
         "light-6-db": replace(light, augment=replace(light.augment, gain_db=6.0)),
         "light-rate-0.1": replace(light, optimiser=replace(light.optimiser, learning_rate=0.1)),
         "statistics": statistics,
-        "statistics-noise": replace(statistics, augment=replace(statistics.augment, noise_share=0.08)),
         "statistics-mixup": replace(statistics, augment=replace(statistics.augment, mixup_alpha=0.4)),
-        "statistics-0-db": replace(statistics, augment=replace(statistics.augment, gain_db=0.0)),
-        "statistics-6-db": replace(statistics, augment=replace(statistics.augment, gain_db=6.0)),
         "statistics-masks": replace(statistics, augment=replace(PLAIN.augment, gain_db=12.0)),
         "statistics-eq": replace(statistics, augment=replace(statistics.augment, pitch_bands=2, equaliser_db=6.0)),
-        "statistics-1s": replace(statistics, segmentation=Segmentation(duration_s=1.0, hop_s=1.0)),
-        "statistics-5s": replace(statistics, segmentation=Segmentation(duration_s=5.0, hop_s=1.0)),
+        "statistics-noise": noise,
+        "statistics-noise-5s": replace(noise, segmentation=Segmentation(duration_s=5.0, hop_s=1.0)),
+        "statistics-noise-dropout-0.6": replace(noise, network=replace(noise.network, dropout=0.6)),
     }
 
 
@@ -92,11 +90,11 @@ TRIALS = _trials()
 def main() -> None:
     """Run a trial, or print what was run."""
     given = _arguments()
+    dataset = read("4q", given.data_dir)
     if given.report:
-        report(given.out)
+        report(given.out, dataset)
         return
     torch.set_num_threads(given.threads)
-    dataset = read("4q", given.data_dir)
     dealt = trial_folds(dataset)
     config = TRIALS[given.trial]
     if given.epochs:
@@ -151,33 +149,18 @@ def run_fold(
         on_epoch=on_epoch,
     )
     said = predict(network, store, frames, test.index, config.segmentation)
-    partial = done.with_suffix(".partial.npz")
-    np.savez_compressed(
-        partial,
-        ids=np.array(dealt.ids(fold)),
-        label=test.label,
-        counts=np.array([len(p) for p in said]),
-        probabilities=np.concatenate(said),
-        cpu_s=time.process_time() - began,
-    )
-    partial.replace(done)
-    torch.save(network.state_dict(), folder / f"fold-{fold}.network.pt")
+    write_outputs(done, dealt.ids(fold), said)
+    print(f"{folder.name} fold {fold}: {time.process_time() - began:.0f} s of processor time", flush=True)
     (folder / f"fold-{fold}.pt").unlink()
 
 
-def outputs(folder: Path) -> Iterator[tuple[str, int, Floats]]:
-    """Yield (song id, class, segment probabilities) of the finished folds of a trial."""
-    for path in sorted(folder.glob("fold-?.npz")):
-        with np.load(path) as kept:
-            parts = np.split(kept["probabilities"], np.cumsum(kept["counts"])[:-1])
-            yield from zip(kept["ids"].tolist(), kept["label"].tolist(), parts, strict=True)
-
-
-def report(out: Path) -> None:
-    """Print a row a trial."""
+def report(out: Path, dataset: Dataset) -> None:
+    """Print a row a trial, of its finished folds."""
+    class_of = {song.id: song.targets[Target.QUADRANT] for song in dataset.songs}
     losses: dict[str, dict[str, float]] = {}
     for folder in sorted(out.iterdir()):
-        found = {song: (label, p.mean(0)) for song, label, p in outputs(folder)}
+        said = {song: p for path in sorted(folder.glob("fold-?.npz")) for song, p in read_outputs(path).items()}
+        found = {song: (class_of[song], p.mean(0)) for song, p in said.items()}
         if not found:
             continue
         losses[folder.name] = {song: -math.log(max(float(p[k]), 1e-6)) for song, (k, p) in found.items()}

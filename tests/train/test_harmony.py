@@ -12,7 +12,7 @@ from mertag_train.frontend import LogMel, mel_centres_hz
 from mertag_train.harmony import MAJOR, MINOR, PITCH_CLASSES, Harmony, key_profiles, magnitude, pitch_class_weights
 
 RATE = 22_050
-NAMES = "C C# D D# E F F# G G# A A# B".split()
+NAMES = ["C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B"]
 
 
 @pytest.mark.parametrize("front_end", [FrontEnd(), FrontEnd(n_mels=64, fmin_hz=30.0, fmax_hz=8_000.0)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -16,7 +17,7 @@ def count(network: nn.Module) -> int:
     return sum(p.numel() for p in network.parameters())
 
 
-def on_meta(architecture: Architecture, **options: int) -> SegmentNetwork:
+def on_meta(architecture: Architecture, **options: Any) -> SegmentNetwork:
     """A network whose weights take no memory: only their shapes are there."""
     with torch.device("meta"):
         return SegmentNetwork(architecture, n_classes=options.pop("n_classes", 4), **options)
@@ -52,7 +53,8 @@ def test_every_segment_duration_gives_one_row_of_logits(architecture: Architectu
 
 
 def test_another_number_of_bands_fits() -> None:
-    assert on_meta("compact", front_end=FrontEnd(n_mels=64)).eval()(torch.zeros(2, 42, 64, device="meta")).shape == (2, 4)
+    network = on_meta("compact", front_end=FrontEnd(n_mels=64)).eval()
+    assert network(torch.zeros(2, 42, 64, device="meta")).shape == (2, 4)
 
 
 def test_a_shorter_segment_does_not_survive_the_pools() -> None:

@@ -61,7 +61,8 @@ def key_profiles() -> Tensor:
 
 
 def _standard(values: Floats) -> Floats:
-    return (values - values.mean()) / values.std()
+    standard: Floats = (values - values.mean()) / values.std()
+    return standard
 
 
 def _partials(n_mels: int) -> Tensor:
@@ -131,7 +132,7 @@ class Harmony(nn.Module):
 
 
 def magnitude(spectrum: Tensor) -> Tensor:
-    """Return the magnitudes of coefficients whose real parts come first, then their imaginary ones, in the last axis."""
+    """Return the magnitudes of coefficients: in the last axis, their real parts come first, then the imaginary ones."""
     real, imaginary = spectrum.chunk(2, dim=-1)
     # Never quite 0, where a square root has no gradient.
     return (real.square() + imaginary.square()).clamp(min=1e-8).sqrt()

@@ -23,7 +23,7 @@ from .config import TrainConfig
 from .trainer import network_of
 from .vgg import SegmentNetwork
 
-SCHEMA = 3
+SCHEMA = 4
 SETTINGS = {"schema", "command", "config", "dataset"}
 
 
