@@ -5,7 +5,10 @@ Real music matters little for the speed of the network, and much for that of the
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -46,7 +49,10 @@ def read(path: Path) -> npt.NDArray[np.float32]:
 
 
 def write(path: Path, samples: npt.NDArray[np.float32], *, copies: int = 1, bit_rate: int | None = None) -> Path:
-    """Encode samples, shape (2, n), `copies` times one after the other; the suffix names the format."""
+    """Encode samples, shape (2, n), `copies` times one after the other; the suffix names the format.
+
+    FLAC states its length and numbers its frames, and is encoded `copies` times; of the others the packets are repeated.
+    """
     codec, container, usual = FORMATS[path.suffix[1:]]
     bit_rate = bit_rate or usual
     rate = 48_000 if codec == "libopus" else RATE
@@ -55,16 +61,34 @@ def write(path: Path, samples: npt.NDArray[np.float32], *, copies: int = 1, bit_
         if bit_rate:
             stream.bit_rate = bit_rate
         stream.codec_context.open()
-        context = stream.codec_context
-        fit = av.AudioResampler(format=context.format, layout="stereo", rate=rate, frame_size=context.frame_size)
-        for _ in range(copies):
-            for start in range(0, samples.shape[1], RATE):
-                part = np.ascontiguousarray(samples[:, start : start + RATE])
-                frame = av.AudioFrame.from_ndarray(part, format="fltp", layout="stereo")
-                frame.sample_rate = RATE
-                for piece in fit.resample(frame):
-                    out.mux(stream.encode(piece))
-        for piece in fit.resample(None):
-            out.mux(stream.encode(piece))
-        out.mux(stream.encode(None))
+        if codec == "flac":
+            for packet in _packets(stream, samples, copies):
+                out.mux(packet)
+            return path
+        packets = [bytes(packet) for packet in _packets(stream, samples, 1) if packet.size]
+        duration = stream.codec_context.frame_size  # samples
+        for number, data in enumerate(packets * copies):
+            packet = av.Packet(data)
+            packet.pts = packet.dts = number * duration
+            packet.duration, packet.stream, packet.is_keyframe = duration, stream, True
+            packet.time_base = Fraction(1, rate)
+            out.mux(packet)
     return path
+
+
+def _packets(stream: Any, samples: npt.NDArray[np.float32], copies: int) -> Iterator[Any]:
+    """Yield what an encoder makes of samples, given `copies` times."""
+    context = stream.codec_context
+    fit = av.AudioResampler(
+        format=context.format, layout="stereo", rate=context.sample_rate, frame_size=context.frame_size
+    )
+    for _ in range(copies):
+        for start in range(0, samples.shape[1], RATE):
+            part = np.ascontiguousarray(samples[:, start : start + RATE])
+            frame = av.AudioFrame.from_ndarray(part, format="fltp", layout="stereo")
+            frame.sample_rate = RATE
+            for piece in fit.resample(frame):
+                yield from stream.encode(piece)
+    for piece in fit.resample(None):
+        yield from stream.encode(piece)
+    yield from stream.encode(None)

@@ -20,6 +20,7 @@ from mertag.blocks import SongSegments
 from mertag.bundle import Bundle
 from mertag.emotion import SongEmotion
 from mertag.errors import MertagError
+from mertag.frontend import FrontEnd
 from mertag.judge import judge
 from mertag.manifest import Precision
 from mertag.runtime import SongModel
@@ -51,21 +52,19 @@ def network_of(bundle: Bundle) -> nn.Module:
             for what in ("mean", "std"):  # members with the same statistics share those of the first
                 if (stored := f"{what}.{len(members)}") in values:
                     statistics[what] = torch.tensor(values[stored])
-            members.append(
-                _Network(statistics["mean"], statistics["std"], _eyes(nodes[:-2], values), _head(nodes[-2:], values))
-            )
+            eyes = _eyes(nodes[:-2], values, bundle.manifest.front_end)
+            members.append(_Network(statistics["mean"], statistics["std"], eyes, _head(nodes[-2:], values)))
             nodes = []
     if nodes or not members or len(bundle.manifest.heads) != 1:
         raise SystemExit("the plain script knows compact VGG16s with one head only; leave it out with --no-plain")
     return _Together(members).eval()
 
 
-def _eyes(nodes: list[onnx.NodeProto], values: dict[str, np.ndarray]) -> nn.Module:
+def _eyes(nodes: list[onnx.NodeProto], values: dict[str, np.ndarray], front_end: FrontEnd) -> nn.Module:
     """Return what lies before a head: normalised segments to an embedding."""
     if [node.op_type for node in nodes] == ["BatchNormalization"]:
         weight, bias, mean, var = (torch.tensor(values[name]) for name in nodes[0].input[1:5])
-        (n_mels,) = values["mean.0"].shape
-        statistics = Statistics(n_mels)
+        statistics = Statistics(front_end)
         state = {"weight": weight, "bias": bias, "running_mean": mean, "running_var": var}
         statistics.normal.load_state_dict(state, strict=False)
         return statistics
