@@ -51,7 +51,7 @@ def read(path: Path) -> npt.NDArray[np.float32]:
 def write(path: Path, samples: npt.NDArray[np.float32], *, copies: int = 1, bit_rate: int | None = None) -> Path:
     """Encode samples, shape (2, n), `copies` times one after the other; the suffix names the format.
 
-    FLAC states its length and numbers its frames, and is encoded `copies` times; of the others the packets are repeated.
+    FLAC states its length and numbers its frames: it is encoded `copies` times. Packets of the others are repeated.
     """
     codec, container, usual = FORMATS[path.suffix[1:]]
     bit_rate = bit_rate or usual

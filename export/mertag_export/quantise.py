@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from .clips import Example
 
-LAYERS = ("Conv", "Gemm")
+CONVOLUTION = "Conv"
 
 
 class _Reader(CalibrationDataReader):  # type: ignore[misc]
@@ -78,8 +78,8 @@ def quantise(source: Path, out: Path, examples: Sequence[Example]) -> None:
                 str(out),
                 _Reader(examples),
                 quant_format=QuantFormat.QDQ,
-                op_types_to_quantize=["Conv", "MaxPool"],
-                nodes_to_exclude=kept_in_float(onnx.load(str(prepared))),
+                op_types_to_quantize=[CONVOLUTION, "MaxPool"],
+                nodes_to_exclude=first_convolutions(onnx.load(str(prepared))),
                 per_channel=True,
                 reduce_range=True,
                 activation_type=QuantType.QUInt8,
@@ -102,26 +102,22 @@ def _drop_unused_domains(path: Path) -> None:
     path.write_bytes(model.SerializeToString())
 
 
-def kept_in_float(model: onnx.ModelProto) -> list[str]:
-    """Return the first convolution and the last linear layer of each network, by name: those at its ends."""
+def first_convolutions(model: onnx.ModelProto) -> list[str]:
+    """Return the first convolution of each network, by name: those that no other convolution comes before."""
     makes = {output: node for node in model.graph.node for output in node.output}
 
-    def nearest(names: Iterable[str]) -> set[str]:
-        """Return the layers from which values come without another layer between."""
-        found: set[str] = set()
+    def follows_another(node: onnx.NodeProto) -> bool:
         seen: set[str] = set()
-        left = list(names)
+        left = list(node.input)
         while left:
             name = left.pop()
-            node = makes.get(name)
-            if name in seen or node is None:
+            before = makes.get(name)
+            if name in seen or before is None:
                 continue
             seen.add(name)
-            if node.op_type in LAYERS:
-                found.add(node.name)
-            else:
-                left += node.input
-        return found
+            if before.op_type == CONVOLUTION:
+                return True
+            left += before.input
+        return False
 
-    first = {node.name for node in model.graph.node if node.op_type in LAYERS and not nearest(node.input)}
-    return sorted(first | nearest(output.name for output in model.graph.output))
+    return sorted(n.name for n in model.graph.node if n.op_type == CONVOLUTION and not follows_another(n))

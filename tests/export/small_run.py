@@ -15,28 +15,21 @@ from torch import nn
 from typer.testing import CliRunner
 
 from mertag.cli.app import app
+from mertag.frontend import FrontEnd
 from mertag_train import saved_run, trainer
 from mertag_train.vgg import SegmentNetwork
 
-RATE_HZ = 22_050
+RATE_HZ, N_MELS = FrontEnd().sample_rate, FrontEnd().n_mels
 
 
 class SmallNetwork(SegmentNetwork):
     """The compact VGG with four convolutions of a few channels in place of thirteen."""
 
-    def __init__(
-        self,
-        architecture: Any,
-        *,
-        n_classes: int,
-        n_mels: int = 128,
-        dropout: float = 0.5,
-        width: float = 1.0,
-    ) -> None:
+    def __init__(self, architecture: Any, *, n_classes: int, dropout: float = 0.5, **_other: Any) -> None:
         nn.Module.__init__(self)
         self.architecture, self.n_classes, self.statistics = architecture, n_classes, None
-        self.register_buffer("mean", torch.zeros(n_mels))
-        self.register_buffer("std", torch.ones(n_mels))
+        self.register_buffer("mean", torch.zeros(N_MELS))
+        self.register_buffer("std", torch.ones(N_MELS))
         layers: list[nn.Module] = []
         for channels, wide in ((1, 8), (8, 8), (8, 16), (16, 16)):
             layers += [
@@ -46,7 +39,7 @@ class SmallNetwork(SegmentNetwork):
                 nn.MaxPool2d(2),
             ]
         self.trunk = nn.Sequential(*layers)
-        inner = nn.Linear(16 * (n_mels // 16), 32)
+        inner = nn.Linear(N_MELS, 32)
         self.head = nn.Sequential(nn.Dropout(dropout), inner, nn.ReLU(), nn.Dropout(dropout), nn.Linear(32, n_classes))
 
 

@@ -19,26 +19,18 @@ from mertag_train.trainer import Clips
 from mertag_train.vgg import SegmentNetwork
 
 FRONT_END = FrontEnd()
-RATE = FRONT_END.sample_rate
+RATE, N_MELS = FRONT_END.sample_rate, FRONT_END.n_mels
 LEVELS_DB = (-25.0, -55.0, -40.0, -70.0)
 
 
 class TinyNetwork(SegmentNetwork):
     """Two convolutions with batch norm and dropout, in place of thirteen."""
 
-    def __init__(
-        self,
-        architecture: Any,
-        *,
-        n_classes: int,
-        n_mels: int = 128,
-        dropout: float = 0.5,
-        width: float = 1.0,
-    ) -> None:
+    def __init__(self, architecture: Any, *, n_classes: int, dropout: float = 0.5, **_other: Any) -> None:
         nn.Module.__init__(self)
         self.architecture, self.n_classes, self.statistics = architecture, n_classes, None
-        self.register_buffer("mean", torch.zeros(n_mels))
-        self.register_buffer("std", torch.ones(n_mels))
+        self.register_buffer("mean", torch.zeros(N_MELS))
+        self.register_buffer("std", torch.ones(N_MELS))
         self.trunk = nn.Sequential(
             nn.Conv2d(1, 4, kernel_size=4, stride=4),
             nn.BatchNorm2d(4),
