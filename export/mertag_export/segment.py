@@ -75,6 +75,11 @@ class SegmentGraph(nn.Module):
         self.mean = nn.ParameterList([nn.Parameter(n.mean.clone(), requires_grad=False) for n in copies])
         self.std = nn.ParameterList([nn.Parameter(n.std.clone(), requires_grad=False) for n in copies])
         self.networks = nn.ModuleList(copies)
+        # Networks that were trained on the same songs see the same: it is computed, and written, once.
+        self.first_alike = tuple(
+            next(j for j, b in enumerate(copies) if torch.equal(a.mean, b.mean) and torch.equal(a.std, b.std))
+            for a in copies
+        )
         if half:
             self.networks.half()
             for network in copies:
@@ -96,14 +101,19 @@ class SegmentGraph(nn.Module):
         assert isinstance(self.frame, Tensor)
         rows = starts[:, None] + self.frame[None, :]  # (n_segments, segment frames)
         found: list[Tensor] = []
-        for mean, std, network in zip(self.mean, self.std, self.networks, strict=True):
+        normals: dict[int, Tensor] = {}
+        measured: dict[int, Tensor] = {}
+        for first, network in zip(self.first_alike, self.networks, strict=True):
             assert isinstance(network, SegmentNetwork)
-            normal = (log_mel - mean) / std  # in float32: a log-mel in dB has no room in half precision
+            if first not in normals:  # in float32: a log-mel in dB has no room in half precision
+                normals[first] = (log_mel - self.mean[first]) / self.std[first]
             if network.statistics is not None:
-                embedding = network.statistics(normal[rows])  # of (n_segments, segment frames, n_mels)
+                if first not in measured:  # of (n_segments, segment frames, n_mels)
+                    measured[first] = network.statistics.measure(normals[first][rows])
+                embedding = network.statistics.normal(measured[first])
                 embedding = embedding.half() if self.half_networks else embedding
             else:
-                embedding = self._convolved(network, normal, rows, starts)
+                embedding = self._convolved(network, normals[first], rows, starts)
             found.append(torch.softmax(network.classify(embedding).float(), dim=-1))
         ends = list(itertools.accumulate(self.sizes))
         heads = [found[end - size : end] for end, size in zip(ends, self.sizes, strict=True)]

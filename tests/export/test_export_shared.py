@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import soundfile
 import torch
@@ -147,6 +148,23 @@ def test_statistics_are_those_of_the_segment_alone_shared_or_not(groups: int, tm
     found = run_torch(graph, clip)[QUADRANT]
     np.testing.assert_allclose(found, alone, atol=1e-5)
     export_segment(graph, tmp_path / "g.onnx", torch.from_numpy(clip.waveform), torch.from_numpy(clip.starts))
+    np.testing.assert_allclose(
+        run_segment_graph(session(tmp_path / "g.onnx"), clip, [QUADRANT])[QUADRANT], found, atol=1e-4
+    )
+
+
+def test_networks_that_saw_the_same_songs_share_what_they_measure(tmp_path: Path) -> None:
+    one, two, other = with_statistics(0), with_statistics(1), with_statistics(2)
+    other.set_statistics(torch.full((128,), -40.0), torch.full((128,), 9.0))
+    clip = clip_of(160, [0, 33, 96])
+    graph = SegmentGraph(FRONT_END, {QUADRANT: Committee([one, two, other])}, n_frames=N_FRAMES).eval()
+    assert graph.first_alike == (0, 0, 2)
+    found = run_torch(graph, clip)[QUADRANT]
+    alone = [answer({QUADRANT: network}, clip, 0) for network in (one, two, other)]
+    np.testing.assert_allclose(found, np.mean(alone, axis=0), atol=1e-5)
+    export_segment(graph, tmp_path / "g.onnx", torch.from_numpy(clip.waveform), torch.from_numpy(clip.starts))
+    nodes = onnx.load(tmp_path / "g.onnx").graph.node
+    assert sum(node.op_type == "TopK" for node in nodes) == 2  # of pitch classes: once for each that is not alike
     np.testing.assert_allclose(
         run_segment_graph(session(tmp_path / "g.onnx"), clip, [QUADRANT])[QUADRANT], found, atol=1e-4
     )

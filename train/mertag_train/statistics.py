@@ -89,6 +89,11 @@ class Statistics(nn.Module):
 
     def forward(self, segments: Tensor) -> Tensor:
         """Return shape (batch, n_features) of segments (batch, n_frames, n_mels), each band normalised."""
+        found: Tensor = self.normal(self.measure(segments))
+        return found
+
+    def measure(self, segments: Tensor) -> Tensor:
+        """Return the same before it is normalised: nothing of it is learnt."""
         seen = torch.cat([segments, segments @ self.cosines], dim=2)
         change = (seen[:, 1:] - seen[:, :-1]).abs().mean(1)
         middle = seen.mean(1)
@@ -99,5 +104,4 @@ class Statistics(nn.Module):
         envelope, loudest = groups.mean(3), groups.amax(3)
         contrast = [(loudest - groups.amin(3)).mean(1), (loudest - envelope).mean(1)]
         told = [middle, spread, change, *contrast, modulation(envelope), self.harmony(segments), self.onsets(segments)]
-        found: Tensor = self.normal(torch.cat(told, dim=1))
-        return found
+        return torch.cat(told, dim=1)
