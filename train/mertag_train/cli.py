@@ -101,6 +101,14 @@ def train(
     seed: Annotated[int, typer.Option(help="Seed of all that is random.")] = 0,
     device: Annotated[TrainDevice, typer.Option(help="What trains. cuda fails if there is none.")] = TrainDevice.auto,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; if not given, all cores.")] = None,
+    jobs: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            help="Train so many networks at a time, where there are several (committees, cross-fitting); on the CPU. "
+            "--threads then counts for each.",
+        ),
+    ] = 1,
     log_mels: Annotated[
         Path | None,
         typer.Option(
@@ -126,6 +134,7 @@ def train(
     """
     from mertag_train import run
     from mertag_train.config import TrainConfig
+    from mertag_train.helpers import Helpers
     from mertag_train.log_mels import log_mels as log_mels_of
     from mertag_train.progress import TrainingProgress
     from mertag_train.recipes import RECIPES
@@ -163,7 +172,9 @@ def train(
     if dataset is None:
         raise ConfigError("which data set? Give --dataset, or --resume with the folder of a run")
     chosen = device_of(device)
-    use_threads(threads)
+    if jobs > 1 and chosen.type != "cpu":
+        raise ConfigError("--jobs is for the CPU; a GPU trains one network after the other. Or give --device cpu")
+    threads = use_threads(threads, jobs)
     songs = read_dataset(dataset, data_dir, options)
     if resume is None and target is None:
         config = dataclasses.replace(config, targets=default_targets(songs))
@@ -214,6 +225,16 @@ def train(
             for watcher in watchers:
                 watcher.on_epoch(report)
 
+        def helpers(target: Target) -> Helpers:
+            told = {
+                "folder": str(folder),
+                "target": str(target),
+                "root": str(data_dir or songs.root),
+                "log_mels": None if log_mels is None else str(log_mels),
+                "threads": threads,
+            }
+            return Helpers([{**told, "share": (number, jobs)} for number in range(1, jobs)])
+
         try:
             results = run.train(
                 folder,
@@ -225,6 +246,7 @@ def train(
                 on_network=progress.on_network,
                 on_epoch=on_epoch,
                 on_step=progress.on_step,
+                helpers=helpers if jobs > 1 else None,
             )
         except KeyboardInterrupt:
             console.say(console.clean(f"go on with: mertag train --resume {shlex.quote(str(folder))}"))

@@ -129,6 +129,137 @@ def checkpoint_name(target: Target, config: TrainConfig, inner: int = 0, kind: i
     return f"checkpoint.{target}.{number}.pt" if kind == 1 else f"checkpoint.{target}.{number}.{kind}.pt"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkToTrain:
+    """One of the networks of a target.
+
+    Attributes
+    ----------
+    inner : int
+        The number of the part without which it is trained, from 1; 0 for the one that learns from all.
+    config : TrainConfig
+        How; of a committee, of this member.
+    learnt, watched : int64 arrays
+        Positions in the store: what it learns from, and whose accuracy is told.
+    checkpoint : str
+        The file name of its checkpoint.
+    """
+
+    inner: int
+    config: TrainConfig
+    learnt: Ints
+    watched: Ints
+    checkpoint: str
+
+
+def networks_to_train(parts: Parts, target: Target, config: TrainConfig) -> list[NetworkToTrain]:
+    """Return all networks of a target, the one whose epochs are on record first, and each kind after the other."""
+    kinds = [config.of_member(number) for number in range(len(config.committee))]
+    found = []
+    if not kinds:
+        watched = parts.song if config.song.features == "held_out" else parts.figures
+        found.append(
+            NetworkToTrain(
+                inner=0,
+                config=config,
+                learnt=parts.network,
+                watched=watched,
+                checkpoint=checkpoint_name(target, config),
+            )
+        )
+    for kind, of in enumerate(kinds or [config], start=1):
+        for number, inner in enumerate(parts.inner, start=1):  # the songs of the figures are not looked at
+            found.append(
+                NetworkToTrain(
+                    inner=number,
+                    config=of,
+                    learnt=np.setdiff1d(parts.network, inner),
+                    watched=inner,
+                    checkpoint=checkpoint_name(target, config, number, kind),
+                )
+            )
+    return found
+
+
+Truth = Callable[[Ints], Sequence[Ints] | None]
+
+
+def _train_one(
+    one: NetworkToTrain,
+    store: LogMelStore,
+    frames: torch.Tensor,
+    labels: Ints,
+    target: Target,
+    *,
+    folder: Path | None,
+    resume: bool,
+    truth: Truth,
+    on_epoch: Callable[[EpochReport], None],
+    on_step: Callable[[Progress], None],
+) -> SegmentNetwork:
+    return train_network(
+        store,
+        frames,
+        Clips(index=one.learnt, label=labels[one.learnt], truth=truth(one.learnt)),
+        Clips(index=one.watched, label=labels[one.watched]),
+        one.config,
+        class_names=CLASS_NAMES[target],
+        checkpoint_path=None if folder is None else folder / one.checkpoint,
+        resume=resume,
+        on_epoch=on_epoch,
+        on_step=on_step,
+    )
+
+
+def _silent(_: EpochReport) -> None:
+    pass
+
+
+def train_share(
+    store: LogMelStore,
+    frames: torch.Tensor,
+    parts: Parts,
+    labels: Ints,
+    target: Target,
+    config: TrainConfig,
+    share: tuple[int, int],
+    *,
+    folder: Path,
+    resume: bool = False,
+    truth: Truth = lambda clips: None,
+    on_network: Callable[[int, int], None] = lambda number, total: None,
+    on_epoch: Callable[[EpochReport], None] = _silent,
+    on_step: Callable[[Progress], None] = lambda progress: None,
+) -> None:
+    """Train some of a target's networks, for `train_target` to find their checkpoints.
+
+    Parameters
+    ----------
+    share : tuple of int
+        ``(i, n)``: of every n networks the one at position i, from 0.
+    store, frames, parts, labels, target, config, folder, resume, truth, on_network, on_epoch, on_step
+        As for `train_target`.
+    """
+    check_parts(store, parts, labels, target, config)
+    todo = networks_to_train(parts, target, config)
+    first, step = share
+    for number in range(first, len(todo), step):
+        on_network(number + 1, len(todo))
+        report = _silent if number else on_epoch
+        _train_one(
+            todo[number],
+            store,
+            frames,
+            labels,
+            target,
+            folder=folder,
+            resume=resume,
+            truth=truth,
+            on_epoch=report,
+            on_step=on_step,
+        )
+
+
 def train_target(
     store: LogMelStore,
     frames: torch.Tensor,
@@ -139,9 +270,9 @@ def train_target(
     *,
     folder: Path | None = None,
     resume: bool = False,
-    truth: Callable[[Ints], Sequence[Ints] | None] = lambda clips: None,
+    truth: Truth = lambda clips: None,
     on_network: Callable[[int, int], None] = lambda number, total: None,
-    on_epoch: Callable[[EpochReport], None] = lambda report: None,
+    on_epoch: Callable[[EpochReport], None] = _silent,
     on_step: Callable[[Progress], None] = lambda progress: None,
 ) -> TargetResult:
     """Train the network and the song classifier of one target, and measure them.
@@ -179,43 +310,31 @@ def train_target(
     """
     check_parts(store, parts, labels, target, config)
     n_classes = len(CLASS_NAMES[target])
+    todo = networks_to_train(parts, target, config)
+    numbers = itertools.count(1)
 
-    def trained(
-        index: Ints, watched: Ints, of: TrainConfig, name: str, report: Callable[[EpochReport], None]
-    ) -> SegmentNetwork:
-        return train_network(
+    def trained(one: NetworkToTrain) -> SegmentNetwork:
+        on_network(next(numbers), len(todo))
+        report = on_epoch if one is todo[0] else _silent
+        return _train_one(
+            one,
             store,
             frames,
-            Clips(index=index, label=labels[index], truth=truth(index)),
-            Clips(index=watched, label=labels[watched]),
-            of,
-            class_names=CLASS_NAMES[target],
-            checkpoint_path=None if folder is None else folder / name,
+            labels,
+            target,
+            folder=folder,
             resume=resume,
+            truth=truth,
             on_epoch=report,
             on_step=on_step,
         )
 
-    kinds = [config.of_member(number) for number in range(len(config.committee))]
-    total = len(parts.inner) * (len(kinds) or 1) + (not kinds)
-    numbers = itertools.count(1)
-    network: SegmentNetwork | Committee | None = None
-    if not kinds:
-        on_network(next(numbers), total)
-        watched = parts.song if config.song.features == "held_out" else parts.figures
-        network = trained(parts.network, watched, config, checkpoint_name(target, config), on_epoch)
+    network: SegmentNetwork | Committee | None = None if config.committee else trained(todo[0])
     cutting = song.cutting_of(config)
     if config.song.features == "cross_fitted":
 
         def without(number: int, inner: Ints) -> list[SegmentNetwork]:
-            """Train what is trained without one part: the songs of the figures are not looked at."""
-            found = []
-            for kind, of in enumerate(kinds or [config], start=1):
-                on_network(next(numbers), total)
-                name = checkpoint_name(target, config, number, kind)
-                report = on_epoch if kinds and name == checkpoint_name(target, config) else lambda report: None
-                found.append(trained(np.setdiff1d(parts.network, inner), inner, of, name, report))
-            return found
+            return [trained(one) for one in todo if one.inner == number]
 
         seen, members = cross_fitted(
             store, frames, parts.inner, parts.song, target, config, without, folder=folder, resume=resume

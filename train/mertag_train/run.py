@@ -27,7 +27,7 @@ import dataclasses
 import json
 import platform
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -47,15 +47,16 @@ from .calibration import coverage
 from .config import TrainConfig
 from .cross_fitting import CrossValidation
 from .datasets import Dataset, Song
-from .experiment import Parts, TargetResult, check_parts, checkpoint_name, train_target
+from .experiment import Parts, TargetResult, Truth, check_parts, checkpoint_name, train_share, train_target
 from .folds import Folds, folds, load_folds, save_folds, split
+from .helpers import Helpers
 from .metrics import predicted_classes
 from .saved_run import SCHEMA, Run, load, newest, settings
 from .segment_truth import segment_truth
 from .store import LogMelStore
 from .trainer import EpochReport, Progress
 
-__all__ = ["Run", "begin", "load", "new_folder", "newest", "refuse_used", "settings", "train"]
+__all__ = ["Run", "begin", "help_to_train", "load", "new_folder", "newest", "refuse_used", "settings", "train"]
 
 PART_OF_FOLD = {"train": "network", "validation": "song", "test": "figures"}
 
@@ -174,6 +175,46 @@ def _labels(songs: Sequence[Song], store: LogMelStore, target: Target) -> npt.ND
     return np.array([class_of.get(i, -1) for i in store.ids], dtype=np.int64)
 
 
+Prepared = tuple[Target, Parts, npt.NDArray[np.int64], Truth]
+
+
+def _prepared(folder: Path, dataset: Dataset, store: LogMelStore) -> tuple[TrainConfig, Iterator[Prepared]]:
+    """Return a run's configuration, and of each target its parts, the class of each clip, and of each segment."""
+    config = TrainConfig.from_json(settings(folder)["config"])
+    songs = _heard(dataset, store)
+    dealt = load_folds(folder / "split.csv", songs, group=config.group)
+    by_id = {song.id: song for song in songs}
+
+    def of_each() -> Iterator[Prepared]:
+        for target in config.targets:
+
+            def truth(clips: npt.NDArray[np.int64], of: Target = target) -> list[npt.NDArray[np.int64]] | None:
+                return segment_truth([by_id[store.ids[i]] for i in clips], store, of, config, dataset)
+
+            yield target, _parts(dealt, store, songs, target, config), _labels(songs, store, target), truth
+
+    return config, of_each()
+
+
+def help_to_train(folder: Path, dataset: Dataset, store: LogMelStore, target: Target, share: tuple[int, int]) -> None:
+    """Train a share of a target's networks on the CPU, for `train` to find: what another process does beside it.
+
+    Parameters
+    ----------
+    folder, dataset, store
+        As for `train`.
+    target : Target
+        Whose networks.
+    share : tuple of int
+        As for `mertag_train.experiment.train_share`; not the first one, whose epochs are on record.
+    """
+    config, prepared = _prepared(folder, dataset, store)
+    frames = torch.from_numpy(np.array(store.frames))
+    for found, parts, labels, truth in prepared:
+        if found == target:
+            train_share(store, frames, parts, labels, target, config, share, folder=folder, resume=True, truth=truth)
+
+
 def train(
     folder: Path,
     dataset: Dataset,
@@ -185,6 +226,7 @@ def train(
     on_network: Callable[[int, int], None] = lambda number, total: None,
     on_epoch: Callable[[EpochReport], None] = lambda report: None,
     on_step: Callable[[Progress], None] = lambda progress: None,
+    helpers: Callable[[Target], Helpers] | None = None,
 ) -> dict[Target, TargetResult]:
     """Train all that a run's configuration asks for, into its folder, which `begin` made.
 
@@ -200,6 +242,9 @@ def train(
         Go on where an interrupted run was: after the last epoch that was finished, target by target.
     on_target, on_network, on_epoch, on_step : callables
         Progress; `on_network` is told the number of the network, from 1, and how many there will be.
+    helpers : callable or None
+        Told a target, returns the processes that train their shares of its networks; `on_network` is then told of the
+        share of this process only.
 
     Returns
     -------
@@ -212,16 +257,11 @@ def train(
     TrainingError, DatasetError
         As `mertag_train.experiment.train_target` does; and if the split is not that of these songs.
     """
-    about = settings(folder)
-    config = TrainConfig.from_json(about["config"])
-    songs = _heard(dataset, store)
-    dealt = load_folds(folder / "split.csv", songs, group=config.group)
-    by_id = {song.id: song for song in songs}
+    config, prepared = _prepared(folder, dataset, store)
     frames = torch.from_numpy(np.array(store.frames)).to(device)
     results: dict[Target, TargetResult] = {}
-    for target in config.targets:
+    for target, parts, labels, truth in prepared:
         on_target(target)
-        labels, parts = _labels(songs, store, target), _parts(dealt, store, songs, target, config)
         epochs, checkpoint = folder / f"epochs.{target}.jsonl", folder / checkpoint_name(target, config)
         if not (resume and checkpoint.exists()):
             epochs.unlink(missing_ok=True)
@@ -231,20 +271,27 @@ def train(
             _write_text(log, before + json.dumps(report.to_json()) + "\n")
             on_epoch(report)
 
-        def truth(clips: npt.NDArray[np.int64], of: Target = target) -> list[npt.NDArray[np.int64]] | None:
-            return segment_truth([by_id[store.ids[i]] for i in clips], store, of, config, dataset)
-
+        what = (store, frames, parts, labels, target, config)
+        if helpers is not None:
+            with helpers(target) as others:
+                share = (0, 1 + others.count)
+                train_share(
+                    *what,
+                    share,
+                    folder=folder,
+                    resume=resume,
+                    truth=truth,
+                    on_network=on_network,
+                    on_epoch=record,
+                    on_step=on_step,
+                )
+                others.wait()
         result = train_target(
-            store,
-            frames,
-            parts,
-            labels,
-            target,
-            config,
+            *what,
             folder=folder,
-            resume=resume,
+            resume=resume or helpers is not None,
             truth=truth,
-            on_network=on_network,
+            on_network=on_network if helpers is None else lambda number, total: None,
             on_epoch=record,
             on_step=on_step,
         )

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .config import TrainConfig
     from .datasets import Dataset
 
-WITH_RESUME = {"resume", "data_dir", "log_mels", "device", "threads", "quiet"}
+WITH_RESUME = {"resume", "data_dir", "log_mels", "device", "threads", "jobs", "quiet"}
 """What may be given again when a run goes on: where things lie now, and what trains."""
 
 
@@ -192,12 +192,15 @@ def device_of(choice: TrainDevice) -> torch.device:
     return torch.device("cuda" if wants else "cpu")
 
 
-def use_threads(threads: int | None) -> None:
-    """Have torch use so many CPU threads; None leaves it its own choice."""
+def use_threads(threads: int | None, jobs: int = 1) -> int:
+    """Have torch use so many CPU threads, or its own choice shared among `jobs`; return how many these are."""
     import torch
 
+    if threads is None and jobs > 1:
+        threads = max(1, torch.get_num_threads() // jobs)
     if threads is not None:
         torch.set_num_threads(threads)
+    return torch.get_num_threads()
 
 
 def command_of(dataset: str, recipe: str, seed: int, given: Mapping[str, object]) -> str:
