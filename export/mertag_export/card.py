@@ -5,6 +5,7 @@ Sections as in Mitchell et al., "Model cards for model reporting", 2019.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -135,7 +136,8 @@ def _recipe(run: Run) -> str:
     segments = f"Segments of {config.segmentation.duration_s:g} s that {labels};"
     if not config.committee:
         return f"{segments} {_network(config.network)}; {config.epochs} epochs; seed {config.seed}."
-    kinds = ", ".join(f"{_network(kind.network)} ({kind.epochs} epochs)" for kind in config.committee)
+    counts = Counter(f"{_network(kind.network)} ({kind.epochs} epochs)" for kind in config.committee)
+    kinds = ", ".join(kind if count == 1 else f"{count} times {kind}" for kind, count in counts.items())
     return (
         f"{segments} a committee: for each of {config.song.inner_folds} parts of the songs, networks trained without:"
         f" {kinds}. The model is the mean of all. Seed {config.seed}."
@@ -145,7 +147,7 @@ def _recipe(run: Run) -> str:
 def _network(network: NetworkConfig) -> str:
     """Return what a network is called."""
     if network.architecture == "statistics":
-        return "a small network on statistics of the segment"
+        return "a small network on statistics of the segment (bands, cepstrum, rhythm, harmony)"
     name = "VGG16-BN, compact" if network.architecture == "compact" else "VGG16"
     return name if network.width == 1 else f"{name}, {network.width:g} of the channels"
 
