@@ -64,8 +64,8 @@ class Losses:
             self._pending_bytes += len(packet)
 
     def good(self, packet: bytes) -> None:
-        """Note a packet that was decoded. Between two frames, ffmpeg adds what is no frame to the first."""
-        if not packet or not self._raw:
+        """Note a packet of a raw stream that was decoded. What is no frame, ffmpeg adds to the frame before it."""
+        if not packet:
             return
         if self._pending_bytes:
             self._lost_bytes += self._pending_bytes

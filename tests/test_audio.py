@@ -51,9 +51,9 @@ def encode(path: Path, codec: str, samples: Floats, rate: int, container: str | 
     with av.open(str(path), "w", format=container) as out:
         stream = out.add_stream(codec, rate=rate)
         stream.bit_rate = 192_000
-        layout = "mono" if samples.shape[1] == 1 else "stereo"
+        layout = {1: "mono", 2: "stereo", 8: "7.1"}[samples.shape[1]]
         stream.codec_context.layout = layout
-        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples.T), format="fltp", layout=layout)
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples).reshape(1, -1), format="flt", layout=layout)
         frame.sample_rate, frame.time_base = rate, fractions.Fraction(1, rate)
         frame.pts = 0
         resampler = av.AudioResampler(
@@ -352,6 +352,29 @@ def test_a_stream_that_changes_its_rate_is_joined(tmp_path: Path) -> None:
     two = encode(tmp_path / "2.aac", "aac", music(4.0, 32000), 32000, "adts").read_bytes()
     path.write_bytes(one + two)
     assert len(decode_all(path)) / RATE == pytest.approx(8.0, abs=0.2)
+
+
+@pytest.mark.parametrize("order", [(1, 2), (2, 1)])
+def test_a_stream_that_changes_its_channels_is_joined(tmp_path: Path, order: tuple[int, int]) -> None:
+    sound = music(4.0, 44100)
+    parts = [sound if channels == 2 else sound.mean(axis=1, keepdims=True) for channels in order]
+    files = [encode(tmp_path / f"{i}.aac", "aac", part, 44100, "adts") for i, part in enumerate(parts)]
+    path = tmp_path / "a.aac"
+    path.write_bytes(b"".join(file.read_bytes() for file in files))
+    found = decode_all(path)
+    assert len(found) / RATE == pytest.approx(8.0, abs=0.2)
+    levels = [np.sqrt(np.mean(np.square(half))) for half in np.array_split(found, 2)]
+    assert levels[0] == pytest.approx(levels[1], rel=0.05)
+
+
+@pytest.mark.parametrize(("codec", "container"), [("aac", "ipod"), ("libopus", "ogg"), ("wavpack", "wv")])
+def test_eight_channels_are_one_mean(tmp_path: Path, codec: str, container: str) -> None:
+    sound = np.repeat(music(4.0, 48000).mean(axis=1, keepdims=True), 8, axis=1)
+    path = encode(tmp_path / "a.file", codec, sound, 48000, container)
+    found = decode_all(path)
+    assert len(found) / RATE == pytest.approx(4.0, abs=0.1)
+    level, expected = (np.sqrt(np.mean(np.square(samples))) for samples in (found, sound))
+    assert level == pytest.approx(expected, rel=0.15)  # the channel of low frequencies holds little of it
 
 
 def test_a_wav_that_states_no_length_is_read_to_its_end(tmp_path: Path) -> None:

@@ -48,8 +48,9 @@ def model_card(run: Run, *, name: str, version: str, licence: Licence, checks: S
         *([str(dataset["citation"]), ""] if dataset["citation"] else []),
         "## Recipe",
         "",
-        f"`{run.command}`, then `mertag export`. {_recipe(run)} Trained on {run.environment['device']} in about"
-        f" {_duration(float(run.environment['training_s']))} of processor time with torch {run.environment['torch']}.",
+        f"`{run.command}`, then `mertag export`. {_recipe(run)} Trained on {run.environment['device']} with torch"
+        f" {run.environment['torch']}; all networks, one after the other, take about"
+        f" {_duration(float(run.environment['training_s']))}.",
         "",
         "## Figures",
         "",

@@ -81,10 +81,9 @@ class SegmentGraph(nn.Module):
             for a in copies
         )
         if half:
-            self.networks.half()
-            for network in copies:
-                if network.statistics is not None:
-                    network.statistics.float()  # a variance has no room in half precision either
+            for network in copies:  # what statistics need has no room in half precision
+                network.trunk.half()
+                network.head.half()
         self.register_buffer("frame", torch.arange(n_frames), persistent=False)
 
     def forward(self, waveform: Tensor, starts: Tensor) -> tuple[Tensor, ...]:

@@ -51,7 +51,7 @@ def test_the_note_of_a_tone_is_its_pitch_class() -> None:
 
 
 @pytest.mark.parametrize("tonic", range(60, 72))
-def test_major_chords_are_told_from_minor_ones_in_every_key(tonic: int) -> None:
+def test_clean_major_chords_are_told_from_minor_ones_in_every_key(tonic: int) -> None:
     harmony = Harmony(FrontEnd())
     major, minor = (harmony(_chord([tonic, tonic + third, tonic + 7, tonic + 12]))[0, 2] for third in (4, 3))
     assert major > minor
@@ -66,7 +66,7 @@ def _of_chroma(chroma: torch.Tensor) -> torch.Tensor:
     return found
 
 
-def test_a_transposition_changes_nothing() -> None:
+def test_pitch_classes_that_move_by_a_semitone_tell_the_same() -> None:
     chroma = torch.rand(2, 40, PITCH_CLASSES, generator=torch.Generator().manual_seed(0))
     for semitones in range(1, PITCH_CLASSES):
         torch.testing.assert_close(_of_chroma(chroma.roll(semitones, dims=2)), _of_chroma(chroma), rtol=1e-4, atol=1e-4)
@@ -91,7 +91,7 @@ def test_harmony_that_changes_is_told_from_one_that_does_not() -> None:
     assert _of_chroma(moving)[0, 21] > _of_chroma(steady)[0, 21] + 0.1
 
 
-def test_gain_changes_nothing() -> None:
+def test_the_level_of_all_bands_together_changes_nothing() -> None:
     segments = torch.randn(2, 40, 128, generator=torch.Generator().manual_seed(0))
     harmony = Harmony(FrontEnd())
     torch.testing.assert_close(harmony(segments + 3.0), harmony(segments), rtol=1e-3, atol=1e-3)

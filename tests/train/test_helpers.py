@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -71,6 +72,7 @@ def test_networks_that_are_trained_side_by_side_are_those_of_one_process(music: 
         assert same_weights(a.state_dict(), b.state_dict())
     metrics = [json.loads((folder / "metrics.json").read_text()) for folder in (alone, beside)]
     assert metrics[0]["figures"] == metrics[1]["figures"]
+    assert all(float(found["environment"]["training_s"]) > 0 for found in metrics)
     assert sorted(p.name for p in alone.iterdir()) == sorted(p.name for p in beside.iterdir())
     epochs = [(folder / "epochs.quadrant.jsonl").read_text().splitlines() for folder in (alone, beside)]
     losses = [[json.loads(line)["loss"] for line in lines] for lines in epochs]
@@ -105,11 +107,13 @@ def test_a_helper_ends_with_whoever_started_it(tmp_path: Path) -> None:
         f"helpers = Helpers([{job!r}]).__enter__()\n"
         "print(helpers._running[0].pid, flush=True)\n"
         "time.sleep(4)\n"
+        "assert helpers._running[0].poll() is None\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=env, check=False)
     helper = int(done.stdout)
+    assert done.returncode == -signal.SIGKILL, done.stderr  # and not because the helper was gone before
     for _ in range(100):
         if not _runs(helper):
             return

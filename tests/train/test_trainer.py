@@ -331,3 +331,10 @@ def test_a_short_clip_has_no_prediction_and_no_clip_has_none() -> None:
     assert [len(p) for p in predict(network, store, frames, clips.index, Segmentation(duration_s=2.0))] == [0, 0]
     assert predict(network, store, frames, clips.index[:0], Segmentation(duration_s=1.0)) == []
     assert FRONT_END.n_frames(round(1.5 * RATE)) == store.offsets[1]
+
+
+@pytest.mark.parametrize(("n", "sizes"), [(16, [8, 8]), (17, [8, 9]), (18, [8, 8, 2]), (9, [9]), (1, [1]), (5, [5])])
+def test_no_batch_is_of_one_segment_where_there_are_more(n: int, sizes: list[int]) -> None:
+    batches = trainer._batches(np.arange(n), 8)
+    assert [len(batch) for batch in batches] == sizes
+    np.testing.assert_array_equal(np.concatenate(batches), np.arange(n))

@@ -10,6 +10,7 @@ each from a further network that was trained without it. Those networks together
 from __future__ import annotations
 
 import itertools
+import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -129,6 +130,11 @@ def checkpoint_name(target: Target, config: TrainConfig, inner: int = 0, kind: i
     return f"checkpoint.{target}.{number}.pt" if kind == 1 else f"checkpoint.{target}.{number}.{kind}.pt"
 
 
+def durations_name(target: Target) -> str:
+    """Return the name of the file that has a line of JSON for each epoch of each network: how long it took."""
+    return f"durations.{target}.jsonl"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkToTrain:
     """One of the networks of a target.
@@ -197,6 +203,12 @@ def _train_one(
     on_epoch: Callable[[EpochReport], None],
     on_step: Callable[[Progress], None],
 ) -> SegmentNetwork:
+    def noted(report: EpochReport) -> None:
+        if folder is not None:
+            with (folder / durations_name(target)).open("a", encoding="utf-8") as file:  # several processes may add
+                file.write(json.dumps({"network": one.checkpoint, "duration_s": report.duration_s}) + "\n")
+        on_epoch(report)
+
     return train_network(
         store,
         frames,
@@ -206,7 +218,7 @@ def _train_one(
         class_names=CLASS_NAMES[target],
         checkpoint_path=None if folder is None else folder / one.checkpoint,
         resume=resume,
-        on_epoch=on_epoch,
+        on_epoch=noted,
         on_step=on_step,
     )
 

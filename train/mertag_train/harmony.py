@@ -1,6 +1,8 @@
 """Which pitch classes a segment has, whatever its key: how clear a key there is, major or minor, and how it changes.
 
-Mode is the oldest cue for valence there is, and nothing that a mean over frequency bands can show. Chroma: Fujishima,
+Mode is the oldest cue for valence there is, and nothing that a mean over frequency bands can show. Mel bands show it
+coarsely: a band is a semitone wide at 430 Hz, and pitch classes do not all weigh the same, so that what is told here is
+only nearly the same in every key. Chroma: Fujishima,
 "Realtime chord recognition of musical sound", 1999. Key profiles: Krumhansl and Kessler, 1982. The Fourier transform
 over pitch classes, whose magnitudes a transposition leaves alone: Quinn, 2006. Harmonic change: Harte, Sandler and
 Gasser, 2006, here with all of that transform's coefficients.
@@ -21,7 +23,7 @@ from .frontend import mel_centres_hz
 
 PITCH_CLASSES = 12
 LOWEST_HZ, HIGHEST_HZ = 350.0, 4_000.0
-"""Of the bands that count: below, a semitone is narrower than a band; above, there are more overtones than notes."""
+"""Of the bands that count: below, they are wider than a semitone; above, there are more overtones than notes."""
 
 WIDTH_SEMITONES = 0.6
 """Standard deviation with which a band counts for the pitch classes beside its own: as wide as a band is, about."""
@@ -73,7 +75,7 @@ def _partials(n_mels: int) -> Tensor:
 
 
 class Harmony(nn.Module):
-    """Segments to what their pitch classes tell, the same in every key.
+    """Segments to what their pitch classes tell, much the same in every key.
 
     Of the mean chroma of the segment: how well the best major key fits, the best minor one, and by how much the first
     fits better; the magnitudes of its Fourier transform over pitch classes; the shares of the `LOUDEST` classes; how
@@ -110,7 +112,10 @@ class Harmony(nn.Module):
         return torch.relu(segments @ self.partials) @ self.pitch_classes
 
     def forward(self, segments: Tensor) -> Tensor:
-        """Return shape (batch, n_features) of segments (batch, n_frames, n_mels), each band normalised."""
+        """Return shape (batch, n_features) of segments (batch, n_frames, n_mels), each band normalised.
+
+        There must be more frames than `CHANGE_FRAMES`.
+        """
         chroma = self.chroma(segments)
         heard = chroma.mean(1)
         strength = heard.mean(1, keepdim=True)

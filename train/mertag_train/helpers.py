@@ -64,7 +64,13 @@ class Helpers:
         self._words.close()
 
     def wait(self) -> None:
-        """Wait until all are done.
+        """Wait until all are done; raises as `check`."""
+        for process in self._running:
+            process.wait()
+            self.check()
+
+    def check(self) -> None:
+        """Look whether all are well.
 
         Raises
         ------
@@ -72,7 +78,7 @@ class Helpers:
             If one failed, with what it said last.
         """
         for process in self._running:
-            if process.wait():
+            if process.poll():
                 self._words.seek(0)
                 said = self._words.read().decode(errors="replace").strip().splitlines()
                 why = said[-1] if said else f"exit status {process.returncode}"

@@ -77,7 +77,7 @@ STATISTICS = MemberConfig(
     epochs=6,
     crops_per_clip=0,
 )
-"""No convolutions: means and deviations over time of each segment of the fixed grid."""
+"""No convolutions: what `mertag_train.statistics` measures of each segment of the fixed grid."""
 
 BUNDLED = TrainConfig(
     recipe="bundled",

@@ -11,6 +11,7 @@
       checkpoint.<target>.pt       while training (see `checkpoint`); removed when it is done
       checkpoint.<target>.<n>.pt, cross-fitted.<target>.<n>.npz
                                    of the networks that only the song classifier needs; likewise
+      durations.<target>.jsonl     of each epoch of each network; likewise
       network.<target>.safetensors
       song.<target>.npz            what the song classifier was fitted on
       predictions.<target>.csv     the songs that the figures come from
@@ -47,7 +48,16 @@ from .calibration import coverage
 from .config import TrainConfig
 from .cross_fitting import CrossValidation
 from .datasets import Dataset, Song
-from .experiment import Parts, TargetResult, Truth, check_parts, checkpoint_name, train_share, train_target
+from .experiment import (
+    Parts,
+    TargetResult,
+    Truth,
+    check_parts,
+    checkpoint_name,
+    durations_name,
+    train_share,
+    train_target,
+)
 from .folds import Folds, folds, load_folds, save_folds, split
 from .helpers import Helpers
 from .metrics import predicted_classes
@@ -275,6 +285,11 @@ def train(
         if helpers is not None:
             with helpers(target) as others:
                 share = (0, 1 + others.count)
+
+                def watching(progress: Progress, of: Helpers = others) -> None:
+                    of.check()  # not only after hours of this process's own share
+                    on_step(progress)
+
                 train_share(
                     *what,
                     share,
@@ -283,7 +298,7 @@ def train(
                     truth=truth,
                     on_network=on_network,
                     on_epoch=record,
-                    on_step=on_step,
+                    on_step=watching,
                 )
                 others.wait()
         result = train_target(
@@ -322,7 +337,7 @@ def train(
         if r.cross_validation is not None
     }
     _write_json(folder / "metrics.json", measured)
-    for left in (*folder.glob("checkpoint.*.pt"), *folder.glob("cross-fitted.*.npz")):
+    for left in (*folder.glob("checkpoint.*.pt"), *folder.glob("cross-fitted.*.npz"), *folder.glob("durations.*")):
         left.unlink()
     return results
 
@@ -334,14 +349,9 @@ def _confidence(judged: CrossValidation) -> tuple[npt.NDArray[np.float64], npt.N
 
 
 def _training_s(folder: Path, config: TrainConfig) -> float:
-    """Return about how long all networks took, in seconds, what was done before an interruption included.
-
-    The epochs of one a target are on record. Cross-fitting trains `inner_folds` of as many songs, or one fewer and
-    the one of all songs, which comes to the same.
-    """
-    logs = [(folder / f"epochs.{target}.jsonl").read_text(encoding="utf-8") for target in config.targets]
-    networks = config.song.inner_folds if config.song.features == "cross_fitted" else 1
-    return networks * sum(float(json.loads(line)["duration_s"]) for log in logs for line in log.splitlines())
+    """Return how long the epochs of all networks took together, in seconds, whoever trained them and when."""
+    logs = [(folder / durations_name(target)).read_text(encoding="utf-8") for target in config.targets]
+    return sum(float(json.loads(line)["duration_s"]) for log in logs for line in log.splitlines())
 
 
 def _write_target(

@@ -205,7 +205,7 @@ def train_network(
         network.train()
         learning.begin(epoch)
         order = rng.permutation(len(learning.table))
-        batches = np.array_split(order, range(config.optimiser.batch_size, len(order), config.optimiser.batch_size))
+        batches = _batches(order, config.optimiser.batch_size)
         total, rate = torch.zeros((), device=device), 0.0
         for step, chosen in enumerate(batches):
             loss = learning.loss(chosen)
@@ -269,6 +269,12 @@ def _refuse_divergence(loss: float, epoch: int, config: TrainConfig) -> None:
             f"training diverged in epoch {epoch} (loss {loss}); start anew with a --learning-rate below "
             f"{config.optimiser.learning_rate}"
         )
+
+
+def _batches(order: Ints, size: int) -> list[Ints]:
+    """Return batches of a size, and one of the rest; a single one is added to the last: batch norm needs two."""
+    ends = range(size, len(order), size)
+    return np.array_split(order, ends[:-1] if len(order) % size == 1 else ends)
 
 
 def _refuse_stall(loss: float, n_classes: int) -> None:

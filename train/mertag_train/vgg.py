@@ -165,7 +165,8 @@ class SegmentNetwork(nn.Module):
         """Return what is seen in segments (batch, n_frames, n_mels) in dB: shape (batch, features)."""
         normal = (segments - self.mean) / self.std
         if self.statistics is not None:
-            found: Tensor = self.statistics(normal)
+            with torch.autocast(segments.device.type, enabled=False):  # they have no room in half precision
+                found: Tensor = self.statistics(normal)
             return found
         return self.summarise(self.trunk(self.image(normal)))
 
