@@ -22,6 +22,7 @@ Recipe = Literal["paper", "robust", "bundled"]
 Group = Literal["artist", "recording"]
 Schedule = Literal["one_cycle", "cosine"]
 LearnerName = Literal["inherited", "sssl", "soft-labels", "elr"]
+Noise = Literal["drawn", "played"]
 SongClassifier = Literal["svm", "logistic"]
 SongFeatures = Literal["in_sample", "held_out", "cross_fitted"]
 
@@ -98,6 +99,9 @@ class AugmentConfig:
     noise_share : float
         So many of a batch are replaced by sounds that are no music (`mertag_train.not_music`), whose label is that
         nothing is known: each class as likely as the others. With inherited labels only.
+    noise : {"drawn", "played"}
+        Whether these sounds are log-mels that are drawn band by band, which convolutions learn well enough from, or
+        waveforms, which statistics cannot tell from what is recorded.
     """
 
     mixup_alpha: float = 0.4
@@ -109,6 +113,7 @@ class AugmentConfig:
     pitch_bands: int = 0
     equaliser_db: float = 0.0
     noise_share: float = 0.0
+    noise: Noise = "drawn"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -73,7 +73,9 @@ CONVOLUTIONS = MemberConfig(
 STATISTICS = MemberConfig(
     network=NetworkConfig(architecture="statistics", width=0.25, dropout=0.4),
     optimiser=OptimiserConfig(learning_rate=0.03, batch_size=64, weight_decay=2e-3),
-    augment=AugmentConfig(mixup_alpha=0.0, gain_db=12.0, time_masks=0, frequency_masks=0, noise_share=0.08),
+    augment=AugmentConfig(
+        mixup_alpha=0.0, gain_db=12.0, time_masks=0, frequency_masks=0, noise_share=0.08, noise="played"
+    ),
     epochs=6,
     crops_per_clip=0,
 )

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mertag_train.losses import cross_entropy, mix, mixed_cross_entropy
-from mertag_train.not_music import not_music
+from mertag_train.not_music import not_music, played_not_music
 from mertag_train.optimise import autocast
 
 from .base import Learner
@@ -23,13 +23,27 @@ def draw_mixup(rng: np.random.Generator, alpha: float, batch: int) -> tuple[floa
     return float(rng.beta(alpha, alpha)), rng.permutation(batch)
 
 
+PLAYED_AN_EPOCH = 384
+"""Sounds that are no music, of which each batch takes some."""
+
+
 class InheritedLearner(Learner):
     """Every segment has its clip's label, in every epoch; inputs may be mixed (`AugmentConfig.mixup_alpha`)."""
+
+    _played: Tensor | None = None
 
     @property
     def plain(self) -> bool:
         """Whether nothing is mixed."""
         return self.setting.config.augment.mixup_alpha == 0
+
+    def begin(self, epoch: int) -> None:
+        """Draw the segments, and play what is no music: for each batch anew, that would take as long as the rest."""
+        super().begin(epoch)
+        config = self.setting.config
+        if config.augment.noise_share and config.augment.noise == "played":
+            made = played_not_music(PLAYED_AN_EPOCH, self.n_frames, config.front_end, self.setting.rng)
+            self._played = torch.from_numpy(made)
 
     def loss(self, chosen: Ints) -> Tensor:
         """Return the cross-entropy with the inherited labels (eq. 2), mixed where the recipe mixes (eq. 8)."""
@@ -57,6 +71,10 @@ class InheritedLearner(Learner):
         batch, n_frames, n_mels = inputs.shape
         rng = self.setting.rng
         rows = torch.from_numpy(rng.permutation(batch)[:count]).to(self.device)
-        sounds = torch.from_numpy(not_music(count, n_frames, n_mels, rng)).to(self.device)
+        if self._played is None:
+            made = torch.from_numpy(not_music(count, n_frames, n_mels, rng))
+        else:
+            made = self._played[torch.from_numpy(rng.integers(0, len(self._played), size=count))]
+        sounds = made.to(self.device)
         inputs = inputs.index_copy(0, rows, sounds)
         return inputs, targets.index_fill(0, rows, 1 / targets.shape[1])
