@@ -71,10 +71,9 @@ class TrainingProgress:
         self.note(f"{target}:")
 
     def on_network(self, number: int, total: int) -> None:
-        """Say which network's turn it is, where the song classifier needs further ones."""
+        """Say which network's turn it is, where there are several."""
         if total > 1:
-            what = "the network" if number == 1 else "for the song classifier"
-            self.note(f" network {number} of {total}, {what}")
+            self.note(f" network {number} of {total}")
 
     def on_step(self, step: StepProgress) -> None:
         """Show how far the epoch is, and the time left for the whole training."""
