@@ -79,6 +79,7 @@ def _trials() -> Mapping[str, TrainConfig]:
         "statistics-masks": replace(statistics, augment=replace(PLAIN.augment, gain_db=12.0)),
         "statistics-eq": replace(statistics, augment=replace(statistics.augment, pitch_bands=2, equaliser_db=6.0)),
         "statistics-noise": noise,
+        "statistics-played-noise": replace(noise, augment=replace(noise.augment, noise="played")),
         "statistics-noise-5s": replace(noise, segmentation=Segmentation(duration_s=5.0, hop_s=1.0)),
         "statistics-noise-dropout-0.6": replace(noise, network=replace(noise.network, dropout=0.6)),
     }
