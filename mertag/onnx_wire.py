@@ -84,6 +84,8 @@ def _fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
 
 def _varint(data: memoryview, at: int) -> tuple[int, int]:
     """Return a variable-length integer and the position after it."""
+    if at < len(data) and data[at] < 0x80:  # nearly all are of one byte, and there are tens of thousands
+        return data[at], at + 1
     value = 0
     for shift in range(0, 70, 7):
         if at >= len(data):

@@ -165,7 +165,8 @@ def _open_cuda(bundle: Bundle, asked: Precision | None) -> tuple[Session, Precis
     order = (Precision.FP16, Precision.FP32, Precision.INT8)
     chosen = asked or next(p for p in order if p in available)
     name = available[chosen]
-    session = cuda_session(bundle.read(name), where=bundle.path(name))
+    probe = bundle.read(bundle.manifest.heads[0].song)
+    session = cuda_session(bundle.read(name), where=bundle.path(name), probe=probe)
     check_segment_graph(bundle, name, session)
     waveform, starts = sample(bundle.manifest, n_segments=1)
     padded = pad_to_shape(waveform, starts, front_end=bundle.manifest.front_end)

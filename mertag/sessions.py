@@ -74,8 +74,18 @@ def cpu_session(model: bytes, *, threads: int, where: Path) -> Session:
         ) from error
 
 
-def cuda_session(model: bytes, *, where: Path) -> Session:
+def cuda_session(model: bytes, *, where: Path, probe: bytes) -> Session:
     """Make a session that really runs on the GPU.
+
+    Parameters
+    ----------
+    model : bytes
+        The ONNX file.
+    where : Path
+        The file the bytes came from, for the message.
+    probe : bytes
+        A small ONNX file, tried first: onnxruntime makes a session that cannot run on the GPU for the CPU, silently
+        and at full cost.
 
     Raises
     ------
@@ -92,15 +102,18 @@ def cuda_session(model: bytes, *, where: Path) -> Session:
     # The failure is told by our own error: onnxruntime's report of it, on stderr, would only be in the way.
     ort.set_default_logger_severity(_FATAL)
     try:
-        session = _make(model, 0, [(CUDA, _CUDA_OPTIONS), CPU])
+        for graph in (probe, model):
+            session = _make(graph, 0, [(CUDA, _CUDA_OPTIONS), CPU])
+            if session.get_providers()[0] != CUDA:
+                if missing:
+                    raise DeviceError(f"CUDA libraries are missing ({missing}); pip install 'mertag[cuda]'")
+                raise DeviceError("onnxruntime found no usable GPU; see whether `nvidia-smi` lists one")
+    except DeviceError:
+        raise
     except Exception as error:  # onnxruntime's exceptions share no base class
         raise DeviceError(f"the GPU does not load {where.name} ({first_line(error)})") from error
     finally:
         ort.set_default_logger_severity(_WARNING)
-    if session.get_providers()[0] != CUDA:
-        if missing:
-            raise DeviceError(f"CUDA libraries are missing ({missing}); pip install 'mertag[cuda]'")
-        raise DeviceError("onnxruntime found no usable GPU; see whether `nvidia-smi` lists one")
     return session
 
 

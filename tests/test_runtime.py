@@ -157,7 +157,7 @@ class FakeSession:
 def fake_gpu(monkeypatch: pytest.MonkeyPatch, fail: Callable[[int], Exception | None]) -> list[FakeSession]:
     made: list[FakeSession] = []
 
-    def cuda_session(model: bytes, *, where: Path) -> FakeSession:
+    def cuda_session(model: bytes, *, where: Path, probe: bytes) -> FakeSession:
         made.append(FakeSession(sessions.cpu_session(model, threads=1, where=where), sessions.CUDA, fail))
         return made[-1]
 
@@ -400,3 +400,24 @@ def test_there_is_at_least_one_core() -> None:
 
 def test_segment_model_is_what_open_models_returns(tiny_bundle: Bundle) -> None:
     assert isinstance(open_models(tiny_bundle, device="cpu").segment, SegmentModel)
+
+
+def test_without_a_gpu_only_a_small_graph_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    import onnxruntime
+
+    made: list[bytes] = []
+
+    class OnTheCpu:
+        def get_providers(self) -> list[str]:
+            return ["CPUExecutionProvider"]
+
+    def make(model: bytes, threads: int, providers: list[Any]) -> Any:
+        made.append(model)
+        return OnTheCpu()
+
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [sessions.CUDA])
+    monkeypatch.setattr(sessions, "_preload", lambda: "")
+    monkeypatch.setattr(sessions, "_make", make)
+    with pytest.raises(DeviceError, match="no usable GPU"):
+        sessions.cuda_session(b"large", where=Path("segment.onnx"), probe=b"small")
+    assert made == [b"small"]
