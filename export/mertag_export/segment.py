@@ -12,7 +12,7 @@ import io
 import itertools
 import logging
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -24,6 +24,8 @@ from mertag.frontend import FrontEnd, Segmentation
 from mertag_train.committee import Committee, members_of
 from mertag_train.frontend import LogMel
 from mertag_train.vgg import SegmentNetwork
+
+from .side_by_side import SideBySide
 
 OPSET = 20
 SHARED_GROUPS = 4
@@ -56,6 +58,10 @@ class SegmentGraph(nn.Module):
         convolutions see the music that lies beside it, where they saw zeros.
     """
 
+    mean: Tensor
+    std: Tensor
+    frame: Tensor
+
     def __init__(
         self,
         front_end: FrontEnd,
@@ -68,22 +74,23 @@ class SegmentGraph(nn.Module):
         super().__init__()
         self.log_mel = LogMel(front_end)
         self.targets = tuple(networks)
-        members = [members_of(network) for network in networks.values()]
-        self.sizes = tuple(len(of_head) for of_head in members)
-        copies = [copy.deepcopy(network).cpu().float().eval() for of_head in members for network in of_head]
         self.half_networks, self.n_frames, self.shared_groups = half, n_frames, shared_groups
-        self.mean = nn.ParameterList([nn.Parameter(n.mean.clone(), requires_grad=False) for n in copies])
-        self.std = nn.ParameterList([nn.Parameter(n.std.clone(), requires_grad=False) for n in copies])
-        self.networks = nn.ModuleList(copies)
-        # Networks that were trained on the same songs see the same: it is computed, and written, once.
-        self.first_alike = tuple(
-            next(j for j, b in enumerate(copies) if torch.equal(a.mean, b.mean) and torch.equal(a.std, b.std))
-            for a in copies
-        )
+        members = [members_of(network) for network in networks.values()]
+        views, view_of = _views([network for of_head in members for network in of_head])
+        self.register_buffer("mean", torch.stack([mean for mean, _ in views])[:, None])
+        self.register_buffer("std", torch.stack([std for _, std in views])[:, None])
+        parts = [_parts(of_head, view_of) for of_head in members]
+        self.sizes = tuple(len(of_head) for of_head in parts)
+        self.view_of = tuple(view for of_head in parts for view, _ in of_head)
+        self.parts = nn.ModuleList([part for of_head in parts for _, part in of_head])
+        measuring = [n.statistics for of_head in members for n in of_head if n.statistics is not None]
+        # Nothing of what is measured is learnt, so that any network's statistics are everyone's.
+        self.statistics = copy.deepcopy(measuring[0]).cpu().float() if measuring else None
+        placed = zip(self.view_of, self.parts, strict=True)
+        self.measured_views = sorted({view for view, part in placed if isinstance(part, SideBySide)})
         if half:
-            for network in copies:  # what statistics need has no room in half precision
-                network.trunk.half()
-                network.head.half()
+            for part in self.parts:
+                _halve(part)
         self.register_buffer("frame", torch.arange(n_frames), persistent=False)
 
     def forward(self, waveform: Tensor, starts: Tensor) -> tuple[Tensor, ...]:
@@ -97,26 +104,32 @@ class SegmentGraph(nn.Module):
             int64: the first frame of each segment.
         """
         log_mel = self.log_mel(waveform)  # (n_frames, n_mels)
-        assert isinstance(self.frame, Tensor)
+        # In float32: a log-mel in dB has no room in half precision.
+        normals = (log_mel - self.mean) / self.std  # (n_views, n_frames, n_mels)
         rows = starts[:, None] + self.frame[None, :]  # (n_segments, segment frames)
-        found: list[Tensor] = []
-        normals: dict[int, Tensor] = {}
-        measured: dict[int, Tensor] = {}
-        for first, network in zip(self.first_alike, self.networks, strict=True):
-            assert isinstance(network, SegmentNetwork)
-            if first not in normals:  # in float32: a log-mel in dB has no room in half precision
-                normals[first] = (log_mel - self.mean[first]) / self.std[first]
-            if network.statistics is not None:
-                if first not in measured:  # of (n_segments, segment frames, n_mels)
-                    measured[first] = network.statistics.measure(normals[first][rows])
-                embedding = network.statistics.normal(measured[first])
-                embedding = embedding.half() if self.half_networks else embedding
+        measured = self._measured(normals, rows)
+        found: list[Tensor] = []  # of each part, (its networks, n_segments, n_classes)
+        for view, part in zip(self.view_of, self.parts, strict=True):
+            if isinstance(part, SideBySide):
+                found.append(part(measured[view]))
             else:
-                embedding = self._convolved(network, normals[first], rows, starts)
-            found.append(torch.softmax(network.classify(embedding).float(), dim=-1))
+                assert isinstance(part, SegmentNetwork)
+                logits = part.classify(self._convolved(part, normals[view], rows, starts))
+                found.append(torch.softmax(logits.float(), dim=-1)[None])
         ends = list(itertools.accumulate(self.sizes))
-        heads = [found[end - size : end] for end, size in zip(ends, self.sizes, strict=True)]
-        return tuple(torch.stack(said).mean(0) if len(said) > 1 else said[0] for said in heads)
+        heads = [torch.cat(found[end - size : end]) for end, size in zip(ends, self.sizes, strict=True)]
+        return tuple(said.mean(0) for said in heads)
+
+    def _measured(self, normals: Tensor, rows: Tensor) -> dict[int, Tensor]:
+        """Return the statistics of segments, (n_segments, n_features), of each view that a network of them has."""
+        views = self.measured_views
+        if self.statistics is None:
+            return {}
+        seen = normals if len(views) == len(normals) else normals[views]
+        n_views, n_mels = len(views), normals.shape[2]
+        segments = seen.index_select(1, rows.flatten()).reshape(-1, self.n_frames, n_mels)
+        found = self.statistics.measure(segments).reshape(n_views, -1, self.statistics.n_features)
+        return dict(zip(views, found.unbind(0), strict=True))
 
     def _convolved(self, network: SegmentNetwork, normal: Tensor, rows: Tensor, starts: Tensor) -> Tensor:
         """Return the embeddings of segments, or of the same cut out of what is seen in the whole log-mel."""
@@ -136,6 +149,44 @@ class SegmentGraph(nn.Module):
         first = torch.clamp(first, max=seen.shape[3] - n_columns)  # rounded up, the last one may not fit
         columns = first[:, None] + torch.arange(n_columns)[None, :]
         return seen[0][:, :, columns].permute(2, 0, 1, 3)
+
+
+def _views(networks: Sequence[SegmentNetwork]) -> tuple[list[tuple[Tensor, Tensor]], dict[SegmentNetwork, int]]:
+    """Return the different means and standard deviations that networks know of the bands, and whose is which.
+
+    Networks that were trained on the same songs see the same: it is computed, and written, once.
+    """
+    views: list[tuple[Tensor, Tensor]] = []
+    view_of: dict[SegmentNetwork, int] = {}
+    for network in networks:
+        own = network.mean.detach().cpu().float(), network.std.detach().cpu().float()
+        alike = (at for at, view in enumerate(views) if all(map(torch.equal, view, own)))
+        view_of[network] = next(alike, len(views))
+        if view_of[network] == len(views):
+            views.append(own)
+    return views, view_of
+
+
+def _parts(
+    networks: Sequence[SegmentNetwork], view_of: Mapping[SegmentNetwork, int]
+) -> list[tuple[int, SegmentNetwork | SideBySide]]:
+    """Return copies of the networks of a head, those of statistics with the same view as one, and the view of each."""
+    parts: list[tuple[int, SegmentNetwork | SideBySide]] = []
+    together: dict[int, list[SegmentNetwork]] = {}
+    for network in networks:
+        if network.convolves:
+            parts.append((view_of[network], copy.deepcopy(network).cpu().float().eval()))
+        else:
+            together.setdefault(view_of[network], []).append(network)
+    return parts + [(view, SideBySide(alike)) for view, alike in together.items()]
+
+
+def _halve(part: nn.Module) -> None:
+    """Turn the layers of a part to half precision, in which what is measured has no room."""
+    layers = (part.first, part.last) if isinstance(part, SideBySide) else (part.trunk, part.head)
+    for layer in layers:
+        assert isinstance(layer, nn.Module)
+        layer.half()
 
 
 def trunk_parts(network: SegmentNetwork, groups: int) -> tuple[nn.Sequential, nn.Sequential]:

@@ -20,6 +20,7 @@ from mertag.tagger import Tagger
 from mertag_export.graphs import Clip, run_segment_graph, session
 from mertag_export.parity import run_torch
 from mertag_export.segment import SHARED_GROUPS, SegmentGraph, export_segment, shared_groups, trunk_parts
+from mertag_export.side_by_side import SideBySide
 from mertag_train.committee import Committee
 from mertag_train.frontend import LogMel
 from mertag_train.vgg import SegmentNetwork
@@ -127,10 +128,10 @@ def test_the_plain_way_and_the_tagger_agree_on_the_bundled_model(tmp_path: Path)
     np.testing.assert_allclose(found.probabilities[QUADRANT], plain[QUADRANT], atol=1e-5)
 
 
-def with_statistics(seed: int) -> SegmentNetwork:
+def with_statistics(seed: int, n_classes: int = 4) -> SegmentNetwork:
     """Return a network of statistics, as a training leaves it: normalised by what it has seen."""
     torch.manual_seed(seed)
-    network = SegmentNetwork("statistics", n_classes=4, width=0.25)
+    network = SegmentNetwork("statistics", n_classes=n_classes, width=0.25)
     network.set_statistics(torch.full((128,), -50.0), torch.full((128,), 12.0))
     network.train()(torch.randn(32, N_FRAMES, 128) * 15 - 55)
     return network.eval()
@@ -153,21 +154,65 @@ def test_statistics_are_those_of_the_segment_alone_shared_or_not(groups: int, tm
     )
 
 
-def test_networks_that_saw_the_same_songs_share_what_they_measure(tmp_path: Path) -> None:
+def nodes_of(path: Path, op_type: str) -> int:
+    return sum(node.op_type == op_type for node in onnx.load(path).graph.node)
+
+
+@pytest.mark.parametrize(("groups", "half"), [(4, False), (0, True)])  # as for a CPU, and as for a GPU
+def test_networks_of_statistics_are_one_in_the_graph(
+    networks: dict[Target, SmallNetwork], tmp_path: Path, groups: int, half: bool
+) -> None:
     one, two, other = with_statistics(0), with_statistics(1), with_statistics(2)
     other.set_statistics(torch.full((128,), -40.0), torch.full((128,), 9.0))
+    members = [one, networks[QUADRANT], other, two]
     clip = clip_of(160, [0, 33, 96])
-    graph = SegmentGraph(FRONT_END, {QUADRANT: Committee([one, two, other])}, n_frames=N_FRAMES).eval()
-    assert graph.first_alike == (0, 0, 2)
-    found = run_torch(graph, clip)[QUADRANT]
-    alone = [answer({QUADRANT: network}, clip, 0) for network in (one, two, other)]
-    np.testing.assert_allclose(found, np.mean(alone, axis=0), atol=1e-5)
+    alone = [answer({QUADRANT: network}, clip, groups) for network in members]
+    graph = SegmentGraph(
+        FRONT_END, {QUADRANT: Committee(members)}, n_frames=N_FRAMES, shared_groups=groups, half=half
+    ).eval()
     export_segment(graph, tmp_path / "g.onnx", torch.from_numpy(clip.waveform), torch.from_numpy(clip.starts))
-    nodes = onnx.load(tmp_path / "g.onnx").graph.node
-    assert sum(node.op_type == "TopK" for node in nodes) == 2  # of pitch classes: once for each that is not alike
+    assert nodes_of(tmp_path / "g.onnx", "TopK") == 1  # of pitch classes: measured once for all
+    assert nodes_of(tmp_path / "g.onnx", "Softmax") == 3  # one for each that is not alike, and one for the convolutions
+    opened = session(tmp_path / "g.onnx")
     np.testing.assert_allclose(
-        run_segment_graph(session(tmp_path / "g.onnx"), clip, [QUADRANT])[QUADRANT], found, atol=1e-4
+        run_segment_graph(opened, clip, [QUADRANT])[QUADRANT], np.mean(alone, axis=0), atol=5e-3 if half else 1e-4
     )
+    short = clip_of(N_FRAMES, [0])
+    exact = [answer({QUADRANT: network}, short, groups) for network in members]
+    np.testing.assert_allclose(
+        run_segment_graph(opened, short, [QUADRANT])[QUADRANT], np.mean(exact, axis=0), atol=5e-3 if half else 1e-4
+    )
+
+
+def test_side_by_side_is_what_each_network_says() -> None:
+    several = [with_statistics(seed) for seed in range(3)]
+    for network in several:  # as a training leaves it: no factor is 1, none need be far from 0
+        assert network.statistics is not None
+        torch.nn.init.normal_(network.statistics.normal.weight)
+        torch.nn.init.normal_(network.statistics.normal.bias)
+    statistics = several[0].statistics
+    assert statistics is not None
+    with torch.no_grad():
+        statistics.normal.weight[:50] = 0.0  # a measure that the first network does not use, others may
+    segments = torch.randn(5, N_FRAMES, 128) * 15 - 55
+    with torch.inference_mode():
+        alone = torch.stack([network(segments).softmax(1) for network in several])
+        normal = (segments - several[0].mean) / several[0].std
+        together = SideBySide(several)(statistics.measure(normal))
+    np.testing.assert_allclose(together, alone, atol=1e-5)
+
+
+def test_networks_of_two_heads_measure_once(tmp_path: Path) -> None:
+    valence, arousal = with_statistics(0, n_classes=2), with_statistics(1, n_classes=2)
+    clip = clip_of(160, [0, 33, 96])
+    both = {Target.VALENCE: valence, Target.AROUSAL: arousal}
+    graph = SegmentGraph(FRONT_END, both, n_frames=N_FRAMES).eval()
+    export_segment(graph, tmp_path / "g.onnx", torch.from_numpy(clip.waveform), torch.from_numpy(clip.starts))
+    assert nodes_of(tmp_path / "g.onnx", "TopK") == 1
+    found = run_segment_graph(session(tmp_path / "g.onnx"), clip, list(both))
+    for target, network in both.items():
+        alone = run_torch(SegmentGraph(FRONT_END, {target: network}, n_frames=N_FRAMES).eval(), clip)
+        np.testing.assert_allclose(found[target], alone[target], atol=1e-4)
 
 
 def test_half_precision_keeps_statistics_in_single(tmp_path: Path) -> None:
