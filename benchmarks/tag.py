@@ -4,16 +4,19 @@
     python benchmarks/tag.py recordings/*.ogg --make mp3 flac opus m4a --minutes 4 --json long.json
     python benchmarks/tag.py --library 10 1000 --lengths 600 36000 --json memory.json
 
-Five kinds of work on the same files, in turn and several times, each in a process of its own:
+Six kinds of work on the same files, in turn and several times, each in a process of its own:
 
 - mertag: end to end, `tag_library` with nothing to write, from the open model to the last song;
 - mertag+tags: the same with --write-id3, on fresh copies of the files;
-- bare: the same session, mel included, on the blocks of audio that the tagger gives it, which lie ready;
+- idle: the same with a network that takes no time: what the fastest device could reach;
+- bare: the same session, mel included, on the blocks of audio that the tagger gives it, which lie ready, as many calls
+  at once;
 - decode: the decoder processes alone;
 - plain: librosa.load, librosa's mel, eager fp32 torch with the same weights, one song at a time.
 
 Ratios are medians of the ratios within one turn: so they hold on a machine that others use too, where seconds do not.
-"Own" is the share of the wall time in which mertag's main thread neither runs a session nor waits for decoded audio.
+"Own" is the processor time that mertag's process takes beside the network, as a share of the wall time; "busy" is the
+share of the time in which the network's threads had work.
 With --library and --lengths only memory is measured, on made-up files and with few segments a file.
 """
 
@@ -63,6 +66,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=4.0, help="length of what --make makes")
     parser.add_argument("--copies", type=int, default=2, help="how many files of each format --make makes")
     parser.add_argument("--no-plain", action="store_true", help="leave the plain script out (it needs mertag[export])")
+    parser.add_argument("--no-idle", action="store_true", help="leave out the network that takes no time")
     parser.add_argument("--no-tags", action="store_true", help="leave --write-id3 out")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--library", nargs="+", type=int, metavar="FILES", help="memory by size of the library")
@@ -99,7 +103,7 @@ def session_options(options: argparse.Namespace) -> list[str]:
 
 def speed(name: str, files: list[Path], options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Measure all kinds of work on the same files, in turn."""
-    left_out = {"plain": options.no_plain, "mertag+tags": options.no_tags}
+    left_out = {"plain": options.no_plain, "mertag+tags": options.no_tags, "idle": options.no_idle}
     kinds = [kind for kind in KINDS if not left_out.get(kind)]
     runs: dict[str, list[Measured]] = {kind: [] for kind in kinds}
     for turn in range(options.repeats + 1):
@@ -134,6 +138,7 @@ def report(name: str, files: list[Path], runs: dict[str, list[Measured]]) -> dic
         "mertag+tags to bare": ("mertag+tags", "bare"),
         "plain to mertag": ("plain", "mertag"),
         "decode to mertag": ("decode", "mertag"),
+        "decode to idle": ("decode", "idle"),
     }
     known = {text: pair for text, pair in pairs.items() if set(pair) <= set(runs)}
     result: dict[str, Any] = {
@@ -147,8 +152,7 @@ def report(name: str, files: list[Path], runs: dict[str, list[Measured]]) -> dic
         "peak_mb": {kind: max(found) if found else None for kind, found in peaks.items()},
         "ratios": {text: ratio(seconds[a], seconds[b]) for text, (a, b) in known.items()},
         "cpu_ratios": {text: ratio(cpu_s[a], cpu_s[b]) for text, (a, b) in known.items()},
-        "own_share": statistics.median(run.said["own_s"] / run.said["seconds"] for run in ours),
-        "waiting_share": statistics.median(run.said["waiting_s"] / run.said["seconds"] for run in ours),
+        "shares": {name: statistics.median(run.said[name] for run in ours) for name in ("own", "busy", "waiting")},
     }
     print(f"\n{name}: {len(files)} files, {audio_s / 60:.1f} min; {result['model']}; medians of {len(ours)} turns")
     print(f"{'':>14} {'seconds':>22} {'CPU seconds':>12} {'x real time':>12} {'peak MB':>8}")
@@ -158,7 +162,7 @@ def report(name: str, files: list[Path], runs: dict[str, list[Measured]]) -> dic
         print(f"{kind:>14} {spread(found):>22} {statistics.median(cpu_s[kind]):12.2f} {speed_up:12.0f} {peak:>8}")
     for text, found in result["ratios"].items():
         print(f"{text}: {found:.2f} (of CPU seconds: {result['cpu_ratios'][text]:.2f})")
-    print(f"own: {result['own_share']:.1%}, waiting for audio: {result['waiting_share']:.1%}")
+    print(", ".join(f"{name}: {share:.1%}" for name, share in result["shares"].items()))
     if "plain" in runs:
         theirs, mine = runs["plain"][0].said["decisions"], ours[0].said["decisions"]
         result["same_decisions"] = sum(mine.get(path) == theirs[path] for path in theirs) / max(1, len(theirs))

@@ -9,21 +9,25 @@ import argparse
 import json
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from mertag import segment_model
 from mertag.blocks import BlockPacker
 from mertag.bundle import load_bundle
 from mertag.decoding import DecoderPool
 from mertag.emotion import Target
+from mertag.manifest import Manifest
 from mertag.runtime import SongModel, open_models
-from mertag.segment_model import SegmentModel
+from mertag.sessions import Session
 
-KINDS = ("mertag", "mertag+tags", "bare", "decode", "plain")
+KINDS = ("mertag", "mertag+tags", "idle", "bare", "decode", "plain")
 
 
 def main() -> None:
@@ -43,15 +47,23 @@ def main() -> None:
 
 
 def tag(paths: list[Path], options: argparse.Namespace) -> dict[str, Any]:
-    """End to end, with what of it is the session, what is waiting for decoded audio, and what is neither."""
+    """End to end; "idle" with a network that takes no time: what the fastest device could reach.
+
+    Also the share of the time in which the network's threads were busy, that in which the feeding thread waited for
+    decoded audio, and the processor time that this process took beside the network (decoders are other processes), as
+    a share of the wall time; right where a call has one thread, or is a GPU's.
+    """
     from mertag.batch import BatchOptions, FileDone, Status, tag_library
     from mertag.tagger import Tagger
 
-    clocks = {"session_s": Clock(), "waiting_s": Clock()}
-    SegmentModel.__call__ = clocks["session_s"].timed(SegmentModel.__call__)  # type: ignore[method-assign]
-    SongModel.__call__ = clocks["session_s"].timed(SongModel.__call__)  # type: ignore[method-assign]
+    run = Work()
+    if options.kind == "idle":
+        segment_model.run = answer_at_once
+    segment_model.run = run.timed(segment_model.run)
+    SongModel.__call__ = run.timed(SongModel.__call__)  # type: ignore[method-assign]
+    waiting = Work()
     decode_all = DecoderPool.decode
-    DecoderPool.decode = lambda pool, songs: clocks["waiting_s"].each(decode_all(pool, songs))  # type: ignore[method-assign]
+    DecoderPool.decode = lambda pool, songs: waiting.each(decode_all(pool, songs))  # type: ignore[method-assign]
     decisions: dict[str, str] = {}
     with Tagger(
         options.model,
@@ -61,23 +73,28 @@ def tag(paths: list[Path], options: argparse.Namespace) -> dict[str, Any]:
         workers=options.workers,
         segment_hop_s=options.segment_hop,
     ) as tagger:
-        began, cpu = time.perf_counter(), cpu_s()
+        began, cpu, own = time.perf_counter(), cpu_s(), time.process_time()
         for event in tag_library(paths, tagger=tagger, options=BatchOptions(write_tags=options.kind == "mertag+tags")):
             if isinstance(event, FileDone):
                 if event.emotion is None or event.status is Status.FAILED:
                     raise SystemExit(f"{event.path}: {event.status}: {event.reason}; measure with files that work")
                 decisions[str(event.path)] = event.emotion.quadrant.value
-        seconds = time.perf_counter() - began
+        seconds, own_s = time.perf_counter() - began, time.process_time() - own - run.cpu_s
         segment = tagger.models.segment
-    spent = {name: clock.seconds for name, clock in clocks.items()}
     return {
         "seconds": seconds,
         "cpu_s": cpu_s() - cpu,
-        **spent,
-        "own_s": seconds - sum(spent.values()),
+        "busy": run.seconds / segment.at_once / seconds,
+        "waiting": waiting.seconds / seconds,
+        "own": own_s / seconds,
         "decisions": decisions,
         "model": f"{segment.precision} on {segment.device}",
     }
+
+
+def answer_at_once(manifest: Manifest, session: Session, waveform: np.ndarray, starts: np.ndarray) -> list[np.ndarray]:
+    """Stand in for a network that takes no time at all: every class is as likely as the others."""
+    return [np.full((len(starts), len(h.classes)), 1 / len(h.classes), np.float32) for h in manifest.heads]
 
 
 def bare(paths: list[Path], options: argparse.Namespace) -> dict[str, Any]:
@@ -96,19 +113,20 @@ def bare(paths: list[Path], options: argparse.Namespace) -> dict[str, Any]:
         front_end=manifest.front_end,
         segmentation=manifest.segmentation,
         max_segments=model.segments_per_call,
+        one_song=lambda: model.one_song_a_call,
     )
     with DecoderPool(workers=0, front_end=manifest.front_end) as pool:
         for part in pool.decode(enumerate(paths)):
             if part.chunk is not None:
                 packer.feed(part.index, part.chunk)
-            elif part.error is None:
-                packer.end(part.index)
-            else:
+            elif part.error is not None:
                 packer.drop(part.index)
+            elif part.last:
+                packer.end(part.index)
     packer.flush()
     began, cpu = time.perf_counter(), cpu_s()
-    for waveform, starts in blocks:
-        model(waveform, starts)
+    with ThreadPoolExecutor(model.at_once) as network:
+        list(network.map(lambda block: model(*block), blocks))
     seconds = time.perf_counter() - began
     return {"seconds": seconds, "cpu_s": cpu_s() - cpu, "segments": sum(len(starts) for _, starts in blocks)}
 
@@ -144,21 +162,32 @@ def plain(paths: list[Path], options: argparse.Namespace) -> dict[str, Any]:
     return {"seconds": time.perf_counter() - began, "cpu_s": cpu_s() - cpu, "decisions": decisions}
 
 
-class Clock:
-    """Adds up the time spent in a function, or in waiting for the next item."""
+class Work:
+    """Adds up what a function takes, whichever threads call it, or waiting for the next item.
+
+    Attributes
+    ----------
+    seconds : float
+        From the start to the end of each call.
+    cpu_s : float
+        Processor time of the calling thread: all of it for a session of one thread.
+    """
 
     def __init__(self) -> None:
-        self.seconds = 0.0
+        self.seconds = self.cpu_s = 0.0
+        self._lock = threading.Lock()
 
     def timed(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Return the function, timed."""
 
         def call(*args: Any, **options: Any) -> Any:
-            began = time.perf_counter()
+            began, cpu = time.perf_counter(), time.thread_time()
             try:
                 return function(*args, **options)
             finally:
-                self.seconds += time.perf_counter() - began
+                with self._lock:
+                    self.seconds += time.perf_counter() - began
+                    self.cpu_s += time.thread_time() - cpu
 
         return call
 

@@ -9,11 +9,15 @@ memory does not grow with its length.
 Some graphs convolve what overlapping segments have in common only once, and a segment then sees its neighbours
 (`mertag.manifest.Manifest.shared`). For these a block is one song's, and a song is cut at fixed places, every
 `max_segments` segments: so here, too, nothing depends on how it was chunked, or on other songs.
+
+With an executor, calls run beside what feeds them, several at a time if it has several threads. Since no call depends
+on another, results are the same.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -86,16 +90,25 @@ class _Song:
     n_samples: int = 0
     first_segment: int = 0
     n_taken: int = 0  # segments already cut out, and those before the first
-    results: list[Probabilities] = field(default_factory=list)
+    results: dict[int, Probabilities] = field(default_factory=dict)  # by the first segment, in the order of arrival
+    n_under_way: int = 0  # calls that hold segments of it
     ended: bool = False
+    dropped: bool = False
     error: MertagError | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Piece:
-    key: int
+    song: _Song
+    first_segment: int
     waveform: Float32Array  # a multiple of hop_length long
     starts: Int64Array  # frames, relative to the piece
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Call:
+    pieces: list[_Piece]
+    future: Future[Probabilities]
 
 
 class BlockPacker:
@@ -112,11 +125,16 @@ class BlockPacker:
     one_song : callable
         Says whether a block may hold segments of one song only. It is asked each time, since a GPU that fails may
         leave the rest to another graph.
+    executor : Executor, optional
+        Where calls run; if not given, in the thread that feeds.
+    most_calls : int
+        Of an executor: how many calls may run or wait for their turn, before `feed` waits for one of them.
 
     Notes
     -----
     `feed` and `end` take what the decoders give, chunk by chunk; once `max_segments` segments are there, they
-    run. `ready` gives the songs that are done; `flush` runs what is left when no more audio comes.
+    run. `ready` gives the songs that are done; `flush` runs what is left when no more audio comes. All of this is for
+    one thread.
     """
 
     def __init__(
@@ -127,11 +145,15 @@ class BlockPacker:
         segmentation: Segmentation,
         max_segments: int,
         one_song: Callable[[], bool] = lambda: False,
+        executor: Executor | None = None,
+        most_calls: int = 1,
     ) -> None:
-        if max_segments < 1:
-            raise ValueError(f"max_segments is {max_segments}; it must be 1 or more")
+        if max_segments < 1 or most_calls < 1:
+            raise ValueError(f"max_segments is {max_segments}, most_calls {most_calls}; they must be 1 or more")
         self._run, self._front_end, self._segmentation = run, front_end, segmentation
         self._one_song = one_song
+        self._executor, self._most_calls = executor, most_calls
+        self._calls: list[_Call] = []  # those under way
         self._max_segments = max_segments
         self._hop_samples = segmentation.hop_samples(front_end)
         frames_end = (segmentation.segment_frames(front_end) - 1) * front_end.hop_length + front_end.n_fft
@@ -157,7 +179,7 @@ class BlockPacker:
         song.n_samples += len(chunk)
         self._waiting += self._available(song) - before
         if self._one_song():
-            self._run_song(key, song, to_the_end=False)
+            self._run_song(song, to_the_end=False)
         while self._waiting >= self._max_segments and not self._one_song():
             self._run_block()
 
@@ -166,36 +188,54 @@ class BlockPacker:
         song = self._songs.setdefault(key, _Song())
         song.ended = True
         if self._one_song():
-            self._run_song(key, song, to_the_end=True)
+            self._run_song(song, to_the_end=True)
 
     def drop(self, key: int) -> None:
         """Forget a song, whatever is there of it."""
         song = self._songs.pop(key, None)
         if song is not None:
             self._waiting -= self._available(song)
+            song.dropped = True
 
     def flush(self) -> None:
-        """Run all segments that wait."""
+        """Run all segments that wait, and wait for all calls."""
         if self._one_song():
-            for key, song in self._songs.items():
-                self._run_song(key, song, to_the_end=True)
+            for song in self._songs.values():
+                self._run_song(song, to_the_end=True)
         while self._waiting:
             self._run_block()
+        while self._calls:
+            self._wait()
+
+    def close(self) -> None:
+        """Give up the calls that have not begun, with all songs."""
+        for call in self._calls:
+            call.future.cancel()
+        self._calls.clear()
+        self._songs.clear()
+        self._waiting = 0
 
     def ready(self) -> Iterator[SongSegments]:
-        """Give back, and forget, the songs that have ended and are classified whole."""
+        """Give back, and forget, the songs that have ended and are classified whole.
+
+        Raises
+        ------
+        Exception
+            What a call raised that is no MertagError: a mistake of ours, or the memory of this machine.
+        """
+        self._collect()
         for key, song in list(self._songs.items()):
-            if song.ended and self._available(song) == 0:
+            if song.ended and self._available(song) == 0 and song.n_under_way == 0:
                 del self._songs[key]
                 yield self._result(key, song)
 
     def _available(self, song: _Song) -> int:
         """Return how many segments are complete and not yet taken."""
-        if song.error is not None:
+        if song.error is not None or song.dropped:
             return 0
         return max(0, self._segmentation.n_segments(song.n_samples, self._front_end) - song.n_taken)
 
-    def _run_song(self, key: int, song: _Song, *, to_the_end: bool) -> None:
+    def _run_song(self, song: _Song, *, to_the_end: bool) -> None:
         """Run one song's segments up to the last place where it is cut, or up to where its audio ends."""
         # Segments that lie apart have nothing in common, and one stretch with the audio between them would be long.
         apart = self._hop_samples > self._span
@@ -204,29 +244,24 @@ class BlockPacker:
             if count < room and not to_the_end:
                 return
             # The last stretch of a song goes to its end, as in one call with the whole song.
-            piece = self._take(key, song, min(count, room), to_the_end=to_the_end and count < room)
+            piece = self._take(song, min(count, room), to_the_end=to_the_end and count < room)
             self._waiting -= len(piece.starts)
-            self._run_alone(piece)
+            self._start([piece])
 
     def _run_block(self) -> None:
         """Run the oldest segments that wait, as many as one block takes."""
         pieces, room = [], self._max_segments
-        for key, song in self._songs.items():
+        for song in self._songs.values():
             count = min(room, self._available(song))
             if count:
-                pieces.append(self._take(key, song, count))
+                pieces.append(self._take(song, count))
                 room -= count
             if not room:
                 break
         self._waiting -= self._max_segments - room
-        try:
-            self._run_pieces(pieces)
-        except MertagError:
-            # One by one: what is wrong with one song must not cost the others their result.
-            for piece in pieces:
-                self._run_alone(piece)
+        self._start(pieces)
 
-    def _take(self, key: int, song: _Song, count: int, *, to_the_end: bool = False) -> _Piece:
+    def _take(self, song: _Song, count: int, *, to_the_end: bool = False) -> _Piece:
         """Cut the next segments out of a song, and let go of the audio before those that follow."""
         hop_length = self._front_end.hop_length
         order = np.arange(song.n_taken, song.n_taken + count + 1, dtype=np.int64)
@@ -240,36 +275,64 @@ class BlockPacker:
         # Where n_fft is no multiple of hop_length, the last hop may reach past the audio; no frame reads it.
         if len(waveform) < last - first:
             waveform = np.pad(waveform, (0, last - first - len(waveform)))
-        song.n_taken += count
+        first_segment, song.n_taken = song.n_taken, song.n_taken + count
         song.first_sample = min(following, song.n_samples)  # past the end if the hop is longer than a segment
         song.chunks = [_tail(audio, song.n_samples - song.first_sample)]
-        return _Piece(key=key, waveform=waveform, starts=starts - starts[0])
+        return _Piece(song=song, first_segment=first_segment, waveform=waveform, starts=starts - starts[0])
 
-    def _run_pieces(self, pieces: list[_Piece]) -> None:
-        """Run pieces in one call, and give each song its rows."""
+    def _start(self, pieces: list[_Piece]) -> None:
+        """Make one call of pieces; if too many are under way, wait for one of them first."""
+        for piece in pieces:
+            piece.song.n_under_way += 1
         hop_length = self._front_end.hop_length
         offsets = np.cumsum([0, *(len(piece.waveform) // hop_length for piece in pieces)])
         waveform = np.concatenate([piece.waveform for piece in pieces])
         starts = np.concatenate([p.starts + offset for p, offset in zip(pieces, offsets, strict=False)])
-        found = self._run(waveform, starts)
-        at = 0
-        for piece in pieces:
-            n = len(piece.starts)
-            self._songs[piece.key].results.append({t: p[at : at + n] for t, p in found.items()})
-            at += n
+        if self._executor is None:
+            self._calls.append(_Call(pieces=pieces, future=_at_once(self._run, waveform, starts)))
+            self._collect()
+            return
+        while len(self._calls) >= self._most_calls:
+            self._wait()
+        future = self._executor.submit(self._run, waveform, starts)
+        self._calls.append(_Call(pieces=pieces, future=future))
 
-    def _run_alone(self, piece: _Piece) -> None:
-        try:
-            self._run_pieces([piece])
-        except MertagError as error:
-            song = self._songs[piece.key]
-            self._waiting -= self._available(song)
-            song.error, song.chunks, song.results = error, [], []
+    def _wait(self) -> None:
+        """Wait until a call is done, and give each song its rows."""
+        wait([call.future for call in self._calls], return_when=FIRST_COMPLETED)
+        self._collect()
+
+    def _collect(self) -> None:
+        """Give each song its rows of the calls that are done."""
+        done = [call for call in self._calls if call.future.done()]
+        self._calls = [call for call in self._calls if call not in done]
+        for call in done:
+            for piece in call.pieces:
+                piece.song.n_under_way -= 1
+            try:
+                found = call.future.result()
+            except MertagError as error:
+                if len(call.pieces) == 1:
+                    self._fail(call.pieces[0].song, error)
+                else:  # one by one: what is wrong with one song must not cost the others their result
+                    for piece in call.pieces:
+                        self._start([piece])
+                continue
+            at = 0
+            for piece in call.pieces:
+                n = len(piece.starts)
+                piece.song.results[piece.first_segment] = {t: p[at : at + n] for t, p in found.items()}
+                at += n
+
+    def _fail(self, song: _Song, error: MertagError) -> None:
+        self._waiting -= self._available(song)
+        song.error, song.chunks, song.results = error, [], {}
 
     def _result(self, key: int, song: _Song) -> SongSegments:
         probabilities: Probabilities = {}
         if song.results and song.error is None:
-            probabilities = {t: np.concatenate([r[t] for r in song.results]) for t in song.results[0]}
+            rows = [found for _, found in sorted(song.results.items(), key=lambda item: item[0])]
+            probabilities = {t: np.concatenate([row[t] for row in rows]) for t in rows[0]}
         return SongSegments(
             key=key,
             n_samples=song.n_samples,
@@ -277,6 +340,16 @@ class BlockPacker:
             probabilities=probabilities,
             error=song.error,
         )
+
+
+def _at_once(run: RunBlock, waveform: Float32Array, starts: Int64Array) -> Future[Probabilities]:
+    """Run a call here and now; what it raises, but for a MertagError, is raised here."""
+    future: Future[Probabilities] = Future()
+    try:
+        future.set_result(run(waveform, starts))
+    except MertagError as error:
+        future.set_exception(error)
+    return future
 
 
 def _tail(audio: Float32Array, n: int) -> Float32Array:

@@ -60,9 +60,10 @@ class Decoded:
     path : Path
         The file.
     chunk : float32 array of shape (n,), or None
-        The next samples, mono, at the front end's rate; None in the last message of a file.
+        The next samples, mono, at the front end's rate; None if this message brings none.
     last : bool
-        Whether the file is done. True once for each file, in a message without samples.
+        Whether the file is done. True once for each file, in a message without samples. A message that has neither
+        samples nor this says that nothing has come for a while: whoever waits may look after other things.
     error : FileError or None
         In the last message: why the file failed. Chunks that came before it are of no use.
     """
@@ -204,7 +205,8 @@ class DecoderPool:
             try:
                 process, kind, body = self._events.get(timeout=_TICK_S)
             except queue.Empty:
-                pass
+                index, path = next(iter(busy.values()))
+                yield Decoded(index=index, path=path)
             else:
                 if process in busy:
                     index, path = busy[process]

@@ -129,6 +129,10 @@ class ExcerptPacker:
         """Run all segments that wait."""
         self._packer.flush()
 
+    def close(self) -> None:
+        """Give up all songs."""
+        self._packer.close()
+
     def ready(self) -> Iterator[SongSegments]:
         """Give back, and forget, the songs that have ended and whose chosen segments are classified."""
         for result in self._packer.ready():

@@ -35,6 +35,9 @@ __all__ = ["Device", "Models", "SegmentModel", "SongModel", "open_models"]
 Float64Array = npt.NDArray[np.float64]
 Device = Literal["auto", "cuda", "cpu"]
 
+MOST_AT_ONCE = 8
+"""Calls on the CPU at a time, at most: each takes memory of its own, up to some 100 MB."""
+
 TIMED_SEGMENTS = 3
 """On how many segments the precisions are compared: enough that what a graph shares between them shows."""
 
@@ -88,7 +91,8 @@ def open_models(
         ``"cuda"`` fails unless the network really runs there; ``"auto"`` takes the GPU if it does, and
         `SegmentModel.reason` says why.
     threads : int, optional
-        Threads of one call on the CPU; if not given, one for each physical core.
+        Threads on the CPU; if not given, one for each physical core. Each has a call of its own, up to
+        `MOST_AT_ONCE` calls, since many threads in one call wait for each other.
     precision : Precision, optional
         If not given ``$MERTAG_PRECISION``, else fp16 on a GPU and on a CPU what is timed to be faster.
     notify : callable, optional
@@ -109,13 +113,11 @@ def open_models(
         raise ConfigError(f"threads is {threads}; it must be 1 or more")
     asked = _asked_precision(bundle, precision)
     n_threads = threads or usable_cores()
+    at_once = min(n_threads, MOST_AT_ONCE)
     song = SongModel(sessions={h.target: _song_session(bundle, h) for h in bundle.manifest.heads})
 
-    def on_cpu() -> tuple[Session, precisions.Choice]:
-        return _open_cpu(bundle, n_threads, asked)
-
     def to_cpu() -> tuple[Session, Precision]:
-        session, choice = on_cpu()
+        session, choice = _open_cpu(bundle, n_threads, asked)  # one call at a time, as on the GPU before
         return session, choice.precision
 
     why_not = ""
@@ -138,16 +140,24 @@ def open_models(
                 notify=notify or (lambda _: None),
             )
             return Models(segment=segment, song=song)
-    session, choice = on_cpu()
+    threads_each = n_threads // at_once
+    session, choice = _open_cpu(bundle, threads_each, asked)
     segment = SegmentModel(
         manifest=bundle.manifest,
         session=session,
         device="cpu",
         precision=choice.precision,
-        reason=f"{why_not}{choice.reason}; {n_threads} threads",
+        reason=f"{why_not}{choice.reason}; {_shared_out(at_once, threads_each)}",
         notify=notify or (lambda _: None),
+        at_once=at_once,
     )
     return Models(segment=segment, song=song)
+
+
+def _shared_out(at_once: int, threads_each: int) -> str:
+    """Return how the processor is shared out, in words."""
+    threads = f"{threads_each} thread" + "s" * (threads_each > 1)
+    return threads if at_once == 1 else f"{at_once} calls at once, {threads} each"
 
 
 def _asked_precision(bundle: Bundle, precision: Precision | str | None) -> Precision | None:

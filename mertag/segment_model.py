@@ -50,6 +50,8 @@ class SegmentModel:
         Of the graph in use.
     reason : str
         Why this device and precision.
+    at_once : int
+        How many threads may call it at a time: on a GPU one, which changes what it must when memory runs out.
     """
 
     manifest: Manifest
@@ -61,6 +63,7 @@ class SegmentModel:
     move_on_any_error: bool = False
     notify: Notify = field(default=lambda _: None)
     segments_per_call: int = 0
+    at_once: int = 1
 
     def __post_init__(self) -> None:
         self.segments_per_call = self.segments_per_call or self._usual_segments()

@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Generator, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -38,7 +39,9 @@ from mertag.sessions import usable_cores
 if TYPE_CHECKING:
     from mertag.decoding import Decoded, DecoderPool
 
-_CPU_WORKERS = 2  # the network is the wall there: more would only take its time
+_CORES_A_DECODER = 3
+"""On a CPU, where the network takes three times as long as decoding, or more; two decoders at least, so that one song
+is ready when another one ends."""
 
 __all__ = ["Decoder", "Failed", "Outcome", "SegmentTimeline", "Skipped", "Tagged", "Tagger"]
 
@@ -79,14 +82,15 @@ class Tagger:
         Where the network runs; see `mertag.runtime.open_models`.
     workers : int, optional
         Processes that decode; 0 decodes in this process, where a decoder that crashes ends it. If not given,
-        one for each core where a GPU waits for them, else two.
+        one for each core where a GPU waits for them, else one for three cores, and two at least.
     segment_hop_s : float, optional
         Step from one segment to the next, in seconds; if not given, that of the training.
     windows : int, optional
         Analyse only so many windows of a long song, spread evenly over it; if not given, all. See
         `mertag.excerpts`.
     threads : int, optional
-        Threads of the network on a CPU; if not given, one for each physical core.
+        Threads of the network on a CPU; if not given, one for each physical core. They work on different songs, or
+        on different parts of a long one.
     precision : Precision, optional
         Which of the bundle's graphs to run; if not given, what suits the device.
     timeout_s : float, optional
@@ -133,6 +137,11 @@ class Tagger:
             )
             if pool is not None and workers is None and self.models.segment.device == "cuda":
                 pool.limit(usable_cores())
+            at_once = self.models.segment.at_once
+            self._network = ThreadPoolExecutor(at_once, thread_name_prefix="mertag-network")
+            opened.callback(self._network.shutdown, cancel_futures=True)
+            # As many again wait, so that no thread waits for the next call to be put together.
+            self._most_calls = 2 * at_once
             self._owned = opened.pop_all()  # what `close` has to close
 
     def __enter__(self) -> Self:
@@ -144,7 +153,7 @@ class Tagger:
         self.close()
 
     def close(self) -> None:
-        """End the decoding processes. Calling it again does nothing."""
+        """End the decoding processes, and the network's threads. Calling it again does nothing."""
         self._owned.close()
 
     @property
@@ -220,6 +229,7 @@ class Tagger:
         numbered = ((index, Path(path)) for index, path in enumerate(paths))
         decoded = self._decoder.decode(numbered)
         with contextlib.ExitStack() as stack:
+            stack.callback(packer.close)  # whoever stops early does not wait for what has not begun
             if hasattr(decoded, "close"):  # a generator has it, a plain iterator need not
                 stack.callback(decoded.close)
             for part in decoded:
@@ -228,9 +238,9 @@ class Tagger:
                     yield failure
                 for song in packer.ready():
                     yield self._judge(song, under_way.pop(song.key))
-        packer.flush()
-        for song in packer.ready():
-            yield self._judge(song, under_way.pop(song.key))
+            packer.flush()
+            for song in packer.ready():
+                yield self._judge(song, under_way.pop(song.key))
 
     def _open_packer(self) -> BlockPacker | ExcerptPacker:
         front_end = self.bundle.manifest.front_end
@@ -240,6 +250,8 @@ class Tagger:
             segmentation=self.segmentation,
             max_segments=self.models.segment.segments_per_call,
             one_song=lambda: self.models.segment.one_song_a_call,
+            executor=self._network,
+            most_calls=self._most_calls,
         )
         if self.windows is None:
             return packer
@@ -272,7 +284,8 @@ class Tagger:
     def _judge(self, segments: SongSegments, listened: _Listened) -> _Song | Skipped | Failed:
         """From a song's segments to its outcome."""
         if segments.error is not None:
-            self.models.segment.check()  # is it this song, or the device that fails now?
+            # Is it this song, or the device that fails now?
+            self._network.submit(self.models.segment.check).result()
             return outcome_of(segments.error, index=segments.key, path=listened.path)
         try:
             emotion = judge(
@@ -292,7 +305,7 @@ class Tagger:
         from mertag.decoding import DecoderPool
 
         pool = DecoderPool(
-            workers=_CPU_WORKERS if workers is None else workers,
+            workers=max(2, usable_cores() // _CORES_A_DECODER) if workers is None else workers,
             front_end=self.bundle.manifest.front_end,
             timeout_s=timeout_s,
         )
