@@ -55,15 +55,16 @@ def measured(clip: Path, options: argparse.Namespace) -> dict[str, Any]:
     from mertag.runtime import open_models
 
     bundle = load_bundle(options.model)
-    precision = open_models(bundle, device="cpu", threads=options.threads).segment.precision  # timed, then remembered
-    graph = bundle.path(bundle.manifest.segment[precision])
+    segment = open_models(bundle, device="cpu", threads=options.threads).segment  # timed, then remembered
+    graph = bundle.path(bundle.manifest.segment[segment.precision])
+    threads = options.threads // segment.at_once
     python, mertag = [sys.executable], [sys.executable, "-m", "mertag"]
     model = ["--model", str(bundle.folder)]
     bare = [*me("tagging_work.py"), "bare", "--threads", str(options.threads), *model]
     commands = {
         "python": [*python, "-c", ""],
         "mertag --help": [*mertag, "--help"],
-        "session": [*python, "-c", SESSION, str(graph), str(options.threads)],
+        "session": [*python, "-c", SESSION, str(graph), str(threads)],
         "one clip": [*mertag, "tag", "--quiet", "--device", "cpu", *model, str(clip)],
     }
     seconds: dict[str, list[float]] = {name: [] for name in [*commands, "bare session on it"]}

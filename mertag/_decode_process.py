@@ -16,6 +16,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -108,13 +109,9 @@ class DecodeProcess:
         """Its process id."""
         return self._process.pid
 
-    def assign(self, path: Path, *, front_end: FrontEnd, chunk_s: float) -> None:
-        """Give it a file; raises OSError if it is no longer there."""
-        task = {
-            "path": os.fsencode(path).decode("latin-1"),
-            "front_end": dataclasses.asdict(front_end),
-            "chunk_s": chunk_s,
-        }
+    def assign(self, path: Path, settings: Mapping[str, Any]) -> None:
+        """Give it a file, with the `settings` that `task_settings` made; raises OSError if it is no longer there."""
+        task = {"path": os.fsencode(path).decode("latin-1"), **settings}
         self.file_bytes, self.stalled_s, self.busy_s, self._n_seen = 0, 0.0, 0.0, -1
         self._stdin.write(json.dumps(task).encode() + b"\n")
 
@@ -186,6 +183,11 @@ class DecodeProcess:
             self._n_read += 1
             view = view[n:]
         return True
+
+
+def task_settings(front_end: FrontEnd, *, chunk_s: float) -> dict[str, Any]:
+    """Return what every task holds beside its path."""
+    return {"front_end": dataclasses.asdict(front_end), "chunk_s": chunk_s}
 
 
 def describe_exit(status: int | None) -> str:

@@ -284,10 +284,7 @@ class BlockPacker:
         """Make one call of pieces; if too many are under way, wait for one of them first."""
         for piece in pieces:
             piece.song.n_under_way += 1
-        hop_length = self._front_end.hop_length
-        offsets = np.cumsum([0, *(len(piece.waveform) // hop_length for piece in pieces)])
-        waveform = np.concatenate([piece.waveform for piece in pieces])
-        starts = np.concatenate([p.starts + offset for p, offset in zip(pieces, offsets, strict=False)])
+        waveform, starts = self._joined(pieces)
         if self._executor is None:
             self._calls.append(_Call(pieces=pieces, future=_at_once(self._run, waveform, starts)))
             self._collect()
@@ -296,6 +293,15 @@ class BlockPacker:
             self._wait()
         future = self._executor.submit(self._run, waveform, starts)
         self._calls.append(_Call(pieces=pieces, future=future))
+
+    def _joined(self, pieces: list[_Piece]) -> tuple[Float32Array, Int64Array]:
+        """Return pieces end to end, and where their segments start then."""
+        if len(pieces) == 1:
+            return pieces[0].waveform, pieces[0].starts
+        hop_length = self._front_end.hop_length
+        offsets = np.cumsum([0, *(len(piece.waveform) // hop_length for piece in pieces)])
+        starts = [piece.starts + offset for piece, offset in zip(pieces, offsets, strict=False)]
+        return np.concatenate([piece.waveform for piece in pieces]), np.concatenate(starts)
 
     def _wait(self) -> None:
         """Wait until a call is done, and give each song its rows."""

@@ -29,7 +29,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mertag import errors
-from mertag._decode_process import CHUNKS_AHEAD, DIED, DecodeProcess, Event, describe_exit
+from mertag._decode_process import CHUNKS_AHEAD, DIED, DecodeProcess, Event, describe_exit, task_settings
 from mertag._decode_worker import CHUNK, DONE, ERROR, READY, guarded, load_decoder
 from mertag.errors import ConfigError, DecodeError, FileError, MertagError
 from mertag.frontend import FrontEnd
@@ -60,10 +60,10 @@ class Decoded:
     path : Path
         The file.
     chunk : float32 array of shape (n,), or None
-        The next samples, mono, at the front end's rate; None if this message brings none.
+        The next samples, mono, at the front end's rate; None in the last message of a file, and in one that says
+        only that nothing has come (see `DecoderPool`).
     last : bool
-        Whether the file is done. True once for each file, in a message without samples. A message that has neither
-        samples nor this says that nothing has come for a while: whoever waits may look after other things.
+        Whether the file is done. True once for each file, in a message without samples.
     error : FileError or None
         In the last message: why the file failed. Chunks that came before it are of no use.
     """
@@ -94,6 +94,9 @@ class DecoderPool:
         Most memory a process may take (only Linux enforces it); 0 for no limit.
     decoder : str
         Import name, ``module:function``, of what decodes; called as `mertag.audio.decode` is.
+    says_nothing_came : bool
+        Whether `decode` yields a message without samples when nothing has come for half a second, so that whoever
+        waits can look after other things.
 
     Raises
     ------
@@ -110,12 +113,15 @@ class DecoderPool:
         chunk_s: float = 30.0,
         memory_limit_bytes: int = 2 << 30,
         decoder: str = "mertag.audio:decode",
+        says_nothing_came: bool = False,
     ) -> None:
         if workers < 0:
             raise ConfigError(f"workers must be 0 or more, not {workers}")
         if timeout_s is not None and timeout_s <= 0:
             raise ConfigError(f"the decoder's time limit must be positive, not {timeout_s} s")
         self._workers, self._front_end, self._chunk_s = workers, front_end, chunk_s
+        self._says_nothing_came = says_nothing_came
+        self._settings = task_settings(front_end, chunk_s=chunk_s)
         self._timeout_s, self._memory_limit_bytes, self._decoder = timeout_s, memory_limit_bytes, decoder
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._processes: set[DecodeProcess] = set()
@@ -205,8 +211,9 @@ class DecoderPool:
             try:
                 process, kind, body = self._events.get(timeout=_TICK_S)
             except queue.Empty:
-                index, path = next(iter(busy.values()))
-                yield Decoded(index=index, path=path)
+                if self._says_nothing_came:
+                    index, path = next(iter(busy.values()))
+                    yield Decoded(index=index, path=path)
             else:
                 if process in busy:
                     index, path = busy[process]
@@ -248,7 +255,7 @@ class DecoderPool:
         while True:
             process = self._idle.pop() if self._idle else self._start_one()
             try:
-                process.assign(path, front_end=self._front_end, chunk_s=self._chunk_s)
+                process.assign(path, self._settings)
             except OSError:  # it died before it had a file
                 self._note_death(process)
                 continue

@@ -308,6 +308,7 @@ class Tagger:
             workers=max(2, usable_cores() // _CORES_A_DECODER) if workers is None else workers,
             front_end=self.bundle.manifest.front_end,
             timeout_s=timeout_s,
+            says_nothing_came=True,  # then songs whose calls are done can be given back
         )
         pool.start(1)
         return pool

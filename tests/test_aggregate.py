@@ -63,6 +63,13 @@ def test_statistics_are_in_order_and_do_not_mind_the_order_of_segments(p: np.nda
     np.testing.assert_allclose(song_features(p[::-1]), found, atol=1e-12)
 
 
+@given(p=hnp.arrays(np.float32, st.tuples(st.integers(1, 40), st.integers(1, 4)), elements=st.floats(0, 1, width=32)))
+def test_quartiles_are_those_of_numpy_to_the_last_bit(p: np.ndarray) -> None:
+    exact = p.astype(np.float64)
+    quartiles = song_features(p).reshape(FEATURES_PER_CLASS, -1)[2:5]
+    np.testing.assert_array_equal(quartiles, np.quantile(exact, (0.25, 0.5, 0.75), axis=0))
+
+
 def test_up_to_45_seconds_a_song_is_one_window() -> None:
     assert windows_of(45 * RATE) == [slice(0, 43)]
     assert windows_of(3 * RATE) == [slice(0, 1)]

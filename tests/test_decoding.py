@@ -52,6 +52,8 @@ def by_name(path, *, front_end, chunk_s):
         for _ in range(8):
             time.sleep(0.3)
             yield CHUNK
+    elif what == "late":
+        time.sleep(1.5)
     elif what == "raise":
         raise IndexError("list index out of range")
     elif what == "silent":
@@ -294,6 +296,13 @@ def test_a_hang_costs_one_file_and_its_time(odd: str) -> None:
     assert ends.pop("hang-1") == "the decoder made no progress for 4 s and was stopped"
     assert ends == dict.fromkeys(["a", "b", "slow-2", "c"])  # slow in all, but it goes on
     assert time.monotonic() - start < 60
+
+
+def test_a_pool_says_that_nothing_came_if_asked_to(odd: str) -> None:
+    with DecoderPool(workers=1, decoder=odd, says_nothing_came=True) as pool:
+        pieces = [(piece.chunk is None, piece.last) for piece in pool.decode(listed("late-1"))]
+    assert pieces[-1] == (True, True)
+    assert (True, False) in pieces[1:-1]
 
 
 @POSIX

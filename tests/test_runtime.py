@@ -56,7 +56,22 @@ def test_the_cpu_says_what_it_is_and_why(tiny_bundle: Bundle) -> None:
     assert (model.device, model.provider) == ("cpu", "CPUExecutionProvider")
     assert model.precision in (Precision.INT8, Precision.FP16)
     assert "faster on this CPU" in model.reason
-    assert "1 threads" in model.reason
+    assert model.reason.endswith("; 1 thread")
+
+
+@pytest.mark.parametrize(
+    ("threads", "at_once", "words"),
+    [
+        (1, 1, "; 1 thread"),
+        (3, 3, "; 3 calls at once, 1 thread each"),
+        (8, 8, "; 8 calls at once, 1 thread each"),
+        (17, 8, "; 8 calls at once, 2 threads each"),
+    ],
+)
+def test_threads_are_shared_out_to_calls(tiny_bundle: Bundle, threads: int, at_once: int, words: str) -> None:
+    model = open_models(tiny_bundle, device="cpu", threads=threads, precision="int8").segment
+    assert model.at_once == at_once
+    assert model.reason.endswith(words)
 
 
 def test_no_segments_give_empty_probabilities(tiny_bundle: Bundle) -> None:

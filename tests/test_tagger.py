@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,6 +114,49 @@ def test_the_emotion_of_a_song_is_what_numpy_computes(tiny_bundle: Bundle) -> No
     assert (outcome.emotion.n_segments, outcome.emotion.n_windows) == (23, 1)
     assert outcome.emotion.duration_s == 5.0
     assert outcome.emotion.model == tiny_bundle.id
+
+
+def test_several_threads_give_what_one_gives(tiny_bundle: Bundle) -> None:
+    songs = {f"{n}.wav": tiny.music(RATE * n, seed=n) for n in range(1, 13)}
+    outcomes = run(tiny_bundle, songs)
+    with Tagger(tiny_bundle, device="cpu", threads=3, decoder=FakeDecoder(songs)) as tagger:
+        assert tagger.models.segment.at_once == 3
+        beside = {o.path.name: o for o in tagger.tag_many([Path(name) for name in songs])}
+    for name, outcome in outcomes.items():
+        found = beside[name]
+        assert isinstance(outcome, Tagged)
+        assert isinstance(found, Tagged)
+        np.testing.assert_allclose(
+            found.emotion.quadrant_probabilities, outcome.emotion.quadrant_probabilities, atol=1e-6
+        )
+
+
+def test_a_song_that_is_done_does_not_wait_for_one_that_decodes_slowly(tiny_bundle: Bundle) -> None:
+    class Slow:
+        """Gives one song whole, and of another one nothing until the first has come out."""
+
+        came_out = False
+
+        def decode(self, paths: Iterable[tuple[int, Path]]) -> Iterator[Any]:
+            (one, first), (two, second) = paths
+            yield Part(one, first, tiny.music(27 * RATE // 10))  # 12 segments
+            yield Part(one, first, last=True)
+            deadline = time.monotonic() + 30
+            while not self.came_out:
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+                yield Part(two, second)  # what a pool says when nothing has come
+            yield Part(two, second, tiny.music(3 * RATE, seed=1))
+            yield Part(two, second, last=True)
+
+    decoder = Slow()
+    with Tagger(tiny_bundle, device="cpu", threads=2, decoder=decoder) as tagger:
+        # Segments of several songs may share a call of this graph: let the first song fill its calls.
+        tagger.models.segment.segments_per_call = 4
+        outcomes = tagger.tag_many([Path("a"), Path("b")])
+        assert next(outcomes).index == 0
+        decoder.came_out = True
+        assert [outcome.index for outcome in outcomes] == [1]
 
 
 def test_a_long_song_is_the_mean_of_its_windows(tmp_path: Path) -> None:

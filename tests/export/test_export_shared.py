@@ -86,11 +86,8 @@ def test_segments_differ_little_from_those_of_the_exact_graph(networks: dict[Tar
     assert 0 < np.abs(shared - exact).mean() < 0.05
 
 
-@pytest.mark.parametrize("groups", [2, 4])
-def test_it_is_the_same_in_onnx_for_any_lengths(
-    networks: dict[Target, SmallNetwork], tmp_path: Path, groups: int
-) -> None:
-    graph = SegmentGraph(FRONT_END, networks, n_frames=N_FRAMES, shared_groups=groups).eval()
+def test_it_is_the_same_in_onnx_for_any_lengths(networks: dict[Target, SmallNetwork], tmp_path: Path) -> None:
+    graph = SegmentGraph(FRONT_END, networks, n_frames=N_FRAMES, shared_groups=SHARED_GROUPS).eval()
     example = clip_of(160, [0, 43, 86])
     export_segment(graph, tmp_path / "a.onnx", torch.from_numpy(example.waveform), torch.from_numpy(example.starts))
     opened = session(tmp_path / "a.onnx")
@@ -138,7 +135,7 @@ def with_statistics(seed: int, n_classes: int = 4) -> SegmentNetwork:
 
 
 @pytest.mark.parametrize("groups", [0, 4])
-def test_statistics_are_those_of_the_segment_alone_shared_or_not(groups: int, tmp_path: Path) -> None:
+def test_statistics_are_those_of_the_segment_alone_shared_or_not(groups: int) -> None:
     network = with_statistics(0)
     clip = clip_of(160, [0, 33, 96])
     log_mel = LogMel(FRONT_END)(torch.from_numpy(clip.waveform))
@@ -146,12 +143,7 @@ def test_statistics_are_those_of_the_segment_alone_shared_or_not(groups: int, tm
     with torch.inference_mode():
         alone = network(segments).softmax(1).numpy()
     graph = SegmentGraph(FRONT_END, {QUADRANT: network}, n_frames=N_FRAMES, shared_groups=groups).eval()
-    found = run_torch(graph, clip)[QUADRANT]
-    np.testing.assert_allclose(found, alone, atol=1e-5)
-    export_segment(graph, tmp_path / "g.onnx", torch.from_numpy(clip.waveform), torch.from_numpy(clip.starts))
-    np.testing.assert_allclose(
-        run_segment_graph(session(tmp_path / "g.onnx"), clip, [QUADRANT])[QUADRANT], found, atol=1e-4
-    )
+    np.testing.assert_allclose(run_torch(graph, clip)[QUADRANT], alone, atol=1e-5)
 
 
 def nodes_of(path: Path, op_type: str) -> int:
@@ -213,14 +205,3 @@ def test_networks_of_two_heads_measure_once(tmp_path: Path) -> None:
     for target, network in both.items():
         alone = run_torch(SegmentGraph(FRONT_END, {target: network}, n_frames=N_FRAMES).eval(), clip)
         np.testing.assert_allclose(found[target], alone[target], atol=1e-4)
-
-
-def test_half_precision_keeps_statistics_in_single(tmp_path: Path) -> None:
-    network = with_statistics(1)
-    clip = clip_of(160, [0, 33, 96])
-    exact = answer({QUADRANT: network}, clip, 0)
-    half = SegmentGraph(FRONT_END, {QUADRANT: network}, n_frames=N_FRAMES, half=True).eval()
-    export_segment(half, tmp_path / "h.onnx", torch.from_numpy(clip.waveform), torch.from_numpy(clip.starts))
-    np.testing.assert_allclose(
-        run_segment_graph(session(tmp_path / "h.onnx"), clip, [QUADRANT])[QUADRANT], exact, atol=5e-3
-    )

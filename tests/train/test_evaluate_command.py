@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import os
 import re
@@ -141,21 +142,22 @@ def test_killed_at_any_time_and_started_again_the_result_is_that_of_an_uninterru
 
 
 def test_folds_of_two_machines_make_one_table(mertag: Run, tmp_path: Path) -> None:
-    mertag("--method", "inherited-mean", *TOY, "--out", "whole")
-    mertag("--method", "inherited-mean", *TOY, "--fold", "0", "--out", "one")
-    code, out, _ = mertag("--method", "inherited-mean", *TOY, "--fold", "1", "--out", "two")
+    options = ("--method", "inherited-mean", *TOY, "--no-figures")
+    mertag(*options, "--out", "whole")
+    mertag(*options, "--fold", "0", "--out", "one")
+    code, out, _ = mertag(*options, "--fold", "1", "--out", "two")
     assert code == 0
     assert "1 of 2" in out
     one = tmp_path / "one" / "folder-recording"
     shutil.copytree(tmp_path / "two" / "folder-recording" / "results", one / "results", dirs_exist_ok=True)
-    assert mertag("--out", "one")[0] == 0
+    assert mertag("--out", "one", "--no-figures")[0] == 0
     assert results(one) == results(tmp_path / "whole" / "folder-recording")
     report = (tmp_path / "whole" / "folder-recording" / "report.md").read_text()
     assert (one / "report.md").read_text() == report
 
 
 def test_the_papers_tables_with_ours_beside_them(mertag: Run, tmp_path: Path) -> None:
-    code, out, err = mertag("--method", "majority,inherited-mean", *TOY, "--table", 3)
+    code, out, err = mertag("--method", "majority,inherited-mean", *TOY, "--table", 3, "--no-figures")
     assert code == 0, err
     rows = [line.split("\t") for line in out.splitlines()]
     assert rows[0][:4] == ["Data set", "Method", "V-acc. paper", "V-acc. ours"]
@@ -174,21 +176,18 @@ def test_the_papers_tables_with_ours_beside_them(mertag: Run, tmp_path: Path) ->
     assert "PMEmo\t1\t77.43\t\t81.32\t\t85.42\t\t86.61\t" in out
 
 
-@pytest.mark.parametrize("columns", [80, 120])
-def test_on_a_terminal_nothing_is_folded_or_wider_than_it(
-    mertag: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, columns: int
-) -> None:
+def test_on_a_terminal_nothing_is_folded_or_wider_than_it(mertag: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     options = ("--method", "majority,inherited-vote", *TOY, "--seeds", 2, "--no-figures")
     assert mertag(*options)[0] == 0
     monkeypatch.setattr("mertag.cli.console.stream_is_terminal", lambda name: name == "stdout")
-    monkeypatch.setenv("COLUMNS", str(columns))
-    for more in ((), ("--table", 1), ("--table", 2), ("--table", 3)):
-        code, out, err = mertag(*more, data_dir=None, dataset=None if more else "folder")
+    for columns, more in itertools.product((80, 120), ((), ("--table", 1), ("--table", 2), ("--table", 3))):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        code, out, err = mertag(*more, "--no-figures", data_dir=None, dataset=None if more else "folder")
         assert code == 0, err
         lines = re.sub(r"\x1b\[[0-9;]*m", "", out).splitlines()
         assert lines
         assert max(map(len, lines)) <= columns
-    code, out, _ = mertag(data_dir=None)
+    code, out, _ = mertag("--no-figures", data_dir=None)
     assert "inherited-vote 1 s" in out
     assert "±" in out
     assert "valence (from the quadrant), " not in out  # titles are for eyes, and go to stderr

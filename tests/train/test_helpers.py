@@ -129,6 +129,7 @@ def _runs(pid: int) -> bool:
     return state != "Z"
 
 
+@pytest.mark.slow
 def test_the_command_trains_side_by_side(music: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MERTAG_CONFIG", str(tmp_path / "config.toml"))
     (tmp_path / "config.toml").touch()

@@ -66,6 +66,7 @@ def trained(augment: AugmentConfig, monkeypatch: pytest.MonkeyPatch) -> torch.nn
     return train_network(store, frames, clips, None, config, class_names=("-", "+"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("noise", ["drawn", "played"])
 def test_a_network_that_heard_them_is_less_sure_of_them_and_as_sure_of_music(
     noise: Noise, monkeypatch: pytest.MonkeyPatch
