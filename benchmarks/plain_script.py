@@ -6,6 +6,7 @@ there already, which makes this script faster than one that loads a training che
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from mertag_train.statistics import Statistics
 from mertag_train.vgg import GROUPS
 
 CONVOLUTIONS = sum(map(len, GROUPS))
+_PART = re.compile(r"parts\.\w+_view_\d+")
 
 
 def network_of(bundle: Bundle) -> nn.Module:
@@ -42,32 +44,33 @@ def network_of(bundle: Bundle) -> nn.Module:
     name = available.get(Precision.FP32) or available[Precision.FP16]
     graph = onnx.load_from_string(bundle.read(name)).graph
     values = {i.name: numpy_helper.to_array(i).astype(np.float32) for i in graph.initializer}
-    members: list[nn.Module] = []
-    nodes: list[onnx.NodeProto] = []
-    statistics: dict[str, torch.Tensor] = {}
+    mean, std = (torch.tensor(values[name]) for name in ("mean", "std"))  # (n_views, 1, n_mels)
+    parts: dict[str, list[onnx.NodeProto]] = {}  # the layers of each part of the committee
     for node in graph.node:
-        if node.op_type in ("Conv", "BatchNormalization", "Gemm"):
-            nodes.append(node)
-        if [n.op_type for n in nodes[-2:]] == ["Gemm", "Gemm"]:  # a head ends each member
-            for what in ("mean", "std"):  # members with the same statistics share those of the first
-                if (stored := f"{what}.{len(members)}") in values:
-                    statistics[what] = torch.tensor(values[stored])
-            eyes = _eyes(nodes[:-2], values, bundle.manifest.front_end)
-            members.append(_Network(statistics["mean"], statistics["std"], eyes, _head(nodes[-2:], values)))
-            nodes = []
-    if nodes or not members or len(bundle.manifest.heads) != 1:
-        raise SystemExit("the plain script knows compact VGG16s with one head only; leave it out with --no-plain")
+        found = _PART.match(node.input[1]) if node.op_type in ("Conv", "Gemm") else None
+        if found:
+            parts.setdefault(found[0], []).append(node)
+    if not parts or len(bundle.manifest.heads) != 1:
+        raise SystemExit("the plain script knows models with one head only; leave it out with --no-plain")
+    members: list[nn.Module] = []
+    for name, nodes in parts.items():
+        view = int(name.rsplit("_", 1)[1])
+        members.append(
+            _Network(
+                mean[view],
+                std[view],
+                _eyes(name, nodes[:-2], values, bundle.manifest.front_end),
+                _head(nodes[-2:], values),
+                n_classes=len(bundle.manifest.heads[0].classes),
+            )
+        )
     return _Together(members).eval()
 
 
-def _eyes(nodes: list[onnx.NodeProto], values: dict[str, np.ndarray], front_end: FrontEnd) -> nn.Module:
+def _eyes(name: str, nodes: list[onnx.NodeProto], values: dict[str, np.ndarray], front_end: FrontEnd) -> nn.Module:
     """Return what lies before a head: normalised segments to an embedding."""
-    if [node.op_type for node in nodes] == ["BatchNormalization"]:
-        weight, bias, mean, var = (torch.tensor(values[name]) for name in nodes[0].input[1:5])
-        statistics = Statistics(front_end)
-        state = {"weight": weight, "bias": bias, "running_mean": mean, "running_var": var}
-        statistics.normal.load_state_dict(state, strict=False)
-        return statistics
+    if f"{name}.middle" in values:
+        return _Measured(front_end, *(torch.tensor(values[f"{name}.{what}"]) for what in ("middle", "spread")))
     if [node.op_type for node in nodes] != ["Conv"] * CONVOLUTIONS:
         raise SystemExit("the plain script knows the compact VGG16 only; leave it out with --no-plain")
     given = iter(nodes)
@@ -97,14 +100,27 @@ class _Trunk(nn.Sequential):
         return super().forward(segments.transpose(1, 2).unsqueeze(1)).mean(dim=3).flatten(1)
 
 
-class _Network(nn.Module):
-    def __init__(self, mean: torch.Tensor, std: torch.Tensor, eyes: nn.Module, head: nn.Module) -> None:
+class _Measured(nn.Module):
+    def __init__(self, front_end: FrontEnd, middle: torch.Tensor, spread: torch.Tensor) -> None:
         super().__init__()
-        self.mean, self.std, self.eyes, self.head = mean, std, eyes, head
+        self.statistics, self.middle, self.spread = Statistics(front_end), middle, spread
+
+    def forward(self, segments: torch.Tensor) -> torch.Tensor:
+        return (self.statistics.measure(segments) - self.middle) / self.spread
+
+
+class _Network(nn.Module):
+    """A network, or several side by side: their probabilities, shape (n_networks, batch, n_classes)."""
+
+    def __init__(
+        self, mean: torch.Tensor, std: torch.Tensor, eyes: nn.Module, head: nn.Module, *, n_classes: int
+    ) -> None:
+        super().__init__()
+        self.mean, self.std, self.eyes, self.head, self.n_classes = mean, std, eyes, head, n_classes
 
     def forward(self, segments: torch.Tensor) -> torch.Tensor:
         logits: torch.Tensor = self.head(self.eyes((segments - self.mean) / self.std))
-        return logits
+        return logits.reshape(len(segments), -1, self.n_classes).softmax(2).transpose(0, 1)
 
 
 class _Together(nn.Module):
@@ -113,7 +129,7 @@ class _Together(nn.Module):
         self.members = nn.ModuleList(members)
 
     def forward(self, segments: torch.Tensor) -> torch.Tensor:
-        return torch.stack([member(segments).softmax(1) for member in self.members]).mean(0).log()
+        return torch.cat([member(segments) for member in self.members]).mean(0).log()
 
 
 def tag_plainly(

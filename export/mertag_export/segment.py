@@ -82,14 +82,20 @@ class SegmentGraph(nn.Module):
         parts = [_parts(of_head, view_of) for of_head in members]
         self.sizes = tuple(len(of_head) for of_head in parts)
         self.view_of = tuple(view for of_head in parts for view, _ in of_head)
-        self.parts = nn.ModuleList([part for of_head in parts for _, part in of_head])
+        # The names stand in the graph: whoever reads the weights there must know which view they are for.
+        named = {
+            f"{target}_{number}_view_{view}": part
+            for target, of_head in zip(self.targets, parts, strict=True)
+            for number, (view, part) in enumerate(of_head)
+        }
+        self.parts = nn.ModuleDict(named)
         measuring = [n.statistics for of_head in members for n in of_head if n.statistics is not None]
         # Nothing of what is measured is learnt, so that any network's statistics are everyone's.
         self.statistics = copy.deepcopy(measuring[0]).cpu().float() if measuring else None
-        placed = zip(self.view_of, self.parts, strict=True)
+        placed = zip(self.view_of, self.parts.values(), strict=True)
         self.measured_views = sorted({view for view, part in placed if isinstance(part, SideBySide)})
         if half:
-            for part in self.parts:
+            for part in self.parts.values():
                 _halve(part)
         self.register_buffer("frame", torch.arange(n_frames), persistent=False)
 
@@ -109,7 +115,7 @@ class SegmentGraph(nn.Module):
         rows = starts[:, None] + self.frame[None, :]  # (n_segments, segment frames)
         measured = self._measured(normals, rows)
         found: list[Tensor] = []  # of each part, (its networks, n_segments, n_classes)
-        for view, part in zip(self.view_of, self.parts, strict=True):
+        for view, part in zip(self.view_of, self.parts.values(), strict=True):
             if isinstance(part, SideBySide):
                 found.append(part(measured[view]))
             else:

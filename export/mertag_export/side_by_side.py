@@ -35,8 +35,8 @@ class SideBySide(nn.Module):
     def __init__(self, networks: Sequence[SegmentNetwork]) -> None:
         super().__init__()
         middle, spread = _seen(networks[0])
-        self.register_buffer("middle", middle)
-        self.register_buffer("spread", spread)
+        self.register_buffer("middle", middle.float())
+        self.register_buffer("spread", spread.float())
         self.n_networks, self.n_classes = len(networks), networks[0].n_classes
         first_layers, last_layers = zip(*(_layers(network, middle, spread) for network in networks), strict=True)
         self.first = _joined(first_layers, apart=False)

@@ -102,6 +102,9 @@ def test_int8_quantises_all_convolutions_but_the_first(made: Made) -> None:
                 assert weights.dtype == np.int8
                 assert np.abs(weights.astype(int)).max() <= 64  # 7 bits: two products never overflow 16 bits
                 assert arrays[sources[1].input[1]].shape == (len(weights),)  # a scale for each channel
+    # Each convolution is quantised once, as its rectifier leaves it.
+    rectified = Counter(made_by[n.input[0]].op_type for n in graph.node if n.op_type == "Relu")
+    assert rectified == {"Conv": 1, "Gemm": 1}
     assert Counter(n.op_type for n in quantised) == {"Conv": 3}
     assert Counter(n.op_type for n in floating) == {"Conv": 1, "Gemm": 2}
     assert not [
