@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -19,12 +19,12 @@ from mertag.bundle import Bundle
 from mertag.contract import check_segment_graph, check_song_graph
 from mertag.emotion import Target
 from mertag.errors import ConfigError, DeviceError
+from mertag.gpu import open_gpu
 from mertag.manifest import Head, Precision
-from mertag.segment_model import Notify, SegmentModel, pad_to_shape, run, sample
+from mertag.segment_model import Notify, SegmentModel, run, sample
 from mertag.sessions import (
     Session,
     cpu_session,
-    cuda_session,
     first_line,
     onnxruntime_version,
     usable_cores,
@@ -33,7 +33,7 @@ from mertag.sessions import (
 __all__ = ["Device", "Models", "SegmentModel", "SongModel", "open_models"]
 
 Float64Array = npt.NDArray[np.float64]
-Device = Literal["auto", "cuda", "cpu"]
+Device = Literal["auto", "cuda", "tensorrt", "cpu"]
 
 MOST_AT_ONCE = 8
 """Calls on the CPU at a time, at most: each takes memory of its own, up to some 100 MB."""
@@ -87,8 +87,8 @@ def open_models(
     ----------
     bundle : Bundle
         A loaded bundle.
-    device : {"auto", "cuda", "cpu"}
-        ``"cuda"`` fails unless the network really runs there; ``"auto"`` takes the GPU if it does, and
+    device : {"auto", "cuda", "tensorrt", "cpu"}
+        ``"cuda"`` and ``"tensorrt"`` fail unless the network really runs there; ``"auto"`` takes CUDA if it does, and
         `SegmentModel.reason` says why.
     threads : int, optional
         Threads on the CPU; if not given, one for each physical core. Each has a call of its own, up to
@@ -107,8 +107,8 @@ def open_models(
     ConfigError
         If there is no such device or precision, or `threads` is not positive.
     """
-    if device not in ("auto", "cuda", "cpu"):
-        raise ConfigError(f"no device {device!r}; choose auto, cuda or cpu")
+    if device not in get_args(Device):
+        raise ConfigError(f"no device {device!r}; choose auto, cuda, tensorrt or cpu")
     if threads is not None and threads < 1:
         raise ConfigError(f"threads is {threads}; it must be 1 or more")
     asked = _asked_precision(bundle, precision)
@@ -123,10 +123,10 @@ def open_models(
     why_not = ""
     if device != "cpu":
         try:
-            session, chosen = _open_cuda(bundle, asked)
+            session, chosen, remark = open_gpu(bundle, "cuda" if device == "auto" else device, asked=asked)
         except DeviceError as error:
-            if device == "cuda":
-                raise DeviceError(f"--device cuda: {error}") from error
+            if device != "auto":
+                raise DeviceError(f"--device {device}: {error}") from error
             why_not = f"no GPU: {error}; "
         else:
             segment = SegmentModel(
@@ -134,7 +134,7 @@ def open_models(
                 session=session,
                 device="cuda",
                 precision=chosen,
-                reason=f"{chosen}: " + ("asked for" if asked else "made for GPUs"),
+                reason=f"{chosen}: " + ("asked for" if asked else "made for GPUs") + (remark and f"; {remark}"),
                 to_cpu=to_cpu,
                 move_on_any_error=device == "auto",
                 notify=notify or (lambda _: None),
@@ -168,23 +168,6 @@ def _asked_precision(bundle: Bundle, precision: Precision | str | None) -> Preci
     if asked not in available:
         raise ConfigError(f"no precision {asked!r} in {bundle.id}; it has {', '.join(available)}")
     return Precision(asked)
-
-
-def _open_cuda(bundle: Bundle, asked: Precision | None) -> tuple[Session, Precision]:
-    available = bundle.manifest.segment
-    order = (Precision.FP16, Precision.FP32, Precision.INT8)
-    chosen = asked or next(p for p in order if p in available)
-    name = available[chosen]
-    probe = bundle.read(bundle.manifest.heads[0].song)
-    session = cuda_session(bundle.read(name), where=bundle.path(name), probe=probe)
-    check_segment_graph(bundle, name, session)
-    waveform, starts = sample(bundle.manifest, n_segments=1)
-    padded = pad_to_shape(waveform, starts, front_end=bundle.manifest.front_end)
-    try:
-        run(bundle.manifest, session, *padded)
-    except Exception as error:  # onnxruntime's exceptions share no base class
-        raise DeviceError(f"the GPU loads the model but does not run it ({first_line(error)})") from error
-    return session, chosen
 
 
 def _open_cpu(bundle: Bundle, threads: int, asked: Precision | None) -> tuple[Session, precisions.Choice]:

@@ -12,14 +12,14 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from mertag.errors import BundleError, DeviceError
 
-CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
+CPU, CUDA, TENSORRT = "CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"
 
 # TF32 rounds the mel's power spectra to 10 bits: 5 % of the bins moved by more than 1 dB. An exhaustive
 # search for convolution algorithms would run anew for every new shape.
@@ -29,6 +29,7 @@ _CUDA_OPTIONS = {
     "cudnn_conv_algo_search": "HEURISTIC",
     "arena_extend_strategy": "kSameAsRequested",
 }
+_NAMES = {CUDA: "CUDA", TENSORRT: "TensorRT"}
 _FATAL, _WARNING = 4, 2  # onnxruntime's log severities
 
 
@@ -74,18 +75,24 @@ def cpu_session(model: bytes, *, threads: int, where: Path) -> Session:
         ) from error
 
 
-def cuda_session(model: bytes, *, where: Path, probe: bytes) -> Session:
+def gpu_session(
+    model: bytes, gpu: Literal["cuda", "tensorrt"], *, where: Path, probe: bytes, graphs: bool = False
+) -> Session:
     """Make a session that really runs on the GPU.
 
     Parameters
     ----------
     model : bytes
         The ONNX file.
+    gpu : {"cuda", "tensorrt"}
+        Which provider; what TensorRT does not know runs by CUDA.
     where : Path
         The file the bytes came from, for the message.
     probe : bytes
         A small ONNX file, tried first: onnxruntime makes a session that cannot run on the GPU for the CPU, silently
         and at full cost.
+    graphs : bool
+        Make it for CUDA graphs; see `mertag.bound`.
 
     Raises
     ------
@@ -94,19 +101,27 @@ def cuda_session(model: bytes, *, where: Path, probe: bytes) -> Session:
     """
     import onnxruntime as ort
 
-    if CUDA not in ort.get_available_providers():
+    wanted = TENSORRT if gpu == "tensorrt" else CUDA
+    if wanted not in ort.get_available_providers():
         raise DeviceError(
-            f"the installed onnxruntime {ort.__version__} is built without CUDA; install onnxruntime-gpu in its place"
+            f"the installed onnxruntime {ort.__version__} is built without {_NAMES[wanted]}; "
+            "install onnxruntime-gpu in its place"
         )
     missing = _preload()
+    providers: list[Any] = [(CUDA, _CUDA_OPTIONS | {"enable_cuda_graph": "1" if graphs else "0"}), CPU]
+    if wanted == TENSORRT:
+        providers.insert(0, (TENSORRT, _tensorrt_options()))
     # The failure is told by our own error: onnxruntime's report of it, on stderr, would only be in the way.
     ort.set_default_logger_severity(_FATAL)
     try:
-        for graph in (probe, model):
-            session = _make(graph, 0, [(CUDA, _CUDA_OPTIONS), CPU])
-            if session.get_providers()[0] != CUDA:
+        plain = [(CUDA, _CUDA_OPTIONS), CPU] if wanted == CUDA else providers
+        for graph, with_ in ((probe, plain), (model, providers)):
+            session = _make(graph, 0, with_)
+            if session.get_providers()[0] != wanted:
                 if missing:
                     raise DeviceError(f"CUDA libraries are missing ({missing}); pip install 'mertag[cuda]'")
+                if CUDA in session.get_providers():
+                    raise DeviceError("TensorRT's libraries are missing or of another version; see onnxruntime's page")
                 raise DeviceError("onnxruntime found no usable GPU; see whether `nvidia-smi` lists one")
     except DeviceError:
         raise
@@ -115,6 +130,24 @@ def cuda_session(model: bytes, *, where: Path, probe: bytes) -> Session:
     finally:
         ort.set_default_logger_severity(_WARNING)
     return session
+
+
+def _tensorrt_options() -> dict[str, str]:
+    """Return TensorRT's options: half precision is allowed, and what it has built is kept, since that takes minutes."""
+    import platformdirs
+
+    folder = platformdirs.user_cache_path("mertag") / "tensorrt"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DeviceError(f"{folder}: cannot be made for TensorRT's engines ({error.strerror})") from error
+    return {
+        "device_id": "0",
+        "trt_fp16_enable": "1",
+        "trt_engine_cache_enable": "1",
+        "trt_engine_cache_path": str(folder),
+        "trt_timing_cache_enable": "1",
+    }
 
 
 def is_out_of_memory(error: BaseException) -> bool:

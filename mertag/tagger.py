@@ -78,7 +78,7 @@ class Tagger:
     ----------
     bundle : Bundle or path, optional
         The model; if not given ``$MERTAG_BUNDLE``, else the one that comes with mertag.
-    device : {"auto", "cuda", "cpu"}
+    device : {"auto", "cuda", "tensorrt", "cpu"}
         Where the network runs; see `mertag.runtime.open_models`.
     workers : int, optional
         Processes that decode; 0 decodes in this process, where a decoder that crashes ends it. If not given,

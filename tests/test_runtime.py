@@ -15,7 +15,7 @@ import pytest
 import tiny_bundle as tiny
 from onnx import TensorProto, helper
 
-from mertag import precision, runtime, sessions
+from mertag import gpu, precision, sessions
 from mertag.bundle import Bundle, Precision, load_bundle, write_bundle
 from mertag.emotion import Target
 from mertag.errors import BundleError, ConfigError, DeviceError
@@ -91,7 +91,7 @@ def test_a_long_call_is_split_and_gives_the_same(tiny_bundle: Bundle) -> None:
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"device": "tpu"}, "auto, cuda or cpu"),
+        ({"device": "tpu"}, "auto, cuda, tensorrt or cpu"),
         ({"threads": 0}, "1 or more"),
         ({"precision": "fp32"}, "int8, fp16"),
     ],
@@ -172,11 +172,11 @@ class FakeSession:
 def fake_gpu(monkeypatch: pytest.MonkeyPatch, fail: Callable[[int], Exception | None]) -> list[FakeSession]:
     made: list[FakeSession] = []
 
-    def cuda_session(model: bytes, *, where: Path, probe: bytes) -> FakeSession:
+    def gpu_session(model: bytes, which: str, *, where: Path, probe: bytes, graphs: bool) -> FakeSession:
         made.append(FakeSession(sessions.cpu_session(model, threads=1, where=where), sessions.CUDA, fail))
         return made[-1]
 
-    monkeypatch.setattr(runtime, "cuda_session", cuda_session)
+    monkeypatch.setattr(gpu, "gpu_session", gpu_session)
     return made
 
 
@@ -434,5 +434,5 @@ def test_without_a_gpu_only_a_small_graph_is_tried(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(sessions, "_preload", lambda: "")
     monkeypatch.setattr(sessions, "_make", make)
     with pytest.raises(DeviceError, match="no usable GPU"):
-        sessions.cuda_session(b"large", where=Path("segment.onnx"), probe=b"small")
+        sessions.gpu_session(b"large", "cuda", where=Path("segment.onnx"), probe=b"small")
     assert made == [b"small"]

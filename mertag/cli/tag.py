@@ -163,7 +163,7 @@ def check_outputs(targets: dict[str, str | None]) -> None:
 
 def open_tagger(
     model: Path | None,
-    device: Literal["auto", "cuda", "cpu"],
+    device: Literal["auto", "cuda", "tensorrt", "cpu"],
     *,
     workers: int | None,
     segment_hop_s: float | None,
