@@ -23,7 +23,7 @@ CPU, CUDA, TENSORRT = "CPUExecutionProvider", "CUDAExecutionProvider", "Tensorrt
 
 # TF32 rounds the mel's power spectra to 10 bits: 5 % of the bins moved by more than 1 dB. An exhaustive
 # search for convolution algorithms would run anew for every new shape.
-_CUDA_OPTIONS = {
+CUDA_OPTIONS = {
     "device_id": "0",
     "use_tf32": "0",
     "cudnn_conv_algo_search": "HEURISTIC",
@@ -108,13 +108,13 @@ def gpu_session(
             "install onnxruntime-gpu in its place"
         )
     missing = _preload()
-    providers: list[Any] = [(CUDA, _CUDA_OPTIONS | {"enable_cuda_graph": "1" if graphs else "0"}), CPU]
+    providers: list[Any] = [(CUDA, CUDA_OPTIONS | {"enable_cuda_graph": "1" if graphs else "0"}), CPU]
     if wanted == TENSORRT:
         providers.insert(0, (TENSORRT, _tensorrt_options()))
     # The failure is told by our own error: onnxruntime's report of it, on stderr, would only be in the way.
     ort.set_default_logger_severity(_FATAL)
     try:
-        plain = [(CUDA, _CUDA_OPTIONS), CPU] if wanted == CUDA else providers
+        plain = [(CUDA, CUDA_OPTIONS), CPU] if wanted == CUDA else providers
         for graph, with_ in ((probe, plain), (model, providers)):
             session = _make(graph, 0, with_)
             if session.get_providers()[0] != wanted:

@@ -98,3 +98,13 @@ def test_the_benchmark_of_the_start_has_what_cannot_be_avoided_beside_it(tiny_bu
     medians = found["medians"]
     assert set(medians) == {"python", "mertag --help", "session", "one clip", "bare session on it"}
     assert medians["python"] < medians["one clip"]
+
+
+def test_the_benchmark_of_ways_on_a_gpu_runs_without_one(tmp_path: Path) -> None:
+    words = ["--device", "cpu", "--segments", "2", "--blocks", "2", "--repeats", "1", "--threads", "1"]
+    printed, found = run("gpu.py", *words, "--json", tmp_path / "gpu.json")
+    assert set(found["ms_per_segment"]) == {"plain", "bound", "two"}
+    assert found["left_out"] == dict.fromkeys(("graphs", "nhwc", "tensorrt"), "needs a GPU")
+    assert max(found["largest_difference"].values()) < 1e-6
+    assert max(found["log_mel_db"].values()) == 0
+    assert "graphs left out: needs a GPU" in printed
