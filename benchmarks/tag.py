@@ -8,7 +8,7 @@ Six kinds of work on the same files, in turn and several times, each in a proces
 
 - mertag: end to end, `tag_library` with nothing to write, from the open model to the last song;
 - mertag+tags: the same with --write-id3, on fresh copies of the files;
-- idle: the same with a network that takes no time: what the fastest device could reach;
+- idle: the same with a network that takes no time: what a faster device could reach with as many decoders;
 - bare: the same session, mel included, on the blocks of audio that the tagger gives it, which lie ready, as many calls
   at once;
 - decode: the decoder processes alone;
@@ -75,7 +75,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--precision")
     parser.add_argument("--threads", type=int, default=usable_cores())
-    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--workers", type=int, help="decoder processes; if not given, as many as `mertag tag` takes")
     parser.add_argument("--json", type=Path)
     return parser.parse_args()
 

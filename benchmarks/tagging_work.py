@@ -26,6 +26,7 @@ from mertag.emotion import Target
 from mertag.manifest import Manifest
 from mertag.runtime import SongModel, open_models
 from mertag.sessions import Session
+from mertag.tagger import usual_workers
 
 KINDS = ("mertag", "mertag+tags", "idle", "bare", "decode", "plain")
 
@@ -135,7 +136,8 @@ def decode(paths: list[Path], options: argparse.Namespace) -> dict[str, Any]:
     """Decoding alone, by as many processes as the tagger takes."""
     samples, front_end = 0, load_bundle(options.model).manifest.front_end
     cpu = cpu_s()
-    with DecoderPool(workers=options.workers or 2, front_end=front_end) as pool:
+    workers = options.workers or usual_workers(options.device)
+    with DecoderPool(workers=workers, front_end=front_end) as pool:
         pool.start()
         time.sleep(1.0)  # they come up
         began = time.perf_counter()

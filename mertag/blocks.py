@@ -17,7 +17,7 @@ on another, results are the same.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, wait
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -32,6 +32,9 @@ Int64Array = npt.NDArray[np.int64]
 Probabilities = Mapping[Target, Float32Array]
 RunBlock = Callable[[Float32Array, Int64Array], Probabilities]
 """``(waveform, starts)`` -> the probabilities of each head, shape (n_segments, n_classes)."""
+
+_LOOK_AGAIN_S = 0.5
+_CLOSED = "the tagger was closed while songs were under way; open another one"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -130,6 +133,11 @@ class BlockPacker:
     most_calls : int
         Of an executor: how many calls may run or wait for their turn, before `feed` waits for one of them.
 
+    Raises
+    ------
+    MertagError
+        By `feed`, `end`, `flush` and `ready`, if the executor was shut down meanwhile.
+
     Notes
     -----
     `feed` and `end` take what the decoders give, chunk by chunk; once `max_segments` segments are there, they
@@ -180,6 +188,10 @@ class BlockPacker:
         self._waiting += self._available(song) - before
         if self._one_song():
             self._run_song(song, to_the_end=False)
+            # Since when was it so? Songs that ended before may still wait for a block that now never fills.
+            for other in self._songs.values():
+                if other.ended:
+                    self._run_song(other, to_the_end=True)
         while self._waiting >= self._max_segments and not self._one_song():
             self._run_block()
 
@@ -284,15 +296,30 @@ class BlockPacker:
         """Make one call of pieces; if too many are under way, wait for one of them first."""
         for piece in pieces:
             piece.song.n_under_way += 1
-        waveform, starts = self._joined(pieces)
         if self._executor is None:
-            self._calls.append(_Call(pieces=pieces, future=_at_once(self._run, waveform, starts)))
+            self._calls.append(_Call(pieces=pieces, future=_at_once(self._call, pieces)))
             self._collect()
             return
         while len(self._calls) >= self._most_calls:
             self._wait()
-        future = self._executor.submit(self._run, waveform, starts)
+        try:
+            future = self._executor.submit(self._call, pieces)
+        except RuntimeError as error:  # it was shut down
+            raise MertagError(_CLOSED) from error
         self._calls.append(_Call(pieces=pieces, future=future))
+
+    def _call(self, pieces: list[_Piece]) -> Probabilities:
+        """Run pieces, perhaps in a thread of their own: in one call, if they may share one when it is made."""
+        if len(pieces) > 1 and self._one_song():
+            return self._one_by_one(pieces)
+        found = self._run(*self._joined(pieces))
+        if len(pieces) > 1 and self._one_song():  # it has become so within the call: a GPU failed, and another graph
+            return self._one_by_one(pieces)  # has answered, in which songs that lie beside each other matter
+        return found
+
+    def _one_by_one(self, pieces: list[_Piece]) -> Probabilities:
+        rows = [self._run(piece.waveform, piece.starts) for piece in pieces]
+        return {target: np.concatenate([row[target] for row in rows]) for target in rows[0]}
 
     def _joined(self, pieces: list[_Piece]) -> tuple[Float32Array, Int64Array]:
         """Return pieces end to end, and where their segments start then."""
@@ -305,7 +332,8 @@ class BlockPacker:
 
     def _wait(self) -> None:
         """Wait until a call is done, and give each song its rows."""
-        wait([call.future for call in self._calls], return_when=FIRST_COMPLETED)
+        # Nobody is told of calls that are cancelled when the executor is shut down: hence the time limit.
+        wait([call.future for call in self._calls], timeout=_LOOK_AGAIN_S, return_when=FIRST_COMPLETED)
         self._collect()
 
     def _collect(self) -> None:
@@ -317,6 +345,8 @@ class BlockPacker:
                 piece.song.n_under_way -= 1
             try:
                 found = call.future.result()
+            except CancelledError as error:
+                raise MertagError(_CLOSED) from error
             except MertagError as error:
                 if len(call.pieces) == 1:
                     self._fail(call.pieces[0].song, error)
@@ -348,11 +378,11 @@ class BlockPacker:
         )
 
 
-def _at_once(run: RunBlock, waveform: Float32Array, starts: Int64Array) -> Future[Probabilities]:
-    """Run a call here and now; what it raises, but for a MertagError, is raised here."""
+def _at_once(call: Callable[[list[_Piece]], Probabilities], pieces: list[_Piece]) -> Future[Probabilities]:
+    """Make a call here and now; what it raises, but for a MertagError, is raised here."""
     future: Future[Probabilities] = Future()
     try:
-        future.set_result(run(waveform, starts))
+        future.set_result(call(pieces))
     except MertagError as error:
         future.set_exception(error)
     return future

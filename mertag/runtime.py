@@ -113,7 +113,7 @@ def open_models(
         raise ConfigError(f"threads is {threads}; it must be 1 or more")
     asked = _asked_precision(bundle, precision)
     n_threads = threads or usable_cores()
-    at_once = min(n_threads, MOST_AT_ONCE)
+    threads_each = -(-n_threads // MOST_AT_ONCE)
     song = SongModel(sessions={h.target: _song_session(bundle, h) for h in bundle.manifest.heads})
 
     def to_cpu() -> tuple[Session, Precision]:
@@ -140,7 +140,7 @@ def open_models(
                 notify=notify or (lambda _: None),
             )
             return Models(segment=segment, song=song)
-    threads_each = n_threads // at_once
+    at_once = n_threads // threads_each
     session, choice = _open_cpu(bundle, threads_each, asked)
     segment = SegmentModel(
         manifest=bundle.manifest,

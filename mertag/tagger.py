@@ -20,7 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Literal, Protocol, Self
 
 from mertag.blocks import BlockPacker, SongSegments
 from mertag.bundle import Bundle, load_bundle
@@ -40,8 +40,7 @@ if TYPE_CHECKING:
     from mertag.decoding import Decoded, DecoderPool
 
 _CORES_A_DECODER = 3
-"""On a CPU, where the network takes three times as long as decoding, or more; two decoders at least, so that one song
-is ready when another one ends."""
+"""On a CPU, where the network takes three times as long as decoding, or more."""
 
 __all__ = ["Decoder", "Failed", "Outcome", "SegmentTimeline", "Skipped", "Tagged", "Tagger"]
 
@@ -104,6 +103,10 @@ class Tagger:
     ------
     BundleError, DeviceError, ConfigError
         If the model cannot be used, does not run on the device, or a setting cannot be.
+
+    Notes
+    -----
+    It has threads and processes of its own: a child made by ``os.fork`` cannot use it, and opens another one.
     """
 
     def __init__(
@@ -127,6 +130,7 @@ class Tagger:
         self.bundle: Bundle = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
         self.segmentation: Segmentation = chosen_segmentation(self.bundle, segment_hop_s, notify)
         self.windows: int | None = windows
+        self._closed = False
         with contextlib.ExitStack() as opened:
             pool: DecoderPool | None = None
             if decoder is None:
@@ -136,7 +140,7 @@ class Tagger:
                 self.bundle, device=device, threads=threads, precision=precision, notify=notify
             )
             if pool is not None and workers is None and self.models.segment.device == "cuda":
-                pool.limit(usable_cores())
+                pool.limit(usual_workers("cuda"))
             at_once = self.models.segment.at_once
             self._network = ThreadPoolExecutor(at_once, thread_name_prefix="mertag-network")
             opened.callback(self._network.shutdown, cancel_futures=True)
@@ -154,6 +158,7 @@ class Tagger:
 
     def close(self) -> None:
         """End the decoding processes, and the network's threads. Calling it again does nothing."""
+        self._closed = True
         self._owned.close()
 
     @property
@@ -205,6 +210,8 @@ class Tagger:
         ------
         DeviceError
             If the device has stopped running the model. No bad file raises: it is `Skipped` or `Failed`.
+        MertagError
+            If the tagger is closed, now or while songs are under way.
         """
         # closing: whoever stops early ends the decoding too, and not only when the garbage is collected.
         with contextlib.closing(self._analyse(paths)) as found:
@@ -224,6 +231,8 @@ class Tagger:
         return item
 
     def _analyse(self, paths: Iterable[Path]) -> Generator[_Song | Skipped | Failed]:
+        if self._closed:
+            raise MertagError("this tagger is closed; open another one")
         packer = self._open_packer()
         under_way: dict[int, _Listened] = {}
         numbered = ((index, Path(path)) for index, path in enumerate(paths))
@@ -305,13 +314,22 @@ class Tagger:
         from mertag.decoding import DecoderPool
 
         pool = DecoderPool(
-            workers=max(2, usable_cores() // _CORES_A_DECODER) if workers is None else workers,
+            workers=usual_workers("cpu") if workers is None else workers,
             front_end=self.bundle.manifest.front_end,
             timeout_s=timeout_s,
             says_nothing_came=True,  # then songs whose calls are done can be given back
         )
         pool.start(1)
         return pool
+
+
+def usual_workers(device: Literal["cpu", "cuda"]) -> int:
+    """Return how many processes decode where nobody says how many.
+
+    On a GPU decoding is the wall, and each core decodes. On a CPU one for three cores keeps the network busy; two at
+    least, so that one song is ready when another one ends.
+    """
+    return usable_cores() if device == "cuda" else max(2, usable_cores() // _CORES_A_DECODER)
 
 
 def chosen_segmentation(bundle: Bundle, segment_hop_s: float | None, notify: Notify | None = None) -> Segmentation:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from mertag.blocks import BlockPacker, SongSegments
 from mertag.emotion import Target
-from mertag.errors import DeviceError
+from mertag.errors import DeviceError, MertagError
 from mertag.frontend import Segmentation
 
 RATE = tiny.FRONT_END.sample_rate
@@ -214,3 +214,64 @@ def test_segments_of_a_song_stay_in_order_where_its_calls_overtake_each_other(th
     (song,) = packer.ready()
     starts = Segmentation.start_samples(tiny.SEGMENTATION, len(audio), tiny.FRONT_END) // 512 * 512
     np.testing.assert_array_equal(song.probabilities[Target.QUADRANT][:, 0], audio[starts])
+
+
+def test_songs_that_ended_before_the_graph_changed_do_not_wait_for_the_end(threads: ThreadPoolExecutor) -> None:
+    one_song = [False]
+    packer = packer_of(slowly, threads, max_segments=100, one_song=lambda: one_song[0])
+    for key in range(3):
+        packer.feed(key, tiny.music(2 * RATE, seed=key))
+        packer.end(key)
+    one_song[0] = True  # a GPU has failed
+    packer.feed(3, tiny.music(RATE, seed=3))
+    deadline = time.monotonic() + 30
+    found: list[int] = []
+    while len(found) < 3 and time.monotonic() < deadline:
+        found += [song.key for song in packer.ready()]
+    assert sorted(found) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("when", ["before", "within"])
+def test_no_call_of_the_other_graph_holds_two_songs(threads: ThreadPoolExecutor, when: str) -> None:
+    one_song, calls, go_on = [False], [], threading.Event()
+
+    def run(waveform: np.ndarray, starts: np.ndarray) -> Mapping[Target, np.ndarray]:
+        if not calls and when == "within":
+            one_song[0] = True
+        calls.append((len(starts), one_song[0]))
+        assert go_on.wait(30)
+        return told(waveform, starts)
+
+    with ThreadPoolExecutor(1) as one:
+        blocker = one.submit(go_on.wait, 30)  # the calls queue behind it
+        packer = packer_of(run, one, max_segments=16, one_song=lambda: one_song[0])
+        songs = {key: tiny.music(2 * RATE, seed=key) for key in range(2)}  # 8 segments each
+        for key, waveform in songs.items():
+            packer.feed(key, waveform)
+            packer.end(key)
+        one_song[0] = when == "before"
+        go_on.set()
+        assert blocker.result()
+        packer.flush()
+    found = {song.key: song.probabilities[Target.QUADRANT][0, 0] for song in packer.ready()}
+    assert found == {key: waveform[0] for key, waveform in songs.items()}
+    assert calls[-2:] == [(8, True), (8, True)]
+
+
+def test_an_executor_that_is_shut_down_amid_calls_is_an_error_and_no_hang() -> None:
+    go_on = threading.Event()
+
+    def run(waveform: np.ndarray, starts: np.ndarray) -> Mapping[Target, np.ndarray]:
+        assert go_on.wait(30)
+        return told(waveform, starts)
+
+    one = ThreadPoolExecutor(1)
+    packer = packer_of(run, one, most_calls=5, one_song=lambda: True)
+    for key in range(4):
+        packer.feed(key, tiny.music(2 * RATE))
+    one.shutdown(wait=False, cancel_futures=True)
+    with pytest.raises(MertagError, match="was closed"):
+        packer.flush()
+    with pytest.raises(MertagError, match="was closed"):
+        packer_of(run, one).feed(9, tiny.music(4 * RATE))
+    go_on.set()

@@ -65,7 +65,9 @@ def test_the_cpu_says_what_it_is_and_why(tiny_bundle: Bundle) -> None:
         (1, 1, "; 1 thread"),
         (3, 3, "; 3 calls at once, 1 thread each"),
         (8, 8, "; 8 calls at once, 1 thread each"),
-        (17, 8, "; 8 calls at once, 2 threads each"),
+        (12, 6, "; 6 calls at once, 2 threads each"),
+        (15, 7, "; 7 calls at once, 2 threads each"),
+        (64, 8, "; 8 calls at once, 8 threads each"),
     ],
 )
 def test_threads_are_shared_out_to_calls(tiny_bundle: Bundle, threads: int, at_once: int, words: str) -> None:

@@ -23,6 +23,7 @@ from mertag.errors import (
     DecodeError,
     DeviceError,
     FileError,
+    MertagError,
     SilentError,
     TooShortError,
     UnsupportedFormatError,
@@ -129,6 +130,20 @@ def test_several_threads_give_what_one_gives(tiny_bundle: Bundle) -> None:
         np.testing.assert_allclose(
             found.emotion.quadrant_probabilities, outcome.emotion.quadrant_probabilities, atol=1e-6
         )
+
+
+def test_a_closed_tagger_says_so(tiny_bundle: Bundle) -> None:
+    songs: dict[str, Any] = {f"{n}.wav": tiny.music(RATE * 3, seed=n) for n in range(9)}
+    tagger = Tagger(tiny_bundle, device="cpu", threads=2, decoder=FakeDecoder(songs))
+    tagger.models.segment.segments_per_call = 4
+    outcomes = tagger.tag_many([Path(name) for name in songs])
+    next(outcomes)
+    tagger.close()
+    with pytest.raises(MertagError, match="closed"):
+        list(outcomes)
+    with pytest.raises(MertagError, match="closed; open another"):
+        tagger.tag("0.wav")
+    tagger.close()
 
 
 def test_a_song_that_is_done_does_not_wait_for_one_that_decodes_slowly(tiny_bundle: Bundle) -> None:
