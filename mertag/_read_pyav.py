@@ -60,11 +60,12 @@ def pyav_blocks(path: Path) -> Iterator[tuple[int, Float32Array]]:
     """
     joined = _Joined()
     for frame in _frames(path):
-        if not joined.fits(frame):
+        if not joined.add(frame):
             yield from joined.taken(everything=True)
             joined = _Joined()
-        joined.add(frame)
-        yield from joined.taken()
+            joined.add(frame)
+        if joined.n_samples >= BLOCK_FRAMES:
+            yield from joined.taken()
     yield from joined.taken(everything=True)
 
 
@@ -72,31 +73,40 @@ class _Joined:
     """Frames of one kind, joined by ffmpeg: they hold some 20 ms each, and what Python does for each adds up.
 
     A third of the time that an AAC file took went to turning its frames into arrays one by one.
+
+    Attributes
+    ----------
+    n_samples : int
+        How many wait to be taken.
     """
 
     def __init__(self) -> None:
         self._fifo = av.AudioFifo()
         self._kind: tuple[Any, ...] | None = None
+        self.n_samples = 0
 
-    def fits(self, frame: Any) -> bool:
-        """Return whether a frame has the rate, the format, the channels and the unit of time of those before."""
-        return self._kind in (None, _kind(frame))
-
-    def add(self, frame: Any) -> None:
-        """Add a frame that fits."""
-        self._kind = _kind(frame)
+    def add(self, frame: Any) -> bool:
+        """Add a frame; return False, and do nothing, if it has not the rate, format and channels of those before."""
+        layout = frame.layout
+        kind = frame.sample_rate, frame.format.name, layout.name, layout.nb_channels  # the queue checks no channels
+        if self._kind is None:
+            self._kind = kind
+        elif kind != self._kind:
+            return False
         frame.pts = None  # its time is noted; what is lost between two frames is no error here
-        self._fifo.write(frame)
+        try:
+            self._fifo.write(frame)
+        except ValueError:  # another unit of time: all else is the same
+            return False
+        self.n_samples += frame.samples
+        return True
 
     def taken(self, *, everything: bool = False) -> Iterator[tuple[int, Float32Array]]:
         """Yield ``(rate_hz, mono block)`` of full blocks, or of all that is left."""
-        while self._fifo.samples >= (1 if everything else BLOCK_FRAMES):
-            frame = self._fifo.read(min(self._fifo.samples, BLOCK_FRAMES))
+        while self.n_samples >= (1 if everything else BLOCK_FRAMES):
+            frame = self._fifo.read(min(self.n_samples, BLOCK_FRAMES))
+            self.n_samples -= frame.samples
             yield frame.sample_rate, _mono(frame)
-
-
-def _kind(frame: Any) -> tuple[Any, ...]:
-    return frame.sample_rate, frame.format.name, frame.layout.name, frame.layout.nb_channels, frame.time_base
 
 
 def _frames(path: Path) -> Iterator[Any]:
