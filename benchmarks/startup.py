@@ -55,16 +55,15 @@ def measured(clip: Path, options: argparse.Namespace) -> dict[str, Any]:
     from mertag.runtime import open_models
 
     bundle = load_bundle(options.model)
-    segment = open_models(bundle, device="cpu", threads=options.threads).segment  # timed, then remembered
-    graph = bundle.path(bundle.manifest.segment[segment.precision])
-    threads = options.threads // segment.at_once
+    models = open_models(bundle, device="cpu", threads=options.threads, at_once=1)  # timed, then remembered
+    graph = bundle.path(bundle.manifest.segment[models.segment.precision])
     python, mertag = [sys.executable], [sys.executable, "-m", "mertag"]
     model = ["--model", str(bundle.folder)]
-    bare = [*me("tagging_work.py"), "bare", "--threads", str(options.threads), *model]
+    bare = [*me("tagging_work.py"), "bare", "--threads", str(options.threads), "--at-once", "1", *model]
     commands = {
         "python": [*python, "-c", ""],
         "mertag --help": [*mertag, "--help"],
-        "session": [*python, "-c", SESSION, str(graph), str(threads)],
+        "session": [*python, "-c", SESSION, str(graph), str(options.threads)],
         "one clip": [*mertag, "tag", "--quiet", "--device", "cpu", *model, str(clip)],
     }
     seconds: dict[str, list[float]] = {name: [] for name in [*commands, "bare session on it"]}

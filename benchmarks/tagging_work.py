@@ -39,6 +39,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--precision")
     parser.add_argument("--threads", type=int)
+    parser.add_argument("--at-once", type=int)
     parser.add_argument("--workers", type=int)
     parser.add_argument("--segment-hop", type=float)
     options = parser.parse_args()
@@ -71,6 +72,7 @@ def tag(paths: list[Path], options: argparse.Namespace) -> dict[str, Any]:
         device=options.device,
         precision=options.precision,
         threads=options.threads,
+        at_once=options.at_once,
         workers=options.workers,
         segment_hop_s=options.segment_hop,
     ) as tagger:
@@ -101,7 +103,13 @@ def answer_at_once(manifest: Manifest, session: Session, waveform: np.ndarray, s
 def bare(paths: list[Path], options: argparse.Namespace) -> dict[str, Any]:
     """The session alone, on the blocks that the tagger would give it."""
     bundle = load_bundle(options.model)
-    model = open_models(bundle, device=options.device, precision=options.precision, threads=options.threads).segment
+    model = open_models(
+        bundle,
+        device=options.device,
+        precision=options.precision,
+        threads=options.threads,
+        at_once=options.at_once,
+    ).segment
     manifest = bundle.manifest
     blocks: list[tuple[np.ndarray, np.ndarray]] = []
 

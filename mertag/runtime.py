@@ -78,6 +78,7 @@ def open_models(
     *,
     device: Device = "auto",
     threads: int | None = None,
+    at_once: int | None = None,
     precision: Precision | str | None = None,
     notify: Notify | None = None,
 ) -> Models:
@@ -91,8 +92,11 @@ def open_models(
         ``"cuda"`` and ``"tensorrt"`` fail unless the network really runs there; ``"auto"`` takes CUDA if it does, and
         `SegmentModel.reason` says why.
     threads : int, optional
-        Threads on the CPU; if not given, one for each physical core. Each has a call of its own, up to
-        `MOST_AT_ONCE` calls, since many threads in one call wait for each other.
+        Threads on the CPU; if not given, one for each physical core.
+    at_once : int, optional
+        Calls on the CPU at a time, which share the threads. If not given, each thread has a call of its own, up to
+        `MOST_AT_ONCE` calls, since threads in one call wait for each other: most songs an hour. With 1 all threads
+        are at one call: soonest for one short song.
     precision : Precision, optional
         If not given ``$MERTAG_PRECISION``, else fp16 on a GPU and on a CPU what is timed to be faster.
     notify : callable, optional
@@ -105,15 +109,17 @@ def open_models(
     BundleError
         If a graph cannot be loaded or does not keep the contract.
     ConfigError
-        If there is no such device or precision, or `threads` is not positive.
+        If there is no such device or precision, or `threads` or `at_once` is not positive.
     """
     if device not in get_args(Device):
         raise ConfigError(f"no device {device!r}; choose auto, cuda, tensorrt or cpu")
     if threads is not None and threads < 1:
         raise ConfigError(f"threads is {threads}; it must be 1 or more")
+    if at_once is not None and at_once < 1:
+        raise ConfigError(f"at_once is {at_once}; it must be 1 or more")
     asked = _asked_precision(bundle, precision)
     n_threads = threads or usable_cores()
-    threads_each = -(-n_threads // MOST_AT_ONCE)
+    threads_each = -(-n_threads // (at_once or MOST_AT_ONCE))
     song = SongModel(sessions={h.target: _song_session(bundle, h) for h in bundle.manifest.heads})
 
     def to_cpu() -> tuple[Session, Precision]:
@@ -140,16 +146,16 @@ def open_models(
                 notify=notify or (lambda _: None),
             )
             return Models(segment=segment, song=song)
-    at_once = n_threads // threads_each
+    calls = n_threads // threads_each
     session, choice = _open_cpu(bundle, threads_each, asked)
     segment = SegmentModel(
         manifest=bundle.manifest,
         session=session,
         device="cpu",
         precision=choice.precision,
-        reason=f"{why_not}{choice.reason}; {_shared_out(at_once, threads_each)}",
+        reason=f"{why_not}{choice.reason}; {_shared_out(calls, threads_each)}",
         notify=notify or (lambda _: None),
-        at_once=at_once,
+        at_once=calls,
     )
     return Models(segment=segment, song=song)
 

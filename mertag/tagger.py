@@ -88,8 +88,10 @@ class Tagger:
         Analyse only so many windows of a long song, spread evenly over it; if not given, all. See
         `mertag.excerpts`.
     threads : int, optional
-        Threads of the network on a CPU; if not given, one for each physical core. They work on different songs, or
-        on different parts of a long one.
+        Threads of the network on a CPU; if not given, one for each physical core.
+    at_once : int, optional
+        Calls of the network on a CPU at a time, which share the threads; if not given, as many as there are threads,
+        each with another song or another part of a long one. 1 is soonest for one short song.
     precision : Precision, optional
         Which of the bundle's graphs to run; if not given, what suits the device.
     timeout_s : float, optional
@@ -118,6 +120,7 @@ class Tagger:
         segment_hop_s: float | None = None,
         windows: int | None = None,
         threads: int | None = None,
+        at_once: int | None = None,
         precision: Precision | str | None = None,
         timeout_s: float | None = None,
         notify: Notify | None = None,
@@ -137,15 +140,15 @@ class Tagger:
                 decoder = pool = opened.enter_context(self._start_decoder(workers, timeout_s))
             self._decoder: Decoder = decoder
             self.models: Models = open_models(
-                self.bundle, device=device, threads=threads, precision=precision, notify=notify
+                self.bundle, device=device, threads=threads, at_once=at_once, precision=precision, notify=notify
             )
             if pool is not None and workers is None and self.models.segment.device == "cuda":
                 pool.limit(usual_workers("cuda"))
-            at_once = self.models.segment.at_once
-            self._network = ThreadPoolExecutor(at_once, thread_name_prefix="mertag-network")
+            calls = self.models.segment.at_once
+            self._network = ThreadPoolExecutor(calls, thread_name_prefix="mertag-network")
             opened.callback(self._network.shutdown, cancel_futures=True)
             # As many again wait, so that no thread waits for the next call to be put together.
-            self._most_calls = 2 * at_once
+            self._most_calls = 2 * calls
             self._owned = opened.pop_all()  # what `close` has to close
 
     def __enter__(self) -> Self:

@@ -101,7 +101,7 @@ def test_the_benchmark_of_the_start_has_what_cannot_be_avoided_beside_it(tiny_bu
 
 
 def test_the_benchmark_of_ways_on_a_gpu_runs_without_one(tmp_path: Path) -> None:
-    words = ["--device", "cpu", "--segments", "2", "--blocks", "2", "--repeats", "1", "--threads", "1"]
+    words = ["--device", "cpu", "--segments", "2", "--blocks", "1", "--repeats", "1", "--threads", "1"]
     printed, found = run("gpu.py", *words, "--json", tmp_path / "gpu.json")
     assert set(found["ms_per_segment"]) == {"plain", "bound", "two"}
     assert found["left_out"] == dict.fromkeys(("graphs", "nhwc", "tensorrt"), "needs a GPU")

@@ -60,18 +60,23 @@ def test_the_cpu_says_what_it_is_and_why(tiny_bundle: Bundle) -> None:
 
 
 @pytest.mark.parametrize(
-    ("threads", "at_once", "words"),
+    ("threads", "asked", "at_once", "words"),
     [
-        (1, 1, "; 1 thread"),
-        (3, 3, "; 3 calls at once, 1 thread each"),
-        (8, 8, "; 8 calls at once, 1 thread each"),
-        (12, 6, "; 6 calls at once, 2 threads each"),
-        (15, 7, "; 7 calls at once, 2 threads each"),
-        (64, 8, "; 8 calls at once, 8 threads each"),
+        (1, None, 1, "; 1 thread"),
+        (3, None, 3, "; 3 calls at once, 1 thread each"),
+        (8, None, 8, "; 8 calls at once, 1 thread each"),
+        (12, None, 6, "; 6 calls at once, 2 threads each"),
+        (15, None, 7, "; 7 calls at once, 2 threads each"),
+        (64, None, 8, "; 8 calls at once, 8 threads each"),
+        (4, 1, 1, "; 4 threads"),
+        (4, 3, 2, "; 2 calls at once, 2 threads each"),
+        (2, 5, 2, "; 2 calls at once, 1 thread each"),
     ],
 )
-def test_threads_are_shared_out_to_calls(tiny_bundle: Bundle, threads: int, at_once: int, words: str) -> None:
-    model = open_models(tiny_bundle, device="cpu", threads=threads, precision="int8").segment
+def test_threads_are_shared_out_to_calls(
+    tiny_bundle: Bundle, threads: int, asked: int | None, at_once: int, words: str
+) -> None:
+    model = open_models(tiny_bundle, device="cpu", threads=threads, at_once=asked, precision="int8").segment
     assert model.at_once == at_once
     assert model.reason.endswith(words)
 
@@ -95,6 +100,7 @@ def test_a_long_call_is_split_and_gives_the_same(tiny_bundle: Bundle) -> None:
     [
         ({"device": "tpu"}, "auto, cuda, tensorrt or cpu"),
         ({"threads": 0}, "1 or more"),
+        ({"at_once": 0}, "1 or more"),
         ({"precision": "fp32"}, "int8, fp16"),
     ],
 )

@@ -124,7 +124,12 @@ def tag(
                 tagger, facts = memory.without_model(model, segment_hop_s=segment_hop, windows=windows)
             else:
                 tagger, facts = open_tagger(
-                    model, device.value, workers=workers, segment_hop_s=segment_hop, windows=windows
+                    model,
+                    device.value,
+                    workers=workers,
+                    segment_hop_s=segment_hop,
+                    windows=windows,
+                    one_song=len(roots) == 1 and roots[0].is_file(),
                 )
         facts |= {"windows": windows, "segment_hop_s": segment_hop, "shard": shard}
         with tagger:
@@ -168,8 +173,12 @@ def open_tagger(
     workers: int | None,
     segment_hop_s: float | None,
     windows: int | None = None,
+    one_song: bool = False,
 ) -> tuple[Tagger, dict[str, object]]:
-    """Open the tagger; return it, and which model runs where and why, for the person and for the report."""
+    """Open the tagger; return it, and which model runs where and why, for the person and for the report.
+
+    For `one_song`, all threads work on the same part of it.
+    """
     from mertag.tagger import Tagger
 
     tagger = Tagger(
@@ -178,6 +187,7 @@ def open_tagger(
         workers=workers,
         segment_hop_s=segment_hop_s,
         windows=windows,
+        at_once=1 if one_song else None,
         notify=lambda message: _log.warning("%s", message),
     )
     segment = tagger.models.segment

@@ -325,3 +325,36 @@ def test_a_run_over_the_worst_files_of_two_tag_libraries_adds_up(mertag: Run, re
     second = json.loads(report.read_text())["summary"]
     assert (second["tagged"], second["unchanged"]) == (0, s["tagged"] + s["unchanged"])
     assert again.exit_code == result.exit_code
+
+
+def test_one_song_alone_gets_all_threads(mertag: Run, music: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+
+    def open_tagger(*_: object, one_song: bool, **__: object) -> object:
+        asked.append(one_song)
+        return FakeTagger(), FACTS
+
+    monkeypatch.setattr("mertag.cli.tag.open_tagger", open_tagger)
+    first, second = sorted(path for path in music.rglob("*") if path.is_file())[:2]
+    for roots in ([first], [first, second], [music]):
+        mertag(*roots, "--no-state")
+    assert asked == [True, False, False]
+
+
+@pytest.mark.parametrize(("one_song", "at_once"), [(True, 1), (False, None)])
+def test_for_one_song_there_is_one_call_at_a_time(
+    one_song: bool, at_once: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mertag.cli import tag
+
+    made: list[object] = []
+
+    class Recorder:
+        def __init__(self, *_: object, **options: object) -> None:
+            made.append(options["at_once"])
+            raise RuntimeError("enough")
+
+    monkeypatch.setattr("mertag.tagger.Tagger", Recorder)
+    with pytest.raises(RuntimeError, match="enough"):
+        tag.open_tagger(None, "cpu", workers=None, segment_hop_s=None, one_song=one_song)
+    assert made == [at_once]

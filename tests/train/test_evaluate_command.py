@@ -104,6 +104,7 @@ def test_the_same_call_again_only_reports(mertag: Run, tmp_path: Path) -> None:
     assert results(tmp_path / "evaluation" / "folder-recording") == before
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
 def test_killed_at_any_time_and_started_again_the_result_is_that_of_an_uninterrupted_run(
     mertag: Run, tmp_path: Path, music: Path, log_mels: Path

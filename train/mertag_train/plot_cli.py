@@ -59,7 +59,7 @@ def plot(
         raise ConfigError(f"{file}: this is a folder; name one song")
     place = out or default_place(file)
     kind = check_place(place, song=file, overwrite=overwrite)
-    tagger, facts = open_tagger(model, device.value, workers=1, segment_hop_s=segment_hop)
+    tagger, facts = open_tagger(model, device.value, workers=1, segment_hop_s=segment_hop, one_song=True)
     with tagger:
         if not quiet:
             console.say(console.clean("model {model} on {device} ({provider}; {reason})".format(**facts)))
