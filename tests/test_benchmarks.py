@@ -52,6 +52,7 @@ def run(script: str, *options: str | Path) -> tuple[str, dict[str, Any]]:
     return done.stdout, json.loads(out.read_text())
 
 
+@pytest.mark.slow
 def test_the_tagging_benchmark_compares_with_the_session_and_with_decoding(tiny_bundle: Bundle, tmp_path: Path) -> None:
     words = [
         "--make",

@@ -290,11 +290,12 @@ def test_the_timeline_has_a_time_for_each_segment(tiny_bundle: Bundle) -> None:
 
 def test_the_paths_may_be_endless(tiny_bundle: Bundle) -> None:
     decoder = FakeDecoder({"a": tiny.music(RATE)})
-    with Tagger(tiny_bundle, device="cpu", decoder=decoder) as tagger:
+    with Tagger(tiny_bundle, device="cpu", threads=2, decoder=decoder) as tagger:
         outcomes = tagger.tag_many(itertools.repeat(Path("a")))
         first = list(itertools.islice(outcomes, 50))
         assert all(isinstance(outcome, Tagged) for outcome in first)
-        assert decoder.read < 50 + 16 + 2 * decoder.beside
+        # Four calls of 16 segments run or wait, one is put together, one may just be done; a song has 3 segments.
+        assert decoder.read <= 50 + 6 * 16 // 3 + 2 * decoder.beside
         assert not decoder.closed
         outcomes.close()
         assert decoder.closed

@@ -64,6 +64,7 @@ def trained(folder: Path, music: Path, jobs: int, config: TrainConfig = TOGETHER
     return folder
 
 
+@pytest.mark.slow
 def test_networks_that_are_trained_side_by_side_are_those_of_one_process(music: Path, tmp_path: Path) -> None:
     alone, beside = trained(tmp_path / "alone", music, 1), trained(tmp_path / "beside", music, 2)
     one, other = (members_of(run.load(folder).networks[Target.QUADRANT]) for folder in (alone, beside))
