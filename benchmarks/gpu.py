@@ -26,6 +26,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnx.utils
 from processes import machine, spread
 
 from mertag import sessions
@@ -182,28 +183,9 @@ def mel_parity(bundle: Bundle, model: bytes, options: argparse.Namespace) -> dic
 
 def log_mel_graph(model: bytes) -> bytes:
     """Return the part of a segment graph that ends in the log-mel: what the networks' means are taken from."""
-    whole = onnx.load_from_string(model)
-    graph = whole.graph
-    (end,) = {node.input[0] for node in graph.node if node.op_type == "Sub" and node.input[1] == "mean"}
-    made_by = {output: node for node in graph.node for output in node.output}
-    needed: set[str] = set()
-    left = [end]
-    while left:
-        if (value := left.pop()) in made_by and value not in needed:
-            needed.add(value)
-            left += made_by[value].input
-    nodes = [node for node in graph.node if set(node.output) & needed]
-    used = {value for node in nodes for value in node.input}
-    part = onnx.helper.make_graph(
-        nodes,
-        "log-mel",
-        [value for value in graph.input if value.name in used],
-        [onnx.helper.make_tensor_value_info(end, onnx.TensorProto.FLOAT, None)],
-        [tensor for tensor in graph.initializer if tensor.name in used],
-    )
-    return onnx.helper.make_model(
-        part, opset_imports=whole.opset_import, ir_version=whole.ir_version
-    ).SerializeToString()
+    whole = onnx.shape_inference.infer_shapes(onnx.load_from_string(model))
+    (end,) = {node.input[0] for node in whole.graph.node if node.op_type == "Sub" and node.input[1] == "mean"}
+    return onnx.utils.Extractor(whole).extract_model(["waveform"], [end]).SerializeToString()
 
 
 if __name__ == "__main__":

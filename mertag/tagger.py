@@ -144,11 +144,8 @@ class Tagger:
             )
             if pool is not None and workers is None and self.models.segment.device == "cuda":
                 pool.limit(usual_workers("cuda"))
-            calls = self.models.segment.at_once
-            self._network = ThreadPoolExecutor(calls, thread_name_prefix="mertag-network")
+            self._network = ThreadPoolExecutor(self.models.segment.at_once, thread_name_prefix="mertag-network")
             opened.callback(self._network.shutdown, cancel_futures=True)
-            # As many again wait, so that no thread waits for the next call to be put together.
-            self._most_calls = 2 * calls
             self._owned = opened.pop_all()  # what `close` has to close
 
     def __enter__(self) -> Self:
@@ -263,7 +260,8 @@ class Tagger:
             max_segments=self.models.segment.segments_per_call,
             one_song=lambda: self.models.segment.one_song_a_call,
             executor=self._network,
-            most_calls=self._most_calls,
+            # As many again wait, so that no thread waits for the next call to be put together.
+            most_calls=2 * self.models.segment.at_once,
         )
         if self.windows is None:
             return packer

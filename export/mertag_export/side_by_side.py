@@ -1,7 +1,7 @@
-"""Networks of statistics that see the same, as one: their outputs are the same, and the graph is a tenth the size.
+"""Networks of statistics that see the same, as one: the same outputs from a quarter of the nodes.
 
 A committee holds dozens of small networks. Written one by one they are a thousand nodes, and making a session of these
-takes longer than tagging a song with it.
+takes longer than a call with a clip.
 """
 
 from __future__ import annotations
