@@ -10,11 +10,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mertag.emotion import QUADRANT_LABELS, Target
+from mertag_export.licence import Licence
+from mertag_export.parity import Check
 from mertag_train.config import NetworkConfig
 from mertag_train.run import Run
-
-from .licence import Licence
-from .parity import Check
 
 MUSIC = {
     "4q": "30-second previews of mostly Western popular music",

@@ -10,10 +10,9 @@ import numpy.typing as npt
 
 from mertag.audio import decode_all
 from mertag.errors import DatasetError, ExportError, FileError
+from mertag_export.graphs import Clip
 from mertag_train.datasets import Dataset, read
 from mertag_train.run import Run
-
-from .graphs import Clip
 
 Part = Literal["train", "validation", "test"]
 Example = tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]

@@ -20,8 +20,7 @@ from mertag.emotion import Target
 from mertag.errors import ParityError
 from mertag.frontend import FrontEnd, Segmentation
 from mertag.manifest import Precision
-
-from .graphs import Clip, run_segment_graph, run_song_graph, session
+from mertag_export.graphs import Clip, run_segment_graph, run_song_graph, session
 
 DURATION_S = 6.0
 SEED = 2026

@@ -16,12 +16,11 @@ from mertag.emotion import Target, decide
 from mertag.frontend import FrontEnd, Segmentation
 from mertag.manifest import Precision
 from mertag.sessions import Session
+from mertag_export.graphs import Clip, Probabilities, run_song_graph
+from mertag_export.segment import SegmentGraph
 from mertag_train.committee import Committee
 from mertag_train.song import Cutting, window_features
 from mertag_train.vgg import SegmentNetwork
-
-from .graphs import Clip, Probabilities, run_song_graph
-from .segment import SegmentGraph
 
 SEGMENT_LIMIT = 1e-4
 """How far an fp32 segment probability may be from torch, and from librosa and torch."""

@@ -42,7 +42,7 @@ from onnxruntime.quantization import (
 )
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from .clips import Example
+from mertag_export.clips import Example
 
 CONVOLUTION = "Conv"
 

@@ -7,11 +7,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from mertag.bundle import Bundle
+from mertag_export.clips import dataset_of
+from mertag_export.place import check_place, new_folder_for
+from mertag_export.steps import Export, ExportOptions, OnCheck, OnStep
 from mertag_train.run import Run
-
-from .clips import dataset_of
-from .place import check_place, new_folder_for
-from .steps import Export, ExportOptions, OnCheck, OnStep
 
 __all__ = ["ExportOptions", "export_run"]
 

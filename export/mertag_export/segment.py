@@ -21,11 +21,10 @@ from torch import Tensor, nn
 
 from mertag.emotion import Target
 from mertag.frontend import FrontEnd, Segmentation
+from mertag_export.side_by_side import SideBySide
 from mertag_train.committee import Committee, members_of
 from mertag_train.frontend import LogMel
 from mertag_train.vgg import SegmentNetwork
-
-from .side_by_side import SideBySide
 
 OPSET = 20
 SHARED_GROUPS = 4

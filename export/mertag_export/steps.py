@@ -14,16 +14,12 @@ from mertag.bundle import CARD_NAME, Bundle, write_bundle
 from mertag.emotion import CLASS_NAMES, Target
 from mertag.errors import BundleError, ConfigError, ParityError
 from mertag.manifest import Head, Manifest, Precision, check_file_name
-from mertag_train.datasets import Dataset
-from mertag_train.run import Run
-from mertag_train.song import cutting_of, window_features
-
-from .card import model_card
-from .clips import calibration, clips_of
-from .golden import write_golden
-from .graphs import Clip, Probabilities, run_segment_graph, session
-from .licence import LICENCE_NAME, Licence, licence_of
-from .parity import (
+from mertag_export.card import model_card
+from mertag_export.clips import calibration, clips_of
+from mertag_export.golden import write_golden
+from mertag_export.graphs import Clip, Probabilities, run_segment_graph, session
+from mertag_export.licence import LICENCE_NAME, Licence, licence_of
+from mertag_export.parity import (
     MEAN_LIMIT,
     SEGMENT_LIMIT,
     SONG_LIMIT,
@@ -36,9 +32,12 @@ from .parity import (
     run_torch,
     song_difference,
 )
-from .quantise import quantise
-from .segment import SegmentGraph, export_segment, shared_groups
-from .song import export_song
+from mertag_export.quantise import quantise
+from mertag_export.segment import SegmentGraph, export_segment, shared_groups
+from mertag_export.song import export_song
+from mertag_train.datasets import Dataset
+from mertag_train.run import Run
+from mertag_train.song import cutting_of, window_features
 
 PARITY_CLIPS = 6
 """Songs on which torch and librosa are run, too: they are slow."""

@@ -17,13 +17,12 @@ from torch import Tensor, nn
 
 from mertag.errors import TrainingError
 from mertag.frontend import Segmentation
-
-from . import segments
-from .config import AugmentConfig
-from .optimise import autocast
-from .store import LogMelStore
-from .trainer import band_statistics
-from .two_stage import AutoEncoderConfig
+from mertag_train import segments
+from mertag_train.config import AugmentConfig
+from mertag_train.optimise import autocast
+from mertag_train.store import LogMelStore
+from mertag_train.trainer import band_statistics
+from mertag_train.two_stage import AutoEncoderConfig
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]

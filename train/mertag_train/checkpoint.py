@@ -17,9 +17,9 @@ import torch
 from mertag.errors import TrainingError
 
 if TYPE_CHECKING:
-    from .config import TrainConfig
-    from .learners import Learner
-    from .optimise import Optimiser
+    from mertag_train.config import TrainConfig
+    from mertag_train.learners import Learner
+    from mertag_train.optimise import Optimiser
 
 
 def save(

@@ -12,8 +12,7 @@ import typer
 
 from mertag.cli import console
 from mertag.errors import ConfigError, TrainingError
-
-from .train_options import (
+from mertag_train.train_options import (
     BudgetChoice,
     TrainDevice,
     TrainRecipe,

@@ -14,9 +14,8 @@ from mertag.aggregate import WindowRule
 from mertag.emotion import Target
 from mertag.errors import ConfigError
 from mertag.frontend import FrontEnd, Segmentation
-
-from .config_json import build
-from .vgg import MIN_FRAMES, Architecture
+from mertag_train.config_json import build
+from mertag_train.vgg import MIN_FRAMES, Architecture
 
 Recipe = Literal["paper", "robust", "bundled"]
 Group = Literal["artist", "recording"]

@@ -11,17 +11,16 @@ import numpy.typing as npt
 import torch
 
 from mertag.emotion import CLASS_NAMES, Target
-
-from . import song
-from .committee import Committee
-from .config import TrainConfig
-from .kept_outputs import read_outputs, write_outputs
-from .metrics import Metrics
-from .predict import predict
-from .song import cutting_of
-from .store import LogMelStore
-from .vgg import SegmentNetwork
-from .views import measure
+from mertag_train import song
+from mertag_train.committee import Committee
+from mertag_train.config import TrainConfig
+from mertag_train.kept_outputs import read_outputs, write_outputs
+from mertag_train.metrics import Metrics
+from mertag_train.predict import predict
+from mertag_train.song import cutting_of
+from mertag_train.store import LogMelStore
+from mertag_train.vgg import SegmentNetwork
+from mertag_train.views import measure
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]

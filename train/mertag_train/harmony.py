@@ -18,8 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from mertag.frontend import FrontEnd
-
-from .frontend import mel_centres_hz
+from mertag_train.frontend import mel_centres_hz
 
 PITCH_CLASSES = 12
 LOWEST_HZ, HIGHEST_HZ = 350.0, 4_000.0

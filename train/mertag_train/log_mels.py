@@ -14,10 +14,9 @@ import torch
 
 from mertag.errors import DatasetError, FileError
 from mertag.frontend import FrontEnd
-
-from .datasets import Dataset, Song
-from .frontend import LogMel
-from .store import INDEX, SCHEMA, LogMelStore, open_store, refuse_other_folder, write_store
+from mertag_train.datasets import Dataset, Song
+from mertag_train.frontend import LogMel
+from mertag_train.store import INDEX, SCHEMA, LogMelStore, open_store, refuse_other_folder, write_store
 
 Clip = tuple[str, int, npt.NDArray[np.floating]]
 SHOWN = 5

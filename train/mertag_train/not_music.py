@@ -15,9 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mertag.frontend import FrontEnd
-
-from .frontend import mel_centres_hz, quick_log_mel
-from .segments import random_curves
+from mertag_train.frontend import mel_centres_hz, quick_log_mel
+from mertag_train.segments import random_curves
 
 Floats = npt.NDArray[np.float32]
 

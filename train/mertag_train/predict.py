@@ -8,10 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from mertag.frontend import Segmentation
-
-from . import segments
-from .optimise import autocast
-from .store import LogMelStore
+from mertag_train import segments
+from mertag_train.optimise import autocast
+from mertag_train.store import LogMelStore
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]

@@ -10,8 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from mertag.frontend import Segmentation
-
-from .config import (
+from mertag_train.config import (
     AugmentConfig,
     MemberConfig,
     NetworkConfig,

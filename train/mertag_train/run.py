@@ -42,13 +42,12 @@ from safetensors.torch import save_file
 from mertag._version import __version__
 from mertag.emotion import CLASS_NAMES, Target
 from mertag.errors import ConfigError
-
-from . import song
-from .calibration import coverage
-from .config import TrainConfig
-from .cross_fitting import CrossValidation
-from .datasets import Dataset, Song
-from .experiment import (
+from mertag_train import song
+from mertag_train.calibration import coverage
+from mertag_train.config import TrainConfig
+from mertag_train.cross_fitting import CrossValidation
+from mertag_train.datasets import Dataset, Song
+from mertag_train.experiment import (
     Parts,
     TargetResult,
     Truth,
@@ -58,13 +57,13 @@ from .experiment import (
     train_share,
     train_target,
 )
-from .folds import Folds, folds, load_folds, save_folds, split
-from .helpers import Helpers
-from .metrics import predicted_classes
-from .saved_run import SCHEMA, Run, load, newest, settings
-from .segment_truth import segment_truth
-from .store import LogMelStore
-from .trainer import EpochReport, Progress
+from mertag_train.folds import Folds, folds, load_folds, save_folds, split
+from mertag_train.helpers import Helpers
+from mertag_train.metrics import predicted_classes
+from mertag_train.saved_run import SCHEMA, Run, load, newest, settings
+from mertag_train.segment_truth import segment_truth
+from mertag_train.store import LogMelStore
+from mertag_train.trainer import EpochReport, Progress
 
 __all__ = ["Run", "begin", "help_to_train", "load", "new_folder", "newest", "refuse_used", "settings", "train"]
 

@@ -20,10 +20,9 @@ import numpy as np
 import numpy.typing as npt
 
 from mertag.emotion import Target
-
-from .partition import ALL, Mixture, Partition
-from .pictures import new_figure, save_png
-from .trainer import EpochReport
+from mertag_train.partition import ALL, Mixture, Partition
+from mertag_train.pictures import new_figure, save_png
+from mertag_train.trainer import EpochReport
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

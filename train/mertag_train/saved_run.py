@@ -16,12 +16,11 @@ from sklearn.pipeline import Pipeline
 from mertag._version import __version__
 from mertag.emotion import CLASS_NAMES, Target
 from mertag.errors import ConfigError, TrainingError
-
-from . import song
-from .committee import Committee
-from .config import TrainConfig
-from .trainer import network_of
-from .vgg import SegmentNetwork
+from mertag_train import song
+from mertag_train.committee import Committee
+from mertag_train.config import TrainConfig
+from mertag_train.trainer import network_of
+from mertag_train.vgg import SegmentNetwork
 
 SCHEMA = 4
 SETTINGS = {"schema", "command", "config", "dataset"}

@@ -14,9 +14,8 @@ import torch
 from torch import Tensor
 
 from mertag.frontend import Segmentation
-
-from .config import AugmentConfig
-from .store import LogMelStore
+from mertag_train.config import AugmentConfig
+from mertag_train.store import LogMelStore
 
 Ints = npt.NDArray[np.int64]
 

@@ -25,8 +25,7 @@ from sklearn.svm import SVC
 from mertag.aggregate import WindowRule, song_features, windows
 from mertag.errors import DatasetError, TrainingError
 from mertag.frontend import FrontEnd, Segmentation
-
-from .config import SongClassifier, TrainConfig
+from mertag_train.config import SongClassifier, TrainConfig
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]

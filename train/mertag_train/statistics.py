@@ -13,9 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from mertag.frontend import FrontEnd
-
-from .harmony import Harmony
-from .onsets import Onsets
+from mertag_train.harmony import Harmony
+from mertag_train.onsets import Onsets
 
 N_CEPSTRA = 30
 GROUP = 8

@@ -20,15 +20,14 @@ import torch
 from torch import Tensor, nn
 
 from mertag.errors import TrainingError
-
-from . import checkpoint
-from .config import TrainConfig
-from .learners import Clips, Setting, learner
-from .optimise import Optimiser
-from .partition import Partition
-from .predict import predict
-from .store import LogMelStore
-from .vgg import SegmentNetwork
+from mertag_train import checkpoint
+from mertag_train.config import TrainConfig
+from mertag_train.learners import Clips, Setting, learner
+from mertag_train.optimise import Optimiser
+from mertag_train.partition import Partition
+from mertag_train.predict import predict
+from mertag_train.store import LogMelStore
+from mertag_train.vgg import SegmentNetwork
 
 __all__ = ["Clips", "EpochReport", "Progress", "band_statistics", "network_of", "predict", "train_network"]
 

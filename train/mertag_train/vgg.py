@@ -17,8 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from mertag.frontend import FrontEnd
-
-from .statistics import Statistics
+from mertag_train.statistics import Statistics
 
 Architecture = Literal["compact", "published", "statistics"]
 

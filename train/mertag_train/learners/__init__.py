@@ -6,12 +6,11 @@ A new one is a class in a file of its own, and a line in `LEARNERS`.
 from __future__ import annotations
 
 from mertag_train.config import LearnerName
-
-from .base import Clips, Learner, Setting
-from .elr import ElrLearner
-from .inherited import InheritedLearner
-from .soft_labels import SoftLabelLearner
-from .sssl import SsslLearner
+from mertag_train.learners.base import Clips, Learner, Setting
+from mertag_train.learners.elr import ElrLearner
+from mertag_train.learners.inherited import InheritedLearner
+from mertag_train.learners.soft_labels import SoftLabelLearner
+from mertag_train.learners.sssl import SsslLearner
 
 __all__ = ["LEARNERS", "Clips", "Learner", "Setting", "learner"]
 

@@ -13,11 +13,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from mertag_train.learners.base import Setting
+from mertag_train.learners.inherited import InheritedLearner
 from mertag_train.losses import cross_entropy
 from mertag_train.optimise import autocast
-
-from .base import Setting
-from .inherited import InheritedLearner
 
 Ints = npt.NDArray[np.int64]
 

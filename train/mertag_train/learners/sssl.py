@@ -17,11 +17,10 @@ from torch import Tensor
 
 from mertag_train import losses
 from mertag_train import partition as partitions
+from mertag_train.learners.base import Setting
+from mertag_train.learners.inherited import InheritedLearner, draw_mixup
 from mertag_train.optimise import autocast
 from mertag_train.predict import segment_logits
-
-from .base import Setting
-from .inherited import InheritedLearner, draw_mixup
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
