@@ -29,12 +29,12 @@ import onnx
 import onnx.utils
 from processes import machine, spread
 
-from mertag import sessions
-from mertag.bound import BoundSession
-from mertag.bundle import Bundle, load_bundle
 from mertag.errors import DeviceError
-from mertag.manifest import Precision
-from mertag.segment_model import SEGMENTS_PER_CALL, pad_to_shape, sample
+from mertag.listen import sessions
+from mertag.listen.bound import BoundSession
+from mertag.listen.bundle import Bundle, load_bundle
+from mertag.listen.manifest import Precision
+from mertag.listen.segment_model import SEGMENTS_PER_CALL, pad_to_shape, sample
 
 Call = dict[str, np.ndarray]
 Run = Callable[[list[Call]], list[np.ndarray]]

@@ -24,7 +24,7 @@ import numpy as np
 import torch
 
 from mertag.emotion import CLASS_NAMES, Target
-from mertag.frontend import Segmentation
+from mertag.listen.frontend import Segmentation
 from mertag_train.config import AugmentConfig, NetworkConfig, OptimiserConfig, ShortCropConfig, SongConfig, TrainConfig
 from mertag_train.datasets import Dataset, read
 from mertag_train.folds import Folds, folds, split

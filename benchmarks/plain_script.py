@@ -17,14 +17,14 @@ import torch
 from onnx import numpy_helper
 from torch import nn
 
-from mertag.blocks import SongSegments
-from mertag.bundle import Bundle
 from mertag.emotion import SongEmotion
 from mertag.errors import MertagError
-from mertag.frontend import FrontEnd
-from mertag.judge import judge
-from mertag.manifest import Precision
-from mertag.runtime import SongModel
+from mertag.listen.blocks import SongSegments
+from mertag.listen.bundle import Bundle
+from mertag.listen.device import SongModel
+from mertag.listen.frontend import FrontEnd
+from mertag.listen.judge import judge
+from mertag.listen.manifest import Precision
 from mertag_train.statistics import Statistics
 from mertag_train.vgg import GROUPS
 

@@ -103,8 +103,8 @@ def spread(values: Sequence[float]) -> str:
 
 def machine(threads: int) -> str:
     """Return what was measured on, in a line."""
-    from mertag.precision import cpu_model
-    from mertag.sessions import onnxruntime_version
+    from mertag.listen.cpu_precision import cpu_model
+    from mertag.listen.sessions import onnxruntime_version
 
     load = f", load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
     versions = f"Python {platform.python_version()}, onnxruntime {onnxruntime_version()}"

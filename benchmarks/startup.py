@@ -19,7 +19,7 @@ from typing import Any
 from material import stereo, write
 from processes import machine, me, measure, spread
 
-from mertag.sessions import usable_cores
+from mertag.listen.sessions import usable_cores
 
 SESSION = """
 import sys, numpy, onnxruntime
@@ -51,8 +51,8 @@ def main() -> None:
 
 def measured(clip: Path, options: argparse.Namespace) -> dict[str, Any]:
     """Measure everything in turn."""
-    from mertag.bundle import load_bundle
-    from mertag.runtime import open_models
+    from mertag.listen.bundle import load_bundle
+    from mertag.listen.device import open_models
 
     bundle = load_bundle(options.model)
     models = open_models(bundle, device="cpu", threads=options.threads, at_once=1)  # timed, then remembered

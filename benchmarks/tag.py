@@ -37,7 +37,7 @@ from processes import Measured, machine, me, measure, ratio, spread
 from tagging_work import KINDS
 
 from mertag.library import find_audio
-from mertag.sessions import usable_cores
+from mertag.listen.sessions import usable_cores
 
 
 def main() -> None:

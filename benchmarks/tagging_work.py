@@ -18,15 +18,15 @@ from typing import Any
 
 import numpy as np
 
-from mertag import segment_model
-from mertag.blocks import BlockPacker
-from mertag.bundle import load_bundle
 from mertag.decoding import DecoderPool
 from mertag.emotion import Target
-from mertag.manifest import Manifest
-from mertag.runtime import SongModel, open_models
-from mertag.sessions import Session
-from mertag.tagger import usual_workers
+from mertag.listen import segment_model
+from mertag.listen.blocks import BlockPacker
+from mertag.listen.bundle import load_bundle
+from mertag.listen.device import SongModel, open_models
+from mertag.listen.manifest import Manifest
+from mertag.listen.sessions import Session
+from mertag.listen.tagger import usual_workers
 
 KINDS = ("mertag", "mertag+tags", "idle", "bare", "decode", "plain")
 
@@ -56,7 +56,7 @@ def tag(paths: list[Path], options: argparse.Namespace) -> dict[str, Any]:
     a share of the wall time; right where a call has one thread, or is a GPU's.
     """
     from mertag.batch import BatchOptions, FileDone, Status, tag_library
-    from mertag.tagger import Tagger
+    from mertag.listen.tagger import Tagger
 
     run = Work()
     if options.kind == "idle":

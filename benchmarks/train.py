@@ -31,7 +31,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 from torch.utils.flop_counter import FlopCounterMode
 
-from mertag.frontend import FrontEnd, Segmentation
+from mertag.listen.frontend import FrontEnd, Segmentation
 from mertag_train.config import NetworkConfig, TrainConfig
 from mertag_train.learners import Clips
 from mertag_train.optimise import autocast

@@ -23,9 +23,9 @@ from mertag._version import __version__
 if TYPE_CHECKING:
     from mertag import errors
     from mertag.batch import tag_library
-    from mertag.bundle import load_bundle
     from mertag.emotion import SongEmotion
-    from mertag.tagger import Tagger
+    from mertag.listen.bundle import load_bundle
+    from mertag.listen.tagger import Tagger
     from mertag.tags import write_tags
 
 __all__ = [
@@ -40,8 +40,8 @@ __all__ = [
 
 _HOMES = {
     "SongEmotion": "mertag.emotion",
-    "Tagger": "mertag.tagger",
-    "load_bundle": "mertag.bundle",
+    "Tagger": "mertag.listen.tagger",
+    "load_bundle": "mertag.listen.bundle",
     "tag_library": "mertag.batch",
     "write_tags": "mertag.tags",
 }

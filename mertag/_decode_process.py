@@ -24,7 +24,7 @@ import numpy as np
 
 from mertag._decode_worker import CHUNK, HEADER, READY, START
 from mertag.errors import MertagError
-from mertag.frontend import FrontEnd
+from mertag.listen.frontend import FrontEnd
 
 CHUNKS_AHEAD = 2
 DIED = -1

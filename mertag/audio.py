@@ -23,7 +23,7 @@ import soxr
 
 from mertag._readers import mono_blocks
 from mertag.errors import DecodeError
-from mertag.frontend import FrontEnd
+from mertag.listen.frontend import FrontEnd
 
 Float32Array = npt.NDArray[np.float32]
 

@@ -70,7 +70,7 @@ def tag_library(
     paths : iterable of Path
         Files and folders.
     tagger : Tagger
-        An open `mertag.tagger.Tagger`.
+        An open `mertag.listen.tagger.Tagger`.
     options : BatchOptions
         What to write.
     state : State, optional

@@ -32,7 +32,7 @@ from mertag import errors
 from mertag._decode_process import CHUNKS_AHEAD, DIED, DecodeProcess, Event, describe_exit, task_settings
 from mertag._decode_worker import CHUNK, DONE, ERROR, READY, guarded, load_decoder
 from mertag.errors import ConfigError, DecodeError, FileError, MertagError
-from mertag.frontend import FrontEnd
+from mertag.listen.frontend import FrontEnd
 
 __all__ = ["CHUNKS_AHEAD", "Decoded", "DecoderPool"]
 

@@ -17,7 +17,7 @@ from mertag.errors import FileError, reason_of
 from mertag.events import BatchOptions, FileDone, Status
 from mertag.feed import Known, Later, Prepared, Song
 from mertag.identity import Places, kept_time, size_and_time, song_digest
-from mertag.model_key import difference, model_of
+from mertag.listen.model_key import difference, model_of
 from mertag.noting import Noting
 from mertag.one_file import NO_TAG_FORMAT, UP_TO_DATE, WriteJournal, finish
 from mertag.outcomes import Outcome, Skipped, Tagged
@@ -36,7 +36,7 @@ class Memory:
     state : State
         What is remembered.
     model : str
-        The key of the model; see `mertag.model_key`.
+        The key of the model; see `mertag.listen.model_key`.
     options : BatchOptions
         What is asked for.
     before : callable

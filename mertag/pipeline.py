@@ -28,7 +28,7 @@ POLL_S = 0.25
 
 
 class SongTagger(Protocol):
-    """What a run needs of `mertag.tagger.Tagger`."""
+    """What a run needs of `mertag.listen.tagger.Tagger`."""
 
     @property
     def model_key(self) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from mertag.bundle import Bundle
+    from mertag.listen.bundle import Bundle
 
 
 @pytest.fixture(scope="session", autouse=True)

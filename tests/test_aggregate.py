@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from mertag.aggregate import FEATURES_PER_CLASS, WindowRule, song_features, windows
-from mertag.frontend import FrontEnd, Segmentation
+from mertag.listen.frontend import FrontEnd, Segmentation
+from mertag.listen.windows import FEATURES_PER_CLASS, WindowRule, song_features, windows
 
 FRONT_END = FrontEnd()
 RATE = FRONT_END.sample_rate

@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 
 from mertag.audio import _Resampler, decode, decode_all
 from mertag.errors import DecodeError, FileError, UnsupportedFormatError
-from mertag.frontend import FrontEnd
+from mertag.listen.frontend import FrontEnd
 
 RATE = FrontEnd().sample_rate
 Floats = npt.NDArray[np.float32]

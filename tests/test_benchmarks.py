@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from mertag.bundle import Bundle
+from mertag.listen.bundle import Bundle
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 

@@ -11,13 +11,13 @@ import tiny_bundle as tiny
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mertag.blocks import BlockPacker, SongSegments
-from mertag.bundle import Bundle
 from mertag.emotion import Target
 from mertag.errors import DeviceError
-from mertag.frontend import FrontEnd, Segmentation
-from mertag.runtime import open_models
-from mertag.segment_model import SegmentModel
+from mertag.listen.blocks import BlockPacker, SongSegments
+from mertag.listen.bundle import Bundle
+from mertag.listen.device import open_models
+from mertag.listen.frontend import FrontEnd, Segmentation
+from mertag.listen.segment_model import SegmentModel
 
 RATE = tiny.FRONT_END.sample_rate
 SAMPLE = tiny.SEGMENTATION.segment_samples(tiny.FRONT_END)

@@ -13,10 +13,10 @@ import tiny_bundle as tiny
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mertag.blocks import BlockPacker, SongSegments
 from mertag.emotion import Target
 from mertag.errors import DeviceError, MertagError
-from mertag.frontend import Segmentation
+from mertag.listen.blocks import BlockPacker, SongSegments
+from mertag.listen.frontend import Segmentation
 
 RATE = tiny.FRONT_END.sample_rate
 THREADS = 3

@@ -9,9 +9,9 @@ import tiny_bundle as tiny
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mertag.bound import MOST_SHAPES, BoundSession
-from mertag.bundle import Bundle
 from mertag.emotion import Target
+from mertag.listen.bound import MOST_SHAPES, BoundSession
+from mertag.listen.bundle import Bundle
 
 NAMES = [f"probabilities_{Target.QUADRANT}"]
 

@@ -19,11 +19,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from mertag.bundle import Bundle, Precision, default_bundle_path, load_bundle, write_bundle
 from mertag.emotion import Target
 from mertag.errors import BundleError
-from mertag.manifest import Manifest
-from mertag.onnx_wire import has_external_data
+from mertag.listen.bundle import Bundle, Precision, default_bundle_path, load_bundle, write_bundle
+from mertag.listen.external_data import has_external_data
+from mertag.listen.manifest import Manifest
 
 
 @pytest.fixture
@@ -159,7 +159,7 @@ def test_a_bundle_in_which_anything_changed_is_refused_or_another_one(tiny_bundl
 def test_a_sealed_bundle_with_a_broken_graph_is_an_error_of_ours(tiny_bundle: Bundle, data: st.DataObject) -> None:
     """Its maker may well have given the right checksums."""
     from mertag.errors import MertagError
-    from mertag.runtime import open_models
+    from mertag.listen.device import open_models
 
     with tempfile.TemporaryDirectory() as parent:
         folder = Path(shutil.copytree(tiny_bundle.folder, Path(parent) / "bundle"))

@@ -12,15 +12,15 @@ import tiny_bundle as tiny
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from mertag.aggregate import WindowRule, song_features, windows
-from mertag.blocks import BlockPacker, SongSegments
-from mertag.bundle import Bundle, load_bundle
 from mertag.emotion import Target
 from mertag.errors import ConfigError, DecodeError, DeviceError, MertagError
-from mertag.excerpts import MOST_WINDOWS, ExcerptPacker
-from mertag.frontend import Segmentation
+from mertag.listen.blocks import BlockPacker, SongSegments
+from mertag.listen.bundle import Bundle, load_bundle
+from mertag.listen.frontend import Segmentation
+from mertag.listen.n_windows import MOST_WINDOWS, ExcerptPacker
+from mertag.listen.tagger import Tagger
+from mertag.listen.windows import WindowRule, song_features, windows
 from mertag.outcomes import Failed, Tagged
-from mertag.tagger import Tagger
 
 RATE = tiny.FRONT_END.sample_rate
 RULE = WindowRule(single_max_s=3.0, window_s=2.0, hop_s=1.0)

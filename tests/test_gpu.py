@@ -11,13 +11,13 @@ import onnxruntime
 import pytest
 import tiny_bundle as tiny
 
-from mertag import gpu, sessions
-from mertag.bound import BoundSession
-from mertag.bundle import Bundle
 from mertag.emotion import Target
 from mertag.errors import DeviceError
-from mertag.manifest import Precision
-from mertag.runtime import open_models
+from mertag.listen import gpu, sessions
+from mertag.listen.bound import BoundSession
+from mertag.listen.bundle import Bundle
+from mertag.listen.device import open_models
+from mertag.listen.manifest import Precision
 
 Run = Callable[..., list[np.ndarray]]
 

@@ -17,7 +17,7 @@ import tiny_bundle
 from mertag import tags
 from mertag._decode_worker import LEAST_BYTES_PER_S, guarded
 from mertag.errors import DecodeError
-from mertag.frontend import FrontEnd
+from mertag.listen.frontend import FrontEnd
 
 ROOT = Path(__file__).resolve().parents[1]
 RATE = 22_050

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 
-from mertag.bundle import Bundle
-from mertag.frontend import Segmentation
-from mertag.model_key import difference, model_key, model_of
-from mertag.tagger import Tagger
+from mertag.listen.bundle import Bundle
+from mertag.listen.frontend import Segmentation
+from mertag.listen.model_key import difference, model_key, model_of
+from mertag.listen.tagger import Tagger
 
 
 def test_the_key_names_the_bundle_its_whole_checksum_and_the_hop(tiny_bundle: Bundle) -> None:

@@ -13,9 +13,9 @@ import soundfile
 import tiny_bundle
 
 import mertag
-from mertag.bundle import Bundle
-from mertag.frontend import Segmentation
-from mertag.manifest import Precision
+from mertag.listen.bundle import Bundle
+from mertag.listen.frontend import Segmentation
+from mertag.listen.manifest import Precision
 from mertag.tags import read_tags
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -15,12 +15,13 @@ import pytest
 import tiny_bundle as tiny
 from onnx import TensorProto, helper
 
-from mertag import gpu, precision, sessions
-from mertag.bundle import Bundle, Precision, load_bundle, write_bundle
 from mertag.emotion import Target
 from mertag.errors import BundleError, ConfigError, DeviceError
-from mertag.runtime import open_models
-from mertag.segment_model import SegmentModel, pad_to_shape
+from mertag.listen import cpu_precision as precision
+from mertag.listen import gpu, sessions
+from mertag.listen.bundle import Bundle, Precision, load_bundle, write_bundle
+from mertag.listen.device import open_models
+from mertag.listen.segment_model import SegmentModel, pad_to_shape
 
 
 def test_the_segment_model_computes_what_numpy_does(tiny_bundle: Bundle) -> None:
@@ -135,7 +136,7 @@ def test_cuda_without_a_gpu_fails_and_auto_says_why(tiny_bundle: Bundle) -> None
 @needs_no_gpu
 def test_looking_for_a_gpu_prints_nothing(tiny_bundle: Bundle) -> None:
     code = (
-        "import sys; from mertag.bundle import load_bundle; from mertag.runtime import open_models; "
+        "import sys; from mertag.listen.bundle import load_bundle; from mertag.listen.device import open_models; "
         "open_models(load_bundle(sys.argv[1]))"
     )
     root = Path(__file__).resolve().parents[1]

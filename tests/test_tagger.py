@@ -14,8 +14,6 @@ import pytest
 import soundfile
 import tiny_bundle as tiny
 
-from mertag.aggregate import WindowRule, song_features
-from mertag.bundle import Bundle
 from mertag.decoding import DecoderPool
 from mertag.emotion import Target, decide
 from mertag.errors import (
@@ -28,9 +26,11 @@ from mertag.errors import (
     TooShortError,
     UnsupportedFormatError,
 )
-from mertag.manifest import Precision
-from mertag.segment_model import SHARED_PER_CALL
-from mertag.tagger import Failed, Outcome, Skipped, Tagged, Tagger
+from mertag.listen.bundle import Bundle
+from mertag.listen.manifest import Precision
+from mertag.listen.segment_model import SHARED_PER_CALL
+from mertag.listen.tagger import Failed, Outcome, Skipped, Tagged, Tagger
+from mertag.listen.windows import WindowRule, song_features
 
 RATE = tiny.FRONT_END.sample_rate
 

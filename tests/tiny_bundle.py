@@ -14,10 +14,10 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from mertag.bundle import Bundle, write_bundle
 from mertag.emotion import CLASS_NAMES, Target
-from mertag.frontend import FrontEnd, Segmentation
-from mertag.manifest import Head, Manifest, Precision
+from mertag.listen.bundle import Bundle, write_bundle
+from mertag.listen.frontend import FrontEnd, Segmentation
+from mertag.listen.manifest import Head, Manifest, Precision
 
 FRONT_END = FrontEnd()
 SEGMENTATION = Segmentation(duration_s=0.5, hop_s=0.2)

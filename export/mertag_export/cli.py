@@ -42,7 +42,7 @@ def export(
     scikit-learn against ONNX, and int8 and fp16 against fp32. If they differ too much, no bundle is written. The
     model that `mertag tag` uses by itself does not change.
     """
-    from mertag.manifest import Precision
+    from mertag.listen.manifest import Precision
     from mertag_export.licence import read_licence
     from mertag_export.run import ExportOptions, export_run
     from mertag_train import run as runs

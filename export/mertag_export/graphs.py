@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mertag.emotion import Target
-from mertag.sessions import Session, cpu_session, usable_cores
+from mertag.listen.sessions import Session, cpu_session, usable_cores
 
 Floats = npt.NDArray[np.float32]
 Probabilities = Mapping[Target, Floats]

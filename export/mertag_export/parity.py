@@ -13,9 +13,9 @@ import torch
 from sklearn.pipeline import Pipeline
 
 from mertag.emotion import Target, decide
-from mertag.frontend import FrontEnd, Segmentation
-from mertag.manifest import Precision
-from mertag.sessions import Session
+from mertag.listen.frontend import FrontEnd, Segmentation
+from mertag.listen.manifest import Precision
+from mertag.listen.sessions import Session
 from mertag_export.graphs import Clip, Probabilities, run_song_graph
 from mertag_export.segment import SegmentGraph
 from mertag_train.committee import Committee

@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from mertag.errors import BundleError, ConfigError, ExportError
-from mertag.manifest import MANIFEST_NAME, MAX_MANIFEST_BYTES, Manifest
+from mertag.listen.manifest import MANIFEST_NAME, MAX_MANIFEST_BYTES, Manifest
 
 
 def check_place(out: Path, *, overwrite: bool) -> None:

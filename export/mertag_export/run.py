@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from mertag.bundle import Bundle
+from mertag.listen.bundle import Bundle
 from mertag_export.clips import dataset_of
 from mertag_export.place import check_place, new_folder_for
 from mertag_export.steps import Export, ExportOptions, OnCheck, OnStep

@@ -11,7 +11,7 @@ from skl2onnx import to_onnx
 from skl2onnx.common.data_types import FloatTensorType
 from sklearn.pipeline import Pipeline
 
-from mertag.aggregate import FEATURES_PER_CLASS
+from mertag.listen.windows import FEATURES_PER_CLASS
 
 OPSET = {"": 18, "ai.onnx.ml": 3}
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mertag.bundle import CARD_NAME, Bundle, write_bundle
 from mertag.emotion import CLASS_NAMES, Target
 from mertag.errors import BundleError, ConfigError, ParityError
-from mertag.manifest import Head, Manifest, Precision, check_file_name
+from mertag.listen.bundle import CARD_NAME, Bundle, write_bundle
+from mertag.listen.manifest import Head, Manifest, Precision, check_file_name
 from mertag_export.card import model_card
 from mertag_export.clips import calibration, clips_of
 from mertag_export.golden import write_golden

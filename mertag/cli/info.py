@@ -75,8 +75,8 @@ def _figures(metrics: Mapping[str, object]) -> dict[str, object]:
 
 
 def _model(folder: object, device: DeviceChoice) -> tuple[dict[str, object], dict[str, object]]:
-    from mertag.bundle import CARD_NAME, load_bundle
-    from mertag.runtime import open_models
+    from mertag.listen.bundle import CARD_NAME, load_bundle
+    from mertag.listen.device import open_models
 
     bundle = load_bundle(str(folder) if folder else None)
     manifest = bundle.manifest

@@ -108,9 +108,9 @@ def without_model(
     BundleError, ConfigError
         As of the tagger.
     """
-    from mertag.bundle import load_bundle
-    from mertag.model_key import model_key
-    from mertag.tagger import chosen_segmentation
+    from mertag.listen.bundle import load_bundle
+    from mertag.listen.model_key import model_key
+    from mertag.listen.tagger import chosen_segmentation
 
     bundle = load_bundle(model)
     key = model_key(bundle, segmentation=chosen_segmentation(bundle, segment_hop_s, console.warn), windows=windows)

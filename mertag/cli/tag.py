@@ -20,8 +20,8 @@ from mertag.library import Shard
 
 if TYPE_CHECKING:
     from mertag.batch import BatchOptions, SongTagger, Summary
+    from mertag.listen.tagger import Tagger
     from mertag.state import State
-    from mertag.tagger import Tagger
 
 _log = logging.getLogger(__name__)
 
@@ -179,7 +179,7 @@ def open_tagger(
 
     For `one_song`, all threads work on the same part of it.
     """
-    from mertag.tagger import Tagger
+    from mertag.listen.tagger import Tagger
 
     tagger = Tagger(
         model,

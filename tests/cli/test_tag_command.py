@@ -354,7 +354,7 @@ def test_for_one_song_there_is_one_call_at_a_time(
             made.append(options["at_once"])
             raise RuntimeError("enough")
 
-    monkeypatch.setattr("mertag.tagger.Tagger", Recorder)
+    monkeypatch.setattr("mertag.listen.tagger.Tagger", Recorder)
     with pytest.raises(RuntimeError, match="enough"):
         tag.open_tagger(None, "cpu", workers=None, segment_hop_s=None, one_song=one_song)
     assert made == [at_once]

@@ -20,7 +20,7 @@ import soundfile
 import tiny_bundle
 
 from mertag import sidecar, tags
-from mertag.aggregate import WindowRule
+from mertag.listen.windows import WindowRule
 
 ROOT = Path(__file__).resolve().parents[2]
 RATE = 22_050

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from small_run import mertag, music_folder, small_networks
 
-from mertag.bundle import Bundle, load_bundle
+from mertag.listen.bundle import Bundle, load_bundle
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ from torch import nn
 from typer.testing import CliRunner
 
 from mertag.cli.app import app
-from mertag.frontend import FrontEnd
+from mertag.listen.frontend import FrontEnd
 from mertag_train import saved_run, trainer
 from mertag_train.vgg import SegmentNetwork
 

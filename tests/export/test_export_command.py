@@ -18,7 +18,7 @@ from small_run import RATE_HZ, mertag, music_folder, sound
 
 import mertag as package
 from mertag.emotion import QUADRANTS, Target
-from mertag.manifest import Precision
+from mertag.listen.manifest import Precision
 from mertag_train import run as runs
 
 ROOT = Path(package.__file__).resolve().parents[1]

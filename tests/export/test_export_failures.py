@@ -14,9 +14,9 @@ from conftest import Made
 from onnx import numpy_helper
 from small_run import mertag
 
-from mertag.bundle import load_bundle
 from mertag.errors import ConfigError, ExportError, ParityError
-from mertag.manifest import Precision
+from mertag.listen.bundle import load_bundle
+from mertag.listen.manifest import Precision
 from mertag_export import steps
 from mertag_export.run import ExportOptions, export_run
 from mertag_train import run as runs

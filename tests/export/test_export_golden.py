@@ -12,10 +12,10 @@ import onnxruntime as ort
 import pytest
 from conftest import Made
 
-from mertag.bundle import GOLDEN_NAME, load_bundle, write_bundle
 from mertag.errors import ParityError
-from mertag.frontend import FrontEnd
-from mertag.manifest import Precision
+from mertag.listen.bundle import GOLDEN_NAME, load_bundle, write_bundle
+from mertag.listen.frontend import FrontEnd
+from mertag.listen.manifest import Precision
 from mertag_export.golden import TOLERANCE, check_golden, golden_waveform
 
 

@@ -13,10 +13,10 @@ import torch
 from conftest import Made
 from small_run import SmallNetwork, sound
 
-from mertag.bundle import default_bundle_path, load_bundle
 from mertag.emotion import Target
-from mertag.frontend import FrontEnd, Segmentation
-from mertag.tagger import Tagger
+from mertag.listen.bundle import default_bundle_path, load_bundle
+from mertag.listen.frontend import FrontEnd, Segmentation
+from mertag.listen.tagger import Tagger
 from mertag_export.graphs import Clip, run_segment_graph, session
 from mertag_export.parity import run_torch
 from mertag_export.segment import SHARED_GROUPS, SegmentGraph, export_segment, shared_groups, trunk_parts

@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 import pytest
 
-from mertag.aggregate import song_features
+from mertag.listen.windows import song_features
 from mertag_export.graphs import run_song_graph, session
 from mertag_export.parity import SONG_LIMIT, agreement_limit, song_difference
 from mertag_export.song import export_song

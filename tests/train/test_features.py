@@ -10,7 +10,7 @@ import soundfile
 
 from mertag.audio import decode_all
 from mertag.errors import TooShortError
-from mertag.frontend import FrontEnd
+from mertag.listen.frontend import FrontEnd
 from mertag_train import features
 from mertag_train.features import FEATURE_NAMES, N_FFT, SAMPLE_RATE, clip_features, decode_features, key_fit
 

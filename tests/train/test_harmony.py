@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from mertag.frontend import FrontEnd
+from mertag.listen.frontend import FrontEnd
 from mertag_train.frontend import LogMel, mel_centres_hz
 from mertag_train.harmony import MAJOR, MINOR, PITCH_CLASSES, Harmony, key_profiles, magnitude, pitch_class_weights
 

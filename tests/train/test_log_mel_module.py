@@ -10,7 +10,7 @@ import pytest
 import soundfile
 import torch
 
-from mertag.frontend import FrontEnd
+from mertag.listen.frontend import FrontEnd
 from mertag_train.frontend import LogMel, mel_filters
 
 FRONT_END = FrontEnd()

@@ -13,7 +13,7 @@ import torch
 
 from mertag.audio import decode_all
 from mertag.errors import DatasetError
-from mertag.frontend import FrontEnd
+from mertag.listen.frontend import FrontEnd
 from mertag_train.datasets import Dataset, read
 from mertag_train.frontend import LogMel
 from mertag_train.log_mels import cache_folder, log_mels

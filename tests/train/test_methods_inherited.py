@@ -13,7 +13,7 @@ from toy_evaluation import config_with, surroundings, tiny_networks, toy_dataset
 
 from mertag.emotion import Target
 from mertag.errors import DatasetError
-from mertag.frontend import Segmentation
+from mertag.listen.frontend import Segmentation
 from mertag_train.config import TrainConfig
 from mertag_train.methods import Context, Fold, method
 from mertag_train.methods.networks import refuse_short

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from mertag.aggregate import WindowRule
 from mertag.emotion import Quadrant, SongEmotion, Target, decide
+from mertag.listen.windows import WindowRule
 from mertag.outcomes import SegmentTimeline
 from mertag_train import plot, plot_style
 

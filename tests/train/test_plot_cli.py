@@ -12,9 +12,9 @@ import soundfile
 from tiny_bundle import music
 from typer.testing import CliRunner
 
-from mertag.bundle import Bundle
 from mertag.cli.app import app
 from mertag.errors import ConfigError
+from mertag.listen.bundle import Bundle
 from mertag_train.plot_cli import SUFFIX, check_place, default_place, drawn_by_mertag, title_of
 
 Run = Callable[..., tuple[int, str, str]]

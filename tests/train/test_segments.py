@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mertag.frontend import FrontEnd, Segmentation
+from mertag.listen.frontend import FrontEnd, Segmentation
 from mertag_train.config import AugmentConfig
 from mertag_train.segments import augment, cut, grid, random_crops
 from mertag_train.store import LogMelStore

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mertag.aggregate import WindowRule, song_features
 from mertag.errors import DatasetError, TrainingError
-from mertag.frontend import FrontEnd, Segmentation
+from mertag.listen.frontend import FrontEnd, Segmentation
+from mertag.listen.windows import WindowRule, song_features
 from mertag_train.config import SongClassifier, TrainConfig
 from mertag_train.song import (
     Cutting,

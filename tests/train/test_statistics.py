@@ -7,7 +7,7 @@ import pytest
 import scipy.fft
 import torch
 
-from mertag.frontend import FrontEnd
+from mertag.listen.frontend import FrontEnd
 from mertag_train.statistics import MODULATION_BINS, N_CEPSTRA, Statistics, cosines, modulation
 from mertag_train.vgg import SegmentNetwork
 

@@ -9,7 +9,7 @@ import pytest
 
 from mertag.emotion import Target
 from mertag.errors import ConfigError
-from mertag.frontend import Segmentation
+from mertag.listen.frontend import Segmentation
 from mertag_train.config import OptimiserConfig, ShortCropConfig, SongConfig, TrainConfig
 from mertag_train.recipes import BUNDLED, PAPER, ROBUST
 from mertag_train.train_options import config_of

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from toy_training import FRONT_END, RATE, TinyNetwork, planted, same_weights, toy_config
 
 from mertag.errors import TrainingError
-from mertag.frontend import Segmentation
+from mertag.listen.frontend import Segmentation
 from mertag_train import trainer
 from mertag_train.config import AugmentConfig, PartitionConfig, ShortCropConfig, SsslConfig, TrainConfig
 from mertag_train.learners.inherited import InheritedLearner, draw_mixup

@@ -14,7 +14,7 @@ from toy_training import planted, same_weights
 
 from mertag.emotion import Target
 from mertag.errors import DatasetError, TrainingError
-from mertag.frontend import Segmentation
+from mertag.listen.frontend import Segmentation
 from mertag_train.autoencoder import MaskedAutoEncoder, embed, masked, train_autoencoder
 from mertag_train.config import TrainConfig
 from mertag_train.methods import Context, Fold, method

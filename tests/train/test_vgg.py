@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from mertag.frontend import FrontEnd
+from mertag.listen.frontend import FrontEnd
 from mertag_train.vgg import MIN_FRAMES, Architecture, SegmentNetwork
 
 

@@ -12,7 +12,7 @@ import soundfile
 import torch
 from torch import Tensor, nn
 
-from mertag.frontend import FrontEnd, Segmentation
+from mertag.listen.frontend import FrontEnd, Segmentation
 from mertag_train.config import AugmentConfig, OptimiserConfig, ShortCropConfig, TrainConfig
 from mertag_train.store import LogMelStore
 from mertag_train.trainer import Clips

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from mertag.errors import TrainingError
-from mertag.frontend import Segmentation
+from mertag.listen.frontend import Segmentation
 from mertag_train import segments
 from mertag_train.config import AugmentConfig
 from mertag_train.optimise import autocast

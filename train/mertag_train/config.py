@@ -10,10 +10,10 @@ import typing
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from mertag.aggregate import WindowRule
 from mertag.emotion import Target
 from mertag.errors import ConfigError
-from mertag.frontend import FrontEnd, Segmentation
+from mertag.listen.frontend import FrontEnd, Segmentation
+from mertag.listen.windows import WindowRule
 from mertag_train.config_json import build
 from mertag_train.vgg import MIN_FRAMES, Architecture
 

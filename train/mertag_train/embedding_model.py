@@ -36,8 +36,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mertag.errors import BundleError, ConfigError
-from mertag.onnx_wire import has_external_data
-from mertag.sessions import cpu_session, first_line
+from mertag.listen.external_data import has_external_data
+from mertag.listen.sessions import cpu_session, first_line
 from mertag_train import vggish_input
 
 Floats = npt.NDArray[np.float32]

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from mertag import sidecar
 from mertag.errors import DatasetError
-from mertag.frontend import FrontEnd
+from mertag.listen.frontend import FrontEnd
 from mertag_train.datasets.base import Song
 from mertag_train.embedding_model import EmbeddingModel, refuse_none
 

@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from mertag import sidecar
 from mertag.errors import DatasetError, FileError
-from mertag.frontend import FrontEnd
+from mertag.listen.frontend import FrontEnd
 from mertag_train import features
 from mertag_train.datasets.base import Dataset, Song
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 
 from mertag.errors import DatasetError, FileError
-from mertag.frontend import FrontEnd
+from mertag.listen.frontend import FrontEnd
 from mertag_train.datasets import Dataset, Song
 from mertag_train.frontend import LogMel
 from mertag_train.store import INDEX, SCHEMA, LogMelStore, open_store, refuse_other_folder, write_store

@@ -14,7 +14,7 @@ import functools
 import numpy as np
 import numpy.typing as npt
 
-from mertag.frontend import FrontEnd
+from mertag.listen.frontend import FrontEnd
 from mertag_train.frontend import mel_centres_hz, quick_log_mel
 from mertag_train.segments import random_curves
 

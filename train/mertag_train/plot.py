@@ -20,8 +20,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MultipleLocator
 
 from mertag._version import __version__
-from mertag.aggregate import WindowRule, windows
 from mertag.emotion import CLASS_NAMES, QUADRANTS, Target
+from mertag.listen.windows import WindowRule, windows
 from mertag.outcomes import SegmentTimeline
 from mertag_train.plot_style import (
     AXIS_STYLES,

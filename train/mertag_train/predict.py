@@ -7,7 +7,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from mertag.frontend import Segmentation
+from mertag.listen.frontend import Segmentation
 from mertag_train import segments
 from mertag_train.optimise import autocast
 from mertag_train.store import LogMelStore

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from mertag.frontend import Segmentation
+from mertag.listen.frontend import Segmentation
 from mertag_train.config import (
     AugmentConfig,
     MemberConfig,

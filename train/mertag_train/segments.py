@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from mertag.frontend import Segmentation
+from mertag.listen.frontend import Segmentation
 from mertag_train.config import AugmentConfig
 from mertag_train.store import LogMelStore
 

@@ -22,9 +22,9 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from mertag.aggregate import WindowRule, song_features, windows
 from mertag.errors import DatasetError, TrainingError
-from mertag.frontend import FrontEnd, Segmentation
+from mertag.listen.frontend import FrontEnd, Segmentation
+from mertag.listen.windows import WindowRule, song_features, windows
 from mertag_train.config import SongClassifier, TrainConfig
 
 Floats = npt.NDArray[np.float64]

@@ -12,7 +12,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from mertag.frontend import FrontEnd
+from mertag.listen.frontend import FrontEnd
 from mertag_train.harmony import Harmony
 from mertag_train.onsets import Onsets
 

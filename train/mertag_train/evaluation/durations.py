@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mertag.errors import DatasetError
-from mertag.frontend import FrontEnd, Segmentation
+from mertag.listen.frontend import FrontEnd, Segmentation
 from mertag_train.datasets.base import Song
 from mertag_train.datasets.tables import read_table
 from mertag_train.evaluation.files import write_text

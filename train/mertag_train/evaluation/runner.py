@@ -16,7 +16,7 @@ import numpy as np
 from mertag._version import __version__
 from mertag.emotion import Target
 from mertag.errors import ConfigError, DatasetError
-from mertag.frontend import Segmentation
+from mertag.listen.frontend import Segmentation
 from mertag_train.datasets.base import Dataset, Song
 from mertag_train.dealing import Group
 from mertag_train.evaluation.protocol import Protocol

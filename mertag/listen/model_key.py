@@ -9,8 +9,8 @@ told which model it was.
 
 from __future__ import annotations
 
-from mertag.bundle import Bundle
-from mertag.frontend import Segmentation
+from mertag.listen.bundle import Bundle
+from mertag.listen.frontend import Segmentation
 
 
 def model_key(bundle: Bundle, *, segmentation: Segmentation, windows: int | None = None) -> str:

@@ -7,7 +7,7 @@ what lies beside it, changes nothing. Of each song only the audio that later seg
 memory does not grow with its length.
 
 Some graphs convolve what overlapping segments have in common only once, and a segment then sees its neighbours
-(`mertag.manifest.Manifest.shared`). For these a block is one song's, and a song is cut at fixed places, every
+(`mertag.listen.manifest.Manifest.shared`). For these a block is one song's, and a song is cut at fixed places, every
 `max_segments` segments: so here, too, nothing depends on how it was chunked, or on other songs.
 
 With an executor, calls run beside what feeds them, several at a time if it has several threads. Since no call depends
@@ -25,7 +25,7 @@ import numpy.typing as npt
 
 from mertag.emotion import Target
 from mertag.errors import MertagError
-from mertag.frontend import FrontEnd, Segmentation
+from mertag.listen.frontend import FrontEnd, Segmentation
 
 Float32Array = npt.NDArray[np.float32]
 Int64Array = npt.NDArray[np.int64]

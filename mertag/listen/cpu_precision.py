@@ -19,7 +19,7 @@ from pathlib import Path
 
 import platformdirs
 
-from mertag.manifest import Precision
+from mertag.listen.manifest import Precision
 
 CACHE_NAME = "cpu-precision.json"
 _MAX_ENTRIES = 64

@@ -14,15 +14,15 @@ from typing import Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from mertag import precision as precisions
-from mertag.bundle import Bundle
-from mertag.contract import check_segment_graph, check_song_graph
 from mertag.emotion import Target
 from mertag.errors import ConfigError, DeviceError
-from mertag.gpu import open_gpu
-from mertag.manifest import Head, Precision
-from mertag.segment_model import Notify, SegmentModel, run, sample
-from mertag.sessions import (
+from mertag.listen import cpu_precision as precisions
+from mertag.listen.bundle import Bundle
+from mertag.listen.contract import check_segment_graph, check_song_graph
+from mertag.listen.gpu import open_gpu
+from mertag.listen.manifest import Head, Precision
+from mertag.listen.segment_model import Notify, SegmentModel, run, sample
+from mertag.listen.sessions import (
     Session,
     cpu_session,
     first_line,

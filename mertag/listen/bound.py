@@ -1,8 +1,8 @@
 """A session whose inputs and outputs have fixed places in its device's memory, one for each shape.
 
 ``InferenceSession.run`` allocates memory on the device for each call's inputs and outputs. Here they are allocated once
-a shape, which pays where shapes come from a short list (`mertag.segment_model.pad_to_shape`), and is what CUDA graphs
-need: with them, the kernels of a call are recorded once and launched together afterwards.
+a shape, which pays where shapes come from a short list (`mertag.listen.segment_model.pad_to_shape`), and is what CUDA
+graphs need: with them, the kernels of a call are recorded once and launched together afterwards.
 
 Source: onnxruntime's documentation, "I/O Binding" and "CUDA Execution Provider", "Using CUDA Graphs".
 """
@@ -30,7 +30,7 @@ class _Bound:
 
 
 class BoundSession:
-    """A `mertag.sessions.Session` that binds what it is given. For one thread at a time.
+    """A `mertag.listen.sessions.Session` that binds what it is given. For one thread at a time.
 
     Parameters
     ----------

@@ -92,7 +92,7 @@ def gpu_session(
         A small ONNX file, tried first: onnxruntime makes a session that cannot run on the GPU for the CPU, silently
         and at full cost.
     graphs : bool
-        Make it for CUDA graphs; see `mertag.bound`.
+        Make it for CUDA graphs; see `mertag.listen.bound`.
 
     Raises
     ------

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from mertag.aggregate import song_features, windows
-from mertag.blocks import SongSegments
-from mertag.bundle import Bundle
 from mertag.emotion import SongEmotion, Target, decide
 from mertag.errors import DeviceError, SilentError, TooShortError
-from mertag.frontend import Segmentation
-from mertag.runtime import SongModel
+from mertag.listen.blocks import SongSegments
+from mertag.listen.bundle import Bundle
+from mertag.listen.device import SongModel
+from mertag.listen.frontend import Segmentation
+from mertag.listen.windows import song_features, windows
 
 SILENCE_DBFS = -90.0
 """A song whose largest sample lies below this is silent: one step of 16-bit audio is -90.3 dBFS."""

@@ -14,9 +14,9 @@ import numpy.typing as npt
 
 from mertag.emotion import Target
 from mertag.errors import DeviceError
-from mertag.frontend import FrontEnd
-from mertag.manifest import Manifest, Precision
-from mertag.sessions import Session, first_line, is_out_of_memory
+from mertag.listen.frontend import FrontEnd
+from mertag.listen.manifest import Manifest, Precision
+from mertag.listen.sessions import Session, first_line, is_out_of_memory
 
 Float32Array = npt.NDArray[np.float32]
 Int64Array = npt.NDArray[np.int64]

@@ -1,8 +1,8 @@
 """Only N windows of a long song, spread evenly over it, instead of all: what ``--windows N`` hears.
 
-The windows are N of those that the bundle's rule cuts (`mertag.aggregate.windows`), and each of their segments is cut
-as in the whole song: so the result is a mean over fewer windows, and otherwise the same. A song that has no more than N
-windows is heard whole.
+The windows are N of those that the bundle's rule cuts (`mertag.listen.windows.windows`), and each of their segments is
+cut as in the whole song: so the result is a mean over fewer windows, and otherwise the same. A song that has no more
+than N windows is heard whole.
 
 How long a song is shows only at its end, and its audio must not pile up until then. So of a song with many windows,
 every second one is forgotten, then every second one of the rest, and so on: at any time at most `MOST_WINDOWS` (or
@@ -17,9 +17,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from mertag.aggregate import WindowRule, window_samples, windows
-from mertag.blocks import BlockPacker, Excerpts, Float32Array, Probabilities, SongSegments
-from mertag.frontend import FrontEnd, Segmentation
+from mertag.listen.blocks import BlockPacker, Excerpts, Float32Array, Probabilities, SongSegments
+from mertag.listen.frontend import FrontEnd, Segmentation
+from mertag.listen.windows import WindowRule, window_samples, windows
 
 MOST_WINDOWS = 16
 """How many windows of a song are kept, at most, until N of them are chosen: 42 MB of 30-second windows."""

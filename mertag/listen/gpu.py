@@ -8,13 +8,13 @@ from typing import Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from mertag.bound import BoundSession
-from mertag.bundle import Bundle
-from mertag.contract import check_segment_graph
 from mertag.errors import DeviceError
-from mertag.manifest import Precision
-from mertag.segment_model import pad_to_shape, run, sample
-from mertag.sessions import Session, cpu_session, first_line, gpu_session
+from mertag.listen.bound import BoundSession
+from mertag.listen.bundle import Bundle
+from mertag.listen.contract import check_segment_graph
+from mertag.listen.manifest import Precision
+from mertag.listen.segment_model import pad_to_shape, run, sample
+from mertag.listen.sessions import Session, cpu_session, first_line, gpu_session
 
 Gpu = Literal["cuda", "tensorrt"]
 

@@ -19,7 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mertag.errors import BundleError
-from mertag.manifest import (
+from mertag.listen.external_data import has_external_data
+from mertag.listen.manifest import (
     MANIFEST_NAME,
     MAX_MANIFEST_BYTES,
     Head,
@@ -27,7 +28,6 @@ from mertag.manifest import (
     Precision,
     check_file_name,
 )
-from mertag.onnx_wire import has_external_data
 
 __all__ = ["Bundle", "Head", "Manifest", "Precision", "default_bundle_path", "load_bundle", "write_bundle"]
 

@@ -22,19 +22,19 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Protocol, Self
 
-from mertag.blocks import BlockPacker, SongSegments
-from mertag.bundle import Bundle, load_bundle
 from mertag.emotion import SongEmotion
 from mertag.errors import ConfigError, DecodeError, MertagError
-from mertag.excerpts import ExcerptPacker
-from mertag.frontend import Segmentation
-from mertag.judge import judge
-from mertag.manifest import Precision
-from mertag.model_key import model_key
+from mertag.listen.blocks import BlockPacker, SongSegments
+from mertag.listen.bundle import Bundle, load_bundle
+from mertag.listen.device import Device, Models, open_models
+from mertag.listen.frontend import Segmentation
+from mertag.listen.judge import judge
+from mertag.listen.manifest import Precision
+from mertag.listen.model_key import model_key
+from mertag.listen.n_windows import ExcerptPacker
+from mertag.listen.segment_model import Notify
+from mertag.listen.sessions import usable_cores
 from mertag.outcomes import SKIPS, Failed, Outcome, SegmentTimeline, Skipped, Tagged, outcome_of
-from mertag.runtime import Device, Models, open_models
-from mertag.segment_model import Notify
-from mertag.sessions import usable_cores
 
 if TYPE_CHECKING:
     from mertag.decoding import Decoded, DecoderPool
@@ -78,7 +78,7 @@ class Tagger:
     bundle : Bundle or path, optional
         The model; if not given ``$MERTAG_BUNDLE``, else the one that comes with mertag.
     device : {"auto", "cuda", "tensorrt", "cpu"}
-        Where the network runs; see `mertag.runtime.open_models`.
+        Where the network runs; see `mertag.listen.device.open_models`.
     workers : int, optional
         Processes that decode; 0 decodes in this process, where a decoder that crashes ends it. If not given,
         one for each core where a GPU waits for them, else one for three cores, and two at least.
@@ -86,7 +86,7 @@ class Tagger:
         Step from one segment to the next, in seconds; if not given, that of the training.
     windows : int, optional
         Analyse only so many windows of a long song, spread evenly over it; if not given, all. See
-        `mertag.excerpts`.
+        `mertag.listen.n_windows`.
     threads : int, optional
         Threads of the network on a CPU; if not given, one for each physical core.
     at_once : int, optional
@@ -163,7 +163,7 @@ class Tagger:
 
     @property
     def model_key(self) -> str:
-        """All that a result depends on beside the audio; see `mertag.model_key`."""
+        """All that a result depends on beside the audio; see `mertag.listen.model_key`."""
         return model_key(self.bundle, segmentation=self.segmentation, windows=self.windows)
 
     def tag(self, path: Path | str) -> SongEmotion:

@@ -17,10 +17,10 @@ from typing import TypeVar
 
 from mertag import strict_json
 from mertag._version import __version__
-from mertag.aggregate import WindowRule
 from mertag.emotion import CLASS_NAMES, Target
 from mertag.errors import BundleError
-from mertag.frontend import FrontEnd, Segmentation
+from mertag.listen.frontend import FrontEnd, Segmentation
+from mertag.listen.windows import WindowRule
 
 SCHEMA = 1
 """The only schema that this version reads and writes."""
@@ -88,7 +88,7 @@ class Manifest:
     created_by : str
         ``mertag <version>`` that wrote it.
     files : mapping of str to str
-        SHA-256 in hexadecimal of every other file in the folder; `mertag.bundle.write_bundle` fills it.
+        SHA-256 in hexadecimal of every other file in the folder; `mertag.listen.bundle.write_bundle` fills it.
     schema : int
         `SCHEMA`.
 
@@ -148,7 +148,7 @@ class Manifest:
         ------
         BundleError
             If it is not strict JSON, of another schema, lacks a key, or holds one of another type or an
-            impossible value. The message names the key, not the folder: `mertag.bundle.load_bundle` adds it.
+            impossible value. The message names the key, not the folder: `mertag.listen.bundle.load_bundle` adds it.
         """
         try:
             return cls._from_raw(strict_json.parse(text))

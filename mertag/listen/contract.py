@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from mertag.bundle import Bundle
 from mertag.errors import BundleError
-from mertag.manifest import Head
-from mertag.sessions import Session
+from mertag.listen.bundle import Bundle
+from mertag.listen.manifest import Head
+from mertag.listen.sessions import Session
 
 _Signature = Mapping[str, tuple[str, tuple[int | None, ...]]]
 """Name -> element type and shape; None stands for any length."""

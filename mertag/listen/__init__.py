@@ -1,0 +1,1 @@
+"""What hears: from a file to its emotion. It knows no tags, no library and no state."""
