@@ -12,8 +12,8 @@ import os
 import time
 from pathlib import Path
 
-from mertag.decoding import DecoderPool
 from mertag.library import find_audio
+from mertag.listen.decode.pool import DecoderPool
 
 
 def main() -> None:

@@ -18,11 +18,11 @@ from typing import Any
 
 import numpy as np
 
-from mertag.decoding import DecoderPool
 from mertag.emotion import Target
 from mertag.listen import segment_model
 from mertag.listen.blocks import BlockPacker
 from mertag.listen.bundle import load_bundle
+from mertag.listen.decode.pool import DecoderPool
 from mertag.listen.device import SongModel, open_models
 from mertag.listen.manifest import Manifest
 from mertag.listen.sessions import Session

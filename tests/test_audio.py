@@ -23,8 +23,8 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mertag.audio import _Resampler, decode, decode_all
 from mertag.errors import DecodeError, FileError, UnsupportedFormatError
+from mertag.listen.decode.audio import _Resampler, decode, decode_all
 from mertag.listen.frontend import FrontEnd
 
 RATE = FrontEnd().sample_rate
@@ -462,7 +462,7 @@ def test_a_video_without_sound_has_no_audio_stream(tmp_path: Path) -> None:
 
 def test_a_disk_error_is_told_for_what_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path / "a.flac", music(10.0, 44100), 44100)
-    import mertag._readers as readers
+    import mertag.listen.decode.readers as readers
 
     class Failing:
         def __init__(self, file: object) -> None:
@@ -500,7 +500,7 @@ def test_any_bytes_give_samples_or_a_file_error(tmp_path_factory: pytest.TempPat
 
 
 def test_the_module_imports_without_pyav() -> None:
-    code = "import sys, mertag.audio; sys.exit('av' in sys.modules or 'librosa' in sys.modules)"
+    code = "import sys, mertag.listen.decode.audio; sys.exit('av' in sys.modules or 'librosa' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[1])
 
 

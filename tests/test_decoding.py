@@ -19,9 +19,9 @@ import numpy.typing as npt
 import pytest
 import soundfile
 
-from mertag.audio import decode_all
-from mertag.decoding import CHUNKS_AHEAD, Decoded, DecoderPool
 from mertag.errors import ConfigError, DecodeError, FileError, MertagError, UnsupportedFormatError
+from mertag.listen.decode.audio import decode_all
+from mertag.listen.decode.pool import CHUNKS_AHEAD, Decoded, DecoderPool
 from mertag.listen.frontend import FrontEnd
 
 Floats = npt.NDArray[np.float32]
@@ -410,7 +410,7 @@ SCRIPT = """
 import sys, threading, time
 sys.path[:0] = {search!r}
 from pathlib import Path
-from mertag.decoding import DecoderPool
+from mertag.listen.decode.pool import DecoderPool
 print("imported", flush=True)
 pool = DecoderPool(workers=2, decoder="odd_decoders:by_name")
 for piece in pool.decode((i, Path(name)) for i, name in enumerate({names!r})):

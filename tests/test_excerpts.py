@@ -222,7 +222,7 @@ class ArrayDecoder:
         self.songs, self.error = songs, error
 
     def decode(self, paths: object) -> Iterator[object]:
-        from mertag.decoding import Decoded
+        from mertag.listen.decode.pool import Decoded
 
         for index, path in paths:  # type: ignore[attr-defined]
             audio = self.songs[path.name]

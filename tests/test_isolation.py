@@ -15,8 +15,8 @@ import soundfile
 import tiny_bundle
 
 from mertag import tags
-from mertag._decode_worker import LEAST_BYTES_PER_S, guarded
 from mertag.errors import DecodeError
+from mertag.listen.decode.worker import LEAST_BYTES_PER_S, guarded
 from mertag.listen.frontend import FrontEnd
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -26,7 +26,7 @@ POSIX = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 FAULTY = """
 import ctypes, os, time
 import numpy as np
-from mertag import audio
+from mertag.listen.decode import audio
 
 def decode(path, *, front_end, chunk_s):
     '''Do to this process what the file's name says, in the midst of the file; else decode it.'''
@@ -63,7 +63,7 @@ def decode(path, *, front_end, chunk_s):
 PROGRAM = """
 import functools, sys
 sys.path[:0] = {search!r}
-from mertag import decoding
+from mertag.listen.decode import pool as decoding
 decoding._BASE_TIMEOUT_S, decoding._MOST_TIMEOUTS = 10.0, 1.5
 decoding.DecoderPool = functools.partial(
     decoding.DecoderPool, decoder="faulty:decode", memory_limit_bytes=600 << 20
@@ -139,7 +139,7 @@ def test_whatever_a_decoder_does_to_itself_the_run_goes_on_and_adds_up(bundle: P
 def test_a_decoder_that_finds_no_end_is_stopped_by_what_a_file_of_its_size_can_hold(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mertag._decode_worker.MOST_AUDIO_S", 100.0)
+    monkeypatch.setattr("mertag.listen.decode.worker.MOST_AUDIO_S", 100.0)
     song = tmp_path / "song"
     song.write_bytes(bytes(50 * LEAST_BYTES_PER_S))
     taken_s = 0.0

@@ -14,7 +14,6 @@ import pytest
 import soundfile
 import tiny_bundle as tiny
 
-from mertag.decoding import DecoderPool
 from mertag.emotion import Target, decide
 from mertag.errors import (
     ConfigError,
@@ -27,6 +26,7 @@ from mertag.errors import (
     UnsupportedFormatError,
 )
 from mertag.listen.bundle import Bundle
+from mertag.listen.decode.pool import DecoderPool
 from mertag.listen.manifest import Precision
 from mertag.listen.segment_model import SHARED_PER_CALL
 from mertag.listen.tagger import Failed, Outcome, Skipped, Tagged, Tagger
@@ -37,7 +37,7 @@ RATE = tiny.FRONT_END.sample_rate
 
 @dataclass(frozen=True)
 class Part:
-    """What `mertag.decoding.Decoded` is."""
+    """What `mertag.listen.decode.pool.Decoded` is."""
 
     index: int
     path: Path

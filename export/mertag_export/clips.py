@@ -8,8 +8,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from mertag.audio import decode_all
 from mertag.errors import DatasetError, ExportError, FileError
+from mertag.listen.decode.audio import decode_all
 from mertag_export.graphs import Clip
 from mertag_train.datasets import Dataset, read
 from mertag_train.run import Run

@@ -37,7 +37,7 @@ from mertag.listen.sessions import usable_cores
 from mertag.outcomes import SKIPS, Failed, Outcome, SegmentTimeline, Skipped, Tagged, outcome_of
 
 if TYPE_CHECKING:
-    from mertag.decoding import Decoded, DecoderPool
+    from mertag.listen.decode.pool import Decoded, DecoderPool
 
 _CORES_A_DECODER = 3
 """On a CPU, where the network takes three times as long as decoding, or more."""
@@ -46,7 +46,7 @@ __all__ = ["Decoder", "Failed", "Outcome", "SegmentTimeline", "Skipped", "Tagged
 
 
 class Decoder(Protocol):
-    """What the tagger needs of `mertag.decoding.DecoderPool`."""
+    """What the tagger needs of `mertag.listen.decode.pool.DecoderPool`."""
 
     def decode(self, paths: Iterable[tuple[int, Path]]) -> Iterator[Decoded]:
         """Yield the chunks of several files as they come."""
@@ -99,7 +99,7 @@ class Tagger:
     notify : callable, optional
         Is told, in a sentence, what changed on the way: a GPU whose memory ran out, an unusual hop.
     decoder : Decoder, optional
-        Decodes in place of a `mertag.decoding.DecoderPool`; it is not closed.
+        Decodes in place of a `mertag.listen.decode.pool.DecoderPool`; it is not closed.
 
     Raises
     ------
@@ -312,7 +312,7 @@ class Tagger:
 
     def _start_decoder(self, workers: int | None, timeout_s: float | None) -> DecoderPool:
         """Return a pool whose first process comes up while the model is loaded; the others wait for songs."""
-        from mertag.decoding import DecoderPool
+        from mertag.listen.decode.pool import DecoderPool
 
         pool = DecoderPool(
             workers=usual_workers("cpu") if workers is None else workers,

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from mertag.audio import decode_all
 from mertag.errors import TooShortError
+from mertag.listen.decode.audio import decode_all
 from mertag.listen.frontend import FrontEnd
 from mertag_train import features
 from mertag_train.features import FEATURE_NAMES, N_FFT, SAMPLE_RATE, clip_features, decode_features, key_fit

@@ -11,8 +11,8 @@ import pytest
 import soundfile
 import torch
 
-from mertag.audio import decode_all
 from mertag.errors import DatasetError
+from mertag.listen.decode.audio import decode_all
 from mertag.listen.frontend import FrontEnd
 from mertag_train.datasets import Dataset, read
 from mertag_train.frontend import LogMel

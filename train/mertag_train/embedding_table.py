@@ -101,7 +101,7 @@ def _compute(
     workers: int,
     on_done: Callable[[int], None],
 ) -> None:
-    from mertag.decoding import DecoderPool  # here: it needs audio libraries, what is on disk does not
+    from mertag.listen.decode.pool import DecoderPool  # here: it needs audio libraries, what is on disk does not
 
     paths = [(index, song.path) for index, song in enumerate(songs) if song.path is not None]
     chunks: dict[int, list[Floats]] = {}

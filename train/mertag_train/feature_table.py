@@ -138,7 +138,7 @@ def _stamp(path: Path) -> tuple[int, int]:
 
 def _computed(paths: Sequence[Path], workers: int) -> Generator[tuple[int, Float32Array]]:
     """Yield (index, features) as they come; at the end raise DatasetError if there were clips without."""
-    from mertag.decoding import DecoderPool
+    from mertag.listen.decode.pool import DecoderPool
 
     # numba compiles some of librosa when that is first loaded, and keeps the result on disk; several processes that
     # do so at once can mix it up and crash (numba/numba#10128). So it is loaded here once, before them.

@@ -137,14 +137,14 @@ def clip_features(waveform: npt.ArrayLike) -> Float32Array:
 
 
 def decode_features(path: Path, *, front_end: FrontEnd, chunk_s: float) -> Iterator[Float32Array]:
-    """Yield the features of a file, as one chunk: what a `mertag.decoding.DecoderPool` runs in its processes.
+    """Yield the features of a file, as one chunk: what a `mertag.listen.decode.pool.DecoderPool` runs in its processes.
 
     Raises
     ------
     FileError
-        As `mertag.audio.decode`, and TooShortError for less than one frame.
+        As `mertag.listen.decode.audio.decode`, and TooShortError for less than one frame.
     """
-    from mertag.audio import decode_all
+    from mertag.listen.decode.audio import decode_all
 
     waveform = decode_all(path, front_end=front_end)
     if len(waveform) < N_FFT:

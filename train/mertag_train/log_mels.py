@@ -80,7 +80,7 @@ def _check_fits(store: LogMelStore, place: Path, dataset: Dataset, front_end: Fr
 def _computed(
     songs: tuple[Song, ...], front_end: FrontEnd, workers: int, on_clip: Callable[[int, int], None]
 ) -> Iterator[Clip]:
-    from mertag.decoding import DecoderPool  # here: it needs audio libraries, a store that is there does not
+    from mertag.listen.decode.pool import DecoderPool  # here: it needs audio libraries, a store that is there does not
 
     log_mel = LogMel(front_end)
     paths = [(index, song.path) for index, song in enumerate(songs) if song.path is not None]

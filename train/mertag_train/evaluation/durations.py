@@ -105,8 +105,8 @@ def stated(path: Path) -> tuple[int, int]:
     """
     import soundfile
 
-    from mertag.audio import decode
     from mertag.errors import FileError
+    from mertag.listen.decode.audio import decode
 
     try:
         with path.open("rb") as file, soundfile.SoundFile(file) as sound:

@@ -4,12 +4,12 @@ Convention: the chunks, joined, are what ``librosa.load(path, sr=22050, mono=Tru
 samples within 1e-5): soundfile's float32 samples, the mean of the channels, then soxr HQ. Training reads its
 clips with librosa, so tagging hears what training heard. Two exceptions: Opus is decoded by ffmpeg rather
 than by libopus (they differ by some 50 dB less than the music), and where librosa stops early (joined MP3
-files, damage), mertag reads on. What is tolerated in a damaged file stands in `mertag._tolerance`.
+files, damage), mertag reads on. What is tolerated in a damaged file stands in `mertag.listen.decode.damage`.
 
 Memory does not grow with the length of the track, and no length in a header is relied on.
 
 libmpg123, inside libsndfile, writes remarks about odd MP3 files to the standard error stream of the process,
-and libsndfile gives no way to stop it. `mertag.decoding` keeps them away: its worker processes have none.
+and libsndfile gives no way to stop it. `mertag.listen.decode.pool` keeps them away: its worker processes have none.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ import numpy as np
 import numpy.typing as npt
 import soxr
 
-from mertag._readers import mono_blocks
 from mertag.errors import DecodeError
+from mertag.listen.decode.readers import mono_blocks
 from mertag.listen.frontend import FrontEnd
 
 Float32Array = npt.NDArray[np.float32]

@@ -1,6 +1,6 @@
 """The decoder process: reads tasks from its standard input, and writes samples to its standard output.
 
-Started by `mertag._decode_process` as a program of its own, not through multiprocessing: it never imports the
+Started by `mertag.listen.decode.process` as a program of its own, not through multiprocessing: it never imports the
 caller's ``__main__``, needs no ``if __name__ == "__main__"`` there, inherits no threads, and leaves no shared
 memory behind. It imports numpy, soundfile and soxr only, and PyAV when a file needs it.
 
@@ -49,7 +49,7 @@ def main(decoder: str, memory_limit_bytes: int) -> None:
     Parameters
     ----------
     decoder : str
-        Import name of the function that decodes, ``module:function``, called as `mertag.audio.decode` is.
+        Import name of the function that decodes, ``module:function``, called as `mertag.listen.decode.audio.decode` is.
     memory_limit_bytes : int
         Most memory that this process may take; 0 for no limit.
     """

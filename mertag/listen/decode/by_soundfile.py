@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
-from mertag._sniff import AIFF, MP3, OGG_VORBIS, WAV, Content
-from mertag._tolerance import is_tolerable
+from mertag.listen.decode.damage import is_tolerable
+from mertag.listen.decode.formats import AIFF, MP3, OGG_VORBIS, WAV, Content
 
 Float32Array = npt.NDArray[np.float32]
 

@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from mertag._read_soundfile import CannotOpenError, SoundFileReader
-from mertag._sniff import OGG_VORBIS, Content, Reader, sniff
-from mertag._tolerance import is_tolerable
 from mertag.errors import DecodeError, UnsupportedFormatError
+from mertag.listen.decode.by_soundfile import CannotOpenError, SoundFileReader
+from mertag.listen.decode.damage import is_tolerable
+from mertag.listen.decode.formats import OGG_VORBIS, Content, Reader, sniff
 
 Float32Array = npt.NDArray[np.float32]
 
@@ -77,7 +77,7 @@ def mono_blocks(path: Path) -> Iterator[tuple[int, Float32Array]]:
 
 def _by_pyav(path: Path, content: Content) -> Iterator[tuple[int, Float32Array]]:
     # Here, not above: importing it takes 50 ms, and most libraries never need it.
-    from mertag._read_pyav import DamagedError, NothingDecodedError, pyav_blocks
+    from mertag.listen.decode.by_pyav import DamagedError, NothingDecodedError, pyav_blocks
 
     n_blocks = 0
     try:
@@ -95,7 +95,7 @@ def _by_pyav(path: Path, content: Content) -> Iterator[tuple[int, Float32Array]]
 
 
 def _take_over(path: Path, content: Content, reader: SoundFileReader) -> Iterator[tuple[int, Float32Array]]:
-    from mertag._read_pyav import DamagedError, NothingDecodedError, pyav_blocks
+    from mertag.listen.decode.by_pyav import DamagedError, NothingDecodedError, pyav_blocks
 
     skip = reader.n_frames
     more = False

@@ -29,9 +29,9 @@ import numpy as np
 import numpy.typing as npt
 
 from mertag import errors
-from mertag._decode_process import CHUNKS_AHEAD, DIED, DecodeProcess, Event, describe_exit, task_settings
-from mertag._decode_worker import CHUNK, DONE, ERROR, READY, guarded, load_decoder
 from mertag.errors import ConfigError, DecodeError, FileError, MertagError
+from mertag.listen.decode.process import CHUNKS_AHEAD, DIED, DecodeProcess, Event, describe_exit, task_settings
+from mertag.listen.decode.worker import CHUNK, DONE, ERROR, READY, guarded, load_decoder
 from mertag.listen.frontend import FrontEnd
 
 __all__ = ["CHUNKS_AHEAD", "Decoded", "DecoderPool"]
@@ -93,7 +93,7 @@ class DecoderPool:
     memory_limit_bytes : int
         Most memory a process may take (only Linux enforces it); 0 for no limit.
     decoder : str
-        Import name, ``module:function``, of what decodes; called as `mertag.audio.decode` is.
+        Import name, ``module:function``, of what decodes; called as `mertag.listen.decode.audio.decode` is.
     says_nothing_came : bool
         Whether `decode` yields a message without samples when nothing has come for half a second, so that whoever
         waits can look after other things.
@@ -112,7 +112,7 @@ class DecoderPool:
         timeout_s: float | None = None,
         chunk_s: float = 30.0,
         memory_limit_bytes: int = 2 << 30,
-        decoder: str = "mertag.audio:decode",
+        decoder: str = "mertag.listen.decode.audio:decode",
         says_nothing_came: bool = False,
     ) -> None:
         if workers < 0:

@@ -22,17 +22,17 @@ from typing import IO, Any
 
 import numpy as np
 
-from mertag._decode_worker import CHUNK, HEADER, READY, START
 from mertag.errors import MertagError
+from mertag.listen.decode.worker import CHUNK, HEADER, READY, START
 from mertag.listen.frontend import FrontEnd
 
 CHUNKS_AHEAD = 2
 DIED = -1
-"""Kind of the event that ends every process; the other kinds are those of `mertag._decode_worker`."""
+"""Kind of the event that ends every process; the other kinds are those of `mertag.listen.decode.worker`."""
 
 _BOOTSTRAP = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-    "from mertag._decode_worker import main; main(sys.argv[2], int(sys.argv[3]))"
+    "from mertag.listen.decode.worker import main; main(sys.argv[2], int(sys.argv[3]))"
 )
 _PIPE_BYTES = 1 << 20  # Linux gives 64 KiB, with which a 4-minute track takes 25 ms instead of 8
 _WAIT_S = 5.0
@@ -59,8 +59,8 @@ class DecodeProcess:
     file_bytes : int
         Size of the file it is at.
     stalled_s, busy_s : float
-        Kept by `mertag.decoding`: for how long it has said nothing although it could, and for how long it has not been
-        waiting for the consumer since it got its file.
+        Kept by `mertag.listen.decode.pool`: for how long it has said nothing although it could, and for how long it has
+        not been waiting for the consumer since it got its file.
 
     Raises
     ------

@@ -14,8 +14,8 @@ import av
 import numpy as np
 import numpy.typing as npt
 
-from mertag._read_soundfile import BLOCK_FRAMES, channel_mean
-from mertag._tolerance import Losses
+from mertag.listen.decode.by_soundfile import BLOCK_FRAMES, channel_mean
+from mertag.listen.decode.damage import Losses
 
 Float32Array = npt.NDArray[np.float32]
 
@@ -56,7 +56,7 @@ def pyav_blocks(path: Path) -> Iterator[tuple[int, Float32Array]]:
     NothingDecodedError
         If there is no sound in it that ffmpeg can decode.
     DamagedError
-        After the last block, if more is lost than `mertag._tolerance` allows.
+        After the last block, if more is lost than `mertag.listen.decode.damage` allows.
     """
     joined = _Joined()
     for frame in _frames(path):
