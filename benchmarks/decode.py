@@ -12,7 +12,7 @@ import os
 import time
 from pathlib import Path
 
-from mertag.library import find_audio
+from mertag.library.find import find_audio
 from mertag.listen.decode.pool import DecoderPool
 
 

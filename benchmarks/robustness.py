@@ -25,7 +25,7 @@ import soxr
 from material import RATE, read, write
 
 from mertag import SongEmotion, Tagger
-from mertag.library import find_audio
+from mertag.library.find import find_audio
 from mertag.outcomes import Tagged
 
 Stereo = npt.NDArray[np.float32]

@@ -36,7 +36,7 @@ from material import FORMATS, stereo, write
 from processes import Measured, machine, me, measure, ratio, spread
 from tagging_work import KINDS
 
-from mertag.library import find_audio
+from mertag.library.find import find_audio
 from mertag.listen.sessions import usable_cores
 
 

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from mertag import errors
     from mertag.batch import tag_library
     from mertag.emotion import SongEmotion
+    from mertag.library.tags import write_tags
     from mertag.listen.bundle import load_bundle
     from mertag.listen.tagger import Tagger
-    from mertag.tags import write_tags
 
 __all__ = [
     "SongEmotion",
@@ -43,7 +43,7 @@ _HOMES = {
     "Tagger": "mertag.listen.tagger",
     "load_bundle": "mertag.listen.bundle",
     "tag_library": "mertag.batch",
-    "write_tags": "mertag.tags",
+    "write_tags": "mertag.library.tags",
 }
 
 

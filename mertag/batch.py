@@ -26,12 +26,12 @@ import contextlib
 from collections.abc import Generator, Iterable
 from pathlib import Path
 
-from mertag import library
 from mertag.account import Account
 from mertag.errors import ConfigError, StateError
 from mertag.events import BatchOptions, Event, FileDone, Finished, Found, Note, NotTagged, Status, Summary
 from mertag.interrupt import Interruptible
 from mertag.journal import Journal
+from mertag.library import find as library
 from mertag.one_file import WriteJournal, before_analysis
 from mertag.pipeline import Pipeline, SongTagger
 from mertag.state import State

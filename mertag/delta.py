@@ -28,7 +28,7 @@ from typing import BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from mertag.tags.container import Piece, Range
+from mertag.library.tags.container import Piece, Range
 
 VERSION = 1
 

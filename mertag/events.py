@@ -9,8 +9,8 @@ from typing import TypeAlias
 
 from mertag.emotion import SongEmotion
 from mertag.errors import ConfigError
-from mertag.library import Shard
-from mertag.tags import TagChange, TagOptions
+from mertag.library.find import Shard
+from mertag.library.tags import TagChange, TagOptions
 
 
 class Status(StrEnum):
@@ -35,7 +35,7 @@ class BatchOptions:
     tag : TagOptions
         How tags are written.
     include, exclude : tuple of str
-        Globs that narrow what is found; see `mertag.library.find_audio`.
+        Globs that narrow what is found; see `mertag.library.find.find_audio`.
     shard : Shard, optional
         Only this part of what is found.
     fail_fast : bool

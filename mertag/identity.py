@@ -7,8 +7,8 @@ import os
 import stat
 from pathlib import Path
 
-from mertag import tags
 from mertag.errors import FileError
+from mertag.library import tags
 
 _CHUNK_BYTES = 1 << 20
 

@@ -18,7 +18,7 @@ from mertag.database import Database
 from mertag.delta import DeltaError, make_delta, old_pieces, read_pieces
 from mertag.errors import StateError, TagWriteError
 from mertag.identity import kept_time
-from mertag.sidecar import SUFFIX
+from mertag.library.sidecar import SUFFIX
 
 Kind: TypeAlias = Literal["tags", "sidecar"]
 

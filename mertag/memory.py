@@ -17,15 +17,15 @@ from mertag.errors import FileError, reason_of
 from mertag.events import BatchOptions, FileDone, Status
 from mertag.feed import Known, Later, Prepared, Song
 from mertag.identity import Places, kept_time, size_and_time, song_digest
+from mertag.library.sidecar import SUFFIX
+from mertag.library.tags import plan_tags
 from mertag.listen.model_key import difference, model_of
 from mertag.noting import Noting
 from mertag.one_file import NO_TAG_FORMAT, UP_TO_DATE, WriteJournal, finish
 from mertag.outcomes import Outcome, Skipped, Tagged
 from mertag.results import decode, encode
 from mertag.settled import settled_key
-from mertag.sidecar import SUFFIX
 from mertag.state import Entry, State
-from mertag.tags import plan_tags
 
 
 class Memory:

@@ -9,11 +9,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal, Protocol
 
-from mertag import sidecar, tags
 from mertag.errors import StateError, UnsupportedFormatError, reason_of
 from mertag.events import BatchOptions, FileDone, Status
+from mertag.library import sidecar, tags
+from mertag.library.tags import TagChange
 from mertag.outcomes import Failed, Outcome, Skipped, Tagged
-from mertag.tags import TagChange
 
 NO_TAG_FORMAT = "no tag format that mertag writes"
 UP_TO_DATE = "already up to date"

@@ -16,10 +16,11 @@ from fake_tagger import FakeTagger, emotion
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mertag import library, sidecar, tags
 from mertag.batch import BatchOptions, Event, FileDone, Finished, Found, Status, Summary, tag_library
 from mertag.emotion import Quadrant
 from mertag.errors import ConfigError, DeviceError, TagWriteError, UnsupportedFormatError
+from mertag.library import find as library
+from mertag.library import sidecar, tags
 from mertag.outcomes import Outcome
 
 NOTHING_WRITTEN = BatchOptions()

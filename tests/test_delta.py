@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mertag.delta import DeltaError, make_delta, old_pieces, read_pieces
-from mertag.tags.container import Range
+from mertag.library.tags.container import Range
 
 AUDIO = random.Random(1).randbytes(3_000_000)
 

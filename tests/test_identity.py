@@ -11,9 +11,9 @@ import soundfile
 from distinct_songs import song
 from fake_tagger import emotion
 
-from mertag import tags
 from mertag.errors import FileError
 from mertag.identity import Places, song_digest
+from mertag.library import tags
 
 
 @pytest.mark.parametrize("name", ["a.flac", "a.wav", "a.mp3", "a.ogg"])

@@ -14,8 +14,8 @@ import pytest
 import soundfile
 import tiny_bundle
 
-from mertag import tags
 from mertag.errors import DecodeError
+from mertag.library import tags
 from mertag.listen.decode.worker import LEAST_BYTES_PER_S, guarded
 from mertag.listen.frontend import FrontEnd
 

@@ -14,15 +14,15 @@ import pytest
 from fake_tagger import emotion
 from written_songs import contents, make_song, write
 
-from mertag import sidecar, tags
 from mertag.database import Database
 from mertag.emotion import Quadrant
 from mertag.errors import TagWriteError
 from mertag.journal import Journal, digest_of
-from mertag.one_by_one import FileHandled
+from mertag.library import sidecar, tags
+from mertag.library.accounting import FileHandled
+from mertag.library.tags import TagOptions
+from mertag.library.undo import undo_run
 from mertag.runs import Run
-from mertag.tags import TagOptions
-from mertag.undo import undo_run
 
 
 @pytest.fixture

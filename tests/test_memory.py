@@ -17,15 +17,16 @@ from distinct_songs import song
 from fake_tagger import FakeTagger, emotion
 
 from mertag import feed as feed_module
-from mertag import pipeline, sidecar, tags
+from mertag import pipeline
 from mertag.batch import BatchOptions, Event, FileDone, Finished, Note, Status, Summary, tag_library
 from mertag.claims import Claims
 from mertag.emotion import Quadrant
 from mertag.errors import ConfigError, StateError, TagWriteError
+from mertag.library import sidecar, tags
+from mertag.library.tags import TagOptions
 from mertag.outcomes import Outcome
 from mertag.runs import Run
 from mertag.state import open_state
-from mertag.tags import TagOptions
 
 TAGS = BatchOptions(write_tags=True)
 BOTH = BatchOptions(write_tags=True, sidecar=True)

@@ -10,13 +10,13 @@ import pytest
 from fake_tagger import emotion
 from written_songs import contents, make_song, outcome, write
 
-from mertag import tags
 from mertag.database import Database
 from mertag.journal import Journal
-from mertag.one_by_one import FileHandled
-from mertag.remove import remove_from
+from mertag.library import tags
+from mertag.library.accounting import FileHandled
+from mertag.library.remove import remove_from
+from mertag.library.undo import undo_run
 from mertag.runs import Run
-from mertag.undo import undo_run
 
 
 @pytest.fixture
@@ -102,7 +102,7 @@ def test_what_another_program_changed_meanwhile_leaves_no_entry(
 ) -> None:
     write(database, songs[0])
     monkeypatch.setattr(
-        "mertag.tags.safe_write._refuse_if_changed",
+        "mertag.library.tags.safe_write._refuse_if_changed",
         lambda original: (_ for _ in ()).throw(OSError(5, "another program changed it")),
     )
     files, _ = remove(database, songs[:1])

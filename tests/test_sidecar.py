@@ -14,10 +14,10 @@ from fake_tagger import MODEL, emotion
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mertag import sidecar
 from mertag.batch import FileDone, Status
 from mertag.emotion import Quadrant
 from mertag.errors import TagWriteError
+from mertag.library import sidecar
 
 SCHEMAS = Path(sidecar.__file__).parent / "schemas"
 

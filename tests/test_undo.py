@@ -14,16 +14,16 @@ import pytest
 from fake_tagger import emotion
 from written_songs import contents, make_song, outcome, write
 
-from mertag import sidecar, tags
 from mertag.database import Database
 from mertag.emotion import Quadrant
 from mertag.errors import ConfigError
-from mertag.history import journal_size, past_runs
 from mertag.journal import Journal
-from mertag.one_by_one import Event, FileHandled, Finished
+from mertag.library import sidecar, tags
+from mertag.library.accounting import Event, FileHandled, Finished
+from mertag.library.history import journal_size, past_runs
+from mertag.library.tags import TagOptions
+from mertag.library.undo import UndoOptions, undo_run
 from mertag.runs import Run
-from mertag.tags import TagOptions
-from mertag.undo import UndoOptions, undo_run
 
 
 @pytest.fixture

@@ -10,11 +10,11 @@ from typing import Annotated
 
 import typer
 
-from mertag import sidecar
 from mertag._version import __version__
 from mertag.cli import console, settings
 from mertag.cli.tag_options import DeviceChoice, DeviceOption, ModelOption
 from mertag.errors import BundleError, ConfigError, DeviceError
+from mertag.library import sidecar
 
 
 def info(

@@ -66,8 +66,8 @@ def refuse_music(path: Path | None) -> None:
     """
     if path is None or not path.is_file():
         return
-    from mertag.library import AUDIO_SUFFIXES
-    from mertag.tags import taggable
+    from mertag.library.find import AUDIO_SUFFIXES
+    from mertag.library.tags import taggable
 
     try:
         music = path.suffix.lower() in AUDIO_SUFFIXES or taggable(path)

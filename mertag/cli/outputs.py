@@ -12,10 +12,10 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from mertag import sidecar
 from mertag._version import __version__
 from mertag.cli import console
 from mertag.errors import ConfigError, MertagError
+from mertag.library import sidecar
 
 if TYPE_CHECKING:
     from mertag.batch import FileDone, Summary

@@ -18,7 +18,7 @@ from mertag.errors import ConfigError
 
 if TYPE_CHECKING:
     from mertag.journal import Journal
-    from mertag.one_by_one import FileHandled
+    from mertag.library.accounting import FileHandled
 
 
 def remove(
@@ -63,11 +63,11 @@ def remove(
         raise ConfigError("nothing to do; give songs or folders")
     if no_state and state is not None:
         raise ConfigError("--state and --no-state exclude each other")
-    from mertag import library
     from mertag.cli.tag import check_outputs
     from mertag.cli.take_back_view import show_all
-    from mertag.remove import remove_from
-    from mertag.tags import TagOptions
+    from mertag.library import find as library
+    from mertag.library.remove import remove_from
+    from mertag.library.tags import TagOptions
 
     check_outputs({"--report": report})
     unreadable: list[tuple[Path, str]] = []

@@ -16,7 +16,7 @@ from mertag.cli import tag_options as opt
 from mertag.cli.files_from import read_paths
 from mertag.cli.log import LogLevel, show_from
 from mertag.errors import ConfigError
-from mertag.library import Shard
+from mertag.library.find import Shard
 
 if TYPE_CHECKING:
     from mertag.batch import BatchOptions, SongTagger, Summary
@@ -85,7 +85,7 @@ def tag(
         roots = [*(paths or []), *(read_paths(files_from) if files_from else [])]
 
     from mertag.batch import BatchOptions
-    from mertag.tags import TagOptions, fields_of, read_labels
+    from mertag.library.tags import TagOptions, fields_of, read_labels
 
     chosen: dict[str, Any] = {}
     if fields:

@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from mertag import sidecar
 from mertag.batch import FileDone, Found, Note, Status, Summary
 from mertag.cli import console
+from mertag.library import sidecar
 
 if TYPE_CHECKING:
     from mertag.batch import Event
-    from mertag.tags import TagChange
+    from mertag.library.tags import TagChange
 
 _log = logging.getLogger(__name__)
 

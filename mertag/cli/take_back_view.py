@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from mertag import sidecar
 from mertag._version import __version__
 from mertag.cli import console
 from mertag.cli.outputs import write_json
 from mertag.cli.tag_view import Progress, duration
-from mertag.one_by_one import Event, FileHandled, Finished, Found, Summary
+from mertag.library import sidecar
+from mertag.library.accounting import Event, FileHandled, Finished, Found, Summary
 
 
 def show_all(

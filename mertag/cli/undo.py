@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from mertag.database import Database
-    from mertag.one_by_one import Event, FileHandled
+    from mertag.library.accounting import Event, FileHandled
 
 StateOption = Annotated[
     Path | None,
@@ -131,8 +131,8 @@ def _undo(
 ) -> int:
     """Undo a run; return how many files were left."""
     from mertag.cli.take_back_view import show_all
-    from mertag.one_by_one import Found
-    from mertag.undo import UndoOptions, undo_run
+    from mertag.library.accounting import Found
+    from mertag.library.undo import UndoOptions, undo_run
 
     options = UndoOptions(paths=paths, dry_run=dry_run, restore_mtime=restore_mtime, break_hard_links=break_hard_links)
     events = undo_run(database, run, options, command="mertag undo")
@@ -177,7 +177,7 @@ def _undo(
 
 
 def _list(database: Database) -> None:
-    from mertag.history import journal_size, past_runs
+    from mertag.library.history import journal_size, past_runs
 
     runs = past_runs(database)
     if not runs:

@@ -21,8 +21,8 @@ import soundfile
 from fake_tagger import FACTS, FakeTagger
 from typer.testing import CliRunner, Result
 
-from mertag import tags
 from mertag.cli.app import app
+from mertag.library import tags
 
 ROOT = Path(__file__).resolve().parents[2]
 FAKE = str(ROOT / "tests" / "fake_tagger.py")

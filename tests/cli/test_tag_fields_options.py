@@ -11,8 +11,8 @@ import soundfile
 from fake_tagger import FACTS, FakeTagger
 from typer.testing import CliRunner, Result
 
-from mertag import tags
 from mertag.cli.app import app
+from mertag.library import tags
 
 Run = Callable[..., Result]
 

@@ -19,8 +19,8 @@ from distinct_songs import song
 from fake_tagger import FACTS, FakeTagger
 from typer.testing import CliRunner, Result
 
-from mertag import tags
 from mertag.cli.app import app
+from mertag.library import tags
 
 ROOT = Path(__file__).resolve().parents[2]
 FAKE = str(ROOT / "tests" / "fake_tagger.py")

@@ -19,7 +19,7 @@ import pytest
 import soundfile
 import tiny_bundle
 
-from mertag import sidecar, tags
+from mertag.library import sidecar, tags
 from mertag.listen.windows import WindowRule
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -15,7 +15,7 @@ import pytest
 import soundfile
 import tiny_bundle
 
-from mertag import tags
+from mertag.library import tags
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -15,11 +15,11 @@ import pytest
 from typer.testing import CliRunner, Result
 from written_songs import contents, make_song, write
 
-from mertag import tags
 from mertag.cli.app import app
 from mertag.cli.undo import share, size
 from mertag.database import Database
 from mertag.emotion import Quadrant
+from mertag.library import tags
 
 ROOT = Path(__file__).resolve().parents[2]
 Run = Callable[..., Result]

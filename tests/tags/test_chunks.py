@@ -17,9 +17,9 @@ from mutagen.wave import WAVE
 
 from mertag.emotion import SongEmotion
 from mertag.errors import TagWriteError
-from mertag.tags import read_tags, remove_tags, write_tags
-from mertag.tags.apev2 import read as read_ape
-from mertag.tags.container import MalformedError, Source
+from mertag.library.tags import read_tags, remove_tags, write_tags
+from mertag.library.tags.apev2 import read as read_ape
+from mertag.library.tags.container import MalformedError, Source
 
 Song = Callable[[str], Path]
 

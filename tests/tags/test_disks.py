@@ -16,7 +16,7 @@ from odd_disk import odd_disk
 
 from mertag.emotion import SongEmotion
 from mertag.errors import TagWriteError
-from mertag.tags import (
+from mertag.library.tags import (
     TagOptions,
     audio_digest,
     plan_tags,
@@ -26,7 +26,7 @@ from mertag.tags import (
     safe_write,
     write_tags,
 )
-from mertag.tags.safe_write import Original
+from mertag.library.tags.safe_write import Original
 
 Song = Callable[[str], Path]
 Mount = Callable[..., Path]

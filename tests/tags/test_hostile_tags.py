@@ -15,8 +15,8 @@ from made_songs import TAGGABLE
 
 from mertag.emotion import SongEmotion
 from mertag.errors import FileError, TagWriteError
-from mertag.tags import audio_digest, read_tags, taggable, write_tags
-from mertag.tags.id3_frames import syncsafe
+from mertag.library.tags import audio_digest, read_tags, taggable, write_tags
+from mertag.library.tags.id3_frames import syncsafe
 
 pytestmark = pytest.mark.usefixtures("fast_disk")
 Song = Callable[[str], Path]

@@ -15,10 +15,10 @@ from mutagen.id3 import ID3
 
 from mertag.emotion import SongEmotion
 from mertag.errors import TagWriteError
-from mertag.tags import TagOptions, read_tags, remove_tags, write_tags
-from mertag.tags.container import MalformedError
-from mertag.tags.id3_frames import Unsynchronised, syncsafe, unsynchronise
-from mertag.tags.id3_tag import parse, tag_length
+from mertag.library.tags import TagOptions, read_tags, remove_tags, write_tags
+from mertag.library.tags.container import MalformedError
+from mertag.library.tags.id3_frames import Unsynchronised, syncsafe, unsynchronise
+from mertag.library.tags.id3_tag import parse, tag_length
 
 Song = Callable[[str], Path]
 FIELDS = {"MOOD": ("Happy", "Sad"), "MERTAG_MODEL": ("modèl@1",)}

@@ -12,9 +12,9 @@ from mutagen.mp4 import MP4, MP4Cover, MP4FreeForm
 
 from mertag.emotion import SongEmotion
 from mertag.errors import TagWriteError
-from mertag.tags import audio_digest, read_tags, remove_tags, write_tags
-from mertag.tags.container import MalformedError, Source
-from mertag.tags.mp4_atoms import Atom, chunk_offsets, top_atoms, tree
+from mertag.library.tags import audio_digest, read_tags, remove_tags, write_tags
+from mertag.library.tags.container import MalformedError, Source
+from mertag.library.tags.mp4_atoms import Atom, chunk_offsets, top_atoms, tree
 
 Song = Callable[[str], Path]
 

@@ -18,9 +18,9 @@ from mutagen.id3 import ID3, TCON, TIT2, TMOO, TPE1
 from mutagen.wave import WAVE
 
 from mertag.emotion import SongEmotion
-from mertag.tags import TagOptions, read_tags, remove_tags, write_tags
-from mertag.tags.id3_tag import fresh, parse
-from mertag.tags.older_tags import as_comments, as_id3_frames, from_ape, from_id3, from_id3v1, from_info
+from mertag.library.tags import TagOptions, read_tags, remove_tags, write_tags
+from mertag.library.tags.id3_tag import fresh, parse
+from mertag.library.tags.older_tags import as_comments, as_id3_frames, from_ape, from_id3, from_id3v1, from_info
 
 Song = Callable[[str], Path]
 

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from mertag.emotion import Quadrant, SongEmotion, Target, decide
 from mertag.errors import ConfigError
-from mertag.tags import TagOptions
-from mertag.tags.fields import mood_is_ours, planned, without_ours
-from mertag.tags.keys import CHOOSABLE
+from mertag.library.tags import TagOptions
+from mertag.library.tags.fields import mood_is_ours, planned, without_ours
+from mertag.library.tags.keys import CHOOSABLE
 
 MakeEmotion = Callable[..., SongEmotion]
 

@@ -12,9 +12,9 @@ import pytest
 
 from mertag.emotion import SongEmotion
 from mertag.errors import FileError
-from mertag.tags import TagOptions, audio_digest, read_tags, remove_tags, write_tags
-from mertag.tags.container import Range
-from mertag.tags.safe_write import open_original, replace_file
+from mertag.library.tags import TagOptions, audio_digest, read_tags, remove_tags, write_tags
+from mertag.library.tags.container import Range
+from mertag.library.tags.safe_write import open_original, replace_file
 
 pytestmark = [pytest.mark.realdata, pytest.mark.usefixtures("fast_disk")]
 

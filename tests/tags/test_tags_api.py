@@ -18,7 +18,7 @@ from mutagen.apev2 import APEv2File
 
 from mertag.emotion import SongEmotion
 from mertag.errors import TagWriteError, UnsupportedFormatError
-from mertag.tags import (
+from mertag.library.tags import (
     TagOptions,
     audio_digest,
     plan_tags,
@@ -180,8 +180,8 @@ def foreign_mood(path: Path) -> None:
 
 def write_second_asf_mood(path: Path) -> None:
     """Repeat the descriptor WM/Mood: mutagen would put a second one elsewhere."""
-    from mertag.tags import asf
-    from mertag.tags.container import Source
+    from mertag.library.tags import asf
+    from mertag.library.tags.container import Source
 
     source = Source(io.BytesIO(path.read_bytes()))
     pieces = asf.read(source).rebuilt({"MOOD": ("Dreamy", "Blue / 2")})

@@ -15,14 +15,14 @@ import soundfile
 from mertag.database import Database
 from mertag.emotion import SongEmotion
 from mertag.errors import FileError
-from mertag.history import JournalSize, journal_size
 from mertag.journal import Journal
-from mertag.one_by_one import FileHandled
+from mertag.library.accounting import FileHandled
+from mertag.library.history import JournalSize, journal_size
+from mertag.library.tags import TagOptions, ogg, ogg_page, remove_tags, write_tags
+from mertag.library.tags.container import Source
+from mertag.library.tags.safe_write import open_original
+from mertag.library.undo import undo_run
 from mertag.runs import Run
-from mertag.tags import TagOptions, ogg, ogg_page, remove_tags, write_tags
-from mertag.tags.container import Source
-from mertag.tags.safe_write import open_original
-from mertag.undo import undo_run
 
 ENTRY_BYTES = 600
 """What one write may take in the journal, all in all: here, the path is most of it."""

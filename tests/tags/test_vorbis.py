@@ -17,10 +17,10 @@ from mutagen.flac import FLAC, Picture
 
 from mertag.emotion import SongEmotion
 from mertag.errors import TagWriteError
-from mertag.tags import audio_digest, ogg, read_tags, remove_tags, write_tags
-from mertag.tags.container import Entry, MalformedError, Source
-from mertag.tags.ogg_page import Page, lacing_of, pages, render_page
-from mertag.tags.vorbis import parse
+from mertag.library.tags import audio_digest, ogg, read_tags, remove_tags, write_tags
+from mertag.library.tags.container import Entry, MalformedError, Source
+from mertag.library.tags.ogg_page import Page, lacing_of, pages, render_page
+from mertag.library.tags.vorbis import parse
 
 Song = Callable[[str], Path]
 FIELDS = {"MOOD": ("Happy", "Sad"), "MERTAG_MODEL": ("modèl@1",)}

@@ -15,7 +15,7 @@ import pytest
 import soundfile
 
 from mertag.emotion import Target
-from mertag.tags import read_tags
+from mertag.library.tags import read_tags
 from mertag_train.datasets import read
 
 N = 60

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from mertag import sidecar
 from mertag.errors import DatasetError
+from mertag.library import sidecar
 from mertag.listen.frontend import FrontEnd
 from mertag_train.datasets.base import Song
 from mertag_train.embedding_model import EmbeddingModel, refuse_none

@@ -21,8 +21,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from mertag import sidecar
 from mertag.errors import DatasetError, FileError
+from mertag.library import sidecar
 from mertag.listen.frontend import FrontEnd
 from mertag_train import features
 from mertag_train.datasets.base import Dataset, Song

@@ -75,7 +75,7 @@ def plot(
 
 def title_of(file: Path) -> str:
     """Return a song's name for the title: that of the file, without its suffix."""
-    from mertag.sidecar import path_text
+    from mertag.library.sidecar import path_text
 
     return path_text(file.stem)
 
@@ -130,7 +130,7 @@ def drawn_by_mertag(head: bytes) -> bool:
 
 
 def _write(place: Path, data: bytes) -> None:
-    from mertag.sidecar import write_atomically
+    from mertag.library.sidecar import write_atomically
 
     try:
         write_atomically(place, data)

@@ -10,8 +10,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from mertag.emotion import SongEmotion
+from mertag.library.sidecar import printable
 from mertag.outcomes import SegmentTimeline
-from mertag.sidecar import printable
 from mertag_train.plot_style import FAINT, INK, LEFT, ROOM, WIDTH_PX
 
 MINUTES_FROM_S = 120.0

@@ -1,0 +1,160 @@
+"""APEv2 tags, at the end of WavPack, Monkey's Audio, Musepack, TAK and OptimFROG files.
+
+The items of others stay as they are, and so does an ID3v1 tag behind the APEv2 tag.
+Source: the Hydrogenaudio knowledge base, "APEv2 specification", "APE Tags Header", "APE Tag Item".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from mertag.library.tags.container import Entry, Fields, MalformedError, Piece, Range, Source, collect, splice
+from mertag.library.tags.keys import KEYS, MOOD
+from mertag.library.tags.tails import id3v1
+
+_MAGIC = b"APETAGEX"
+_FOOTER = 32
+_HAS_HEADER, _IS_HEADER = 1 << 31, 1 << 29
+_V1, _V2 = 1000, 2000
+_MOST_ITEMS = 10_000
+
+
+def has_ape_tag(source: Source) -> bool:
+    """Return whether an APE tag ends the file, or stands before an ID3v1 tag that does."""
+    stop = source.size - len(id3v1(source))
+    return stop >= _FOOTER and source.peek(stop - _FOOTER, 8) == _MAGIC
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApeFile:
+    """A file with an APE tag, or without one yet, at its end.
+
+    Attributes
+    ----------
+    kind : str
+        Such as ``"WavPack"``.
+    version : int
+        1000 or 2000.
+    flags : int
+        As in the footer.
+    entries : tuple of Entry
+        The items.
+    audio : Range
+        Everything before the tag.
+    size, stop : int
+        Of the file, and where the tag ends in it.
+    """
+
+    kind: str
+    version: int
+    flags: int
+    entries: tuple[Entry, ...]
+    audio: Range
+    stop: int
+    size: int
+
+    @property
+    def name(self) -> str:
+        """Such as ``"WavPack (APEv2)"``."""
+        return f"{self.kind} (APEv{self.version // 1000})"
+
+    @property
+    def fields(self) -> Fields:
+        """The fields of the tag."""
+        return collect(self.entries)
+
+    def foreign(self) -> Iterator[tuple[str, Piece]]:
+        """Yield the items of others, and what stands behind the tag."""
+        yield "APE tag version", self.version.to_bytes(4, "little") + self.flags.to_bytes(4, "little")
+        for entry in self.entries:
+            if entry.key is None:
+                yield f"item {entry.raw[8:40].split(bytes(1))[0].decode('latin-1')}", entry.raw
+        yield "ID3v1 tag", Range(self.stop, self.size)
+
+    def payload(self) -> Iterator[Piece]:
+        """Yield everything before the tag."""
+        yield self.audio
+
+    def rebuilt(self, fields: Fields) -> list[Piece]:
+        """Return the audio, the new tag, and what stands behind it."""
+        items = splice(self.entries, fields, _encode)
+        body = b"".join(items)
+
+        def frame(flags: int) -> bytes:
+            numbers = (self.version, len(body) + _FOOTER, len(items), flags)
+            return _MAGIC + b"".join(n.to_bytes(4, "little") for n in numbers) + bytes(8)
+
+        header = frame(self.flags | _IS_HEADER) if self.flags & _HAS_HEADER else b""
+        return [self.audio, header + body + frame(self.flags), Range(self.stop, self.size)]
+
+
+def read(source: Source, kind: str) -> ApeFile:
+    """Read the tag at the end of a file.
+
+    Raises
+    ------
+    MalformedError
+        If the tag is damaged.
+    """
+    stop = source.size - len(id3v1(source))
+    foot = source.peek(stop - _FOOTER, _FOOTER) if stop >= _FOOTER else b""
+    if foot[:8] != _MAGIC:
+        return ApeFile(
+            kind=kind,
+            version=_V2,
+            flags=_HAS_HEADER,
+            entries=(),
+            audio=Range(0, stop),
+            stop=stop,
+            size=source.size,
+        )
+    version, length, count, flags = (int.from_bytes(foot[i : i + 4], "little") for i in (8, 12, 16, 20))
+    start = stop - length
+    if version not in (_V1, _V2) or not _FOOTER <= length <= stop or flags & _IS_HEADER:
+        raise MalformedError("its APE tag is damaged: the footer makes no sense")
+    if version == _V1:
+        flags = 0  # APEv1 has neither flags nor a header
+    body = source.read(start, length - _FOOTER, "its APE tag")
+    if flags & _HAS_HEADER:
+        start -= _FOOTER
+        if start < 0 or source.peek(start, 8) != _MAGIC:
+            raise MalformedError("its APE tag is damaged: the header is missing")
+    if count > _MOST_ITEMS:
+        raise MalformedError(f"its APE tag is damaged: it cannot hold {count} items")
+    entries: list[Entry] = []
+    position = 0
+    for _ in range(count):
+        entry = _entry(body, position)
+        entries.append(entry)
+        position += len(entry.raw)
+    if position != len(body):
+        raise MalformedError("its APE tag is damaged: there are bytes after the last item")
+    return ApeFile(
+        kind=kind,
+        version=version,
+        flags=flags,
+        entries=tuple(entries),
+        audio=Range(0, start),
+        stop=stop,
+        size=source.size,
+    )
+
+
+def _entry(body: bytes, position: int) -> Entry:
+    size = int.from_bytes(body[position : position + 4], "little")
+    nul = body.find(b"\0", position + 8, position + 8 + 256)
+    stop = nul + 1 + size
+    if nul < 0 or stop > len(body):
+        raise MalformedError("its APE tag is damaged: an item is longer than the tag")
+    raw = body[position:stop]
+    key = body[position + 8 : nul].decode("latin-1").upper()
+    if key not in KEYS:
+        return Entry(None, (), raw)
+    return Entry(key, tuple(body[nul + 1 : stop].decode("utf-8", "replace").split("\0")), raw)
+
+
+def _encode(key: str, values: tuple[str, ...]) -> list[bytes]:
+    name = "Mood" if key == MOOD else key
+    value = "\0".join(values).encode()
+    return [len(value).to_bytes(4, "little") + bytes(4) + name.encode() + b"\0" + value]

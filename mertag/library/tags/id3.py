@@ -1,0 +1,85 @@
+"""Files that begin with their ID3v2 tag: MP3, AAC (ADTS) and True Audio.
+
+Tags behind the audio (ID3v1, APEv2, Lyrics3) stay as they are; a new ID3v2 tag repeats what they say, see
+`mertag.library.tags.older_tags`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from mertag.library.tags import apev2
+from mertag.library.tags.container import Entry, Fields, MalformedError, Piece, Range, Source
+from mertag.library.tags.id3_tag import HEADER, Id3Tag, fresh, parse, tag_length
+from mertag.library.tags.older_tags import as_id3_frames, from_ape, from_id3v1
+from mertag.library.tags.tails import audio_end, id3v1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Id3File:
+    """A file with an ID3v2 tag, or without one yet, at its head.
+
+    Attributes
+    ----------
+    kind : str
+        ``"MP3"``, ``"AAC"`` or ``"True Audio"``.
+    tag : Id3Tag
+        The tag.
+    audio : Range
+        From the tag to the tags behind the audio.
+    size : int
+        Of the file, in bytes.
+    """
+
+    kind: str
+    tag: Id3Tag
+    audio: Range
+    size: int
+
+    @property
+    def name(self) -> str:
+        """Such as ``"MP3 (ID3v2.3)"``."""
+        return f"{self.kind} ({self.tag.name})"
+
+    @property
+    def fields(self) -> Fields:
+        """The fields of the ID3v2 tag."""
+        return self.tag.fields
+
+    def foreign(self) -> Iterator[tuple[str, Piece]]:
+        """Yield the frames of others, and the tags behind the audio."""
+        yield from self.tag.foreign()
+        yield "tag behind the audio", Range(self.audio.stop, self.size)
+
+    def payload(self) -> Iterator[Piece]:
+        """Yield the audio frames."""
+        yield self.audio
+
+    def rebuilt(self, fields: Fields) -> list[Piece]:
+        """Return the new tag and the rest of the file."""
+        return [self.tag.rendered(fields), Range(self.audio.start, self.size)]
+
+
+def read(source: Source, kind: str) -> Id3File:
+    """Read the tag at the head of a file.
+
+    Raises
+    ------
+    MalformedError
+        If the tag is damaged.
+    """
+    length = tag_length(source.peek(0, HEADER))
+    tag = parse(source.read(0, length, "its ID3 tag")) if length else fresh(_repeated(source))
+    return Id3File(kind=kind, tag=tag, audio=Range(length, audio_end(source, length)), size=source.size)
+
+
+def _repeated(source: Source) -> tuple[bytes, ...]:
+    """Return what the tags behind the audio say; APEv2 before ID3v1, which cuts off after 30 characters."""
+    items: tuple[Entry, ...] = ()
+    try:
+        if apev2.has_ape_tag(source):
+            items = apev2.read(source, "MP3").entries
+    except MalformedError:
+        pass  # what is damaged cannot be read by players either
+    return as_id3_frames(from_ape(items), from_id3v1(id3v1(source)))

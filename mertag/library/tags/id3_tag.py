@@ -1,0 +1,224 @@
+"""An ID3v2 tag as bytes: read, and put together again around the raw frames of others.
+
+The version stays what it is, and so do the foreign frames, byte for byte: compressed, encrypted or grouped
+ones are carried over unread. Padding is used when the new frames fit, so that the audio need not move.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mertag.library.tags.container import Entry, Fields, MalformedError, collect, splice
+from mertag.library.tags.id3_frames import (
+    Frame,
+    Unsynchronised,
+    costly,
+    encode,
+    entry,
+    from_syncsafe,
+    refuse_bomb,
+    syncsafe,
+    unsynchronise,
+    walk,
+)
+
+HEADER = 10
+PADDING = 1024
+"""Bytes of padding in a tag that has to grow: room for what the next tagger adds."""
+
+_UNSYNCHRONISED, _EXTENDED, _FOOTER = 0x80, 0x40, 0x10
+_KNOWN_FLAGS = {2: 0x80, 3: 0xE0, 4: 0xF0}
+_LARGEST = 2**28 - 1
+
+
+def tag_length(head: bytes) -> int:
+    """Return how many bytes the tag is that begins with the 10 bytes `head`; 0 if it is no ID3v2 tag.
+
+    Raises
+    ------
+    MalformedError
+        If it says it is one, but its length makes no sense.
+    """
+    if len(head) < HEADER or head[:3] != b"ID3" or head[3] == 0xFF or head[4] == 0xFF:
+        return 0
+    size = from_syncsafe(head[6:10])
+    if size < 0:
+        raise MalformedError("its ID3 tag is damaged: the length is not a valid number")
+    return HEADER + size + (HEADER if head[3] == 4 and head[5] & _FOOTER else 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Id3Tag:
+    """An ID3v2 tag.
+
+    Attributes
+    ----------
+    version : int
+        2, 3 or 4: the second number of ID3v2.x.
+    revision, flags : int
+        As in the header.
+    extended : bytes
+        The extended header, not unsynchronised; empty if there is none.
+    entries : tuple of Entry
+        The frames, as they stand in the file.
+    frames : tuple of bytes
+        The foreign frames, not unsynchronised: what must be equal after a write.
+    plain_sizes : bool
+        Whether it is a 2.4 tag with the plain frame sizes of old iTunes.
+    length : int
+        Bytes on disk, header and footer included; 0 for a tag that is not on disk yet.
+    """
+
+    version: int = 4
+    revision: int = 0
+    flags: int = 0
+    extended: bytes = b""
+    entries: tuple[Entry, ...] = ()
+    frames: tuple[bytes, ...] = ()
+    plain_sizes: bool = False
+    length: int = 0
+
+    @property
+    def name(self) -> str:
+        """Such as ``"ID3v2.3"``."""
+        return f"ID3v2.{self.version}"
+
+    @property
+    def fields(self) -> Fields:
+        """The fields that are ours to touch."""
+        return collect(self.entries)
+
+    @property
+    def costly(self) -> bool:
+        """Whether another reader had better not be asked about it; see `mertag.library.tags.id3_frames.costly`."""
+        return any(costly(frame, self.version) for frame in self.frames)
+
+    def foreign(self) -> list[tuple[str, bytes]]:
+        """Return what must stay, each part with a name."""
+        parts = [("ID3 header", bytes((self.version, self.revision, self.flags)))]
+        extended = self.extended
+        if self.version == 3 and extended:  # bytes 6..9 hold the amount of padding
+            extended = extended[:6] + extended[10:]
+        parts.append(("ID3 extended header", extended))
+        return parts + [(f"ID3 frame {frame[:4].decode('latin-1')}", frame) for frame in self.frames]
+
+    def rendered(self, fields: Fields) -> bytes:
+        """Return the tag with `fields`, as long as it is now if that fits, else with `PADDING` to spare.
+
+        Parameters
+        ----------
+        fields : mapping
+            The fields as they shall be.
+
+        Raises
+        ------
+        MalformedError
+            If it becomes longer than an ID3 tag can be.
+        """
+        whole_tag_unsynchronised = self.version < 4 and self.flags & _UNSYNCHRONISED
+
+        def new_frame(key: str, values: tuple[str, ...]) -> list[bytes]:
+            frame = encode(key, values, self.version, plain_sizes=self.plain_sizes)
+            return [unsynchronise(frame) if whole_tag_unsynchronised else frame]
+
+        frames = b"".join(splice(self.entries, fields, new_frame))
+        footer = HEADER if self.flags & _FOOTER and self.version == 4 else 0
+        size = len(self.extended) + len(frames)
+        if whole_tag_unsynchronised:
+            size = len(unsynchronise(self.extended)) + len(frames)
+        available = self.length - HEADER - footer
+        padding = 0 if footer else available - size
+        if padding < 0:
+            padding = PADDING
+        extended = self.extended
+        if self.version == 3 and extended:
+            extended = extended[:6] + padding.to_bytes(4, "big") + extended[10:]
+            if whole_tag_unsynchronised:
+                extended = unsynchronise(extended)
+        body = extended + frames + bytes(padding)
+        if len(body) > _LARGEST:
+            raise MalformedError("its ID3 tag is full: the new frames do not fit into 256 MiB")
+        head = bytes((self.version, self.revision, self.flags)) + syncsafe(len(body))
+        return b"ID3" + head + body + (b"3DI" + head if footer else b"")
+
+
+def parse(data: bytes) -> Id3Tag:
+    """Return the tag that is `data`, whole.
+
+    Raises
+    ------
+    MalformedError
+        If it is damaged, or of a kind that cannot be rewritten without changing what is foreign.
+    """
+    version, revision, flags = data[3], data[4], data[5]
+    if version not in _KNOWN_FLAGS:
+        raise MalformedError(f"it has an ID3v2.{version} tag; mertag writes ID3v2.2, 2.3 and 2.4")
+    if flags & ~_KNOWN_FLAGS[version]:
+        raise MalformedError("its ID3 tag is compressed, or has flags that ID3 does not define")
+    footer = HEADER if version == 4 and flags & _FOOTER else 0
+    if footer and data[-HEADER:] != b"3DI" + data[3:HEADER]:
+        raise MalformedError("its ID3 tag is damaged: the footer differs from the header")
+    raw = data[HEADER : len(data) - footer]
+    body = Unsynchronised(raw if version < 4 and flags & _UNSYNCHRONISED else b"")
+    decoded = body.decoded or raw
+    start = _extended_length(decoded, version) if flags & _EXTENDED and version > 2 else 0
+    found, plain_sizes = _frames(decoded, start, version)
+    entries = []
+    for frame in found:
+        span = slice(frame.start, frame.stop)
+        refuse_bomb(decoded[span], version)
+        if body.raw:
+            span = slice(body.raw_index(frame.start), body.raw_index(frame.stop))
+        entries.append(entry(decoded[frame.start : frame.stop], raw[span], version))
+    return Id3Tag(
+        version=version,
+        revision=revision,
+        flags=flags,
+        extended=decoded[:start],
+        entries=tuple(entries),
+        frames=tuple(
+            decoded[frame.start : frame.stop] for frame, e in zip(found, entries, strict=True) if e.key is None
+        ),
+        plain_sizes=plain_sizes,
+        length=len(data),
+    )
+
+
+def fresh(frames: Sequence[bytes] = ()) -> Id3Tag:
+    """Return a new 2.4 tag that is not on disk yet, with frames that repeat what other tags of the file say."""
+    entries = tuple(entry(frame, frame, 4) for frame in frames)
+    return Id3Tag(entries=entries, frames=tuple(e.raw for e in entries if e.key is None))
+
+
+def _extended_length(body: bytes, version: int) -> int:
+    """Return how long the extended header is."""
+    if len(body) < 10:
+        raise MalformedError("its ID3 tag is damaged: the extended header is cut off")
+    if body[:4].isalnum() and body[:4].isupper():
+        return 0  # some taggers set the flag and write no extended header: this is the first frame
+    if version == 3:
+        length, checksum = 4 + int.from_bytes(body[:4], "big"), body[4] & 0x80
+        valid = length in (10, 14)
+    else:
+        length, checksum = from_syncsafe(body[:4]), body[5] & 0x20
+        valid = 6 <= length <= len(body)
+    if not valid or length > len(body):
+        raise MalformedError("its ID3 tag is damaged: the extended header has no valid length")
+    if checksum:
+        raise MalformedError("its ID3 tag has a checksum, which mertag does not rewrite")
+    return length
+
+
+def _frames(body: bytes, start: int, version: int) -> tuple[list[Frame], bool]:
+    """Return the frames, and whether a 2.4 tag's frame sizes are plain numbers."""
+    try:
+        return walk(body, start, version, plain_sizes=False), False
+    except MalformedError:
+        if version < 4:
+            raise
+        try:
+            return walk(body, start, version, plain_sizes=True), True
+        except MalformedError:
+            pass  # the first error tells what is wrong with a tag that is wrong either way
+        raise

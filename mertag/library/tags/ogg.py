@@ -1,0 +1,237 @@
+"""Ogg: Vorbis, Opus, Speex and FLAC in pages.
+
+The comment packet is the second of its logical stream. The pages that hold it (and, in Vorbis, the setup
+packet, which shares a page with it) are laid out anew on as many pages as there were, if they fit; then no
+other page changes. Otherwise pages are added, and the later pages of the same stream get new numbers and
+checksums. Pages of other streams, interleaved or chained, stay as they are and where they are.
+
+Source: RFC 3533 (Ogg), the Vorbis I specification, RFC 7845 (Opus), the Speex manual, the Ogg mapping for
+FLAC.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from mertag.library.tags.container import Fields, MalformedError, NoTagFormatError, Piece, Range, Source
+from mertag.library.tags.ogg_page import MOST_SEGMENTS, Page, lacing_of, pages, render_page
+from mertag.library.tags.vorbis import VorbisComment, parse
+
+_CONTINUED, _END = 1, 4
+_NO_PACKET_ENDS = 2**64 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Codec:
+    name: str
+    magic: bytes
+    """How the comment packet begins."""
+    headers: int
+    """Header packets from the comment packet on, at most."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OggFile:
+    """An Ogg file.
+
+    Attributes
+    ----------
+    source : Source
+        The file: its pages are walked again when they are compared or renumbered.
+    codec : object
+        What is in it.
+    before : tuple of Page
+        The pages that hold the comment packet and the header packets that share pages with it.
+    comment : VorbisComment
+        The comment.
+    magic : bytes
+        What stands in the comment packet before the comment.
+    others : tuple of bytes
+        The other packets of these pages.
+    """
+
+    source: Source
+    codec: _Codec
+    before: tuple[Page, ...]
+    comment: VorbisComment
+    magic: bytes
+    others: tuple[bytes, ...]
+
+    @property
+    def name(self) -> str:
+        """Such as ``"Ogg Opus"``."""
+        return f"Ogg {self.codec.name}"
+
+    @property
+    def fields(self) -> Fields:
+        """The fields of the comment."""
+        return self.comment.fields
+
+    def foreign(self) -> Iterator[tuple[str, Piece]]:
+        """Yield the comments of others, and the other header packets."""
+        yield from self.comment.foreign()
+        yield "comment header", self.magic[:1] if self.codec.name == "FLAC" else self.magic
+        for packet in self.others:
+            yield "header packet", packet
+
+    def payload(self) -> Iterator[Piece]:
+        """Yield all other pages, without the numbers and checksums of those of this stream."""
+        ours = {page.start for page in self.before}
+        end = 0
+        ended = False
+        for page in pages(self.source, 0):
+            end = page.stop
+            if page.start in ours:
+                continue
+            header = page.header
+            if page.serial == self.before[0].serial and not ended and page.start > self.before[0].start:
+                header = header[:18] + header[26:]
+                ended = bool(page.flags & _END)
+            yield header
+            yield page.body
+        yield Range(end, self.source.size)
+
+    def rebuilt(self, fields: Fields) -> list[Piece]:
+        """Return the new comment pages in the places of the old ones, and all other pages."""
+        content = self.comment.rendered(fields)
+        magic = self.magic
+        if self.codec.name == "FLAC":
+            size = len(content) + len(self.comment.tail)
+            if size >= 2**24:
+                raise MalformedError("its Vorbis comment is full: a FLAC block cannot be larger than 16 MiB")
+            magic = magic[:1] + size.to_bytes(3, "big")
+        new = self._new_pages((magic + content + self.comment.tail, *self.others))
+        result: list[Piece] = []
+        position = 0
+        for old, page in zip(self.before, new, strict=False):
+            result += [Range(position, old.start), page]
+            position = old.stop
+        result += new[len(self.before) :]
+        added = len(new) - len(self.before)
+        return [
+            *result,
+            *(self._renumbered(position, added) if added else [Range(position, self.source.size)]),
+        ]
+
+    def _new_pages(self, packets: tuple[bytes, ...]) -> list[bytes]:
+        lacing = [value for packet in packets for value in lacing_of(len(packet))]
+        data = b"".join(packets)
+        count = max(len(self.before), -(-len(lacing) // MOST_SEGMENTS))
+        if len(lacing) < count:  # fewer segments than there were pages: the rest of the pages stay empty
+            cuts = [min(i, len(lacing)) for i in range(count + 1)]
+        else:
+            cuts = [len(lacing) * i // count for i in range(count + 1)]
+        first = self.before[0]
+        result, offset, continued = [], 0, False
+        for i in range(count):
+            segments = lacing[cuts[i] : cuts[i + 1]]
+            length = sum(segments)
+            ends = any(value < 255 for value in segments)
+            result.append(
+                render_page(
+                    flags=_CONTINUED if continued else 0,
+                    granule=0 if ends else _NO_PACKET_ENDS,
+                    serial=first.serial,
+                    number=(first.number + i) % 2**32,
+                    lacing=bytes(segments),
+                    body=data[offset : offset + length],
+                )
+            )
+            offset += length
+            continued = bool(segments and segments[-1] == 255) or (continued and not segments)
+        return result
+
+    def _renumbered(self, start: int, added: int) -> list[Piece]:
+        """Return the pages from `start`, those of this stream with numbers higher by `added`."""
+        result: list[Piece] = []
+        end = start
+        for page in pages(self.source, start):
+            if page.serial == self.before[0].serial:
+                if not page.intact(self.source):
+                    raise MalformedError(f"the Ogg page at byte {page.start} is damaged (checksum)")
+                result += [page.with_number(self.source, (page.number + added) % 2**32), page.body]
+            else:
+                result.append(Range(page.start, page.stop))
+            end = page.stop
+            if page.serial == self.before[0].serial and page.flags & _END:
+                break
+        else:
+            if end != self.source.size:
+                raise MalformedError(f"there is no Ogg page at byte {end}: the file is damaged")
+        return [*result, Range(end, self.source.size)]
+
+
+def read(source: Source) -> OggFile:
+    """Read the headers of the first audio stream of an Ogg file.
+
+    Raises
+    ------
+    NoTagFormatError
+        If it holds none that mertag tags.
+    MalformedError
+        If the headers are damaged.
+    """
+    codec, serial = _first_audio_stream(source)
+    before: list[Page] = []
+    packets: list[bytearray] = []
+    open_packet = False
+    length = 0
+    for page in pages(source, 0):
+        if page.serial != serial or page.flags & 2:
+            continue
+        if page.flags & _END:
+            raise MalformedError("its Ogg stream ends before the audio begins")
+        if bool(page.flags & _CONTINUED) != open_packet or not page.intact(source):
+            raise MalformedError(f"the Ogg page at byte {page.start} is damaged (checksum or order)")
+        before.append(page)
+        length += len(page.body)
+        body, offset = source.read(page.body.start, len(page.body), "an Ogg page"), 0
+        for value in page.lacing:
+            if not open_packet:
+                packets.append(bytearray())
+            packets[-1] += body[offset : offset + value]
+            offset += value
+            open_packet = value == 255
+        if packets and not open_packet:
+            break
+        if len(packets) > codec.headers or length > 2**26:
+            break
+    if not packets or open_packet or len(packets) > codec.headers:
+        raise MalformedError("its Ogg headers are cut off, or share a page with the audio")
+    magic_length = 4 if codec.name == "FLAC" else len(codec.magic)
+    magic = bytes(packets[0][:magic_length])
+    if magic[: len(codec.magic)] != codec.magic and (codec.name != "FLAC" or magic[0] & 0x7F != 4):
+        raise MalformedError(f"its second Ogg packet is not a comment, as {codec.name} demands")
+    comment = parse(bytes(packets[0][magic_length:]))
+    if codec.name == "FLAC" and int.from_bytes(magic[1:], "big") != len(packets[0]) - 4:
+        raise MalformedError("its FLAC metadata are damaged: the comment's length differs from its packet's")
+    return OggFile(
+        source=source,
+        codec=codec,
+        before=tuple(before),
+        comment=comment,
+        magic=magic,
+        others=tuple(bytes(packet) for packet in packets[1:]),
+    )
+
+
+def _first_audio_stream(source: Source) -> tuple[_Codec, int]:
+    """Return the first audio stream among the pages that begin streams."""
+    for page in pages(source, 0):
+        if not page.flags & 2:
+            break
+        head = source.peek(page.body.start, 80)
+        if head.startswith(b"\x01vorbis"):
+            return _Codec("Vorbis", b"\x03vorbis", 2), page.serial
+        if head.startswith(b"OpusHead"):
+            return _Codec("Opus", b"OpusTags", 1), page.serial
+        if head.startswith(b"Speex   "):
+            extra = int.from_bytes(head[68:72], "little")
+            return _Codec("Speex", b"", 1 + min(extra, 16)), page.serial
+        if head.startswith(b"\x7fFLAC"):
+            headers = int.from_bytes(head[7:9], "big")
+            return _Codec("FLAC", b"\x04", headers or 1), page.serial
+        if head.startswith(b"\x80theora"):
+            raise NoTagFormatError("an Ogg video file; mertag writes tags in Ogg Vorbis, Opus, Speex and FLAC")
+    raise NoTagFormatError("an Ogg file without Vorbis, Opus, Speex or FLAC audio; mertag writes no tags in others")

@@ -1,0 +1,121 @@
+"""How tags are written: what a person may choose, checked once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from mertag.emotion import QUADRANT_LABELS, QUADRANTS, Quadrant
+from mertag.errors import ConfigError
+from mertag.library.tags.keys import CHOOSABLE
+
+SPLIT_BY_PLAYERS = "/;,"
+LONGEST_LABEL = 64
+
+Labels = tuple[str, str, str, str]
+"""The moods of Q1, Q2, Q3 and Q4."""
+
+DEFAULT_LABELS: Labels = (
+    QUADRANT_LABELS[Quadrant.Q1],
+    QUADRANT_LABELS[Quadrant.Q2],
+    QUADRANT_LABELS[Quadrant.Q3],
+    QUADRANT_LABELS[Quadrant.Q4],
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TagOptions:
+    """How tags are written.
+
+    Attributes
+    ----------
+    overwrite : bool
+        Replace a mood that someone else wrote.
+    min_confidence : float
+        Below it no mood is written, our own fields still are. In 0..1.
+    moods : int
+        1, or 2 for the second most likely mood as well.
+    join : str or None
+        Write several moods as one value with this between them, such as ``"; "``, for players that show only
+        the first of several values.
+    fields : tuple of str
+        Which of `mertag.library.tags.keys.CHOOSABLE` are written; the others are taken out, so that the figures of
+        two runs never stand side by side. Someone else's mood stays also where ``MOOD`` is not among them.
+    labels : tuple of 4 str
+        The moods of Q1..Q4, in any language; see `mertag.library.tags.labels`.
+    preserve_mtime : bool
+        Give the file its old modification time back.
+    break_hard_links : bool
+        Write files that have several names. The name that is given gets the new file, the others keep the old
+        one, and the disk holds both; so such files are refused unless this is set.
+
+    Raises
+    ------
+    ConfigError
+        If a value is out of range.
+    """
+
+    overwrite: bool = False
+    min_confidence: float = 0.0
+    moods: int = 1
+    join: str | None = None
+    fields: tuple[str, ...] = CHOOSABLE
+    labels: Labels = DEFAULT_LABELS
+    preserve_mtime: bool = False
+    break_hard_links: bool = False
+
+    def __post_init__(self) -> None:
+        if self.moods not in (1, 2):
+            raise ConfigError(f"moods is {self.moods}; give 1 or 2")
+        if not 0.0 <= self.min_confidence <= 1.0:
+            raise ConfigError(f"min_confidence is {self.min_confidence}; give a number from 0 to 1")
+        if self.join is not None and (not self.join.isprintable() or not 0 < len(self.join) <= LONGEST_LABEL):
+            raise ConfigError(f"join is {self.join!r}; give 1 to {LONGEST_LABEL} printable characters, such as '; '")
+        if not self.fields or not set(self.fields) <= set(CHOOSABLE):
+            raise ConfigError(f"fields is {self.fields}; give some of {', '.join(CHOOSABLE)}")
+        if len(self.labels) != len(QUADRANTS):
+            raise ConfigError(f"labels is {self.labels}; give one for each of {', '.join(QUADRANTS)}")
+        for quadrant, label in zip(QUADRANTS, self.labels, strict=True):
+            check_label(quadrant, label)
+
+
+def check_label(quadrant: str, label: str) -> None:
+    """Refuse what cannot be a mood in every container and every player.
+
+    Raises
+    ------
+    ConfigError
+        Naming the quadrant.
+    """
+    if not label or label != label.strip():
+        raise ConfigError(f"the label of {quadrant} is {label!r}; give a word, with no space at its ends")
+    if not label.isprintable() or len(label) > LONGEST_LABEL:
+        raise ConfigError(f"the label of {quadrant} is {label!r}; give up to {LONGEST_LABEL} printable characters")
+    marks = [mark for mark in SPLIT_BY_PLAYERS if mark in label]
+    if marks:
+        raise ConfigError(f"the label of {quadrant} is {label!r}; players would split it at {marks[0]!r}: leave it out")
+
+
+def fields_of(names: Iterable[str]) -> tuple[str, ...]:
+    """Return the fields that a person named, in the order of writing.
+
+    Parameters
+    ----------
+    names : iterable of str
+        Such as ``"mood"`` or ``"MERTAG_MODEL"``, in any case; several may stand in one, with commas between.
+
+    Raises
+    ------
+    ConfigError
+        If one is unknown, or there is none.
+    """
+    short = {key.removeprefix("MERTAG_").lower(): key for key in CHOOSABLE}
+    wanted: set[str] = set()
+    for name in (part.strip() for several in names for part in several.split(",")):
+        key = short.get(name.lower().removeprefix("mertag_"))
+        if key is None:
+            raise ConfigError(f"there is no field {name!r}; the fields are {', '.join(short)}")
+        wanted.add(key)
+    if not wanted:
+        raise ConfigError(f"no field is left to write; name some of {', '.join(short)} (`mertag remove` takes all out)")
+    return tuple(key for key in CHOOSABLE if key in wanted)

@@ -1,0 +1,274 @@
+"""The only place that replaces a file.
+
+A tagger that edits in place and is killed leaves broken audio. So a new file is made beside the old one, from
+pieces of the old one and new bytes; it gets the old one's mode, owner and extended attributes; it is synced,
+read again and checked; and only then it takes the old one's name, in one step that the file system does
+wholly or not at all. Whoever looks sees the old file or the new one, never a part, whatever happens: a full
+disk, a killed process, a power cut. Every failure raises `TagWriteError` and leaves the old bytes untouched.
+
+What is refused, because it cannot be undone quietly: a read-only file, a file in a read-only folder, a file
+whose owner could not be kept, and a file with several hard links (replacing one name would separate it from
+the others, and the disk would hold both), unless that is asked for. Symbolic links are followed and stay
+links.
+
+Between the last look at the old file and the replacement lie some microseconds, in which another program's
+change would be lost; no portable call closes that gap.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import os
+import secrets
+import shutil
+import stat
+import sys
+import unicodedata
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from mertag.errors import TagWriteError, UnsupportedFormatError
+from mertag.library.tags.assembly import assemble
+from mertag.library.tags.attributes import keep_extended_attributes, keep_mode, keep_owner
+from mertag.library.tags.container import Piece, total
+
+if sys.platform != "win32":
+    import fcntl
+
+TEMPORARY_PREFIX, TEMPORARY_SUFFIX = ".mertag-", ".tmp"
+"""A copy in the making is called ``.mertag-<process id>-<random>.tmp``, however long the file's name."""
+
+SPARE_BYTES = 2**20
+"""What must stay free on the disk beside the copy."""
+
+_log = logging.getLogger(__name__)
+_CANNOT_SYNC = {
+    errno.EINVAL,
+    errno.ENOTSUP,
+    errno.ENOSYS,
+}  # some network shares: folders are not synced there
+
+
+@dataclass(frozen=True, slots=True)
+class Original:
+    """A file that may be replaced.
+
+    Attributes
+    ----------
+    path : Path
+        As it was given: what errors name.
+    real : Path
+        The file itself, no symbolic link on the way.
+    file : binary file
+        Open for reading.
+    status : os.stat_result
+        When it was opened.
+    """
+
+    path: Path
+    real: Path
+    file: BinaryIO
+    status: os.stat_result
+
+
+@contextlib.contextmanager
+def open_original(path: Path) -> Iterator[Original]:
+    """Open a file that may be replaced; follow symbolic links.
+
+    Raises
+    ------
+    UnsupportedFormatError
+        If it is no regular file.
+    TagWriteError
+        If it is not there or cannot be read, now or while it is open.
+    """
+    try:
+        real = path.resolve(strict=True)
+        if not stat.S_ISREG(real.stat().st_mode):  # opening a pipe would wait for its other end
+            raise UnsupportedFormatError(path, "it is not a regular file")
+        file = cast(BinaryIO, real.open("rb", buffering=0))  # small reads far apart: a buffer would slow them
+    except (OSError, RuntimeError) as error:  # RuntimeError: a loop of symbolic links, before Python 3.13
+        raise TagWriteError(path, f"it cannot be read ({_reason(error)})") from error
+    try:
+        with file:
+            yield Original(path, real, file, os.fstat(file.fileno()))
+    except OSError as error:  # in the midst of reading: a disk or a network share that fails
+        raise TagWriteError(path, f"it cannot be read ({_reason(error)})") from error
+
+
+def replace_file(
+    original: Original,
+    pieces: Sequence[Piece],
+    *,
+    check: Callable[[BinaryIO], None],
+    preserve_mtime: bool = False,
+    break_hard_links: bool = False,
+    before_replace: Callable[[Path, Path], None] | None = None,
+) -> None:
+    """Replace a file by one that consists of `pieces`.
+
+    Parameters
+    ----------
+    original : Original
+        The file; it is closed when this returns.
+    pieces : sequence of bytes or Range
+        New bytes, and ranges of the old file.
+    check : callable
+        Gets the new file, synced and open for reading; raises `TagWriteError` if it is not as it should be.
+    preserve_mtime : bool
+        Give the new file the old modification time.
+    break_hard_links : bool
+        Replace this name of a file that has several.
+    before_replace : callable, optional
+        Gets the paths of the old and the new file after all checks, just before the one becomes the other:
+        the place to note how to go back. If it raises, nothing is replaced.
+
+    Raises
+    ------
+    TagWriteError
+        Whatever it was that did not work; the old file is what it was.
+    """
+    refuse(original, total(pieces), break_hard_links=break_hard_links)
+    name = f"{TEMPORARY_PREFIX}{os.getpid()}-{secrets.token_hex(8)}{TEMPORARY_SUFFIX}"
+    target = _as_listed(original.real)
+    temporary = target.with_name(name)
+    try:
+        with _created(temporary) as copy:
+            assemble(original.file, copy, pieces)
+            _keep_attributes(original, temporary, preserve_mtime=preserve_mtime)
+            os.fsync(copy.fileno())
+            check(copy)
+            if before_replace is not None:  # under the lock: it may take long, and others tidy up
+                before_replace(target, temporary)
+        original.file.close()  # Windows replaces no file that is open
+        _refuse_if_changed(original)
+        temporary.replace(target)
+    except OSError as error:
+        _discard(temporary)
+        raise TagWriteError(
+            original.path, f"the new file could not be written ({_reason(error)}); the old one is untouched"
+        ) from error
+    except BaseException:
+        _discard(temporary)
+        raise
+    sync_folder(target.parent)
+
+
+def _as_listed(real: Path) -> Path:
+    """Return a path with the name that its folder lists.
+
+    Where case does not count, a file may have been given as ``song.mp3`` that is called ``Song.MP3``, and to
+    replace it under the given name would rename it.
+    """
+    other = real.with_name(real.name.swapcase())
+    try:
+        if other.name == real.name or not other.samefile(real):
+            return real
+        names = [entry.name for entry in real.parent.iterdir()]
+    except OSError:  # there is no such other name: case counts
+        return real
+    if real.name in names:
+        return real
+
+    def plain(name: str) -> str:
+        return unicodedata.normalize("NFC", name).casefold()
+
+    return next((real.with_name(name) for name in names if plain(name) == plain(real.name)), real)
+
+
+def refuse(original: Original, size: int, *, break_hard_links: bool = False) -> None:
+    """Raise `TagWriteError` if a file cannot be replaced, by one of `size` bytes, without a loss."""
+    path, real, status = original.path, original.real, original.status
+    folder = real.parent
+    try:
+        if hasattr(os, "statvfs") and os.statvfs(folder).f_flag & os.ST_RDONLY:
+            raise TagWriteError(path, "its disk is mounted read-only; mount it for writing first")
+        locked = os.name == "posix" and not folder.stat().st_mode & 0o222
+        usage = shutil.disk_usage(folder)
+    except OSError as error:
+        raise TagWriteError(path, f"its folder cannot be read ({_reason(error)})") from error
+    if not status.st_mode & 0o222 or not os.access(real, os.W_OK):
+        raise TagWriteError(path, "it is read-only; give yourself write permission first")
+    if locked or not os.access(folder, os.W_OK | os.X_OK):
+        raise TagWriteError(path, "its folder is read-only, and the new file is made there before it replaces the old")
+    if status.st_nlink > 1 and not break_hard_links:
+        raise TagWriteError(
+            path,
+            f"it has {status.st_nlink} hard links; replacing one would separate it from the others and take "
+            "twice the space (allow that with --break-hard-links)",
+        )
+    if usage.free < size + SPARE_BYTES and usage.total:  # some file systems do not say how large they are
+        raise TagWriteError(
+            path, f"the disk is too full: a safe write needs {size + SPARE_BYTES} bytes and {usage.free} are free"
+        )
+
+
+def _refuse_if_changed(original: Original) -> None:
+    now, then = original.real.stat(), original.status
+    for field in ("st_dev", "st_ino", "st_size", "st_mtime_ns", "st_ctime_ns", "st_nlink"):
+        if field == "st_ctime_ns" and os.name != "posix":
+            continue  # the time of creation there
+        if getattr(now, field) != getattr(then, field):
+            raise TagWriteError(original.path, "another program changed it meanwhile; nothing was written, try again")
+
+
+@contextlib.contextmanager
+def _created(temporary: Path) -> Iterator[BinaryIO]:
+    """Create the copy, locked as long as it is open: a copy without a lock is one whose writer died."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+    with os.fdopen(os.open(temporary, flags, 0o600), "r+b", buffering=0) as copy:
+        if sys.platform != "win32":
+            with contextlib.suppress(OSError):  # some network shares have no locks
+                fcntl.flock(copy, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield copy
+
+
+def _keep_attributes(original: Original, temporary: Path, *, preserve_mtime: bool) -> None:
+    """Give the copy the owner, mode, extended attributes and, if asked for, times of the original."""
+    status = original.status
+    try:
+        keep_owner(temporary, status)
+    except OSError as error:
+        raise TagWriteError(
+            original.path,
+            f"it belongs to user {status.st_uid}, group {status.st_gid}, and a new file could not be given "
+            f"to them ({_reason(error)}); run mertag as its owner",
+        ) from error
+    keep_mode(temporary, status)
+    keep_extended_attributes(temporary, original.real)
+    if preserve_mtime:
+        os.utime(temporary, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def _discard(temporary: Path) -> None:
+    try:
+        temporary.unlink(missing_ok=True)
+    except OSError as error:
+        _log.warning("%s could not be removed (%s); it is safe to delete", temporary, _reason(error))
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the replacement survive a power cut. It has happened by now, so that a failure is only told."""
+    if os.name != "posix":
+        return
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        if error.errno not in _CANNOT_SYNC:
+            _log.warning(
+                "%s could not be synced (%s); a power cut now may bring old files back",
+                folder,
+                _reason(error),
+            )
+
+
+def _reason(error: BaseException) -> str:
+    return getattr(error, "strerror", None) or str(error)

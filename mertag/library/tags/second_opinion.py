@@ -1,0 +1,171 @@
+"""What mutagen, which shares no code with this wing, sees in a file: the second check of a new copy.
+
+The other checks read a copy with the code that wrote it; a mistake in that code could pass them. Where
+mutagen reads the original, it must read the copy as well, find the fields as planned, and everything else as
+it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+from mutagen.aiff import AIFF
+from mutagen.apev2 import APEv2File
+from mutagen.asf import ASF
+from mutagen.dsf import DSF
+from mutagen.flac import FLAC
+from mutagen.id3 import ID3FileType
+from mutagen.monkeysaudio import MonkeysAudio
+from mutagen.mp3 import MP3
+from mutagen.mp4 import MP4
+from mutagen.oggflac import OggFLAC
+from mutagen.oggopus import OggOpus
+from mutagen.oggspeex import OggSpeex
+from mutagen.oggvorbis import OggVorbis
+from mutagen.optimfrog import OptimFROG
+from mutagen.tak import TAK
+from mutagen.trueaudio import TrueAudio
+from mutagen.wave import WAVE
+from mutagen.wavpack import WavPack
+
+from mertag.library.tags.container import Container, Fields
+from mertag.library.tags.id3_tag import Id3Tag
+from mertag.library.tags.keys import KEYS, MOOD
+
+_READERS: Mapping[str, Any] = {
+    "WAV": WAVE,
+    "AIFF": AIFF,
+    "DSF": DSF,
+    "MP3": MP3,
+    "AAC": ID3FileType,
+    "True Audio": TrueAudio,
+    "FLAC": FLAC,
+    "Ogg Vorbis": OggVorbis,
+    "Ogg Opus": OggOpus,
+    "Ogg Speex": OggSpeex,
+    "Ogg FLAC": OggFLAC,
+    "MP4": MP4,
+    "ASF": ASF,
+    "WavPack": WavPack,
+    "Monkey's Audio": MonkeysAudio,
+    "Musepack": APEv2File,  # its tags only: mutagen's reader of Musepack 8 runs for ever where a packet has size 0
+    "TAK": TAK,
+    "True Audio (APEv2)": APEv2File,
+    "OptimFROG": OptimFROG,
+}
+_PREFIXES = ("TXXX:", "----:COM.APPLE.ITUNES:", "WM/")
+
+
+@dataclass(frozen=True, slots=True)
+class Opinion:
+    """What mutagen sees.
+
+    Attributes
+    ----------
+    fields : mapping
+        Our fields.
+    foreign : mapping
+        All other tags, and pictures, as text.
+    length_s : float or None
+        Duration.
+    bare : bool
+        Whether there is no tag of the container's main kind, or an empty one: a new one repeats what the
+        others say.
+    """
+
+    fields: Mapping[str, tuple[str, ...]]
+    foreign: Mapping[str, str]
+    length_s: float | None
+    bare: bool
+
+
+def worth_asking(container: Container) -> bool:
+    """Return whether mutagen can be asked about a file: not about tags made to keep it busy for hours."""
+    tag = getattr(container, "tag", None)
+    return not (isinstance(tag, Id3Tag) and tag.costly)
+
+
+def opinion_of(file: BinaryIO, container: str) -> Opinion | None:
+    """Return what mutagen sees in `file`, or None if it cannot read it.
+
+    Parameters
+    ----------
+    file : binary file
+        Seekable.
+    container : str
+        The name of the container, as our own reader gives it.
+    """
+    file.seek(0)
+    try:
+        reader = _READERS.get(container) or _READERS[container.split(" (")[0]]
+        found = reader(file)
+        fields: dict[str, tuple[str, ...]] = {}
+        foreign: dict[str, str] = {}
+        for name, value in _items(found.tags):
+            key = _key(name)
+            if key is None:
+                foreign[name] = foreign.get(name, "") + repr(value)
+            else:
+                fields[key] = tuple(dict.fromkeys((*fields.get(key, ()), *_texts(value))))
+        for i, picture in enumerate(getattr(found, "pictures", ())):
+            foreign[f"picture {i}"] = repr((picture.type, picture.mime, picture.desc, picture.data))
+        bare = not found.tags or getattr(found.tags, "version", (2,))[0] == 1  # ID3v1 only
+        return Opinion(fields, foreign, getattr(found.info, "length", None), bare)
+    except Exception:  # noqa: BLE001 - on damaged input mutagen raises whatever its parsers stumble over
+        return None
+
+
+def disagreement(before: Opinion | None, after: Opinion | None, old: Fields, new: Fields) -> str:
+    """Return what mutagen would object to in the copy; empty if nothing.
+
+    Parameters
+    ----------
+    before, after : Opinion or None
+        What it sees in the original and in the copy.
+    old, new : mapping
+        The fields that the original has and the copy shall have, as our own reader sees them.
+    """
+    if before is None:
+        return ""
+    if after is None:
+        return "a second reader (mutagen) reads the original and not the new file"
+    if after.length_s != before.length_s:
+        return "a second reader (mutagen) sees another duration in the new file"
+    for key in KEYS:
+        stays = old.get(key) == new.get(key) and not before.bare
+        wanted = before.fields.get(key) if stays else new.get(key)
+        if after.fields.get(key) != wanted:
+            seen = after.fields.get(key)
+            return f"a second reader (mutagen) sees {key} as {seen} in the new file, not as {wanted}"
+    names = {*before.foreign, *after.foreign}
+    if before.bare:
+        names = {*before.foreign} - {*after.foreign}
+    changed = sorted(name for name in names if before.foreign.get(name) != after.foreign.get(name))
+    return f"a second reader (mutagen) sees other tags changed: {', '.join(changed)}" if changed else ""
+
+
+def _items(tags: Any) -> Iterable[tuple[str, Any]]:
+    if tags is None:
+        return []
+    pairs = tags.items() if hasattr(tags, "items") and not isinstance(tags, list) else list(tags)
+    return [(str(name), value) for name, value in pairs]
+
+
+def _key(name: str) -> str | None:
+    key = name.upper()
+    if key == "TMOO":
+        return MOOD
+    for prefix in _PREFIXES:
+        key = key.removeprefix(prefix)
+    key = key.replace("MERTAG/", "MERTAG_")
+    return key if key in KEYS else None
+
+
+def _texts(value: Any) -> list[str]:
+    values = getattr(value, "text", value)
+    if isinstance(values, str | bytes) or not isinstance(values, Iterable):
+        values = [getattr(values, "value", values)]
+    texts = [v.decode("utf-8", "replace") if isinstance(v, bytes) else str(v) for v in values]
+    return [text for joined in texts for text in joined.split("\0")]
