@@ -23,8 +23,8 @@ from pathlib import Path
 
 from mertag.batch import BatchOptions, FileDone, Finished, Found, tag_library
 from mertag.emotion import QUADRANTS, SongEmotion
+from mertag.library.state.analyses import open_state
 from mertag.outcomes import Outcome, Tagged
-from mertag.state import open_state
 
 SONGS_A_FOLDER = 100
 

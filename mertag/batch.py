@@ -30,11 +30,11 @@ from mertag.account import Account
 from mertag.errors import ConfigError, StateError
 from mertag.events import BatchOptions, Event, FileDone, Finished, Found, Note, NotTagged, Status, Summary
 from mertag.interrupt import Interruptible
-from mertag.journal import Journal
 from mertag.library import find as library
+from mertag.library.state.analyses import State
+from mertag.library.state.journal import Journal
 from mertag.one_file import WriteJournal, before_analysis
 from mertag.pipeline import Pipeline, SongTagger
-from mertag.state import State
 
 __all__ = [
     "BatchOptions",
@@ -74,8 +74,8 @@ def tag_library(
     options : BatchOptions
         What to write.
     state : State, optional
-        What earlier runs remember, and this one shall; see `mertag.state.open_state`. Without one, every song is
-        analysed.
+        What earlier runs remember, and this one shall; see `mertag.library.state.analyses.open_state`. Without one,
+        every song is analysed.
     journal : Journal, optional
         Notes how to take each write back; what it cannot note is not written. If not given, the state's.
 

@@ -16,16 +16,16 @@ from pathlib import Path
 from mertag.errors import FileError, reason_of
 from mertag.events import BatchOptions, FileDone, Status
 from mertag.feed import Known, Later, Prepared, Song
-from mertag.identity import Places, kept_time, size_and_time, song_digest
 from mertag.library.sidecar import SUFFIX
+from mertag.library.state.analyses import Entry, State
+from mertag.library.state.identity import Places, kept_time, size_and_time, song_digest
+from mertag.library.state.results import decode, encode
 from mertag.library.tags import plan_tags
 from mertag.listen.model_key import difference, model_of
 from mertag.noting import Noting
 from mertag.one_file import NO_TAG_FORMAT, UP_TO_DATE, WriteJournal, finish
 from mertag.outcomes import Outcome, Skipped, Tagged
-from mertag.results import decode, encode
 from mertag.settled import settled_key
-from mertag.state import Entry, State
 
 
 class Memory:

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from mertag.identity import size_and_time
+from mertag.library.state.identity import size_and_time
 from mertag.one_file import WriteJournal, WriteNote
 
 

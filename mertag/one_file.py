@@ -32,7 +32,7 @@ class WriteNote(Protocol):
 
 
 class WriteJournal(Protocol):
-    """What a run needs of `mertag.journal.Journal`."""
+    """What a run needs of `mertag.library.state.journal.Journal`."""
 
     def before_replace(self, kind: Literal["tags", "sidecar"]) -> WriteNote:
         """Return what notes one write."""

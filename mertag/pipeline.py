@@ -16,10 +16,10 @@ from mertag.errors import reason_of
 from mertag.events import BatchOptions, FileDone, Note, Status
 from mertag.feed import Feed, Later, Prepared, Ready, Song
 from mertag.interrupt import Interruptible
+from mertag.library.state.analyses import State
 from mertag.memory import Memory
 from mertag.one_file import WriteJournal, finish
 from mertag.outcomes import Outcome
-from mertag.state import State
 from mertag.writers import Writers
 
 LOOKING_THREADS = 4

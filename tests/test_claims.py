@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from mertag.claims import Claims
-from mertag.database import Database
-from mertag.runs import Run
+from mertag.library.state.claims import Claims
+from mertag.library.state.database import Database
+from mertag.library.state.runs import Run
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from mertag.database import SCHEMA, Database
 from mertag.errors import ConfigError, StateError
+from mertag.library.state.database import SCHEMA, Database
 
 ADD_RUN = "INSERT INTO runs (kind, command, version, owner, started_s) VALUES ('tag', 'mertag tag', '0', 'me', 1.0)"
 
@@ -113,7 +113,7 @@ def test_processes_that_write_at_once_lose_nothing(tmp_path: Path) -> None:
 def test_a_killed_writer_leaves_a_file_that_opens_with_all_that_was_committed(tmp_path: Path) -> None:
     path, told = tmp_path / "s", tmp_path / "told"
     code = (
-        "import sys\nfrom pathlib import Path\nfrom mertag.database import Database\n"
+        "import sys\nfrom pathlib import Path\nfrom mertag.library.state.database import Database\n"
         "database = Database(Path(sys.argv[1]))\nn = 0\n"
         "while True:\n"
         "    with database.transaction() as c:\n"

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mertag.delta import DeltaError, make_delta, old_pieces, read_pieces
+from mertag.library.state.delta import DeltaError, make_delta, old_pieces, read_pieces
 from mertag.library.tags.container import Range
 
 AUDIO = random.Random(1).randbytes(3_000_000)
@@ -127,7 +127,7 @@ def test_files_that_are_altogether_different_cost_no_hours() -> None:
 
 
 def test_a_delta_that_would_be_too_large_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mertag.delta.MOST_BYTES", 2**20)
+    monkeypatch.setattr("mertag.library.state.delta.MOST_BYTES", 2**20)
     with pytest.raises(DeltaError, match="differ in more than 1 MiB"):
         make_delta(io.BytesIO(AUDIO), io.BytesIO(AUDIO[::-1]))
 

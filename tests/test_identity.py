@@ -12,8 +12,8 @@ from distinct_songs import song
 from fake_tagger import emotion
 
 from mertag.errors import FileError
-from mertag.identity import Places, song_digest
 from mertag.library import tags
+from mertag.library.state.identity import Places, song_digest
 
 
 @pytest.mark.parametrize("name", ["a.flac", "a.wav", "a.mp3", "a.ogg"])

@@ -14,15 +14,15 @@ import pytest
 from fake_tagger import emotion
 from written_songs import contents, make_song, write
 
-from mertag.database import Database
 from mertag.emotion import Quadrant
 from mertag.errors import TagWriteError
-from mertag.journal import Journal, digest_of
 from mertag.library import sidecar, tags
 from mertag.library.accounting import FileHandled
+from mertag.library.state.database import Database
+from mertag.library.state.journal import Journal, digest_of
+from mertag.library.state.runs import Run
 from mertag.library.tags import TagOptions
 from mertag.library.undo import undo_run
-from mertag.runs import Run
 
 
 @pytest.fixture
@@ -156,7 +156,7 @@ def write_again_and_again(database: Database, run: int, song: Path) -> None:
 def test_a_change_too_large_for_the_journal_is_not_made(
     database: Database, song: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mertag.delta.MOST_BYTES", 10)
+    monkeypatch.setattr("mertag.library.state.delta.MOST_BYTES", 10)
     with Run(database, kind="tag", command="") as run, pytest.raises(TagWriteError, match="differ in more than"):
         tags.write_tags(song, emotion(), before_replace=Journal(database, run.id).before_replace("tags"))
     assert tags.read_tags(song) == {}
@@ -166,7 +166,7 @@ def test_a_change_too_large_for_the_journal_is_not_made(
 def test_an_entry_that_would_not_give_the_old_file_back_is_not_trusted(
     database: Database, song: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mertag.journal.make_delta", lambda old, new: b"\x01" + bytes(6))
+    monkeypatch.setattr("mertag.library.state.journal.make_delta", lambda old, new: b"\x01" + bytes(6))
     with Run(database, kind="tag", command="") as run, pytest.raises(TagWriteError, match="does not give the old"):
         tags.write_tags(song, emotion(), before_replace=Journal(database, run.id).before_replace("tags"))
     assert tags.read_tags(song) == {}

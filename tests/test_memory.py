@@ -19,14 +19,14 @@ from fake_tagger import FakeTagger, emotion
 from mertag import feed as feed_module
 from mertag import pipeline
 from mertag.batch import BatchOptions, Event, FileDone, Finished, Note, Status, Summary, tag_library
-from mertag.claims import Claims
 from mertag.emotion import Quadrant
 from mertag.errors import ConfigError, StateError, TagWriteError
 from mertag.library import sidecar, tags
+from mertag.library.state.analyses import open_state
+from mertag.library.state.claims import Claims
+from mertag.library.state.runs import Run
 from mertag.library.tags import TagOptions
 from mertag.outcomes import Outcome
-from mertag.runs import Run
-from mertag.state import open_state
 
 TAGS = BatchOptions(write_tags=True)
 BOTH = BatchOptions(write_tags=True, sidecar=True)
@@ -401,8 +401,8 @@ def test_a_state_that_breaks_in_the_middle_is_said_once_and_the_run_goes_on(
         def tag_many(self, paths: Iterable[Path]) -> Iterator[Outcome]:
             for n, outcome in enumerate(super().tag_many(paths)):
                 if n == 2:
-                    monkeypatch.setattr("mertag.database.Database.transaction", broken)
-                    monkeypatch.setattr("mertag.database.Database.rows", broken)
+                    monkeypatch.setattr("mertag.library.state.database.Database.transaction", broken)
+                    monkeypatch.setattr("mertag.library.state.database.Database.rows", broken)
                 yield outcome
 
     def broken(*_: object, **__: object) -> None:
@@ -425,7 +425,7 @@ def test_a_run_that_can_note_no_write_any_more_stops_before_a_night_is_lost(
         def tag_many(self, paths: Iterable[Path]) -> Iterator[Outcome]:
             for n, outcome in enumerate(super().tag_many(paths)):
                 if n == 2:
-                    monkeypatch.setattr("mertag.database.Database.transaction", broken)
+                    monkeypatch.setattr("mertag.library.state.database.Database.transaction", broken)
                 yield outcome
 
     def broken(*_: object, **__: object) -> None:

@@ -10,13 +10,13 @@ import pytest
 from fake_tagger import emotion
 from written_songs import contents, make_song, outcome, write
 
-from mertag.database import Database
-from mertag.journal import Journal
 from mertag.library import tags
 from mertag.library.accounting import FileHandled
 from mertag.library.remove import remove_from
+from mertag.library.state.database import Database
+from mertag.library.state.journal import Journal
+from mertag.library.state.runs import Run
 from mertag.library.undo import undo_run
-from mertag.runs import Run
 
 
 @pytest.fixture

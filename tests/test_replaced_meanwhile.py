@@ -11,9 +11,9 @@ from fake_tagger import FakeTagger
 
 from mertag.batch import BatchOptions, FileDone, tag_library
 from mertag.cli.memory import OnlyRemembered
+from mertag.library.state.analyses import open_state
 from mertag.library.tags import read_tags
 from mertag.outcomes import Outcome
-from mertag.state import open_state
 
 
 class Replacing(FakeTagger):

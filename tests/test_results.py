@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from mertag.emotion import QUADRANTS, SongEmotion
 from mertag.errors import DecodeError
+from mertag.library.state.results import decode, encode
 from mertag.outcomes import Failed, Skipped, Tagged
-from mertag.results import decode, encode
 
 A = Path("/music/a.mp3")
 p = st.floats(0, 1)

@@ -8,17 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from mertag.claims import Claims, void_claims
-from mertag.database import Database
 from mertag.errors import StateError
-from mertag.runs import Run, is_under_way
+from mertag.library.state.claims import Claims, void_claims
+from mertag.library.state.database import Database
+from mertag.library.state.runs import Run, is_under_way
 
 CLAIMS_AND_DIES = """
 import os, signal, sys
 from pathlib import Path
-from mertag.claims import Claims
-from mertag.database import Database
-from mertag.runs import Run
+from mertag.library.state.claims import Claims
+from mertag.library.state.database import Database
+from mertag.library.state.runs import Run
 run = Run(Database(Path(sys.argv[1])), kind="tag", command="mertag tag")
 assert Claims(run).take(b"/music/a.mp3")
 os.kill(os.getpid(), signal.SIGKILL)

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from mertag import state as state_module
-from mertag.database import Database
 from mertag.errors import StateError
-from mertag.state import State, open_state
+from mertag.library.state import analyses as state_module
+from mertag.library.state.analyses import State, open_state
+from mertag.library.state.database import Database
 
 AUDIO, OTHER = b"a" * 32, b"b" * 32
 PATH = b"/music/a.mp3"

@@ -14,16 +14,16 @@ import pytest
 from fake_tagger import emotion
 from written_songs import contents, make_song, outcome, write
 
-from mertag.database import Database
 from mertag.emotion import Quadrant
 from mertag.errors import ConfigError
-from mertag.journal import Journal
 from mertag.library import sidecar, tags
 from mertag.library.accounting import Event, FileHandled, Finished
 from mertag.library.history import journal_size, past_runs
+from mertag.library.state.database import Database
+from mertag.library.state.journal import Journal
+from mertag.library.state.runs import Run
 from mertag.library.tags import TagOptions
 from mertag.library.undo import UndoOptions, undo_run
-from mertag.runs import Run
 
 
 @pytest.fixture

@@ -8,13 +8,13 @@ import numpy as np
 import soundfile
 from fake_tagger import emotion
 
-from mertag.database import Database
 from mertag.emotion import Quadrant
-from mertag.journal import Journal
 from mertag.library import sidecar, tags
 from mertag.library.accounting import Event, FileHandled, Finished, Found, Summary
+from mertag.library.state.database import Database
+from mertag.library.state.journal import Journal
+from mertag.library.state.runs import Run
 from mertag.library.tags import TagOptions
-from mertag.runs import Run
 
 
 def make_song(path: Path) -> Path:

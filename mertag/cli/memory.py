@@ -13,8 +13,8 @@ from mertag.cli import console
 from mertag.errors import ConfigError, FileError, StateError
 
 if TYPE_CHECKING:
+    from mertag.library.state.analyses import State
     from mertag.outcomes import Outcome
-    from mertag.state import State
 
 
 @contextmanager
@@ -41,7 +41,7 @@ def opened(path: Path | None, *, no_state: bool, needed: bool) -> Iterator[State
             raise ConfigError("--state names a state file, and --no-state goes without one; choose one of them")
         yield None
         return
-    from mertag.state import open_state
+    from mertag.library.state.analyses import open_state
 
     refuse_music(path)
     with ExitStack() as stack:

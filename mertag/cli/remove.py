@@ -17,8 +17,8 @@ from mertag.cli.undo import StateOption
 from mertag.errors import ConfigError
 
 if TYPE_CHECKING:
-    from mertag.journal import Journal
     from mertag.library.accounting import FileHandled
+    from mertag.library.state.journal import Journal
 
 
 def remove(
@@ -107,9 +107,9 @@ def remove(
 
 def _journal(stack: ExitStack, state: Path | None) -> tuple[Journal, int]:
     """Open the state file and begin a run; return its journal and its number."""
-    from mertag.database import Database, default_path
-    from mertag.journal import Journal
-    from mertag.runs import Run
+    from mertag.library.state.database import Database, default_path
+    from mertag.library.state.journal import Journal
+    from mertag.library.state.runs import Run
 
     refuse_music(state)
     database = stack.enter_context(Database(state or default_path(), notify=console.warn))

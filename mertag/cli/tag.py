@@ -20,8 +20,8 @@ from mertag.library.find import Shard
 
 if TYPE_CHECKING:
     from mertag.batch import BatchOptions, SongTagger, Summary
+    from mertag.library.state.analyses import State
     from mertag.listen.tagger import Tagger
-    from mertag.state import State
 
 _log = logging.getLogger(__name__)
 

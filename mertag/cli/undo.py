@@ -16,8 +16,8 @@ from mertag.errors import ConfigError, StateError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mertag.database import Database
     from mertag.library.accounting import Event, FileHandled
+    from mertag.library.state.database import Database
 
 StateOption = Annotated[
     Path | None,
@@ -102,7 +102,7 @@ def set_aside(state: Path) -> list[Path]:
 
 def _opened(state: Path | None) -> Database | None:
     """Open the state file; None if there is none where it lies by default."""
-    from mertag.database import Database, default_path
+    from mertag.library.state.database import Database, default_path
 
     path = state or default_path()
     if not path.exists():

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import cast
 
-from mertag.database import Database
-from mertag.runs import is_under_way
+from mertag.library.state.database import Database
+from mertag.library.state.runs import is_under_way
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,8 +11,8 @@ from enum import StrEnum
 from pathlib import Path
 
 from mertag.errors import StateError, UnsupportedFormatError, reason_of
-from mertag.journal import Journal
 from mertag.library.accounting import Event, FileHandled, handle_all
+from mertag.library.state.journal import Journal
 from mertag.library.tags import TagChange, TagOptions, plan_removal, remove_leftovers, remove_tags
 
 _log = logging.getLogger(__name__)

@@ -11,10 +11,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from mertag.database import Database
-from mertag.journal import file_digest
 from mertag.library.find import find_audio
 from mertag.library.sidecar import SUFFIX, sidecar_path
+from mertag.library.state.database import Database
+from mertag.library.state.journal import file_digest
 
 
 class Whereabouts:

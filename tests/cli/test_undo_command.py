@@ -17,9 +17,9 @@ from written_songs import contents, make_song, write
 
 from mertag.cli.app import app
 from mertag.cli.undo import share, size
-from mertag.database import Database
 from mertag.emotion import Quadrant
 from mertag.library import tags
+from mertag.library.state.database import Database
 
 ROOT = Path(__file__).resolve().parents[2]
 Run = Callable[..., Result]

@@ -9,8 +9,8 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable
 
-from mertag.database import Database
-from mertag.runs import Run, is_under_way
+from mertag.library.state.database import Database
+from mertag.library.state.runs import Run, is_under_way
 
 _HOLDER = "SELECT runs.id, runs.owner FROM claims JOIN runs ON runs.id = claims.run WHERE claims.what = ?"
 

@@ -19,10 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar, cast
 
-from mertag.claims import Claims, void_claims
-from mertag.database import Database, Notify, default_path
 from mertag.errors import StateError
-from mertag.runs import Run
+from mertag.library.state.claims import Claims, void_claims
+from mertag.library.state.database import Database, Notify, default_path
+from mertag.library.state.runs import Run
 
 T = TypeVar("T")
 Rows = list[tuple[object, ...]]
@@ -210,7 +210,7 @@ def open_state(path: Path | None = None, *, command: str, notify: Notify = lambd
     Raises
     ------
     ConfigError, StateError
-        As `mertag.database.Database`.
+        As `mertag.library.state.database.Database`.
     """
     with contextlib.ExitStack() as stack:
         place = path or default_path()

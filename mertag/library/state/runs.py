@@ -20,8 +20,8 @@ from types import TracebackType
 from typing import Self
 
 from mertag._version import __version__
-from mertag.database import Database
 from mertag.errors import StateError
+from mertag.library.state.database import Database
 
 if sys.platform == "win32":
     import msvcrt

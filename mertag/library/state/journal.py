@@ -1,8 +1,8 @@
 """How to take back what was written: one entry a write, on the disk before the file is replaced.
 
-An entry holds what turns the new file into the old one (`mertag.delta`, mostly some hundred bytes) and the digests of
-both. It is tried before it counts: what it gives from the new file is compared with the old one. If an entry cannot
-be made, nothing is written: no write without a way back.
+An entry holds what turns the new file into the old one (`mertag.library.state.delta`, mostly some hundred bytes) and
+the digests of both. It is tried before it counts: what it gives from the new file is compared with the old one. If an
+entry cannot be made, nothing is written: no write without a way back.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal, TypeAlias, cast
 
-from mertag.database import Database
-from mertag.delta import DeltaError, make_delta, old_pieces, read_pieces
 from mertag.errors import StateError, TagWriteError
-from mertag.identity import kept_time
 from mertag.library.sidecar import SUFFIX
+from mertag.library.state.database import Database
+from mertag.library.state.delta import DeltaError, make_delta, old_pieces, read_pieces
+from mertag.library.state.identity import kept_time
 
 Kind: TypeAlias = Literal["tags", "sidecar"]
 

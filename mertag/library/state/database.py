@@ -71,7 +71,7 @@ CREATE TABLE writes (
     old_size INTEGER NOT NULL,
     new_size INTEGER NOT NULL,
     old_mtime_ns INTEGER NOT NULL,
-    delta BLOB NOT NULL             -- what turns the new file into the old one; see mertag.delta
+    delta BLOB NOT NULL             -- what turns the new file into the old one; see mertag.library.state.delta
 );
 CREATE INDEX writes_by_run ON writes (run);
 CREATE INDEX writes_by_path ON writes (path);
