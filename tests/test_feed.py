@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mertag import feed as feed_module
-from mertag.events import FileDone, Status
-from mertag.feed import Feed, Later, Prepared, Song
+from mertag.batch import feed as feed_module
+from mertag.batch.events import FileDone, Status
+from mertag.batch.feed import Feed, Later, Prepared, Song
 
 SKIPPED, ANALYSE, LATER = "skipped", "analyse", "later"
 

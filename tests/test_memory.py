@@ -16,9 +16,8 @@ import soundfile
 from distinct_songs import song
 from fake_tagger import FakeTagger, emotion
 
-from mertag import feed as feed_module
-from mertag import pipeline
-from mertag.batch import BatchOptions, Event, FileDone, Finished, Note, Status, Summary, tag_library
+from mertag.batch import BatchOptions, Event, FileDone, Finished, Note, Status, Summary, pipeline, tag_library
+from mertag.batch import feed as feed_module
 from mertag.emotion import Quadrant
 from mertag.errors import ConfigError, StateError, TagWriteError
 from mertag.library import sidecar, tags

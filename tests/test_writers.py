@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from mertag.writers import Writers
+from mertag.batch.writers import Writers
 
 
 def double(n: int) -> int:

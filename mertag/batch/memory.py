@@ -13,19 +13,19 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from mertag.batch.events import BatchOptions, FileDone, Status
+from mertag.batch.feed import Known, Later, Prepared, Song
+from mertag.batch.noting import Noting
+from mertag.batch.one_song import NO_TAG_FORMAT, UP_TO_DATE, WriteJournal, finish
+from mertag.batch.settled import settled_key
 from mertag.errors import FileError, reason_of
-from mertag.events import BatchOptions, FileDone, Status
-from mertag.feed import Known, Later, Prepared, Song
 from mertag.library.sidecar import SUFFIX
 from mertag.library.state.analyses import Entry, State
 from mertag.library.state.identity import Places, kept_time, size_and_time, song_digest
 from mertag.library.state.results import decode, encode
 from mertag.library.tags import plan_tags
 from mertag.listen.model_key import difference, model_of
-from mertag.noting import Noting
-from mertag.one_file import NO_TAG_FORMAT, UP_TO_DATE, WriteJournal, finish
 from mertag.outcomes import Outcome, Skipped, Tagged
-from mertag.settled import settled_key
 
 
 class Memory:
@@ -40,7 +40,7 @@ class Memory:
     options : BatchOptions
         What is asked for.
     before : callable
-        Says what settles a file without an analysis: `mertag.one_file.before_analysis`.
+        Says what settles a file without an analysis: `mertag.batch.one_song.before_analysis`.
     journal : WriteJournal, optional
         Notes how to take each write back.
     """

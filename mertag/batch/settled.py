@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Mapping, Set
 
 from mertag._version import __version__
-from mertag.events import BatchOptions
+from mertag.batch.events import BatchOptions
 
 
 def settled_key(model: str, options: BatchOptions) -> str:

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal, Protocol
 
+from mertag.batch.events import BatchOptions, FileDone, Status
 from mertag.errors import StateError, UnsupportedFormatError, reason_of
-from mertag.events import BatchOptions, FileDone, Status
 from mertag.library import sidecar, tags
 from mertag.library.tags import TagChange
 from mertag.outcomes import Failed, Outcome, Skipped, Tagged

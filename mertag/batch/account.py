@@ -7,7 +7,7 @@ from array import array
 from collections.abc import Sequence
 from pathlib import Path
 
-from mertag.events import FileDone, NotTagged, Status, Summary
+from mertag.batch.events import FileDone, NotTagged, Status, Summary
 
 
 class Account:

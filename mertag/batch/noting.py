@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 from typing import Literal
 
+from mertag.batch.one_song import WriteJournal, WriteNote
 from mertag.library.state.identity import size_and_time
-from mertag.one_file import WriteJournal, WriteNote
 
 
 class Noting:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-from mertag.events import FileDone
+from mertag.batch.events import FileDone
 from mertag.outcomes import Outcome, Skipped, Tagged
 
 MOST_WAITING = 200

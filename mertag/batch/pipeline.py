@@ -1,6 +1,7 @@
 """The songs of a run on their way: recalled, looked at, analysed, written. `mertag.batch` accounts for what comes out.
 
-Everything here happens on the caller's thread, but for looking at songs (`mertag.feed`) and writing (`mertag.writers`).
+Everything here happens on the caller's thread, but for looking at songs (`mertag.batch.feed`) and writing
+(`mertag.batch.writers`).
 """
 
 from __future__ import annotations
@@ -12,15 +13,15 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from mertag.batch.events import BatchOptions, FileDone, Note, Status
+from mertag.batch.feed import Feed, Later, Prepared, Ready, Song
+from mertag.batch.memory import Memory
+from mertag.batch.one_song import WriteJournal, finish
+from mertag.batch.writers import Writers
 from mertag.errors import reason_of
-from mertag.events import BatchOptions, FileDone, Note, Status
-from mertag.feed import Feed, Later, Prepared, Ready, Song
 from mertag.interrupt import Interruptible
 from mertag.library.state.analyses import State
-from mertag.memory import Memory
-from mertag.one_file import WriteJournal, finish
 from mertag.outcomes import Outcome
-from mertag.writers import Writers
 
 LOOKING_THREADS = 4
 POLL_S = 0.25

@@ -26,15 +26,15 @@ import contextlib
 from collections.abc import Generator, Iterable
 from pathlib import Path
 
-from mertag.account import Account
+from mertag.batch.account import Account
+from mertag.batch.events import BatchOptions, Event, FileDone, Finished, Found, Note, NotTagged, Status, Summary
+from mertag.batch.one_song import WriteJournal, before_analysis
+from mertag.batch.pipeline import Pipeline, SongTagger
 from mertag.errors import ConfigError, StateError
-from mertag.events import BatchOptions, Event, FileDone, Finished, Found, Note, NotTagged, Status, Summary
 from mertag.interrupt import Interruptible
 from mertag.library import find as library
 from mertag.library.state.analyses import State
 from mertag.library.state.journal import Journal
-from mertag.one_file import WriteJournal, before_analysis
-from mertag.pipeline import Pipeline, SongTagger
 
 __all__ = [
     "BatchOptions",
