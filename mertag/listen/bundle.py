@@ -113,7 +113,7 @@ class Bundle:
 
 def default_bundle_path() -> Path:
     """Return the folder of the bundle that comes with mertag."""
-    return Path(__file__).resolve().parent / "models" / "default"
+    return Path(__file__).resolve().parents[1] / "models" / "default"
 
 
 def load_bundle(folder: Path | str | None = None) -> Bundle:

@@ -71,7 +71,7 @@ class DecodeProcess:
     def __init__(self, events: queue.SimpleQueue[Event], *, decoder: str, memory_limit_bytes: int) -> None:
         if not sys.executable:
             raise MertagError("cannot start decoder processes: this Python does not know its own program file")
-        root = str(Path(__file__).resolve().parents[1])
+        root = str(Path(__file__).resolve().parents[3])
         search_path = [entry for entry in sys.path if entry]
         if root not in search_path:
             search_path.insert(0, root)
