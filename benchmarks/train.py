@@ -33,10 +33,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from mertag.listen.frontend import FrontEnd, Segmentation
 from mertag_train.config import NetworkConfig, TrainConfig
+from mertag_train.data.store import LogMelStore, write_store
 from mertag_train.learners import Clips
 from mertag_train.optimise import autocast
 from mertag_train.recipes import PAPER
-from mertag_train.store import LogMelStore, write_store
 from mertag_train.trainer import EpochReport, network_of, train_network
 
 CLASSES = ("Q1", "Q2", "Q3", "Q4")

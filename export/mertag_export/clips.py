@@ -11,7 +11,7 @@ import numpy.typing as npt
 from mertag.errors import DatasetError, ExportError, FileError
 from mertag.listen.decode.audio import decode_all
 from mertag_export.graphs import Clip
-from mertag_train.datasets import Dataset, read
+from mertag_train.data.datasets import Dataset, read
 from mertag_train.run import Run
 
 Part = Literal["train", "validation", "test"]

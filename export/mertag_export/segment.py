@@ -23,7 +23,7 @@ from mertag.emotion import Target
 from mertag.listen.frontend import FrontEnd, Segmentation
 from mertag_export.side_by_side import SideBySide
 from mertag_train.committee import Committee, members_of
-from mertag_train.frontend import LogMel
+from mertag_train.data.frontend import LogMel
 from mertag_train.vgg import SegmentNetwork
 
 OPSET = 20

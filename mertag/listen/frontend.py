@@ -1,6 +1,6 @@
 """The signal constants, and which frames each segment takes, in integers.
 
-The mel spectrogram itself is computed in one place only, `mertag_train.frontend`, from the constants here; the
+The mel spectrogram itself is computed in one place only, `mertag_train.data.frontend`, from the constants here; the
 exported graph contains it, so that the runtime never computes one.
 
 Conventions: a sample index counts samples at `FrontEnd.sample_rate`; a frame index counts hops of

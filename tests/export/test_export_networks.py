@@ -23,7 +23,7 @@ from mertag_export.graphs import Clip, run_segment_graph, session
 from mertag_export.parity import largest_difference, mean_difference, run_librosa, run_torch
 from mertag_export.quantise import quantise
 from mertag_export.segment import SegmentGraph, export_segment
-from mertag_train.frontend import LogMel
+from mertag_train.data.frontend import LogMel
 from mertag_train.vgg import Architecture, SegmentNetwork
 
 ROOT = Path(package.__file__).resolve().parents[1]

@@ -8,7 +8,7 @@ import pytest
 
 from mertag.emotion import Target
 from mertag.errors import ConfigError, DatasetError
-from mertag_train.datasets import read
+from mertag_train.data.datasets import read
 
 
 def fill(root: Path, *names: str, n: int = 2) -> Path:

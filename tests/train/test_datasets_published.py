@@ -11,8 +11,8 @@ import pytest
 
 from mertag.emotion import QUADRANTS, Target
 from mertag.errors import ConfigError, DatasetError
-from mertag_train.datasets import Dataset, read
-from mertag_train.datasets.pmemo import AROUSAL_MEDIAN, SCALE_MIDDLE, VALENCE_MEDIAN
+from mertag_train.data.datasets import Dataset, read
+from mertag_train.data.datasets.pmemo import AROUSAL_MEDIAN, SCALE_MIDDLE, VALENCE_MEDIAN
 
 
 def quadrant_counts(dataset: Dataset) -> list[int]:

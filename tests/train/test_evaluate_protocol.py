@@ -15,9 +15,9 @@ from toy_evaluation import toy_dataset, toy_songs
 
 from mertag.emotion import Quadrant, Target
 from mertag.errors import ConfigError, DatasetError
-from mertag_train.datasets import Dataset, Song
-from mertag_train.datasets.base import targets_of_quadrant
-from mertag_train.dealing import bound_groups
+from mertag_train.data.datasets import Dataset, Song
+from mertag_train.data.datasets.base import targets_of_quadrant
+from mertag_train.data.dealing import bound_groups
 from mertag_train.evaluation.protocol import prepare, read_protocol, shuffle_labels
 
 BOTH = (Target.QUADRANT, Target.VALENCE)

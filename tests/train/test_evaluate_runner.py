@@ -17,13 +17,13 @@ from toy_evaluation import config_with, surroundings, tiny_networks, toy_dataset
 
 from mertag.emotion import Target
 from mertag.errors import ConfigError, DatasetError
+from mertag_train.data.store import LogMelStore
 from mertag_train.evaluation import runner
 from mertag_train.evaluation.output import make_report
 from mertag_train.evaluation.protocol import prepare
 from mertag_train.evaluation.results import Task
 from mertag_train.methods import Context, Fold, Predictions
 from mertag_train.methods.majority import Majority
-from mertag_train.store import LogMelStore
 from mertag_train.trainer import Clips
 
 __all__ = ["tiny_networks"]

@@ -272,7 +272,7 @@ def test_json_has_none_for_an_empty_cell() -> None:
 @pytest.mark.realdata
 @pytest.mark.slow
 def test_table_1_of_the_719_clips_of_4q(real_data: Path) -> None:
-    from mertag_train.datasets import read
+    from mertag_train.data.datasets import read
 
     songs = read("4q", real_data / "4q").with_audio().songs
     clips = list(measure(songs, None).values())
@@ -282,7 +282,7 @@ def test_table_1_of_the_719_clips_of_4q(real_data: Path) -> None:
 
 @pytest.mark.realdata
 def test_durations_of_the_clips_of_pmemo_and_eim(real_data: Path) -> None:
-    from mertag_train.datasets import read
+    from mertag_train.data.datasets import read
 
     for name, n in (("pmemo", 4), ("eim", 10)):
         songs = read(name, real_data / name).with_audio().songs

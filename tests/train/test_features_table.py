@@ -16,8 +16,8 @@ import soundfile
 from mertag.emotion import QUADRANTS, Target
 from mertag.errors import DatasetError
 from mertag_train import feature_table as module
-from mertag_train.datasets import Dataset, Song
-from mertag_train.datasets.base import targets_of_quadrant
+from mertag_train.data.datasets import Dataset, Song
+from mertag_train.data.datasets.base import targets_of_quadrant
 from mertag_train.feature_table import feature_table
 from mertag_train.features import FEATURE_NAMES, SAMPLE_RATE, clip_features
 from mertag_train.methods.base import Context, Fold
@@ -158,7 +158,7 @@ import sys, time
 from pathlib import Path
 import numpy as np
 from mertag_train import feature_table as module
-from mertag_train.datasets import read
+from mertag_train.data.datasets import read
 def slowly(paths, workers):
     for index, path in enumerate(paths):
         time.sleep(0.01)

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from mertag.emotion import Quadrant, Target
 from mertag.errors import DatasetError
-from mertag_train.datasets import Song, read
-from mertag_train.datasets.base import targets_of_quadrant
-from mertag_train.dealing import bound_groups, deal, tally, wanted_counts
-from mertag_train.folds import Folds, folds, load_folds, official_split, save_folds, split
+from mertag_train.data.datasets import Song, read
+from mertag_train.data.datasets.base import targets_of_quadrant
+from mertag_train.data.dealing import bound_groups, deal, tally, wanted_counts
+from mertag_train.data.folds import Folds, folds, load_folds, official_split, save_folds, split
 
 
 def song(name: str, quadrant: int, *, group: str | None = None, artist: str | None = None) -> Song:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from mertag.listen.frontend import FrontEnd
-from mertag_train.frontend import LogMel, mel_centres_hz
+from mertag_train.data.frontend import LogMel, mel_centres_hz
 from mertag_train.harmony import MAJOR, MINOR, PITCH_CLASSES, Harmony, key_profiles, magnitude, pitch_class_weights
 
 RATE = 22_050

@@ -11,7 +11,7 @@ import soundfile
 import torch
 
 from mertag.listen.frontend import FrontEnd
-from mertag_train.frontend import LogMel, mel_filters
+from mertag_train.data.frontend import LogMel, mel_filters
 
 FRONT_END = FrontEnd()
 RATE = FRONT_END.sample_rate

@@ -14,10 +14,10 @@ import torch
 from mertag.errors import DatasetError
 from mertag.listen.decode.audio import decode_all
 from mertag.listen.frontend import FrontEnd
-from mertag_train.datasets import Dataset, read
-from mertag_train.frontend import LogMel
-from mertag_train.log_mels import cache_folder, log_mels
-from mertag_train.store import open_store
+from mertag_train.data.datasets import Dataset, read
+from mertag_train.data.frontend import LogMel
+from mertag_train.data.log_mels import cache_folder, log_mels
+from mertag_train.data.store import open_store
 
 FRONT_END = FrontEnd()
 

@@ -22,8 +22,8 @@ from mertag.emotion import QUADRANTS, Target
 from mertag.errors import ConfigError, DatasetError
 from mertag_train import embedding_model, vggish_input
 from mertag_train.config import TrainConfig
-from mertag_train.datasets import Dataset, Song
-from mertag_train.datasets.base import targets_of_quadrant
+from mertag_train.data.datasets import Dataset, Song
+from mertag_train.data.datasets.base import targets_of_quadrant
 from mertag_train.embedding_model import EmbeddingModel
 from mertag_train.embedding_table import embeddings
 from mertag_train.methods import Context, Fold, method

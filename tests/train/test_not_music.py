@@ -11,7 +11,7 @@ from toy_training import FRONT_END, RATE, TinyNetwork, planted, toy_config
 
 from mertag_train import trainer
 from mertag_train.config import AugmentConfig, Noise, TrainConfig
-from mertag_train.frontend import LogMel, quick_log_mel
+from mertag_train.data.frontend import LogMel, quick_log_mel
 from mertag_train.not_music import FLOOR_DB, _noise, _played_noise, not_music, played_not_music
 from mertag_train.trainer import train_network
 

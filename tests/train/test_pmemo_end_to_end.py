@@ -16,7 +16,7 @@ import soundfile
 
 from mertag.emotion import Target
 from mertag.library.tags import read_tags
-from mertag_train.datasets import read
+from mertag_train.data.datasets import read
 
 N = 60
 RATE = 44_100

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from mertag.listen.frontend import FrontEnd, Segmentation
 from mertag_train.config import AugmentConfig
-from mertag_train.segments import augment, cut, grid, random_crops
-from mertag_train.store import LogMelStore
+from mertag_train.data.cut import augment, cut, grid, random_crops
+from mertag_train.data.store import LogMelStore
 
 FRONT_END = FrontEnd()
 RATE = FRONT_END.sample_rate

@@ -20,7 +20,7 @@ from mertag.cli.app import app
 from mertag.emotion import Target
 from mertag_train import run, saved_run, trainer
 from mertag_train.config import TrainConfig
-from mertag_train.datasets import read
+from mertag_train.data.datasets import read
 from mertag_train.train_options import default_targets
 from mertag_train.trainer import Progress
 

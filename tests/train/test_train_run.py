@@ -19,9 +19,9 @@ from mertag.emotion import QUADRANTS, Target
 from mertag.errors import ConfigError, DatasetError, TrainingError
 from mertag_train import run, saved_run, trainer
 from mertag_train.config import TrainConfig
-from mertag_train.datasets import Dataset, Song
-from mertag_train.datasets.base import targets_of_quadrant
-from mertag_train.store import LogMelStore
+from mertag_train.data.datasets import Dataset, Song
+from mertag_train.data.datasets.base import targets_of_quadrant
+from mertag_train.data.store import LogMelStore
 from mertag_train.trainer import Progress
 
 CPU = torch.device("cpu")

@@ -18,9 +18,9 @@ from mertag.errors import TrainingError
 from mertag.listen.frontend import Segmentation
 from mertag_train import trainer
 from mertag_train.config import AugmentConfig, PartitionConfig, ShortCropConfig, SsslConfig, TrainConfig
+from mertag_train.data.cut import grid
 from mertag_train.learners.inherited import InheritedLearner, draw_mixup
 from mertag_train.losses import mix, mixed_cross_entropy
-from mertag_train.segments import grid
 from mertag_train.trainer import Clips, EpochReport, Progress, band_statistics, predict, train_network
 from mertag_train.vgg import SegmentNetwork
 

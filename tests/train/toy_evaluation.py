@@ -13,10 +13,10 @@ from toy_training import TinyNetwork, planted, toy_config
 
 from mertag.emotion import Quadrant, Target
 from mertag_train.config import AugmentConfig, TrainConfig
-from mertag_train.datasets import Dataset, Song
-from mertag_train.datasets.base import targets_of_quadrant
+from mertag_train.data.datasets import Dataset, Song
+from mertag_train.data.datasets.base import targets_of_quadrant
+from mertag_train.data.store import LogMelStore
 from mertag_train.evaluation.runner import Surroundings
-from mertag_train.store import LogMelStore
 
 
 def toy_songs(n: int = 32, *, per_artist: int = 2) -> tuple[Song, ...]:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from mertag.listen.frontend import FrontEnd, Segmentation
 from mertag_train.config import AugmentConfig, OptimiserConfig, ShortCropConfig, TrainConfig
-from mertag_train.store import LogMelStore
+from mertag_train.data.store import LogMelStore
 from mertag_train.trainer import Clips
 from mertag_train.vgg import SegmentNetwork
 

@@ -17,10 +17,10 @@ from torch import Tensor, nn
 
 from mertag.errors import TrainingError
 from mertag.listen.frontend import Segmentation
-from mertag_train import segments
 from mertag_train.config import AugmentConfig
+from mertag_train.data import cut as segments
+from mertag_train.data.store import LogMelStore
 from mertag_train.optimise import autocast
-from mertag_train.store import LogMelStore
 from mertag_train.trainer import band_statistics
 from mertag_train.two_stage import AutoEncoderConfig
 

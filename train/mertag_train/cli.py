@@ -31,7 +31,7 @@ from mertag_train.train_options import (
 
 if TYPE_CHECKING:
     from mertag.emotion import Target
-    from mertag_train.datasets import Dataset
+    from mertag_train.data.datasets import Dataset
     from mertag_train.trainer import EpochReport
 
 RUNS = Path("runs")
@@ -133,8 +133,8 @@ def train(
     """
     from mertag_train import run
     from mertag_train.config import TrainConfig
+    from mertag_train.data.log_mels import log_mels as log_mels_of
     from mertag_train.helpers import Helpers
-    from mertag_train.log_mels import log_mels as log_mels_of
     from mertag_train.progress import TrainingProgress
     from mertag_train.recipes import RECIPES
     from mertag_train.run_figures import RunFigures

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from mertag.errors import DatasetError
 from mertag.library import sidecar
 from mertag.listen.frontend import FrontEnd
-from mertag_train.datasets.base import Song
+from mertag_train.data.datasets.base import Song
 from mertag_train.embedding_model import EmbeddingModel, refuse_none
 
 if TYPE_CHECKING:

@@ -33,12 +33,12 @@ if TYPE_CHECKING:
     import torch
 
     from mertag_train.config import Recipe, TrainConfig
-    from mertag_train.datasets import Dataset
-    from mertag_train.dealing import Group
+    from mertag_train.data.datasets import Dataset
+    from mertag_train.data.dealing import Group
+    from mertag_train.data.store import LogMelStore
     from mertag_train.evaluation.progress import EvaluationProgress
     from mertag_train.evaluation.runner import Surroundings
     from mertag_train.evaluation.sheet import Sheet
-    from mertag_train.store import LogMelStore
 
 OUT = Path("evaluation")
 SEGMENT = "3"
@@ -294,7 +294,7 @@ def _surroundings(
 
     @cache
     def store() -> LogMelStore:
-        from mertag_train.log_mels import log_mels as log_mels_of
+        from mertag_train.data.log_mels import log_mels as log_mels_of
 
         if opened is not None:
             return opened
@@ -333,7 +333,7 @@ def _songs(
     if log_mels is None or not (log_mels / "index.json").exists():
         return songs.with_audio(), None
     from mertag_train.config import TrainConfig
-    from mertag_train.log_mels import log_mels as log_mels_of
+    from mertag_train.data.log_mels import log_mels as log_mels_of
 
     store = log_mels_of(songs, TrainConfig().front_end, folder=log_mels)
     here = frozenset(store.ids)

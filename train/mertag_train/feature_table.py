@@ -25,7 +25,7 @@ from mertag.errors import DatasetError, FileError
 from mertag.library import sidecar
 from mertag.listen.frontend import FrontEnd
 from mertag_train import features
-from mertag_train.datasets.base import Dataset, Song
+from mertag_train.data.datasets.base import Dataset, Song
 
 Float32Array = npt.NDArray[np.float32]
 

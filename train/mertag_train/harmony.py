@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from mertag.listen.frontend import FrontEnd
-from mertag_train.frontend import mel_centres_hz
+from mertag_train.data.frontend import mel_centres_hz
 
 PITCH_CLASSES = 12
 LOWEST_HZ, HIGHEST_HZ = 350.0, 4_000.0

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from mertag.listen.frontend import Segmentation
-from mertag_train import segments
+from mertag_train.data import cut as segments
+from mertag_train.data.store import LogMelStore
 from mertag_train.optimise import autocast
-from mertag_train.store import LogMelStore
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]

@@ -46,7 +46,9 @@ from mertag_train import song
 from mertag_train.calibration import coverage
 from mertag_train.config import TrainConfig
 from mertag_train.cross_fitting import CrossValidation
-from mertag_train.datasets import Dataset, Song
+from mertag_train.data.datasets import Dataset, Song
+from mertag_train.data.folds import Folds, folds, load_folds, save_folds, split
+from mertag_train.data.store import LogMelStore
 from mertag_train.experiment import (
     Parts,
     TargetResult,
@@ -57,12 +59,10 @@ from mertag_train.experiment import (
     train_share,
     train_target,
 )
-from mertag_train.folds import Folds, folds, load_folds, save_folds, split
 from mertag_train.helpers import Helpers
 from mertag_train.metrics import predicted_classes
 from mertag_train.saved_run import SCHEMA, Run, load, newest, settings
 from mertag_train.segment_truth import segment_truth
-from mertag_train.store import LogMelStore
 from mertag_train.trainer import EpochReport, Progress
 
 __all__ = ["Run", "begin", "help_to_train", "load", "new_folder", "newest", "refuse_used", "settings", "train"]

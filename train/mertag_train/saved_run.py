@@ -37,8 +37,8 @@ class Run:
     config : TrainConfig
         What it was trained with.
     dataset : mapping
-        ``name``, ``root`` and ``options``, with which `mertag_train.datasets.read` reads it again; ``log_mels``, the
-        folder of a store that was named, or None; number of songs, labelling, citation.
+        ``name``, ``root`` and ``options``, with which `mertag_train.data.datasets.read` reads it again; ``log_mels``,
+        the folder of a store that was named, or None; number of songs, labelling, citation.
     command : str
         The command that made it, without paths.
     environment : mapping

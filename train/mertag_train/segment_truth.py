@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from mertag.emotion import Target
-from mertag_train.datasets.base import Dataset, Song, targets_of_signs
+from mertag_train.data.datasets.base import Dataset, Song, targets_of_signs
 
 if TYPE_CHECKING:
     from mertag_train.config import TrainConfig
-    from mertag_train.store import LogMelStore
+    from mertag_train.data.store import LogMelStore
 
 Ints = npt.NDArray[np.int64]
 UNKNOWN = -1

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import torch
 
     from mertag_train.config import TrainConfig
-    from mertag_train.datasets import Dataset
+    from mertag_train.data.datasets import Dataset
 
 WITH_RESUME = {"resume", "data_dir", "log_mels", "device", "threads", "jobs", "quiet"}
 """What may be given again when a run goes on: where things lie now, and what trains."""
@@ -85,7 +85,7 @@ def settings_to_resume(folder: Path, given: set[str]) -> dict[str, Any]:
 
 def read_dataset(name: str, data_dir: Path | None, options: dict[str, Any]) -> Dataset:
     """Read the data set; an option that its reader does not take is a ConfigError."""
-    from mertag_train.datasets import read
+    from mertag_train.data.datasets import read
 
     if "scale" in options and name.casefold() != "folder":
         raise ConfigError(f"--scale is for --dataset folder; the scale of {name} is known")

@@ -22,11 +22,11 @@ from torch import Tensor, nn
 from mertag.errors import TrainingError
 from mertag_train import checkpoint
 from mertag_train.config import TrainConfig
+from mertag_train.data.store import LogMelStore
 from mertag_train.learners import Clips, Setting, learner
 from mertag_train.optimise import Optimiser
 from mertag_train.partition import Partition
 from mertag_train.predict import predict
-from mertag_train.store import LogMelStore
 from mertag_train.vgg import SegmentNetwork
 
 __all__ = ["Clips", "EpochReport", "Progress", "band_statistics", "network_of", "predict", "train_network"]

@@ -17,10 +17,10 @@ from pathlib import Path
 
 from mertag.errors import DatasetError
 from mertag.listen.frontend import FrontEnd, Segmentation
-from mertag_train.datasets.base import Song
-from mertag_train.datasets.tables import read_table
+from mertag_train.data.datasets.base import Song
+from mertag_train.data.datasets.tables import read_table
+from mertag_train.data.store import LogMelStore
 from mertag_train.evaluation.files import write_text
-from mertag_train.store import LogMelStore
 
 FILE = "durations.csv"
 COLUMNS = ("song_id", "frames", "rate_hz", "n_samples")

@@ -22,10 +22,10 @@ import numpy as np
 
 from mertag.emotion import CLASS_NAMES, Target
 from mertag.errors import ConfigError, DatasetError
-from mertag_train.datasets.base import Dataset, Song, class_counts, thin_class
-from mertag_train.dealing import Group, bound_groups
+from mertag_train.data.datasets.base import Dataset, Song, class_counts, thin_class
+from mertag_train.data.dealing import Group, bound_groups
+from mertag_train.data.folds import Folds, folds, load_folds, official_split, save_folds
 from mertag_train.evaluation.files import read_json, write_json
-from mertag_train.folds import Folds, folds, load_folds, official_split, save_folds
 
 SCHEMA = 1
 PROTOCOL = "protocol.json"

@@ -17,8 +17,9 @@ from mertag._version import __version__
 from mertag.emotion import Target
 from mertag.errors import ConfigError, DatasetError
 from mertag.listen.frontend import Segmentation
-from mertag_train.datasets.base import Dataset, Song
-from mertag_train.dealing import Group
+from mertag_train.data.datasets.base import Dataset, Song
+from mertag_train.data.dealing import Group
+from mertag_train.data.folds import Folds
 from mertag_train.evaluation.protocol import Protocol
 from mertag_train.evaluation.results import (
     Result,
@@ -30,14 +31,13 @@ from mertag_train.evaluation.results import (
     without_seed,
     write_result,
 )
-from mertag_train.folds import Folds
 from mertag_train.methods import Context, Fold, Method, NeedsModel, Predictions, method
 
 if TYPE_CHECKING:
     import torch
 
     from mertag_train.config import Recipe, TrainConfig
-    from mertag_train.store import LogMelStore
+    from mertag_train.data.store import LogMelStore
 
 PACKAGES = ("torch", "scikit-learn", "librosa", "numpy")
 

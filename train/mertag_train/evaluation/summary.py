@@ -27,7 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mertag.emotion import QUADRANTS, Target
-from mertag_train.datasets.base import targets_of_quadrant
+from mertag_train.data.datasets.base import targets_of_quadrant
 from mertag_train.evaluation.results import Result
 from mertag_train.methods import METHODS
 from mertag_train.metrics import Metrics, evaluate_predictions, mean_and_sd, predicted_classes

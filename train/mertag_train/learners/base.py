@@ -17,11 +17,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from mertag_train import segments
 from mertag_train.config import TrainConfig
+from mertag_train.data import cut as segments
+from mertag_train.data.store import LogMelStore
 from mertag_train.optimise import Optimiser
 from mertag_train.partition import Partition
-from mertag_train.store import LogMelStore
 from mertag_train.vgg import SegmentNetwork
 
 Ints = npt.NDArray[np.int64]

@@ -16,14 +16,14 @@ import numpy as np
 import numpy.typing as npt
 
 from mertag.emotion import CLASS_NAMES, Target
-from mertag_train.datasets.base import Dataset, Song
-from mertag_train.dealing import Group
+from mertag_train.data.datasets.base import Dataset, Song
+from mertag_train.data.dealing import Group
 
 if TYPE_CHECKING:
     import torch
 
     from mertag_train.config import Recipe, TrainConfig
-    from mertag_train.store import LogMelStore
+    from mertag_train.data.store import LogMelStore
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]

@@ -27,14 +27,14 @@ import numpy.typing as npt
 
 from mertag.emotion import CLASS_NAMES
 from mertag.errors import DatasetError
-from mertag_train.datasets.base import Song
+from mertag_train.data.datasets.base import Song
 from mertag_train.kept_outputs import read_outputs, write_outputs
 from mertag_train.methods.base import Context, Fold
 from mertag_train.segment_truth import segment_truth
 
 if TYPE_CHECKING:
     from mertag_train.config import TrainConfig
-    from mertag_train.store import LogMelStore
+    from mertag_train.data.store import LogMelStore
     from mertag_train.trainer import EpochReport, Progress
 
 Floats = npt.NDArray[np.float32]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mertag.emotion import CLASS_NAMES, QUADRANT_LABELS, Quadrant, Target
-from mertag_train.datasets.base import targets_of_quadrant
+from mertag_train.data.datasets.base import targets_of_quadrant
 
 ACCEPTED = "Q1 to Q4, or Happy, Angry, Sad and Relaxed, or V+ and V-, or A+ and A-"
 

@@ -18,10 +18,10 @@ from pathlib import Path
 
 from mertag.emotion import Target
 from mertag.errors import ConfigError
-from mertag_train.datasets.base import Dataset, Dynamics, Song, targets_of_signs
-from mertag_train.datasets.locate import Origin, find_root, mp3_files
-from mertag_train.datasets.recordings import artist_key, group_recordings, recording_key, repeated
-from mertag_train.datasets.tables import Row, Table, fault, read_table
+from mertag_train.data.datasets.base import Dataset, Dynamics, Song, targets_of_signs
+from mertag_train.data.datasets.locate import Origin, find_root, mp3_files
+from mertag_train.data.datasets.recordings import artist_key, group_recordings, recording_key, repeated
+from mertag_train.data.datasets.tables import Row, Table, fault, read_table
 
 THRESHOLD = 5.0
 """The middle of the scale: V+ and A+ are `>`."""

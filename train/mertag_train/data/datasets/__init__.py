@@ -16,8 +16,8 @@ from types import MappingProxyType
 from typing import Any
 
 from mertag.errors import ConfigError
-from mertag_train.datasets import eim, folder, four_q, pmemo
-from mertag_train.datasets.base import Dataset, Dynamics, Song, class_counts
+from mertag_train.data.datasets import eim, folder, four_q, pmemo
+from mertag_train.data.datasets.base import Dataset, Dynamics, Song, class_counts
 
 __all__ = ["READERS", "Dataset", "Dynamics", "Song", "class_counts", "read"]
 

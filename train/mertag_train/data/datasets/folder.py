@@ -12,11 +12,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from mertag.errors import ConfigError, DatasetError
-from mertag_train.datasets.base import Dataset, Song, thin_class
-from mertag_train.datasets.folder_table import read_labels
-from mertag_train.datasets.labels import ACCEPTED, Label, parse_label, targets_from
-from mertag_train.datasets.locate import data_folder
-from mertag_train.datasets.tables import fault
+from mertag_train.data.datasets.base import Dataset, Song, thin_class
+from mertag_train.data.datasets.folder_table import read_labels
+from mertag_train.data.datasets.labels import ACCEPTED, Label, parse_label, targets_from
+from mertag_train.data.datasets.locate import data_folder
+from mertag_train.data.datasets.tables import fault
 
 NAME = "folder"
 TABLE = "labels.csv"

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from mertag.listen.frontend import Segmentation
 from mertag_train.config import AugmentConfig
-from mertag_train.store import LogMelStore
+from mertag_train.data.store import LogMelStore
 
 Ints = npt.NDArray[np.int64]
 

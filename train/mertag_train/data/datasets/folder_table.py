@@ -18,10 +18,10 @@ from pathlib import Path
 
 from mertag.emotion import Target
 from mertag.errors import ConfigError
-from mertag_train.datasets.base import Dataset, Song, targets_of_signs
-from mertag_train.datasets.labels import ACCEPTED, Label, parse_label, targets_from
-from mertag_train.datasets.recordings import artist_key
-from mertag_train.datasets.tables import Row, Table, fault, read_table
+from mertag_train.data.datasets.base import Dataset, Song, targets_of_signs
+from mertag_train.data.datasets.labels import ACCEPTED, Label, parse_label, targets_from
+from mertag_train.data.datasets.recordings import artist_key
+from mertag_train.data.datasets.tables import Row, Table, fault, read_table
 
 Rating = tuple[float | None, float | None]
 

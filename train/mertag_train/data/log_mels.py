@@ -14,9 +14,9 @@ import torch
 
 from mertag.errors import DatasetError, FileError
 from mertag.listen.frontend import FrontEnd
-from mertag_train.datasets import Dataset, Song
-from mertag_train.frontend import LogMel
-from mertag_train.store import INDEX, SCHEMA, LogMelStore, open_store, refuse_other_folder, write_store
+from mertag_train.data.datasets import Dataset, Song
+from mertag_train.data.frontend import LogMel
+from mertag_train.data.store import INDEX, SCHEMA, LogMelStore, open_store, refuse_other_folder, write_store
 
 Clip = tuple[str, int, npt.NDArray[np.floating]]
 SHOWN = 5

@@ -17,9 +17,9 @@ from pathlib import Path
 
 from mertag.emotion import CLASS_NAMES, Target
 from mertag.errors import DatasetError
-from mertag_train.datasets.base import Dataset, Song, thin_class
-from mertag_train.datasets.tables import fault, read_table
-from mertag_train.dealing import Group, bound_groups, deal, tally
+from mertag_train.data.datasets.base import Dataset, Song, thin_class
+from mertag_train.data.datasets.tables import fault, read_table
+from mertag_train.data.dealing import Group, bound_groups, deal, tally
 
 Songs = Dataset | Iterable[Song]
 

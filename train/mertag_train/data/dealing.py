@@ -15,7 +15,7 @@ from functools import partial
 from typing import Literal
 
 from mertag.emotion import CLASS_NAMES, Target
-from mertag_train.datasets.base import Song
+from mertag_train.data.datasets.base import Song
 
 Group = Literal["recording", "artist"]
 

@@ -1,0 +1,1 @@
+"""Songs, folds, and the log-mels of their audio."""
