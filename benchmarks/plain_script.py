@@ -25,8 +25,8 @@ from mertag.listen.device import SongModel
 from mertag.listen.frontend import FrontEnd
 from mertag.listen.judge import judge
 from mertag.listen.manifest import Precision
-from mertag_train.statistics import Statistics
-from mertag_train.vgg import GROUPS
+from mertag_train.networks.segment_statistics import Statistics
+from mertag_train.networks.vgg import GROUPS
 
 CONVOLUTIONS = sum(map(len, GROUPS))
 _PART = re.compile(r"parts\.\w+_view_\d+")

@@ -22,9 +22,9 @@ from torch import Tensor, nn
 from mertag.emotion import Target
 from mertag.listen.frontend import FrontEnd, Segmentation
 from mertag_export.side_by_side import SideBySide
-from mertag_train.committee import Committee, members_of
 from mertag_train.data.frontend import LogMel
-from mertag_train.vgg import SegmentNetwork
+from mertag_train.networks.ensemble import Committee, members_of
+from mertag_train.networks.vgg import SegmentNetwork
 
 OPSET = 20
 SHARED_GROUPS = 4

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from mertag_train.vgg import SegmentNetwork
+from mertag_train.networks.vgg import SegmentNetwork
 
 
 class SideBySide(nn.Module):

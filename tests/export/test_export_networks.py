@@ -24,7 +24,7 @@ from mertag_export.parity import largest_difference, mean_difference, run_libros
 from mertag_export.quantise import quantise
 from mertag_export.segment import SegmentGraph, export_segment
 from mertag_train.data.frontend import LogMel
-from mertag_train.vgg import Architecture, SegmentNetwork
+from mertag_train.networks.vgg import Architecture, SegmentNetwork
 
 ROOT = Path(package.__file__).resolve().parents[1]
 FRONT_END, SEGMENTATION = FrontEnd(), Segmentation(duration_s=1.0)

@@ -21,10 +21,10 @@ from mertag_export.graphs import Clip, run_segment_graph, session
 from mertag_export.parity import run_torch
 from mertag_export.segment import SHARED_GROUPS, SegmentGraph, export_segment, shared_groups, trunk_parts
 from mertag_export.side_by_side import SideBySide
-from mertag_train.committee import Committee
 from mertag_train.data.frontend import LogMel
-from mertag_train.statistics import Statistics
-from mertag_train.vgg import SegmentNetwork
+from mertag_train.networks.ensemble import Committee
+from mertag_train.networks.segment_statistics import Statistics
+from mertag_train.networks.vgg import SegmentNetwork
 
 FRONT_END = FrontEnd()
 N_FRAMES = 64

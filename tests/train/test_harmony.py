@@ -9,7 +9,15 @@ import torch
 
 from mertag.listen.frontend import FrontEnd
 from mertag_train.data.frontend import LogMel, mel_centres_hz
-from mertag_train.harmony import MAJOR, MINOR, PITCH_CLASSES, Harmony, key_profiles, magnitude, pitch_class_weights
+from mertag_train.networks.harmony import (
+    MAJOR,
+    MINOR,
+    PITCH_CLASSES,
+    Harmony,
+    key_profiles,
+    magnitude,
+    pitch_class_weights,
+)
 
 RATE = 22_050
 NAMES = ["C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B"]

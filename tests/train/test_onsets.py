@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from mertag_train.onsets import GROUPS, LAGS_TOGETHER, LONGEST_LAG, SHORTEST_LAG, Onsets, autocorrelation
+from mertag_train.networks.onsets import GROUPS, LAGS_TOGETHER, LONGEST_LAG, SHORTEST_LAG, Onsets, autocorrelation
 
 
 @pytest.mark.parametrize("n_frames", [30, 41, 127])

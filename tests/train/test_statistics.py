@@ -8,8 +8,8 @@ import scipy.fft
 import torch
 
 from mertag.listen.frontend import FrontEnd
-from mertag_train.statistics import MODULATION_BINS, N_CEPSTRA, Statistics, cosines, modulation
-from mertag_train.vgg import SegmentNetwork
+from mertag_train.networks.segment_statistics import MODULATION_BINS, N_CEPSTRA, Statistics, cosines, modulation
+from mertag_train.networks.vgg import SegmentNetwork
 
 
 def test_the_cosines_are_the_orthonormal_dct() -> None:

@@ -21,8 +21,8 @@ from mertag_train.config import AugmentConfig, PartitionConfig, ShortCropConfig,
 from mertag_train.data.cut import grid
 from mertag_train.learners.inherited import InheritedLearner, draw_mixup
 from mertag_train.losses import mix, mixed_cross_entropy
+from mertag_train.networks.vgg import SegmentNetwork
 from mertag_train.trainer import Clips, EpochReport, Progress, band_statistics, predict, train_network
-from mertag_train.vgg import SegmentNetwork
 
 MIXED = AugmentConfig(mixup_alpha=0.4, gain_db=1.0)
 

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from mertag.listen.frontend import FrontEnd
-from mertag_train.vgg import MIN_FRAMES, Architecture, SegmentNetwork
+from mertag_train.networks.vgg import MIN_FRAMES, Architecture, SegmentNetwork
 
 
 def count(network: nn.Module) -> int:

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from mertag.listen.frontend import FrontEnd, Segmentation
 from mertag_train.config import AugmentConfig, OptimiserConfig, ShortCropConfig, TrainConfig
 from mertag_train.data.store import LogMelStore
+from mertag_train.networks.vgg import SegmentNetwork
 from mertag_train.trainer import Clips
-from mertag_train.vgg import SegmentNetwork
 
 FRONT_END = FrontEnd()
 RATE, N_MELS = FRONT_END.sample_rate, FRONT_END.n_mels

@@ -15,7 +15,7 @@ from mertag.errors import ConfigError
 from mertag.listen.frontend import FrontEnd, Segmentation
 from mertag.listen.windows import WindowRule
 from mertag_train.config_json import build
-from mertag_train.vgg import MIN_FRAMES, Architecture
+from mertag_train.networks.vgg import MIN_FRAMES, Architecture
 
 Recipe = Literal["paper", "robust", "bundled"]
 Group = Literal["artist", "recording"]
@@ -33,9 +33,9 @@ class NetworkConfig:
     Attributes
     ----------
     architecture : {"compact", "published", "statistics"}
-        See `mertag_train.vgg.SegmentNetwork`.
+        See `mertag_train.networks.vgg.SegmentNetwork`.
     dropout : float
-        In the head only, where `mertag_train.vgg.SegmentNetwork` says.
+        In the head only, where `mertag_train.networks.vgg.SegmentNetwork` says.
     width : float
         Share of VGG16's channels, in the convolutions and in the head: at 0.5 a quarter of the arithmetic.
     """

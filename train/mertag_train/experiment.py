@@ -24,15 +24,15 @@ from sklearn.pipeline import Pipeline
 from mertag.emotion import CLASS_NAMES, Target
 from mertag.errors import DatasetError
 from mertag_train import song
-from mertag_train.committee import Committee
 from mertag_train.config import TrainConfig
 from mertag_train.cross_fitting import CrossValidation, cross_fitted, cross_validated
 from mertag_train.data import cut as segments
 from mertag_train.data.store import LogMelStore
 from mertag_train.metrics import Metrics
+from mertag_train.networks.ensemble import Committee
+from mertag_train.networks.vgg import SegmentNetwork
 from mertag_train.predict import predict
 from mertag_train.trainer import Clips, EpochReport, Progress, train_network
-from mertag_train.vgg import SegmentNetwork
 from mertag_train.views import measure
 
 Floats = npt.NDArray[np.float64]

@@ -78,7 +78,7 @@ STATISTICS = MemberConfig(
     epochs=6,
     crops_per_clip=0,
 )
-"""No convolutions: what `mertag_train.statistics` measures of each segment of the fixed grid."""
+"""No convolutions: what `mertag_train.networks.segment_statistics` measures of each segment of the fixed grid."""
 
 BUNDLED = TrainConfig(
     recipe="bundled",

@@ -24,10 +24,10 @@ from mertag_train import checkpoint
 from mertag_train.config import TrainConfig
 from mertag_train.data.store import LogMelStore
 from mertag_train.learners import Clips, Setting, learner
+from mertag_train.networks.vgg import SegmentNetwork
 from mertag_train.optimise import Optimiser
 from mertag_train.partition import Partition
 from mertag_train.predict import predict
-from mertag_train.vgg import SegmentNetwork
 
 __all__ = ["Clips", "EpochReport", "Progress", "band_statistics", "network_of", "predict", "train_network"]
 

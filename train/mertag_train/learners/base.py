@@ -20,9 +20,9 @@ from torch import Tensor
 from mertag_train.config import TrainConfig
 from mertag_train.data import cut as segments
 from mertag_train.data.store import LogMelStore
+from mertag_train.networks.vgg import SegmentNetwork
 from mertag_train.optimise import Optimiser
 from mertag_train.partition import Partition
-from mertag_train.vgg import SegmentNetwork
 
 Ints = npt.NDArray[np.int64]
 

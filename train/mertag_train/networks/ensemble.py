@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from mertag_train.vgg import SegmentNetwork
+from mertag_train.networks.vgg import SegmentNetwork
 
 
 class Committee(nn.Module):

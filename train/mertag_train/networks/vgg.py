@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from mertag.listen.frontend import FrontEnd
-from mertag_train.statistics import Statistics
+from mertag_train.networks.segment_statistics import Statistics
 
 Architecture = Literal["compact", "published", "statistics"]
 
@@ -57,7 +57,8 @@ class SegmentNetwork(nn.Module):
     architecture : {"compact", "published", "statistics"}
         ``published``: VGG16 with a 7 x 7 adaptive pool and 4096-4096-K (134 M weights). ``compact``: the same
         convolutions with batch norm, the mean over time, 512 x n_mels/32 -> 512 -> K (16 M weights). ``statistics``: no
-        convolutions but `mertag_train.statistics.Statistics`, and the same head; a companion of the others, not VGG16.
+        convolutions but `mertag_train.networks.segment_statistics.Statistics`, and the same head; a companion of the
+        others, not VGG16.
     n_classes : int
         K.
     front_end : FrontEnd

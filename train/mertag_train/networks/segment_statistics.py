@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from mertag.listen.frontend import FrontEnd
-from mertag_train.harmony import Harmony
-from mertag_train.onsets import Onsets
+from mertag_train.networks.harmony import Harmony
+from mertag_train.networks.onsets import Onsets
 
 N_CEPSTRA = 30
 GROUP = 8
