@@ -25,13 +25,20 @@ import torch
 
 from mertag.emotion import CLASS_NAMES, Target
 from mertag.listen.frontend import Segmentation
-from mertag_train.config import AugmentConfig, NetworkConfig, OptimiserConfig, ShortCropConfig, SongConfig, TrainConfig
 from mertag_train.data.datasets import Dataset, read
 from mertag_train.data.folds import Folds, folds, split
 from mertag_train.data.log_mels import log_mels
 from mertag_train.kept_outputs import read_outputs, write_outputs
-from mertag_train.predict import predict
-from mertag_train.trainer import Clips, EpochReport, train_network
+from mertag_train.learn.config import (
+    AugmentConfig,
+    NetworkConfig,
+    OptimiserConfig,
+    ShortCropConfig,
+    SongConfig,
+    TrainConfig,
+)
+from mertag_train.learn.predict import predict
+from mertag_train.learn.trainer import Clips, EpochReport, train_network
 
 FOLDS = 5
 

@@ -5,7 +5,7 @@
 Four rates, segments a second, measured in turn and several times, so that a noisy machine bears on all of them alike:
 
 - bare: forward and backward pass of the same network on batches that lie ready;
-- mertag: an epoch of `mertag_train.trainer.train_network` with inherited labels: cut, pass, clip, step;
+- mertag: an epoch of `mertag_train.learn.trainer.train_network` with inherited labels: cut, pass, clip, step;
 - mertag, sssl: an epoch of self-learning, which also measures losses and sees the unlabelled segments twice;
 - plain: the same network and batches by a DataLoader with worker processes, in fp32, the memory as it comes.
 
@@ -32,12 +32,12 @@ from torch.utils.data import DataLoader, Dataset
 from torch.utils.flop_counter import FlopCounterMode
 
 from mertag.listen.frontend import FrontEnd, Segmentation
-from mertag_train.config import NetworkConfig, TrainConfig
 from mertag_train.data.store import LogMelStore, write_store
-from mertag_train.learners import Clips
-from mertag_train.optimise import autocast
-from mertag_train.recipes import PAPER
-from mertag_train.trainer import EpochReport, network_of, train_network
+from mertag_train.learn.config import NetworkConfig, TrainConfig
+from mertag_train.learn.learners import Clips
+from mertag_train.learn.optimise import autocast
+from mertag_train.learn.recipes import PAPER
+from mertag_train.learn.trainer import EpochReport, network_of, train_network
 
 CLASSES = ("Q1", "Q2", "Q3", "Q4")
 
@@ -149,7 +149,7 @@ def ours(store: LogMelStore, frames: torch.Tensor, labels: np.ndarray, config: T
     reports: list[EpochReport] = []
     clips = Clips(index=np.arange(len(store.ids)), label=labels)
     # One epoch of noise teaches nothing, and the loop would rightly stop: its last check is switched off here.
-    import mertag_train.trainer as loop
+    import mertag_train.learn.trainer as loop
 
     loop.STALL_MARGIN = -1.0
     train_network(store, frames, clips, None, config, class_names=CLASSES, on_epoch=reports.append)

@@ -12,7 +12,7 @@ from typing import Any
 from mertag.emotion import QUADRANT_LABELS, Target
 from mertag_export.licence import Licence
 from mertag_export.parity import Check
-from mertag_train.config import NetworkConfig
+from mertag_train.learn.config import NetworkConfig
 from mertag_train.run import Run
 
 MUSIC = {

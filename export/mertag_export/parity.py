@@ -18,9 +18,9 @@ from mertag.listen.manifest import Precision
 from mertag.listen.sessions import Session
 from mertag_export.graphs import Clip, Probabilities, run_song_graph
 from mertag_export.segment import SegmentGraph
+from mertag_train.learn.song import Cutting, window_features
 from mertag_train.networks.ensemble import Committee
 from mertag_train.networks.vgg import SegmentNetwork
-from mertag_train.song import Cutting, window_features
 
 SEGMENT_LIMIT = 1e-4
 """How far an fp32 segment probability may be from torch, and from librosa and torch."""

@@ -22,7 +22,7 @@ def export_song(classifier: Pipeline, path: Path, *, n_classes: int) -> None:
     Parameters
     ----------
     classifier : Pipeline
-        As `mertag_train.song.fit` makes it.
+        As `mertag_train.learn.song.fit` makes it.
     path : Path
         The file.
     n_classes : int

@@ -36,8 +36,8 @@ from mertag_export.quantise import quantise
 from mertag_export.segment import SegmentGraph, export_segment, shared_groups
 from mertag_export.song import export_song
 from mertag_train.data.datasets import Dataset
+from mertag_train.learn.song import cutting_of, window_features
 from mertag_train.run import Run
-from mertag_train.song import cutting_of, window_features
 
 PARITY_CLIPS = 6
 """Songs on which torch and librosa are run, too: they are slow."""

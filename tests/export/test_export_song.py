@@ -12,8 +12,8 @@ from mertag.listen.windows import song_features
 from mertag_export.graphs import run_song_graph, session
 from mertag_export.parity import SONG_LIMIT, agreement_limit, song_difference
 from mertag_export.song import export_song
-from mertag_train.config import SongClassifier
-from mertag_train.song import SongTable, fit
+from mertag_train.learn.config import SongClassifier
+from mertag_train.learn.song import SongTable, fit
 
 
 def songs(n: int, n_classes: int, seed: int, clearness: float) -> tuple[np.ndarray, np.ndarray]:

@@ -15,10 +15,10 @@ from torch import nn
 from toy_training import same_weights
 
 from mertag.errors import TrainingError
-from mertag_train import checkpoint
-from mertag_train.learners.inherited import InheritedLearner
-from mertag_train.optimise import Optimiser
-from mertag_train.recipes import ROBUST
+from mertag_train.learn import checkpoint
+from mertag_train.learn.learners.inherited import InheritedLearner
+from mertag_train.learn.optimise import Optimiser
+from mertag_train.learn.recipes import ROBUST
 
 
 class Remembers(InheritedLearner):

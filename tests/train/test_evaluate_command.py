@@ -29,8 +29,8 @@ ALL = "majority,inherited-vote,inherited-run,inherited-mean,inherited-svm"
 CHILD = """
 import sys
 from toy_training import TinyNetwork
-import mertag_train.trainer
-mertag_train.trainer.SegmentNetwork = TinyNetwork
+import mertag_train.learn.trainer
+mertag_train.learn.trainer.SegmentNetwork = TinyNetwork
 from mertag.cli.app import main
 sys.argv[0] = "mertag"
 main()
@@ -52,7 +52,7 @@ def mertag(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, music: Path, log_mel
     """Run `mertag evaluate` on the toy music in an empty folder, with a tiny network."""
     monkeypatch.setenv("MERTAG_CONFIG", "")
     monkeypatch.setattr("platformdirs.user_config_path", lambda *_: Path("/nowhere"))
-    monkeypatch.setattr("mertag_train.trainer.SegmentNetwork", TinyNetwork)
+    monkeypatch.setattr("mertag_train.learn.trainer.SegmentNetwork", TinyNetwork)
     monkeypatch.chdir(tmp_path)
 
     def run(*args: object, dataset: str | None = "folder", data_dir: Path | None = music) -> tuple[int, str, str]:

@@ -20,11 +20,11 @@ from mertag.cli.app import app
 from mertag.emotion import Target
 from mertag.errors import TrainingError
 from mertag_train import run
-from mertag_train.config import MemberConfig, NetworkConfig, SongConfig, TrainConfig
 from mertag_train.data.datasets import read
 from mertag_train.data.log_mels import log_mels
 from mertag_train.experiment import Parts, networks_to_train
 from mertag_train.helpers import Helpers
+from mertag_train.learn.config import MemberConfig, NetworkConfig, SongConfig, TrainConfig
 from mertag_train.networks.ensemble import members_of
 
 KIND = MemberConfig(

@@ -14,14 +14,14 @@ from torch import Tensor, nn
 from toy_training import TinyNetwork, planted, same_weights, toy_config
 
 from mertag.errors import TrainingError
-from mertag_train import losses, trainer
-from mertag_train.config import AugmentConfig, PartitionConfig, SsslConfig, TrainConfig
-from mertag_train.learners import LEARNERS, Clips, Learner, Setting, learner
-from mertag_train.learners.elr import ElrLearner, elr_penalty
-from mertag_train.learners.soft_labels import SoftLabelLearner
-from mertag_train.learners.sssl import SsslLearner
-from mertag_train.optimise import Optimiser
-from mertag_train.trainer import EpochReport, band_statistics, network_of, train_network
+from mertag_train.learn import losses, trainer
+from mertag_train.learn.config import AugmentConfig, PartitionConfig, SsslConfig, TrainConfig
+from mertag_train.learn.learners import LEARNERS, Clips, Learner, Setting, learner
+from mertag_train.learn.learners.elr import ElrLearner, elr_penalty
+from mertag_train.learn.learners.soft_labels import SoftLabelLearner
+from mertag_train.learn.learners.sssl import SsslLearner
+from mertag_train.learn.optimise import Optimiser
+from mertag_train.learn.trainer import EpochReport, band_statistics, network_of, train_network
 
 PLAIN = AugmentConfig(mixup_alpha=0.0, time_masks=0, frequency_masks=0)
 NAMES = ("low", "high")

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from mertag_train import losses
+from mertag_train.learn import losses
 
 
 def log(*rows: tuple[float, ...]) -> Tensor:

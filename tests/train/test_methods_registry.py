@@ -9,7 +9,7 @@ from toy_evaluation import toy_songs
 
 from mertag.emotion import Target
 from mertag.errors import ConfigError
-from mertag_train.config import TrainConfig
+from mertag_train.learn.config import TrainConfig
 from mertag_train.methods import METHODS, Context, Fold, method
 
 NO_CONTEXT = cast(Context, None)

@@ -9,11 +9,11 @@ import pytest
 import torch
 from toy_training import FRONT_END, RATE, TinyNetwork, planted, toy_config
 
-from mertag_train import trainer
-from mertag_train.config import AugmentConfig, Noise, TrainConfig
 from mertag_train.data.frontend import LogMel, quick_log_mel
-from mertag_train.not_music import FLOOR_DB, _noise, _played_noise, not_music, played_not_music
-from mertag_train.trainer import train_network
+from mertag_train.learn import trainer
+from mertag_train.learn.config import AugmentConfig, Noise, TrainConfig
+from mertag_train.learn.not_music import FLOOR_DB, _noise, _played_noise, not_music, played_not_music
+from mertag_train.learn.trainer import train_network
 
 PLAIN = AugmentConfig(mixup_alpha=0.0, time_masks=0, frequency_masks=0)
 
@@ -84,5 +84,5 @@ def test_a_network_that_heard_them_is_less_sure_of_them_and_as_sure_of_music(
 
 
 def test_without_a_share_no_chance_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mertag_train.learners.inherited.not_music", lambda *_: pytest.fail("made noise"))
+    monkeypatch.setattr("mertag_train.learn.learners.inherited.not_music", lambda *_: pytest.fail("made noise"))
     trained(PLAIN, monkeypatch)

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from mertag_train.config import OptimiserConfig
-from mertag_train.optimise import Optimiser, learning_rate
+from mertag_train.learn.config import OptimiserConfig
+from mertag_train.learn.optimise import Optimiser, learning_rate
 
 ONE_CYCLE = OptimiserConfig(learning_rate=0.1, schedule="one_cycle", ramp=0.3)
 COSINE = OptimiserConfig(learning_rate=0.1, schedule="cosine")

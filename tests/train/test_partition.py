@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mertag_train.config import PartitionConfig
-from mertag_train.partition import ALL, Mixture, figures, fit_mixture, partition
+from mertag_train.learn.config import PartitionConfig
+from mertag_train.learn.partition import ALL, Mixture, figures, fit_mixture, partition
 
 CONFIG = PartitionConfig()
 NAMES = ("Q1", "Q2")

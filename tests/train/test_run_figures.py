@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from mertag.emotion import Target
-from mertag_train.config import PartitionConfig
-from mertag_train.partition import Partition, partition
+from mertag_train.learn.config import PartitionConfig
+from mertag_train.learn.partition import Partition, partition
+from mertag_train.learn.trainer import EpochReport
 from mertag_train.run_figures import RunFigures, draw_curves, draw_losses
-from mertag_train.trainer import EpochReport
 
 
 def told_apart(*, per_class: bool = False) -> Partition:

@@ -8,8 +8,8 @@ import pytest
 
 from mertag.emotion import Target
 from mertag_train import scalars
+from mertag_train.learn.trainer import EpochReport
 from mertag_train.scalars import Scalars
-from mertag_train.trainer import EpochReport
 
 
 def report(epoch: int, loss: float) -> EpochReport:

@@ -12,8 +12,8 @@ import pytest
 from mertag.errors import DatasetError, TrainingError
 from mertag.listen.frontend import FrontEnd, Segmentation
 from mertag.listen.windows import WindowRule, song_features
-from mertag_train.config import SongClassifier, TrainConfig
-from mertag_train.song import (
+from mertag_train.learn.config import SongClassifier, TrainConfig
+from mertag_train.learn.song import (
     Cutting,
     SongTable,
     cutting_of,

@@ -10,8 +10,8 @@ import pytest
 from mertag.emotion import Target
 from mertag.errors import ConfigError
 from mertag.listen.frontend import Segmentation
-from mertag_train.config import OptimiserConfig, ShortCropConfig, SongConfig, TrainConfig
-from mertag_train.recipes import BUNDLED, PAPER, ROBUST
+from mertag_train.learn.config import OptimiserConfig, ShortCropConfig, SongConfig, TrainConfig
+from mertag_train.learn.recipes import BUNDLED, PAPER, ROBUST
 from mertag_train.train_options import config_of
 
 

@@ -16,13 +16,13 @@ from toy_training import FRONT_END, RATE, TinyNetwork, planted, same_weights, to
 
 from mertag.errors import TrainingError
 from mertag.listen.frontend import Segmentation
-from mertag_train import trainer
-from mertag_train.config import AugmentConfig, PartitionConfig, ShortCropConfig, SsslConfig, TrainConfig
 from mertag_train.data.cut import grid
-from mertag_train.learners.inherited import InheritedLearner, draw_mixup
-from mertag_train.losses import mix, mixed_cross_entropy
+from mertag_train.learn import trainer
+from mertag_train.learn.config import AugmentConfig, PartitionConfig, ShortCropConfig, SsslConfig, TrainConfig
+from mertag_train.learn.learners.inherited import InheritedLearner, draw_mixup
+from mertag_train.learn.losses import mix, mixed_cross_entropy
+from mertag_train.learn.trainer import Clips, EpochReport, Progress, band_statistics, predict, train_network
 from mertag_train.networks.vgg import SegmentNetwork
-from mertag_train.trainer import Clips, EpochReport, Progress, band_statistics, predict, train_network
 
 MIXED = AugmentConfig(mixup_alpha=0.4, gain_db=1.0)
 

@@ -12,11 +12,11 @@ import torch
 from toy_training import TinyNetwork, planted, toy_config
 
 from mertag.emotion import Quadrant, Target
-from mertag_train.config import AugmentConfig, TrainConfig
 from mertag_train.data.datasets import Dataset, Song
 from mertag_train.data.datasets.base import targets_of_quadrant
 from mertag_train.data.store import LogMelStore
 from mertag_train.evaluation.runner import Surroundings
+from mertag_train.learn.config import AugmentConfig, TrainConfig
 
 
 def toy_songs(n: int = 32, *, per_artist: int = 2) -> tuple[Song, ...]:
@@ -78,7 +78,7 @@ def tiny_networks(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
             made[0] += 1
             super().__init__(*args, **options)
 
-    monkeypatch.setattr("mertag_train.trainer.SegmentNetwork", Counted)
+    monkeypatch.setattr("mertag_train.learn.trainer.SegmentNetwork", Counted)
     return lambda: made[0]
 
 

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from mertag.listen.frontend import FrontEnd, Segmentation
-from mertag_train.config import AugmentConfig, OptimiserConfig, ShortCropConfig, TrainConfig
 from mertag_train.data.store import LogMelStore
+from mertag_train.learn.config import AugmentConfig, OptimiserConfig, ShortCropConfig, TrainConfig
+from mertag_train.learn.trainer import Clips
 from mertag_train.networks.vgg import SegmentNetwork
-from mertag_train.trainer import Clips
 
 FRONT_END = FrontEnd()
 RATE, N_MELS = FRONT_END.sample_rate, FRONT_END.n_mels

@@ -17,11 +17,11 @@ from torch import Tensor, nn
 
 from mertag.errors import TrainingError
 from mertag.listen.frontend import Segmentation
-from mertag_train.config import AugmentConfig
 from mertag_train.data import cut as segments
 from mertag_train.data.store import LogMelStore
-from mertag_train.optimise import autocast
-from mertag_train.trainer import band_statistics
+from mertag_train.learn.config import AugmentConfig
+from mertag_train.learn.optimise import autocast
+from mertag_train.learn.trainer import band_statistics
 from mertag_train.two_stage import AutoEncoderConfig
 
 Floats = npt.NDArray[np.float32]

@@ -32,7 +32,7 @@ from mertag_train.train_options import (
 if TYPE_CHECKING:
     from mertag.emotion import Target
     from mertag_train.data.datasets import Dataset
-    from mertag_train.trainer import EpochReport
+    from mertag_train.learn.trainer import EpochReport
 
 RUNS = Path("runs")
 
@@ -132,11 +132,11 @@ def train(
     come from the remaining 15 %. Then `mertag export` makes a model bundle of the run.
     """
     from mertag_train import run
-    from mertag_train.config import TrainConfig
     from mertag_train.data.log_mels import log_mels as log_mels_of
     from mertag_train.helpers import Helpers
+    from mertag_train.learn.config import TrainConfig
+    from mertag_train.learn.recipes import RECIPES
     from mertag_train.progress import TrainingProgress
-    from mertag_train.recipes import RECIPES
     from mertag_train.run_figures import RunFigures
     from mertag_train.scalars import Scalars
 

@@ -11,15 +11,15 @@ import numpy.typing as npt
 import torch
 
 from mertag.emotion import CLASS_NAMES, Target
-from mertag_train import song
-from mertag_train.config import TrainConfig
 from mertag_train.data.store import LogMelStore
 from mertag_train.kept_outputs import read_outputs, write_outputs
+from mertag_train.learn import song
+from mertag_train.learn.config import TrainConfig
+from mertag_train.learn.predict import predict
+from mertag_train.learn.song import cutting_of
 from mertag_train.metrics import Metrics
 from mertag_train.networks.ensemble import Committee
 from mertag_train.networks.vgg import SegmentNetwork
-from mertag_train.predict import predict
-from mertag_train.song import cutting_of
 from mertag_train.views import measure
 
 Floats = npt.NDArray[np.float64]

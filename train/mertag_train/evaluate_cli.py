@@ -32,13 +32,13 @@ from mertag_train.train_options import (
 if TYPE_CHECKING:
     import torch
 
-    from mertag_train.config import Recipe, TrainConfig
     from mertag_train.data.datasets import Dataset
     from mertag_train.data.dealing import Group
     from mertag_train.data.store import LogMelStore
     from mertag_train.evaluation.progress import EvaluationProgress
     from mertag_train.evaluation.runner import Surroundings
     from mertag_train.evaluation.sheet import Sheet
+    from mertag_train.learn.config import Recipe, TrainConfig
 
 OUT = Path("evaluation")
 SEGMENT = "3"
@@ -332,8 +332,8 @@ def _songs(
     songs = read_dataset(name, data_dir, {**options, **_thresholds(name.casefold(), threshold)})
     if log_mels is None or not (log_mels / "index.json").exists():
         return songs.with_audio(), None
-    from mertag_train.config import TrainConfig
     from mertag_train.data.log_mels import log_mels as log_mels_of
+    from mertag_train.learn.config import TrainConfig
 
     store = log_mels_of(songs, TrainConfig().front_end, folder=log_mels)
     here = frozenset(store.ids)
@@ -360,7 +360,7 @@ def _thresholds(name: str, text: str | None) -> dict[str, float]:
 
 def _recipes(**given: Any) -> dict[Recipe, TrainConfig]:
     """Return both recipes with the options that were given: a method may have one of its own."""
-    from mertag_train.recipes import RECIPES
+    from mertag_train.learn.recipes import RECIPES
 
     return {name: config_of(base, segment_s=None, **given) for name, base in RECIPES.items() if not base.committee}
 

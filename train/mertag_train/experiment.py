@@ -23,16 +23,16 @@ from sklearn.pipeline import Pipeline
 
 from mertag.emotion import CLASS_NAMES, Target
 from mertag.errors import DatasetError
-from mertag_train import song
-from mertag_train.config import TrainConfig
 from mertag_train.cross_fitting import CrossValidation, cross_fitted, cross_validated
 from mertag_train.data import cut as segments
 from mertag_train.data.store import LogMelStore
+from mertag_train.learn import song
+from mertag_train.learn.config import TrainConfig
+from mertag_train.learn.predict import predict
+from mertag_train.learn.trainer import Clips, EpochReport, Progress, train_network
 from mertag_train.metrics import Metrics
 from mertag_train.networks.ensemble import Committee
 from mertag_train.networks.vgg import SegmentNetwork
-from mertag_train.predict import predict
-from mertag_train.trainer import Clips, EpochReport, Progress, train_network
 from mertag_train.views import measure
 
 Floats = npt.NDArray[np.float64]
@@ -309,7 +309,7 @@ def train_target(
         Go on from what lies there.
     truth : callable
         Told positions in the store, returns the real classes of their segments, where they are known
-        (`mertag_train.learners.Clips`).
+        (`mertag_train.learn.learners.Clips`).
     on_network : callable
         Told ``(number, total)`` before each network. The first is the one that is kept, if not all are.
     on_epoch, on_step : callables

@@ -101,9 +101,9 @@ def help_with(folder: str, target: str, share: tuple[int, int], root: str, log_m
 
     from mertag.emotion import Target
     from mertag_train import run
-    from mertag_train.config import TrainConfig
     from mertag_train.data.datasets import read
     from mertag_train.data.log_mels import log_mels as log_mels_of
+    from mertag_train.learn.config import TrainConfig
 
     torch.set_num_threads(threads)
     about = run.settings(Path(folder))

@@ -8,8 +8,8 @@ from typing import Any, Self
 
 from mertag.cli import console
 from mertag.emotion import Target
-from mertag_train.trainer import EpochReport
-from mertag_train.trainer import Progress as StepProgress
+from mertag_train.learn.trainer import EpochReport
+from mertag_train.learn.trainer import Progress as StepProgress
 
 LINE_EVERY_S = 30.0
 

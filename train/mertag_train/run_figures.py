@@ -20,9 +20,9 @@ import numpy as np
 import numpy.typing as npt
 
 from mertag.emotion import Target
-from mertag_train.partition import ALL, Mixture, Partition
+from mertag_train.learn.partition import ALL, Mixture, Partition
+from mertag_train.learn.trainer import EpochReport
 from mertag_train.pictures import new_figure, save_png
-from mertag_train.trainer import EpochReport
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -141,7 +141,7 @@ def draw_curves(epochs: Sequence[Mapping[str, Any]], *, title: str) -> Figure:
     Parameters
     ----------
     epochs : sequence of mapping
-        As `mertag_train.trainer.EpochReport.to_json` gives them.
+        As `mertag_train.learn.trainer.EpochReport.to_json` gives them.
     title : str
         What it is of.
     """

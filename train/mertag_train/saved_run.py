@@ -16,11 +16,11 @@ from sklearn.pipeline import Pipeline
 from mertag._version import __version__
 from mertag.emotion import CLASS_NAMES, Target
 from mertag.errors import ConfigError, TrainingError
-from mertag_train import song
-from mertag_train.config import TrainConfig
+from mertag_train.learn import song
+from mertag_train.learn.config import TrainConfig
+from mertag_train.learn.trainer import network_of
 from mertag_train.networks.ensemble import Committee
 from mertag_train.networks.vgg import SegmentNetwork
-from mertag_train.trainer import network_of
 
 SCHEMA = 4
 SETTINGS = {"schema", "command", "config", "dataset"}

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mertag.emotion import Target
-from mertag_train.trainer import EpochReport
+from mertag_train.learn.trainer import EpochReport
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter

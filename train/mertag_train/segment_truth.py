@@ -12,8 +12,8 @@ from mertag.emotion import Target
 from mertag_train.data.datasets.base import Dataset, Song, targets_of_signs
 
 if TYPE_CHECKING:
-    from mertag_train.config import TrainConfig
     from mertag_train.data.store import LogMelStore
+    from mertag_train.learn.config import TrainConfig
 
 Ints = npt.NDArray[np.int64]
 UNKNOWN = -1

@@ -18,8 +18,8 @@ from mertag.errors import ConfigError, DeviceError
 if TYPE_CHECKING:
     import torch
 
-    from mertag_train.config import TrainConfig
     from mertag_train.data.datasets import Dataset
+    from mertag_train.learn.config import TrainConfig
 
 WITH_RESUME = {"resume", "data_dir", "log_mels", "device", "threads", "jobs", "quiet"}
 """What may be given again when a run goes on: where things lie now, and what trains."""
@@ -95,7 +95,7 @@ def read_dataset(name: str, data_dir: Path | None, options: dict[str, Any]) -> D
 def config_of(base: TrainConfig, **given: Any) -> TrainConfig:
     """Return a recipe with the options that were given."""
     from mertag.listen.frontend import Segmentation
-    from mertag_train.recipes import small
+    from mertag_train.learn.recipes import small
 
     segment_s, budget = given.pop("segment_s"), given.pop("budget", BudgetChoice.full)
     if budget is BudgetChoice.small:

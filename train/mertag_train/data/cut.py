@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from mertag.listen.frontend import Segmentation
-from mertag_train.config import AugmentConfig
 from mertag_train.data.store import LogMelStore
+from mertag_train.learn.config import AugmentConfig
 
 Ints = npt.NDArray[np.int64]
 

@@ -36,8 +36,8 @@ from mertag_train.methods import Context, Fold, Method, NeedsModel, Predictions,
 if TYPE_CHECKING:
     import torch
 
-    from mertag_train.config import Recipe, TrainConfig
     from mertag_train.data.store import LogMelStore
+    from mertag_train.learn.config import Recipe, TrainConfig
 
 PACKAGES = ("torch", "scikit-learn", "librosa", "numpy")
 

@@ -22,8 +22,8 @@ from mertag_train.data.dealing import Group
 if TYPE_CHECKING:
     import torch
 
-    from mertag_train.config import Recipe, TrainConfig
     from mertag_train.data.store import LogMelStore
+    from mertag_train.learn.config import Recipe, TrainConfig
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]

@@ -7,8 +7,8 @@ import numpy.typing as npt
 
 from mertag.emotion import CLASS_NAMES
 from mertag.errors import DatasetError
-from mertag_train import song
 from mertag_train.data.dealing import bound_groups
+from mertag_train.learn import song
 from mertag_train.methods.base import Fold, Predictions
 
 C = 1.0

@@ -25,7 +25,7 @@ from mertag_train.methods.base import Context, Fold, Predictions
 from mertag_train.methods.clip_svm import C, by_clip_svm
 
 if TYPE_CHECKING:
-    from mertag_train.config import Recipe, TrainConfig
+    from mertag_train.learn.config import Recipe, TrainConfig
 
 Floats = npt.NDArray[np.float32]
 

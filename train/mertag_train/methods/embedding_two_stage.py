@@ -18,7 +18,7 @@ from mertag_train.methods.two_stage import by_sequences
 from mertag_train.two_stage import SequenceConfig
 
 if TYPE_CHECKING:
-    from mertag_train.config import Recipe, TrainConfig
+    from mertag_train.learn.config import Recipe, TrainConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

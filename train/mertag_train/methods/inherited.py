@@ -17,7 +17,7 @@ from mertag_train.methods.base import Context, Fold, Predictions
 from mertag_train.methods.song_level import SongSvmMethod, by_rule, settings
 
 if TYPE_CHECKING:
-    from mertag_train.config import Recipe, TrainConfig
+    from mertag_train.learn.config import Recipe, TrainConfig
 
 Rule = Callable[[npt.ArrayLike], npt.NDArray[np.float64]]
 

@@ -11,7 +11,7 @@ import numpy as np
 from mertag_train.methods.base import Context, Fold, Predictions
 
 if TYPE_CHECKING:
-    from mertag_train.config import Recipe, TrainConfig
+    from mertag_train.learn.config import Recipe, TrainConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

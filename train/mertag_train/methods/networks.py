@@ -33,9 +33,9 @@ from mertag_train.methods.base import Context, Fold
 from mertag_train.segment_truth import segment_truth
 
 if TYPE_CHECKING:
-    from mertag_train.config import TrainConfig
     from mertag_train.data.store import LogMelStore
-    from mertag_train.trainer import EpochReport, Progress
+    from mertag_train.learn.config import TrainConfig
+    from mertag_train.learn.trainer import EpochReport, Progress
 
 Floats = npt.NDArray[np.float32]
 
@@ -54,7 +54,7 @@ class SegmentOutputs:
     n_samples : mapping of str to int
         Duration of each song in samples.
     epochs : list of mapping
-        What is on record of the training (`mertag_train.trainer.EpochReport.to_json`).
+        What is on record of the training (`mertag_train.learn.trainer.EpochReport.to_json`).
     """
 
     probabilities: dict[str, Floats]
@@ -146,8 +146,8 @@ def _trained(
     index: npt.NDArray[np.int64],
     folder: Path,
 ) -> list[Floats]:
-    from mertag_train.predict import predict  # here: what is on disk needs no torch
-    from mertag_train.trainer import Clips, train_network
+    from mertag_train.learn.predict import predict  # here: what is on disk needs no torch
+    from mertag_train.learn.trainer import Clips, train_network
 
     record = folder / "epochs.json"
     epochs = read_record(record) if (folder / "checkpoint.pt").exists() else []

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from mertag_train.methods.song_level import SongSvmMethod
 
 if TYPE_CHECKING:
-    from mertag_train.config import Recipe, TrainConfig
+    from mertag_train.learn.config import Recipe, TrainConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,7 +23,7 @@ from mertag_train.methods.base import Context, Fold, Predictions
 from mertag_train.methods.networks import Floats, SegmentOutputs, segment_outputs
 
 if TYPE_CHECKING:
-    from mertag_train.config import Recipe, TrainConfig
+    from mertag_train.learn.config import Recipe, TrainConfig
 
 Rule = Callable[[npt.ArrayLike], npt.NDArray[np.float64]]
 
@@ -82,8 +82,8 @@ def by_song_svm(fold: Fold, context: Context, config: TrainConfig) -> Prediction
     DatasetError
         Before a network is trained, if it could not be calibrated on these songs.
     """
-    from mertag_train import song
-    from mertag_train.song import cutting_of
+    from mertag_train.learn import song
+    from mertag_train.learn.song import cutting_of
 
     for_network, learnt_from = network_songs(fold, config)
     refuse_few(fold, learnt_from)

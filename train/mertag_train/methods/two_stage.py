@@ -27,7 +27,7 @@ from mertag_train.methods.networks import refuse_short
 from mertag_train.two_stage import SequenceConfig, TwoStageConfig
 
 if TYPE_CHECKING:
-    from mertag_train.config import Recipe, TrainConfig
+    from mertag_train.learn.config import Recipe, TrainConfig
 
 Floats = npt.NDArray[np.float32]
 

@@ -1,6 +1,6 @@
 """What a learner is: told when an epoch begins, asked for the loss of each batch.
 
-The training loop (`mertag_train.trainer`) owns the network, the optimiser, the order of the segments and the
+The training loop (`mertag_train.learn.trainer`) owns the network, the optimiser, the order of the segments and the
 checkpoints; a learner says which segments an epoch goes through, and what is to be learnt from them. numpy and
 torch only.
 """
@@ -17,12 +17,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from mertag_train.config import TrainConfig
 from mertag_train.data import cut as segments
 from mertag_train.data.store import LogMelStore
+from mertag_train.learn.config import TrainConfig
+from mertag_train.learn.optimise import Optimiser
+from mertag_train.learn.partition import Partition
 from mertag_train.networks.vgg import SegmentNetwork
-from mertag_train.optimise import Optimiser
-from mertag_train.partition import Partition
 
 Ints = npt.NDArray[np.int64]
 

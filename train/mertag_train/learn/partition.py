@@ -16,7 +16,7 @@ import numpy.typing as npt
 from sklearn.metrics import roc_auc_score
 from sklearn.mixture import GaussianMixture
 
-from mertag_train.config import PartitionConfig
+from mertag_train.learn.config import PartitionConfig
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]

@@ -1,6 +1,7 @@
 """Every default of training, in one frozen tree that is saved with each run.
 
-The two recipes are in `mertag_train.recipes`. Units: epochs and counts are numbers, times are seconds, gains are dB.
+The two recipes are in `mertag_train.learn.recipes`. Units: epochs and counts are numbers, times are seconds, gains are
+dB.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from mertag.emotion import Target
 from mertag.errors import ConfigError
 from mertag.listen.frontend import FrontEnd, Segmentation
 from mertag.listen.windows import WindowRule
-from mertag_train.config_json import build
+from mertag_train.learn.config_json import build
 from mertag_train.networks.vgg import MIN_FRAMES, Architecture
 
 Recipe = Literal["paper", "robust", "bundled"]
@@ -96,8 +97,8 @@ class AugmentConfig:
         Each segment's bands get a gain of at most so much either way, along a random smooth curve: another
         recording, another equaliser.
     noise_share : float
-        So many of a batch are replaced by sounds that are no music (`mertag_train.not_music`), whose label is that
-        nothing is known: each class as likely as the others. With inherited labels only.
+        So many of a batch are replaced by sounds that are no music (`mertag_train.learn.not_music`), whose label is
+        that nothing is known: each class as likely as the others. With inherited labels only.
     noise : {"drawn", "played"}
         Whether these sounds are log-mels that are drawn band by band, which convolutions learn well enough from, or
         waveforms, which statistics cannot tell from what is recorded.
@@ -262,7 +263,7 @@ class TrainConfig:
     Attributes
     ----------
     learner : {"inherited", "sssl", "soft-labels", "elr"}
-        What the network learns from (`mertag_train.learners`).
+        What the network learns from (`mertag_train.learn.learners`).
     epochs : int
         Passes; with random crops, one pass is `crops_per_clip` segments of every clip.
     warm_up_epochs : int

@@ -1,6 +1,6 @@
 """The training loop: one network, one learner, epoch after epoch.
 
-What is learnt from the labels is the learner's matter (`mertag_train.learners`); the loop owns the network, the
+What is learnt from the labels is the learner's matter (`mertag_train.learn.learners`); the loop owns the network, the
 optimiser, the order of the segments, and the checkpoints. numpy, torch and scikit-learn only: it runs from a saved
 log-mel store where librosa and the command line are absent. It reports by callback and prints nothing.
 """
@@ -20,14 +20,14 @@ import torch
 from torch import Tensor, nn
 
 from mertag.errors import TrainingError
-from mertag_train import checkpoint
-from mertag_train.config import TrainConfig
 from mertag_train.data.store import LogMelStore
-from mertag_train.learners import Clips, Setting, learner
+from mertag_train.learn import checkpoint
+from mertag_train.learn.config import TrainConfig
+from mertag_train.learn.learners import Clips, Setting, learner
+from mertag_train.learn.optimise import Optimiser
+from mertag_train.learn.partition import Partition
+from mertag_train.learn.predict import predict
 from mertag_train.networks.vgg import SegmentNetwork
-from mertag_train.optimise import Optimiser
-from mertag_train.partition import Partition
-from mertag_train.predict import predict
 
 __all__ = ["Clips", "EpochReport", "Progress", "band_statistics", "network_of", "predict", "train_network"]
 

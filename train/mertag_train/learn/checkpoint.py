@@ -17,9 +17,9 @@ import torch
 from mertag.errors import TrainingError
 
 if TYPE_CHECKING:
-    from mertag_train.config import TrainConfig
-    from mertag_train.learners import Learner
-    from mertag_train.optimise import Optimiser
+    from mertag_train.learn.config import TrainConfig
+    from mertag_train.learn.learners import Learner
+    from mertag_train.learn.optimise import Optimiser
 
 
 def save(

@@ -25,7 +25,7 @@ from sklearn.svm import SVC
 from mertag.errors import DatasetError, TrainingError
 from mertag.listen.frontend import FrontEnd, Segmentation
 from mertag.listen.windows import WindowRule, song_features, windows
-from mertag_train.config import SongClassifier, TrainConfig
+from mertag_train.learn.config import SongClassifier, TrainConfig
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -169,7 +169,7 @@ def fit(table: SongTable, *, n_classes: int, c: float = 1.0, seed: int = 0, kind
     n_classes : int
         K.
     c, kind
-        As in `mertag_train.config.SongConfig`.
+        As in `mertag_train.learn.config.SongConfig`.
     seed : int
         Of the folds of the calibration, which logistic regression does not need.
 

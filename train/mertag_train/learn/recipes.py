@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from mertag.listen.frontend import Segmentation
-from mertag_train.config import (
+from mertag_train.learn.config import (
     AugmentConfig,
     MemberConfig,
     NetworkConfig,

@@ -15,12 +15,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from mertag_train import losses
-from mertag_train import partition as partitions
-from mertag_train.learners.base import Setting
-from mertag_train.learners.inherited import InheritedLearner, draw_mixup
-from mertag_train.optimise import autocast
-from mertag_train.predict import segment_logits
+from mertag_train.learn import losses
+from mertag_train.learn import partition as partitions
+from mertag_train.learn.learners.base import Setting
+from mertag_train.learn.learners.inherited import InheritedLearner, draw_mixup
+from mertag_train.learn.optimise import autocast
+from mertag_train.learn.predict import segment_logits
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]

@@ -7,10 +7,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from mertag_train.learners.base import Learner
-from mertag_train.losses import cross_entropy, mix, mixed_cross_entropy
-from mertag_train.not_music import not_music, played_not_music
-from mertag_train.optimise import autocast
+from mertag_train.learn.learners.base import Learner
+from mertag_train.learn.losses import cross_entropy, mix, mixed_cross_entropy
+from mertag_train.learn.not_music import not_music, played_not_music
+from mertag_train.learn.optimise import autocast
 
 Ints = npt.NDArray[np.int64]
 

@@ -11,10 +11,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from mertag_train.learners.inherited import InheritedLearner
-from mertag_train.losses import cross_entropy
-from mertag_train.optimise import autocast
-from mertag_train.predict import segment_logits
+from mertag_train.learn.learners.inherited import InheritedLearner
+from mertag_train.learn.losses import cross_entropy
+from mertag_train.learn.optimise import autocast
+from mertag_train.learn.predict import segment_logits
 
 Ints = npt.NDArray[np.int64]
 

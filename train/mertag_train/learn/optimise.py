@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mertag_train.config import OptimiserConfig
+from mertag_train.learn.config import OptimiserConfig
 
 
 def bf16_is_fast(device: torch.device) -> bool:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from mertag.listen.frontend import Segmentation
 from mertag_train.data import cut as segments
 from mertag_train.data.store import LogMelStore
-from mertag_train.optimise import autocast
+from mertag_train.learn.optimise import autocast
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]

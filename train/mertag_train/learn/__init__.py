@@ -1,0 +1,1 @@
+"""How a segment network and a song classifier learn."""
