@@ -13,21 +13,21 @@ from hypothesis import strategies as st
 from sklearn import metrics as sk
 
 from mertag.emotion import CLASS_NAMES, Target, decide
-from mertag_train.calibration import (
+from mertag_train.measure.calibration import (
     calibration_error,
     calibration_error_if_perfect,
     calibration_interval,
     coverage,
     equal_mass_bins,
 )
-from mertag_train.metrics import (
+from mertag_train.measure.metrics import (
     evaluate_predictions,
     mcnemar,
     mean_and_sd,
     predicted_classes,
     wilson_interval,
 )
-from mertag_train.views import view
+from mertag_train.measure.views import view
 
 LABELS = [1, 1, 1, 0, 0]
 PROBABILITIES = [[0.2, 0.8], [0.4, 0.6], [0.7, 0.3], [0.9, 0.1], [0.25, 0.75]]

@@ -17,10 +17,10 @@ from mertag_train.learn import song
 from mertag_train.learn.config import TrainConfig
 from mertag_train.learn.predict import predict
 from mertag_train.learn.song import cutting_of
-from mertag_train.metrics import Metrics
+from mertag_train.measure.metrics import Metrics
+from mertag_train.measure.views import measure
 from mertag_train.networks.ensemble import Committee
 from mertag_train.networks.vgg import SegmentNetwork
-from mertag_train.views import measure
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -40,7 +40,7 @@ class CrossValidation:
     probabilities : mapping of str to float64 array, shape (n_songs, n_classes)
         By method: ``"song_classifier"``, and ``"mean_probability"`` as its baseline.
     metrics : mapping of Target to mapping of str to Metrics
-        As `mertag_train.views.measure`.
+        As `mertag_train.measure.views.measure`.
     """
 
     songs: Ints

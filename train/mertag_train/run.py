@@ -42,7 +42,6 @@ from safetensors.torch import save_file
 from mertag._version import __version__
 from mertag.emotion import CLASS_NAMES, Target
 from mertag.errors import ConfigError
-from mertag_train.calibration import coverage
 from mertag_train.cross_fitting import CrossValidation
 from mertag_train.data.datasets import Dataset, Song
 from mertag_train.data.folds import Folds, folds, load_folds, save_folds, split
@@ -61,7 +60,8 @@ from mertag_train.helpers import Helpers
 from mertag_train.learn import song
 from mertag_train.learn.config import TrainConfig
 from mertag_train.learn.trainer import EpochReport, Progress
-from mertag_train.metrics import predicted_classes
+from mertag_train.measure.calibration import coverage
+from mertag_train.measure.metrics import predicted_classes
 from mertag_train.saved_run import SCHEMA, Run, load, newest, settings
 from mertag_train.segment_truth import segment_truth
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mertag_train.evaluation.results import Result
-from mertag_train.metrics import predicted_classes
+from mertag_train.measure.metrics import predicted_classes
 from mertag_train.progress import TrainingProgress
 
 

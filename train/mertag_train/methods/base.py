@@ -125,7 +125,7 @@ class Predictions:
         `Fold.test_ids`, all of them, in that order.
     probabilities : float64 array, shape (n_test, n_classes)
         One distribution a song, classes in the order of `CLASS_NAMES`. The decision is the most probable class
-        (`mertag_train.metrics.predicted_classes`), so that a method which decides otherwise must show it here.
+        (`mertag_train.measure.metrics.predicted_classes`), so that a method which decides otherwise must show it here.
     diagnostics : mapping of str to float
         What else should be on record, such as the number of segments; stored, never used for a figure.
     """

@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from mertag_train.metrics import predicted_classes
+from mertag_train.measure.metrics import predicted_classes
 
 Floats = npt.NDArray[np.float64]
 

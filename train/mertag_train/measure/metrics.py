@@ -12,7 +12,7 @@ Conventions
 - Log-loss is natural, in nats a song; probabilities below 2.2e-16 count as that.
 - The Brier score is the original sum over all classes, mean over the songs: 0 is perfect, 2 the worst; for
   two classes it is twice the one-sided score that is also in use.
-- The calibration error is `mertag_train.calibration`'s.
+- The calibration error is `mertag_train.measure.calibration`'s.
 - The interval of the accuracy is Wilson's, 95 %.
 """
 
@@ -26,8 +26,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mertag.emotion import CLASS_NAMES, Target
-from mertag_train.calibration import calibration_error, calibration_error_if_perfect
-from mertag_train.significance import McNemar, mcnemar, wilson_interval
+from mertag_train.measure.calibration import calibration_error, calibration_error_if_perfect
+from mertag_train.measure.significance import McNemar, mcnemar, wilson_interval
 
 __all__ = [
     "McNemar",

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mertag.emotion import Target
-from mertag_train.metrics import Metrics, evaluate_predictions
+from mertag_train.measure.metrics import Metrics, evaluate_predictions
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
