@@ -19,8 +19,8 @@ from mertag.emotion import CLASS_NAMES, Target
 from mertag_train.measure.calibration import calibration_interval, coverage
 from mertag_train.measure.metrics import predicted_classes
 from mertag_train.measure.views import measure, view
-from mertag_train.pictures import new_figure, save_png
-from mertag_train.reliability import draw_reliability
+from mertag_train.plots.pictures import new_figure, save_png
+from mertag_train.plots.reliability import draw_reliability
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]

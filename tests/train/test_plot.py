@@ -15,7 +15,8 @@ from matplotlib.figure import Figure
 from mertag.emotion import Quadrant, SongEmotion, Target, decide
 from mertag.listen.windows import WindowRule
 from mertag.outcomes import SegmentTimeline
-from mertag_train import plot, plot_style
+from mertag_train.plots import plot_style
+from mertag_train.plots import song as plot
 
 MODEL = "tiny@1+0a1b2c3d"
 Spans = Sequence[tuple[float, float]]

@@ -15,7 +15,7 @@ from mertag.cli.tag_options import DeviceChoice, DeviceOption, ModelOption
 from mertag.errors import ConfigError, MertagError
 
 if TYPE_CHECKING:
-    from mertag_train.plot import ImageFormat
+    from mertag_train.plots.song import ImageFormat
 
 SUFFIX = ".emotion.png"
 NAME_BYTES = 255
@@ -50,8 +50,8 @@ def plot(
     title. The picture's name goes to stdout, everything else to stderr.
     """
     logging.getLogger("matplotlib").setLevel(logging.ERROR)  # remarks about font caches are not for our user
-    from mertag_train.plot import draw, render, window_spans
-    from mertag_train.plot_text import decision
+    from mertag_train.plots.plot_text import decision
+    from mertag_train.plots.song import draw, render, window_spans
 
     if not file.exists():
         raise ConfigError(f"{file}: no such file")
@@ -123,7 +123,7 @@ def check_place(place: Path, *, song: Path, overwrite: bool) -> ImageFormat:
 
 
 def drawn_by_mertag(head: bytes) -> bool:
-    """Return whether a file that begins so is a picture that `mertag_train.plot.render` made."""
+    """Return whether a file that begins so is a picture that `mertag_train.plots.song.render` made."""
     png = head.startswith(b"\x89PNG\r\n") and b"tEXtSoftware\0mertag " in head
     svg = head.startswith(b"<?xml") and b"<dc:title>mertag " in head
     return png or svg

@@ -22,7 +22,7 @@ import numpy.typing as npt
 from mertag.emotion import Target
 from mertag_train.learn.partition import ALL, Mixture, Partition
 from mertag_train.learn.trainer import EpochReport
-from mertag_train.pictures import new_figure, save_png
+from mertag_train.plots.pictures import new_figure, save_png
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

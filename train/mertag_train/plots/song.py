@@ -23,7 +23,7 @@ from mertag._version import __version__
 from mertag.emotion import CLASS_NAMES, QUADRANTS, Target
 from mertag.listen.windows import WindowRule, windows
 from mertag.outcomes import SegmentTimeline
-from mertag_train.plot_style import (
+from mertag_train.plots.plot_style import (
     AXIS_STYLES,
     DPI,
     FAINT,
@@ -36,7 +36,7 @@ from mertag_train.plot_style import (
     LineStyle,
     defaults,
 )
-from mertag_train.plot_text import is_long, mean_s, write_texts
+from mertag_train.plots.plot_text import is_long, mean_s, write_texts
 
 ImageFormat = Literal["png", "svg"]
 Floats = npt.NDArray[np.floating]

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from mertag.emotion import SongEmotion
 from mertag.library.sidecar import printable
 from mertag.outcomes import SegmentTimeline
-from mertag_train.plot_style import FAINT, INK, LEFT, ROOM, WIDTH_PX
+from mertag_train.plots.plot_style import FAINT, INK, LEFT, ROOM, WIDTH_PX
 
 MINUTES_FROM_S = 120.0
 """From this duration on, the axis is in minutes and seconds, and a running mean is drawn over the lines."""
