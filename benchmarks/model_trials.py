@@ -28,7 +28,6 @@ from mertag.listen.frontend import Segmentation
 from mertag_train.data.datasets import Dataset, read
 from mertag_train.data.folds import Folds, folds, split
 from mertag_train.data.log_mels import log_mels
-from mertag_train.kept_outputs import read_outputs, write_outputs
 from mertag_train.learn.config import (
     AugmentConfig,
     NetworkConfig,
@@ -39,6 +38,7 @@ from mertag_train.learn.config import (
 )
 from mertag_train.learn.predict import predict
 from mertag_train.learn.trainer import Clips, EpochReport, train_network
+from mertag_train.runs.kept_outputs import read_outputs, write_outputs
 
 FOLDS = 5
 

@@ -13,7 +13,7 @@ from mertag.emotion import QUADRANT_LABELS, Target
 from mertag_export.licence import Licence
 from mertag_export.parity import Check
 from mertag_train.learn.config import NetworkConfig
-from mertag_train.run import Run
+from mertag_train.runs.run import Run
 
 MUSIC = {
     "4q": "30-second previews of mostly Western popular music",

@@ -45,8 +45,8 @@ def export(
     from mertag.listen.manifest import Precision
     from mertag_export.licence import read_licence
     from mertag_export.run import ExportOptions, export_run
-    from mertag_train import run as runs
     from mertag_train.cli import RUNS
+    from mertag_train.runs import run as runs
 
     try:
         precisions = tuple(Precision(word.strip().lower()) for word in precision.split(","))

@@ -12,7 +12,7 @@ from mertag.errors import DatasetError, ExportError, FileError
 from mertag.listen.decode.audio import decode_all
 from mertag_export.graphs import Clip
 from mertag_train.data.datasets import Dataset, read
-from mertag_train.run import Run
+from mertag_train.runs.run import Run
 
 Part = Literal["train", "validation", "test"]
 Example = tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]

@@ -10,7 +10,7 @@ from mertag.listen.bundle import Bundle
 from mertag_export.clips import dataset_of
 from mertag_export.place import check_place, new_folder_for
 from mertag_export.steps import Export, ExportOptions, OnCheck, OnStep
-from mertag_train.run import Run
+from mertag_train.runs.run import Run
 
 __all__ = ["ExportOptions", "export_run"]
 

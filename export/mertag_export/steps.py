@@ -37,7 +37,7 @@ from mertag_export.segment import SegmentGraph, export_segment, shared_groups
 from mertag_export.song import export_song
 from mertag_train.data.datasets import Dataset
 from mertag_train.learn.song import cutting_of, window_features
-from mertag_train.run import Run
+from mertag_train.runs.run import Run
 
 PARITY_CLIPS = 6
 """Songs on which torch and librosa are run, too: they are slow."""

@@ -16,9 +16,9 @@ from typer.testing import CliRunner
 
 from mertag.cli.app import app
 from mertag.listen.frontend import FrontEnd
-from mertag_train import saved_run
 from mertag_train.learn import trainer
 from mertag_train.networks.vgg import SegmentNetwork
+from mertag_train.runs import saved_run
 
 RATE_HZ, N_MELS = FrontEnd().sample_rate, FrontEnd().n_mels
 

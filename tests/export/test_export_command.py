@@ -19,7 +19,7 @@ from small_run import RATE_HZ, mertag, music_folder, sound
 import mertag as package
 from mertag.emotion import QUADRANTS, Target
 from mertag.listen.manifest import Precision
-from mertag_train import run as runs
+from mertag_train.runs import run as runs
 
 ROOT = Path(package.__file__).resolve().parents[1]
 

@@ -19,7 +19,7 @@ from mertag.listen.bundle import load_bundle
 from mertag.listen.manifest import Precision
 from mertag_export import steps
 from mertag_export.run import ExportOptions, export_run
-from mertag_train import run as runs
+from mertag_train.runs import run as runs
 
 Spoil = Callable[[onnx.ModelProto], None]
 

@@ -15,13 +15,13 @@ from toy_training import TinyNetwork, planted, same_weights
 
 from mertag.emotion import Target
 from mertag.errors import ConfigError
-from mertag_train import run, saved_run
-from mertag_train.experiment import Parts, train_target
 from mertag_train.learn import trainer
 from mertag_train.learn.config import MemberConfig, SongConfig
 from mertag_train.learn.song import SongTable
 from mertag_train.learn.trainer import Progress
 from mertag_train.networks.ensemble import Committee, members_of
+from mertag_train.runs import run, saved_run
+from mertag_train.runs.experiment import Parts, train_target
 
 KIND = MemberConfig(**{f.name: getattr(CONFIG, f.name) for f in fields(MemberConfig)})
 TOGETHER = replace(

@@ -11,9 +11,9 @@ from toy_training import TinyNetwork, planted, toy_config
 from mertag.emotion import Target
 from mertag.errors import DatasetError
 from mertag.listen.frontend import Segmentation
-from mertag_train.experiment import Parts, check_parts, train_target
 from mertag_train.learn import trainer
 from mertag_train.learn.config import AugmentConfig
+from mertag_train.runs.experiment import Parts, check_parts, train_target
 
 CONFIG = toy_config(epochs=8, augment=AugmentConfig(mixup_alpha=0.2, time_masks=0, frequency_masks=0))
 PARTS = Parts(network=np.arange(0, 16), song=np.arange(16, 32), figures=np.arange(32, 40))

@@ -19,13 +19,13 @@ from typer.testing import CliRunner
 from mertag.cli.app import app
 from mertag.emotion import Target
 from mertag.errors import TrainingError
-from mertag_train import run
 from mertag_train.data.datasets import read
 from mertag_train.data.log_mels import log_mels
-from mertag_train.experiment import Parts, networks_to_train
-from mertag_train.helpers import Helpers
 from mertag_train.learn.config import MemberConfig, NetworkConfig, SongConfig, TrainConfig
 from mertag_train.networks.ensemble import members_of
+from mertag_train.runs import run
+from mertag_train.runs.experiment import Parts, networks_to_train
+from mertag_train.runs.helpers import Helpers
 
 KIND = MemberConfig(
     network=NetworkConfig(architecture="statistics", width=0.25, dropout=0.1),
@@ -104,7 +104,7 @@ def test_a_helper_ends_with_whoever_started_it(tmp_path: Path) -> None:
     job = {"folder": str(tmp_path), "target": "quadrant", "root": "", "log_mels": None, "threads": 1, "share": (1, 2)}
     script = (
         "import os, signal, sys, time\n"
-        "from mertag_train.helpers import Helpers\n"
+        "from mertag_train.runs.helpers import Helpers\n"
         f"helpers = Helpers([{job!r}]).__enter__()\n"
         "print(helpers._running[0].pid, flush=True)\n"
         "time.sleep(4)\n"

@@ -17,7 +17,7 @@ from mertag_train.data.store import LogMelStore
 from mertag_train.learn.learners import Clips
 from mertag_train.learn.recipes import PAPER, ROBUST, small
 from mertag_train.learn.trainer import EpochReport, train_network
-from mertag_train.segment_truth import segment_truth
+from mertag_train.runs.segment_truth import segment_truth
 
 CLASSES = CLASS_NAMES[Target.QUADRANT]
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from mertag.emotion import Target
-from mertag_train import scalars
 from mertag_train.learn.trainer import EpochReport
-from mertag_train.scalars import Scalars
+from mertag_train.runs import scalars
+from mertag_train.runs.scalars import Scalars
 
 
 def report(epoch: int, loss: float) -> EpochReport:

@@ -17,13 +17,13 @@ from toy_training import TinyNetwork, planted, same_weights, toy_config
 
 from mertag.emotion import QUADRANTS, Target
 from mertag.errors import ConfigError, DatasetError, TrainingError
-from mertag_train import run, saved_run
 from mertag_train.data.datasets import Dataset, Song
 from mertag_train.data.datasets.base import targets_of_quadrant
 from mertag_train.data.store import LogMelStore
 from mertag_train.learn import trainer
 from mertag_train.learn.config import TrainConfig
 from mertag_train.learn.trainer import Progress
+from mertag_train.runs import run, saved_run
 
 CPU = torch.device("cpu")
 BOTH = (Target.VALENCE, Target.AROUSAL)

@@ -69,7 +69,7 @@ def settings_to_resume(folder: Path, given: set[str]) -> dict[str, Any]:
     ConfigError
         If there is none, it is finished, or an option was given that the run has decided already.
     """
-    from mertag_train import run
+    from mertag_train.runs import run
 
     about = run.settings(folder)
     if (folder / "metrics.json").exists():

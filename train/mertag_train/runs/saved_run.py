@@ -1,4 +1,6 @@
-"""A run's folder, read back: its settings at any time, and all of it when it is finished. See `mertag_train.run`."""
+"""A run's folder, read back: its settings at any time, and all of it when it is finished. See
+`mertag_train.runs.run`.
+"""
 
 from __future__ import annotations
 

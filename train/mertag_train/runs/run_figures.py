@@ -6,7 +6,8 @@
       losses.<target>.<epoch>.png    histogram of the segments' losses, with the two Gaussians of each mixture
       curves.<target>.png            loss, held-out accuracy, clean share and, where labels can be checked, its quality
 
-They are drawn from what the run keeps on record (`mertag_train.run`); matplotlib is loaded when the first one is drawn.
+They are drawn from what the run keeps on record (`mertag_train.runs.run`); matplotlib is loaded when the first one is
+drawn.
 """
 
 from __future__ import annotations

@@ -12,7 +12,6 @@ import torch
 
 from mertag.emotion import CLASS_NAMES, Target
 from mertag_train.data.store import LogMelStore
-from mertag_train.kept_outputs import read_outputs, write_outputs
 from mertag_train.learn import song
 from mertag_train.learn.config import TrainConfig
 from mertag_train.learn.predict import predict
@@ -21,6 +20,7 @@ from mertag_train.measure.metrics import Metrics
 from mertag_train.measure.views import measure
 from mertag_train.networks.ensemble import Committee
 from mertag_train.networks.vgg import SegmentNetwork
+from mertag_train.runs.kept_outputs import read_outputs, write_outputs
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]

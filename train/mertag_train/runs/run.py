@@ -42,11 +42,16 @@ from safetensors.torch import save_file
 from mertag._version import __version__
 from mertag.emotion import CLASS_NAMES, Target
 from mertag.errors import ConfigError
-from mertag_train.cross_fitting import CrossValidation
 from mertag_train.data.datasets import Dataset, Song
 from mertag_train.data.folds import Folds, folds, load_folds, save_folds, split
 from mertag_train.data.store import LogMelStore
-from mertag_train.experiment import (
+from mertag_train.learn import song
+from mertag_train.learn.config import TrainConfig
+from mertag_train.learn.trainer import EpochReport, Progress
+from mertag_train.measure.calibration import coverage
+from mertag_train.measure.metrics import predicted_classes
+from mertag_train.runs.cross_fitting import CrossValidation
+from mertag_train.runs.experiment import (
     Parts,
     TargetResult,
     Truth,
@@ -56,14 +61,9 @@ from mertag_train.experiment import (
     train_share,
     train_target,
 )
-from mertag_train.helpers import Helpers
-from mertag_train.learn import song
-from mertag_train.learn.config import TrainConfig
-from mertag_train.learn.trainer import EpochReport, Progress
-from mertag_train.measure.calibration import coverage
-from mertag_train.measure.metrics import predicted_classes
-from mertag_train.saved_run import SCHEMA, Run, load, newest, settings
-from mertag_train.segment_truth import segment_truth
+from mertag_train.runs.helpers import Helpers
+from mertag_train.runs.saved_run import SCHEMA, Run, load, newest, settings
+from mertag_train.runs.segment_truth import segment_truth
 
 __all__ = ["Run", "begin", "help_to_train", "load", "new_folder", "newest", "refuse_used", "settings", "train"]
 
@@ -215,7 +215,7 @@ def help_to_train(folder: Path, dataset: Dataset, store: LogMelStore, target: Ta
     target : Target
         Whose networks.
     share : tuple of int
-        As for `mertag_train.experiment.train_share`; not the first one, whose epochs are on record.
+        As for `mertag_train.runs.experiment.train_share`; not the first one, whose epochs are on record.
     """
     config, prepared = _prepared(folder, dataset, store)
     frames = torch.from_numpy(np.array(store.frames))
@@ -264,7 +264,7 @@ def train(
     ConfigError
         If there is no run.
     TrainingError, DatasetError
-        As `mertag_train.experiment.train_target` does; and if the split is not that of these songs.
+        As `mertag_train.runs.experiment.train_target` does; and if the split is not that of these songs.
     """
     config, prepared = _prepared(folder, dataset, store)
     frames = torch.from_numpy(np.array(store.frames)).to(device)

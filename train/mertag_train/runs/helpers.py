@@ -41,7 +41,7 @@ class Helpers:
         return len(self._jobs)
 
     def __enter__(self) -> Self:
-        command = [sys.executable, "-m", "mertag_train.helpers"]
+        command = [sys.executable, "-m", "mertag_train.runs.helpers"]
         here = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
         for job in self._jobs:
             started = subprocess.Popen(
@@ -91,7 +91,7 @@ def help_with(folder: str, target: str, share: tuple[int, int], root: str, log_m
     Parameters
     ----------
     folder, target, share
-        As for `mertag_train.run.help_to_train`.
+        As for `mertag_train.runs.run.help_to_train`.
     root, log_mels : str, str or None
         Where the data set lies now, and its log-mels.
     threads : int
@@ -100,10 +100,10 @@ def help_with(folder: str, target: str, share: tuple[int, int], root: str, log_m
     import torch
 
     from mertag.emotion import Target
-    from mertag_train import run
     from mertag_train.data.datasets import read
     from mertag_train.data.log_mels import log_mels as log_mels_of
     from mertag_train.learn.config import TrainConfig
+    from mertag_train.runs import run
 
     torch.set_num_threads(threads)
     about = run.settings(Path(folder))

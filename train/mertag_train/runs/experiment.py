@@ -23,7 +23,6 @@ from sklearn.pipeline import Pipeline
 
 from mertag.emotion import CLASS_NAMES, Target
 from mertag.errors import DatasetError
-from mertag_train.cross_fitting import CrossValidation, cross_fitted, cross_validated
 from mertag_train.data import cut as segments
 from mertag_train.data.store import LogMelStore
 from mertag_train.learn import song
@@ -34,6 +33,7 @@ from mertag_train.measure.metrics import Metrics
 from mertag_train.measure.views import measure
 from mertag_train.networks.ensemble import Committee
 from mertag_train.networks.vgg import SegmentNetwork
+from mertag_train.runs.cross_fitting import CrossValidation, cross_fitted, cross_validated
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]

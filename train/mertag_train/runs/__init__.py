@@ -1,0 +1,1 @@
+"""One training run, from a data set to a folder of results."""
