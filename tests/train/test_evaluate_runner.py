@@ -19,12 +19,12 @@ from mertag.emotion import Target
 from mertag.errors import ConfigError, DatasetError
 from mertag_train.data.store import LogMelStore
 from mertag_train.evaluation import runner
+from mertag_train.evaluation.methods import Context, Fold, Predictions
+from mertag_train.evaluation.methods.majority import Majority
 from mertag_train.evaluation.output import make_report
 from mertag_train.evaluation.protocol import prepare
 from mertag_train.evaluation.results import Task
 from mertag_train.learn.trainer import Clips
-from mertag_train.methods import Context, Fold, Predictions
-from mertag_train.methods.majority import Majority
 
 __all__ = ["tiny_networks"]
 

@@ -18,10 +18,10 @@ from mertag.errors import DatasetError
 from mertag_train import feature_table as module
 from mertag_train.data.datasets import Dataset, Song
 from mertag_train.data.datasets.base import targets_of_quadrant
+from mertag_train.evaluation.methods.base import Context, Fold
+from mertag_train.evaluation.methods.features_svm import FeaturesSvm
 from mertag_train.feature_table import feature_table
 from mertag_train.features import FEATURE_NAMES, SAMPLE_RATE, clip_features
-from mertag_train.methods.base import Context, Fold
-from mertag_train.methods.features_svm import FeaturesSvm
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -25,10 +25,10 @@ from mertag_train.data.datasets import Dataset, Song
 from mertag_train.data.datasets.base import targets_of_quadrant
 from mertag_train.embedding_model import EmbeddingModel
 from mertag_train.embedding_table import embeddings
+from mertag_train.evaluation.methods import Context, Fold, method
+from mertag_train.evaluation.methods.embedding_svm import EmbeddingSvm, mean_and_deviation
+from mertag_train.evaluation.methods.embedding_two_stage import EmbeddingTwoStage
 from mertag_train.learn.config import TrainConfig
-from mertag_train.methods import Context, Fold, method
-from mertag_train.methods.embedding_svm import EmbeddingSvm, mean_and_deviation
-from mertag_train.methods.embedding_two_stage import EmbeddingTwoStage
 from mertag_train.two_stage import SequenceConfig
 
 RATE = 8_000

@@ -14,12 +14,12 @@ from toy_evaluation import config_with, surroundings, tiny_networks, toy_dataset
 from mertag.emotion import Target
 from mertag.errors import DatasetError
 from mertag.listen.frontend import Segmentation
+from mertag_train.evaluation.methods import Context, Fold, method
+from mertag_train.evaluation.methods.networks import refuse_short
+from mertag_train.evaluation.methods.song_level import network_songs, song_share
+from mertag_train.evaluation.methods.votes import majority_vote, maximum_run_length, mean_probability
 from mertag_train.learn.config import TrainConfig
 from mertag_train.learn.recipes import PAPER
-from mertag_train.methods import Context, Fold, method
-from mertag_train.methods.networks import refuse_short
-from mertag_train.methods.song_level import network_songs, song_share
-from mertag_train.methods.votes import majority_vote, maximum_run_length, mean_probability
 
 __all__ = ["tiny_networks"]
 

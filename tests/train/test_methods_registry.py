@@ -9,8 +9,8 @@ from toy_evaluation import toy_songs
 
 from mertag.emotion import Target
 from mertag.errors import ConfigError
+from mertag_train.evaluation.methods import METHODS, Context, Fold, method
 from mertag_train.learn.config import TrainConfig
-from mertag_train.methods import METHODS, Context, Fold, method
 
 NO_CONTEXT = cast(Context, None)
 

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from mertag_train.evaluation.methods.votes import longest_runs, majority_vote, maximum_run_length, mean_probability
 from mertag_train.measure.metrics import predicted_classes
-from mertag_train.methods.votes import longest_runs, majority_vote, maximum_run_length, mean_probability
 
 A, B, C = [0.6, 0.3, 0.1], [0.3, 0.5, 0.2], [0.1, 0.2, 0.7]
 RULES = (mean_probability, majority_vote, maximum_run_length)

@@ -16,9 +16,9 @@ from mertag.emotion import Target
 from mertag.errors import DatasetError, TrainingError
 from mertag.listen.frontend import Segmentation
 from mertag_train.autoencoder import MaskedAutoEncoder, embed, masked, train_autoencoder
+from mertag_train.evaluation.methods import Context, Fold, method
+from mertag_train.evaluation.methods.two_stage import TwoStage
 from mertag_train.learn.config import TrainConfig
-from mertag_train.methods import Context, Fold, method
-from mertag_train.methods.two_stage import TwoStage
 from mertag_train.sequence_classifier import SequenceClassifier, predict_sequences, train_sequences
 from mertag_train.two_stage import AutoEncoderConfig, SequenceConfig, TwoStageConfig
 

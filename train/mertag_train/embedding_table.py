@@ -23,7 +23,7 @@ from mertag_train.data.datasets.base import Song
 from mertag_train.embedding_model import EmbeddingModel, refuse_none
 
 if TYPE_CHECKING:
-    from mertag_train.methods.base import Context
+    from mertag_train.evaluation.methods.base import Context
 
 Floats = npt.NDArray[np.float32]
 

@@ -15,8 +15,8 @@ import typer
 from mertag.cli import console
 from mertag.emotion import Target
 from mertag.errors import ConfigError
-from mertag_train.methods import METHODS
-from mertag_train.methods import method as find_method
+from mertag_train.evaluation.methods import METHODS
+from mertag_train.evaluation.methods import method as find_method
 from mertag_train.train_options import (
     BudgetChoice,
     RecipeChoice,
@@ -377,7 +377,7 @@ def _methods(text: str | None) -> list[str]:
 
 def _runnable(text: str | None, embedding_model: Path | None, progress: EvaluationProgress) -> list[str]:
     """Return the methods that were asked for; of all, those that lack their embedding model are left out."""
-    from mertag_train.methods import NeedsModel
+    from mertag_train.evaluation.methods import NeedsModel
 
     names = _methods(text)
     needing = {name: chosen for name in names if isinstance(chosen := find_method(name), NeedsModel)}

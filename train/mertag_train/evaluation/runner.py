@@ -20,6 +20,7 @@ from mertag.listen.frontend import Segmentation
 from mertag_train.data.datasets.base import Dataset, Song
 from mertag_train.data.dealing import Group
 from mertag_train.data.folds import Folds
+from mertag_train.evaluation.methods import Context, Fold, Method, NeedsModel, Predictions, method
 from mertag_train.evaluation.protocol import Protocol
 from mertag_train.evaluation.results import (
     Result,
@@ -31,7 +32,6 @@ from mertag_train.evaluation.results import (
     without_seed,
     write_result,
 )
-from mertag_train.methods import Context, Fold, Method, NeedsModel, Predictions, method
 
 if TYPE_CHECKING:
     import torch
@@ -44,7 +44,7 @@ PACKAGES = ("torch", "scikit-learn", "librosa", "numpy")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
-    """What every task shares; see `mertag_train.methods.Context`, whose fields these become.
+    """What every task shares; see `mertag_train.evaluation.methods.Context`, whose fields these become.
 
     Attributes
     ----------
@@ -53,11 +53,11 @@ class Surroundings:
     config : TrainConfig
         Settings of methods that have no recipe of their own.
     recipes : mapping of str to TrainConfig
-        Settings of those that have one (`mertag_train.methods.Method.recipe`).
+        Settings of those that have one (`mertag_train.evaluation.methods.Method.recipe`).
     wrong : mapping of str to mapping
         Other classes by target and song id, given on purpose: they are learnt from, never judged by.
     embedding_model : Path or None
-        The file of the methods that need one (`mertag_train.methods.NeedsModel`).
+        The file of the methods that need one (`mertag_train.evaluation.methods.NeedsModel`).
     """
 
     dataset: Dataset

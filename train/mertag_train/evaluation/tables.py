@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from mertag.emotion import Target
 from mertag.listen.frontend import FrontEnd
 from mertag_train.evaluation.durations import Duration
+from mertag_train.evaluation.methods import METHODS, method
 from mertag_train.evaluation.paper import DATASETS, DURATIONS_S, NOTES, TABLE_1, TABLE_2, TABLE_3
 from mertag_train.evaluation.protocol import Protocol
 from mertag_train.evaluation.sheet import Sheet
 from mertag_train.evaluation.summary import Summary
-from mertag_train.methods import METHODS, method
 
 AXES = (Target.VALENCE, Target.AROUSAL)
 F1_OF = {Target.VALENCE: "positive_f1", Target.AROUSAL: "positive_f1", Target.QUADRANT: "macro_f1"}

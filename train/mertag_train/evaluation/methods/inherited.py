@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from mertag_train.methods import votes
-from mertag_train.methods.base import Context, Fold, Predictions
-from mertag_train.methods.song_level import SongSvmMethod, by_rule, settings
+from mertag_train.evaluation.methods import votes
+from mertag_train.evaluation.methods.base import Context, Fold, Predictions
+from mertag_train.evaluation.methods.song_level import SongSvmMethod, by_rule, settings
 
 if TYPE_CHECKING:
     from mertag_train.learn.config import Recipe, TrainConfig

@@ -8,8 +8,8 @@ import numpy.typing as npt
 from mertag.emotion import CLASS_NAMES
 from mertag.errors import DatasetError
 from mertag_train.data.dealing import bound_groups
+from mertag_train.evaluation.methods.base import Fold, Predictions
 from mertag_train.learn import song
-from mertag_train.methods.base import Fold, Predictions
 
 C = 1.0
 """Penalty of the RBF support vector machine; not searched for, so that no fold decides it."""

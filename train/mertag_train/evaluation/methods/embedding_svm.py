@@ -21,8 +21,8 @@ import numpy.typing as npt
 
 from mertag_train.embedding_model import refuse_none, sha256_of
 from mertag_train.embedding_table import VERSION, song_embeddings
-from mertag_train.methods.base import Context, Fold, Predictions
-from mertag_train.methods.clip_svm import C, by_clip_svm
+from mertag_train.evaluation.methods.base import Context, Fold, Predictions
+from mertag_train.evaluation.methods.clip_svm import C, by_clip_svm
 
 if TYPE_CHECKING:
     from mertag_train.learn.config import Recipe, TrainConfig

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from mertag_train.embedding_model import refuse_none, sha256_of
 from mertag_train.embedding_table import VERSION, song_embeddings
-from mertag_train.methods.base import Context, Fold, Predictions
-from mertag_train.methods.two_stage import by_sequences
+from mertag_train.evaluation.methods.base import Context, Fold, Predictions
+from mertag_train.evaluation.methods.two_stage import by_sequences
 from mertag_train.two_stage import SequenceConfig
 
 if TYPE_CHECKING:

@@ -28,7 +28,7 @@ import numpy.typing as npt
 from mertag.emotion import CLASS_NAMES
 from mertag.errors import DatasetError
 from mertag_train.data.datasets.base import Song
-from mertag_train.methods.base import Context, Fold
+from mertag_train.evaluation.methods.base import Context, Fold
 from mertag_train.runs.kept_outputs import read_outputs, write_outputs
 from mertag_train.runs.segment_truth import segment_truth
 

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from mertag_train.methods.base import Context, Fold, Predictions
-from mertag_train.methods.networks import refuse_short
+from mertag_train.evaluation.methods.base import Context, Fold, Predictions
+from mertag_train.evaluation.methods.networks import refuse_short
 from mertag_train.runs.kept_outputs import read_outputs, write_outputs
 from mertag_train.two_stage import SequenceConfig, TwoStageConfig
 

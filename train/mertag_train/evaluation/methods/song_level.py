@@ -19,8 +19,8 @@ from mertag.errors import DatasetError
 from mertag_train.data.datasets.base import Song
 from mertag_train.data.dealing import bound_groups
 from mertag_train.data.folds import folds, split
-from mertag_train.methods.base import Context, Fold, Predictions
-from mertag_train.methods.networks import Floats, SegmentOutputs, segment_outputs
+from mertag_train.evaluation.methods.base import Context, Fold, Predictions
+from mertag_train.evaluation.methods.networks import Floats, SegmentOutputs, segment_outputs
 
 if TYPE_CHECKING:
     from mertag_train.learn.config import Recipe, TrainConfig

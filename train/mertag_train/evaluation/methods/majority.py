@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mertag_train.methods.base import Context, Fold, Predictions
+from mertag_train.evaluation.methods.base import Context, Fold, Predictions
 
 if TYPE_CHECKING:
     from mertag_train.learn.config import Recipe, TrainConfig

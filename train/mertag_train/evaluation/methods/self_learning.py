@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from mertag_train.methods.song_level import SongSvmMethod
+from mertag_train.evaluation.methods.song_level import SongSvmMethod
 
 if TYPE_CHECKING:
     from mertag_train.learn.config import Recipe, TrainConfig

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from mertag_train.evaluation.methods.base import Context, Fold, Predictions
+from mertag_train.evaluation.methods.clip_svm import C, by_clip_svm
 from mertag_train.feature_table import feature_table, made_by
-from mertag_train.methods.base import Context, Fold, Predictions
-from mertag_train.methods.clip_svm import C, by_clip_svm
 
 if TYPE_CHECKING:
     from mertag_train.learn.config import Recipe, TrainConfig

@@ -1,8 +1,8 @@
 """The interface of a method: what it is given for one fold, and what it gives back.
 
-A new method is one file with one class, and one line in the registry (`mertag_train.methods.METHODS`). Everything
-a method fits, scalers and calibration included, it fits on `Fold.train`; the labels of `Fold.test` are never read.
-What the figures are made of is decided elsewhere, so that it is the same for all.
+A new method is one file with one class, and one line in the registry (`mertag_train.evaluation.methods.METHODS`).
+Everything a method fits, scalers and calibration included, it fits on `Fold.train`; the labels of `Fold.test` are never
+read. What the figures are made of is decided elsewhere, so that it is the same for all.
 """
 
 from __future__ import annotations
