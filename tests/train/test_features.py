@@ -11,8 +11,15 @@ import soundfile
 from mertag.errors import TooShortError
 from mertag.listen.decode.audio import decode_all
 from mertag.listen.frontend import FrontEnd
-from mertag_train import features
-from mertag_train.features import FEATURE_NAMES, N_FFT, SAMPLE_RATE, clip_features, decode_features, key_fit
+from mertag_train.evaluation.features import features
+from mertag_train.evaluation.features.features import (
+    FEATURE_NAMES,
+    N_FFT,
+    SAMPLE_RATE,
+    clip_features,
+    decode_features,
+    key_fit,
+)
 
 SEMITONE = 2 ** (1 / 12)
 

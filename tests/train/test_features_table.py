@@ -15,13 +15,13 @@ import soundfile
 
 from mertag.emotion import QUADRANTS, Target
 from mertag.errors import DatasetError
-from mertag_train import feature_table as module
 from mertag_train.data.datasets import Dataset, Song
 from mertag_train.data.datasets.base import targets_of_quadrant
+from mertag_train.evaluation.features import feature_table as module
+from mertag_train.evaluation.features.feature_table import feature_table
+from mertag_train.evaluation.features.features import FEATURE_NAMES, SAMPLE_RATE, clip_features
 from mertag_train.evaluation.methods.base import Context, Fold
 from mertag_train.evaluation.methods.features_svm import FeaturesSvm
-from mertag_train.feature_table import feature_table
-from mertag_train.features import FEATURE_NAMES, SAMPLE_RATE, clip_features
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -110,7 +110,7 @@ def test_another_definition_of_the_features_makes_all_anew(
 ) -> None:
     data = tones(tmp_path / "data", 2)
     feature_table(data, cache=tmp_path)
-    monkeypatch.setattr("mertag_train.features.VERSION", 10**6)
+    monkeypatch.setattr("mertag_train.evaluation.features.features.VERSION", 10**6)
     feature_table(data, cache=tmp_path)
     assert len(counted) == 4
 
@@ -157,7 +157,7 @@ RUN = """
 import sys, time
 from pathlib import Path
 import numpy as np
-from mertag_train import feature_table as module
+from mertag_train.evaluation.features import feature_table as module
 from mertag_train.data.datasets import read
 def slowly(paths, workers):
     for index, path in enumerate(paths):

@@ -20,11 +20,11 @@ from typer.testing import CliRunner
 from mertag.cli.app import app
 from mertag.emotion import QUADRANTS, Target
 from mertag.errors import ConfigError, DatasetError
-from mertag_train import embedding_model, vggish_input
 from mertag_train.data.datasets import Dataset, Song
 from mertag_train.data.datasets.base import targets_of_quadrant
-from mertag_train.embedding_model import EmbeddingModel
-from mertag_train.embedding_table import embeddings
+from mertag_train.evaluation.features import embedding_model, vggish_input
+from mertag_train.evaluation.features.embedding_model import EmbeddingModel
+from mertag_train.evaluation.features.embedding_table import embeddings
 from mertag_train.evaluation.methods import Context, Fold, method
 from mertag_train.evaluation.methods.embedding_svm import EmbeddingSvm, mean_and_deviation
 from mertag_train.evaluation.methods.embedding_two_stage import EmbeddingTwoStage

@@ -1,9 +1,9 @@
 """Embeddings of a pretrained network and a support vector machine (Koh and Dubnov, 2021).
 
-The network is any ONNX file that keeps the contract of `mertag_train.embedding_model`; it is not trained. A clip is
-the mean and the standard deviation over time of its embeddings (how theirs were put together, and with which
-classifier a figure was reached, the paper's table does not say), and what is fitted is fitted as for the hand-made
-features.
+The network is any ONNX file that keeps the contract of `mertag_train.evaluation.features.embedding_model`; it is not
+trained. A clip is the mean and the standard deviation over time of its embeddings (how theirs were put together, and
+with which classifier a figure was reached, the paper's table does not say), and what is fitted is fitted as for the
+hand-made features.
 
 Source: E. S. Koh and S. Dubnov, "Comparison and analysis of deep audio embeddings for music emotion recognition",
 AffCon at AAAI, 2021.
@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from mertag_train.embedding_model import refuse_none, sha256_of
-from mertag_train.embedding_table import VERSION, song_embeddings
+from mertag_train.evaluation.features.embedding_model import refuse_none, sha256_of
+from mertag_train.evaluation.features.embedding_table import VERSION, song_embeddings
 from mertag_train.evaluation.methods.base import Context, Fold, Predictions
 from mertag_train.evaluation.methods.clip_svm import C, by_clip_svm
 

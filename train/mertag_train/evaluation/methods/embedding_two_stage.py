@@ -1,7 +1,7 @@
 """The second stage of the two-stage model on the embeddings of a pretrained network: no published row of its own.
 
-What the auto-encoder of `two-stage` learns from the training songs, an ONNX model (`mertag_train.embedding_model`)
-brings along; the BiLSTM over them is the same.
+What the auto-encoder of `two-stage` learns from the training songs, an ONNX model
+(`mertag_train.evaluation.features.embedding_model`) brings along; the BiLSTM over them is the same.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mertag_train.embedding_model import refuse_none, sha256_of
-from mertag_train.embedding_table import VERSION, song_embeddings
+from mertag_train.evaluation.features.embedding_model import refuse_none, sha256_of
+from mertag_train.evaluation.features.embedding_table import VERSION, song_embeddings
 from mertag_train.evaluation.methods.base import Context, Fold, Predictions
 from mertag_train.evaluation.methods.two_stage import by_sequences
 from mertag_train.two_stage import SequenceConfig

@@ -1,7 +1,8 @@
 """Hand-made features and a support vector machine: what any network must beat.
 
-The features (`mertag_train.features`) do not depend on labels and are computed once a clip; what is fitted, scaling
-and calibration included, is fitted on the training songs of the fold, as the song classifier of the networks is.
+The features (`mertag_train.evaluation.features.features`) do not depend on labels and are computed once a clip; what is
+fitted, scaling and calibration included, is fitted on the training songs of the fold, as the song classifier of the
+networks is.
 """
 
 from __future__ import annotations
@@ -10,9 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from mertag_train.evaluation.features.feature_table import feature_table, made_by
 from mertag_train.evaluation.methods.base import Context, Fold, Predictions
 from mertag_train.evaluation.methods.clip_svm import C, by_clip_svm
-from mertag_train.feature_table import feature_table, made_by
 
 if TYPE_CHECKING:
     from mertag_train.learn.config import Recipe, TrainConfig

@@ -24,8 +24,8 @@ import numpy.typing as npt
 from mertag.errors import DatasetError, FileError
 from mertag.library import sidecar
 from mertag.listen.frontend import FrontEnd
-from mertag_train import features
 from mertag_train.data.datasets.base import Dataset, Song
+from mertag_train.evaluation.features import features
 
 Float32Array = npt.NDArray[np.float32]
 
@@ -42,7 +42,7 @@ class FeatureTable:
     Attributes
     ----------
     names : tuple of str
-        What each column is: `mertag_train.features.FEATURE_NAMES`.
+        What each column is: `mertag_train.evaluation.features.features.FEATURE_NAMES`.
     values : mapping of str to float32 array, shape (n_features,)
         By clip id.
     """
@@ -149,7 +149,7 @@ def _computed(paths: Sequence[Path], workers: int) -> Generator[tuple[int, Float
         workers=workers,
         front_end=FrontEnd(),
         timeout_s=MOST_SILENT_S,
-        decoder="mertag_train.features:decode_features",
+        decoder="mertag_train.evaluation.features.features:decode_features",
     ) as pool:
         for piece in pool.decode(enumerate(paths)):
             if piece.chunk is not None:

@@ -20,7 +20,7 @@ from mertag.errors import DatasetError
 from mertag.library import sidecar
 from mertag.listen.frontend import FrontEnd
 from mertag_train.data.datasets.base import Song
-from mertag_train.embedding_model import EmbeddingModel, refuse_none
+from mertag_train.evaluation.features.embedding_model import EmbeddingModel, refuse_none
 
 if TYPE_CHECKING:
     from mertag_train.evaluation.methods.base import Context

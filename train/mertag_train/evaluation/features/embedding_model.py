@@ -5,8 +5,8 @@ One file, weights inside, with one float32 input of one of these shapes (a name 
 ===========================================  ==============================================================
 ``(n,)``, ``(1, n)``, ``(1, 1, n)``          one window of a mono waveform in -1..1
 ``(batch, n)``, ``(batch, 1, n)``            several windows at once
-``(1 or batch, 96, 64)``,                    log-mel patches as VGGish's (`mertag_train.vggish_input`)
-``(1 or batch, 1, 96, 64)``
+``(1 or batch, 96, 64)``,                    log-mel patches as VGGish's
+(`mertag_train.evaluation.features.vggish_input`) ``(1 or batch, 1, 96, 64)``
 ===========================================  ==============================================================
 
 It gives float32 of shape ``(dim,)``, ``(windows, dim)`` or ``(windows, steps, dim)``; of several outputs, the one
@@ -38,7 +38,7 @@ import numpy.typing as npt
 from mertag.errors import BundleError, ConfigError
 from mertag.listen.external_data import has_external_data
 from mertag.listen.sessions import cpu_session, first_line
-from mertag_train import vggish_input
+from mertag_train.evaluation.features import vggish_input
 
 Floats = npt.NDArray[np.float32]
 

@@ -1,0 +1,1 @@
+"""Hand-made features and embeddings of whole clips, kept on disk."""
