@@ -28,8 +28,8 @@ from mertag_train.evaluation.features.embedding_table import embeddings
 from mertag_train.evaluation.methods import Context, Fold, method
 from mertag_train.evaluation.methods.embedding_svm import EmbeddingSvm, mean_and_deviation
 from mertag_train.evaluation.methods.embedding_two_stage import EmbeddingTwoStage
+from mertag_train.evaluation.two_stage.config import SequenceConfig
 from mertag_train.learn.config import TrainConfig
-from mertag_train.two_stage import SequenceConfig
 
 RATE = 8_000
 OURS = ("embedding-svm", "embedding-two-stage")

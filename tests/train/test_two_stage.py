@@ -15,12 +15,12 @@ from toy_training import planted, same_weights
 from mertag.emotion import Target
 from mertag.errors import DatasetError, TrainingError
 from mertag.listen.frontend import Segmentation
-from mertag_train.autoencoder import MaskedAutoEncoder, embed, masked, train_autoencoder
 from mertag_train.evaluation.methods import Context, Fold, method
 from mertag_train.evaluation.methods.two_stage import TwoStage
+from mertag_train.evaluation.two_stage.autoencoder import MaskedAutoEncoder, embed, masked, train_autoencoder
+from mertag_train.evaluation.two_stage.config import AutoEncoderConfig, SequenceConfig, TwoStageConfig
+from mertag_train.evaluation.two_stage.sequence_classifier import SequenceClassifier, predict_sequences, train_sequences
 from mertag_train.learn.config import TrainConfig
-from mertag_train.sequence_classifier import SequenceClassifier, predict_sequences, train_sequences
-from mertag_train.two_stage import AutoEncoderConfig, SequenceConfig, TwoStageConfig
 
 SMALL = AutoEncoderConfig(channels=(4, 8, 8, 8), embedding=6, epochs=2, clip_s=2.0, batch_size=8, learning_rate=1e-2)
 QUICK = TwoStageConfig(
@@ -210,7 +210,7 @@ def test_targets_share_the_auto_encoder_and_nothing_else_does(tmp_path: Path, mo
         trained.append(options["seed"])
         return train_autoencoder(*args, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("mertag_train.autoencoder.train_autoencoder", counting)
+    monkeypatch.setattr("mertag_train.evaluation.two_stage.autoencoder.train_autoencoder", counting)
     two_stage = TwoStage(sizes=QUICK)
     first = two_stage.predict(fold_of(), context_of(tmp_path))
     assert np.array_equal(two_stage.predict(fold_of(), context_of(tmp_path)).probabilities, first.probabilities)

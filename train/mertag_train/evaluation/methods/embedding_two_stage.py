@@ -15,7 +15,7 @@ from mertag_train.evaluation.features.embedding_model import refuse_none, sha256
 from mertag_train.evaluation.features.embedding_table import VERSION, song_embeddings
 from mertag_train.evaluation.methods.base import Context, Fold, Predictions
 from mertag_train.evaluation.methods.two_stage import by_sequences
-from mertag_train.two_stage import SequenceConfig
+from mertag_train.evaluation.two_stage.config import SequenceConfig
 
 if TYPE_CHECKING:
     from mertag_train.learn.config import Recipe, TrainConfig

@@ -1,7 +1,8 @@
 """Two stages (He and Ferguson, 2022): a masked auto-encoder without labels, then a BiLSTM over its embeddings.
 
-What is theirs and what was chosen here stands in `mertag_train.two_stage`. Stage 1 sees no label, so that all targets
-of a fold share it: its embeddings are kept on disk under a name that stands for everything they depend on.
+What is theirs and what was chosen here stands in `mertag_train.evaluation.two_stage.config`. Stage 1 sees no label, so
+that all targets of a fold share it: its embeddings are kept on disk under a name that stands for everything they depend
+on.
 
 ::
 
@@ -23,8 +24,8 @@ import numpy.typing as npt
 
 from mertag_train.evaluation.methods.base import Context, Fold, Predictions
 from mertag_train.evaluation.methods.networks import refuse_short
+from mertag_train.evaluation.two_stage.config import SequenceConfig, TwoStageConfig
 from mertag_train.runs.kept_outputs import read_outputs, write_outputs
-from mertag_train.two_stage import SequenceConfig, TwoStageConfig
 
 if TYPE_CHECKING:
     from mertag_train.learn.config import Recipe, TrainConfig
@@ -94,7 +95,10 @@ class TwoStage:
         return read_outputs(kept)
 
     def _trained(self, fold: Fold, context: Context) -> list[Floats]:
-        from mertag_train.autoencoder import embed, train_autoencoder  # here: what is on disk needs no training
+        from mertag_train.evaluation.two_stage.autoencoder import (  # here: what is on disk needs no training
+            embed,
+            train_autoencoder,
+        )
 
         def on_epoch(epoch: int, epochs: int, loss: float) -> None:
             what = f"{self.name}, fold {fold.name}, seed {fold.seed}: auto-encoder, error {loss:.3f}"
@@ -127,7 +131,10 @@ def by_sequences(fold: Fold, context: Context, sequences: Mapping[str, Floats], 
     config : SequenceConfig
         Sizes and epochs.
     """
-    from mertag_train.sequence_classifier import predict_sequences, train_sequences  # here: the registry needs no torch
+    from mertag_train.evaluation.two_stage.sequence_classifier import (  # here: the registry needs no torch
+        predict_sequences,
+        train_sequences,
+    )
 
     losses: list[float] = []
 

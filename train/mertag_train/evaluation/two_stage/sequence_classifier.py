@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence, pad_sequence
 
 from mertag.errors import TrainingError
-from mertag_train.two_stage import SequenceConfig
+from mertag_train.evaluation.two_stage.config import SequenceConfig
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]

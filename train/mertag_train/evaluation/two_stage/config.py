@@ -1,9 +1,9 @@
 """The two-stage model of He and Ferguson: every size, and what of it is theirs.
 
-Stage 1 (`mertag_train.autoencoder`) is unsupervised: an auto-encoder reconstructs log-mel segments of which
-stretches of time and frequency are masked, and what its bottleneck holds of a segment is the segment's embedding.
-Stage 2 (`mertag_train.sequence_classifier`) is supervised: a bidirectional LSTM reads the embeddings of a song's
-consecutive segments, and a classifier learns the song's label.
+Stage 1 (`mertag_train.evaluation.two_stage.autoencoder`) is unsupervised: an auto-encoder reconstructs log-mel segments
+of which stretches of time and frequency are masked, and what its bottleneck holds of a segment is the segment's
+embedding. Stage 2 (`mertag_train.evaluation.two_stage.sequence_classifier`) is supervised: a bidirectional LSTM reads
+the embeddings of a song's consecutive segments, and a classifier learns the song's label.
 
 What the published abstract says: contiguous segments, an auto-encoder whose inputs have frequency and time masking,
 its representation of each segment in time order into a bidirectional LSTM. Chosen here, because it is not known:

@@ -19,10 +19,10 @@ from mertag.errors import TrainingError
 from mertag.listen.frontend import Segmentation
 from mertag_train.data import cut as segments
 from mertag_train.data.store import LogMelStore
+from mertag_train.evaluation.two_stage.config import AutoEncoderConfig
 from mertag_train.learn.config import AugmentConfig
 from mertag_train.learn.optimise import autocast
 from mertag_train.learn.trainer import band_statistics
-from mertag_train.two_stage import AutoEncoderConfig
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
