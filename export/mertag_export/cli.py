@@ -45,7 +45,7 @@ def export(
     from mertag.listen.manifest import Precision
     from mertag_export.licence import read_licence
     from mertag_export.run import ExportOptions, export_run
-    from mertag_train.cli import RUNS
+    from mertag_train.commands.train import RUNS
     from mertag_train.runs import run as runs
 
     try:

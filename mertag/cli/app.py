@@ -54,10 +54,10 @@ COMMANDS: Mapping[str, LazyCommand] = MappingProxyType(
         "remove": LazyCommand(target="mertag.cli.remove:remove", help="Take mertag's own fields out of songs."),
         "info": LazyCommand(target="mertag.cli.info:info", help="Show the model, the device in use and the decoders."),
         "train": LazyCommand(
-            target="mertag_train.cli:train", help="Train a model on a labelled data set.", extra="train"
+            target="mertag_train.commands.train:train", help="Train a model on a labelled data set.", extra="train"
         ),
         "evaluate": LazyCommand(
-            target="mertag_train.evaluate_cli:evaluate",
+            target="mertag_train.commands.evaluate:evaluate",
             help="Measure methods by cross-validation; print the paper's tables with ours beside them.",
             extra="train",
         ),
@@ -67,7 +67,7 @@ COMMANDS: Mapping[str, LazyCommand] = MappingProxyType(
             extra="export",
         ),
         "plot": LazyCommand(
-            target="mertag_train.plot_cli:plot",
+            target="mertag_train.commands.plot:plot",
             help="Draw the emotion of a song over time (PNG, SVG).",
             extra="train",
         ),

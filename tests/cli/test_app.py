@@ -35,9 +35,9 @@ def probe(monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
         if device == "torch":
             raise ModuleNotFoundError("No module named 'torch'", name="torch")
 
-    module = ModuleType("mertag_train.cli")
+    module = ModuleType("mertag_train.commands.train")
     module.train = train  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "mertag_train.cli", module)
+    monkeypatch.setitem(sys.modules, "mertag_train.commands.train", module)
     monkeypatch.setenv("MERTAG_CONFIG", "")
     monkeypatch.setattr("platformdirs.user_config_path", lambda *_: Path("/nowhere"))
     return given
@@ -97,7 +97,7 @@ def test_a_missing_extra_says_what_to_install(
 ) -> None:
     args = ["train", "--device", "torch"]
     if when == "at import":
-        monkeypatch.setitem(sys.modules, "mertag_train.cli", None)
+        monkeypatch.setitem(sys.modules, "mertag_train.commands.train", None)
         monkeypatch.setattr(
             "importlib.import_module",
             lambda name: (_ for _ in ()).throw(ModuleNotFoundError("no torch", name="torch")),

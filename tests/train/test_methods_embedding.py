@@ -455,7 +455,7 @@ def test_without_a_model_the_command_says_so_at_once_and_all_leaves_them_out(
     assert code == 2
     assert "absent.onnx: cannot be read" in err
     assert not (tmp_path / "evaluation").exists()
-    monkeypatch.setattr("mertag_train.evaluate_cli.METHODS", {"majority": "", "embedding-svm": ""})
+    monkeypatch.setattr("mertag_train.commands.evaluate.METHODS", {"majority": "", "embedding-svm": ""})
     code, err = mertag("--method", "all")
     assert code == 0, err
     assert "left out, for want of an --embedding-model: embedding-svm" in err

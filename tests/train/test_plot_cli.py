@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from mertag.cli.app import app
 from mertag.errors import ConfigError
 from mertag.listen.bundle import Bundle
-from mertag_train.plot_cli import SUFFIX, check_place, default_place, drawn_by_mertag, title_of
+from mertag_train.commands.plot import SUFFIX, check_place, default_place, drawn_by_mertag, title_of
 
 Run = Callable[..., tuple[int, str, str]]
 

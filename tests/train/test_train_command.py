@@ -18,12 +18,12 @@ from typer.testing import CliRunner
 import mertag
 from mertag.cli.app import app
 from mertag.emotion import Target
+from mertag_train.commands.options import default_targets
 from mertag_train.data.datasets import read
 from mertag_train.learn import trainer
 from mertag_train.learn.config import TrainConfig
 from mertag_train.learn.trainer import Progress
 from mertag_train.runs import run, saved_run
-from mertag_train.train_options import default_targets
 
 ROOT = Path(mertag.__file__).resolve().parents[1]
 QUICK = ("--learner", "inherited", "--svm-songs", 0.18, "--segment", 1, "--crops", 1, "--device", "cpu", "--threads", 1)

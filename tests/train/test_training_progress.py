@@ -6,9 +6,9 @@ import pytest
 
 from mertag.cli import console
 from mertag.emotion import Target
-from mertag_train import progress
+from mertag_train.commands import progress
+from mertag_train.commands.progress import LINE_EVERY_S, TrainingProgress
 from mertag_train.learn.trainer import EpochReport, Progress
-from mertag_train.progress import LINE_EVERY_S, TrainingProgress
 
 
 def step(number: int, *, remaining_s: float = 3725.0) -> Progress:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from mertag_train.commands.progress import TrainingProgress
 from mertag_train.evaluation.results import Result
 from mertag_train.measure.metrics import predicted_classes
-from mertag_train.progress import TrainingProgress
 
 
 class EvaluationProgress(TrainingProgress):

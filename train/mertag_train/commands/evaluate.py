@@ -15,9 +15,7 @@ import typer
 from mertag.cli import console
 from mertag.emotion import Target
 from mertag.errors import ConfigError
-from mertag_train.evaluation.methods import METHODS
-from mertag_train.evaluation.methods import method as find_method
-from mertag_train.train_options import (
+from mertag_train.commands.options import (
     BudgetChoice,
     RecipeChoice,
     TrainDevice,
@@ -28,6 +26,8 @@ from mertag_train.train_options import (
     scale_of,
     use_threads,
 )
+from mertag_train.evaluation.methods import METHODS
+from mertag_train.evaluation.methods import method as find_method
 
 if TYPE_CHECKING:
     import torch

@@ -12,7 +12,7 @@ import typer
 
 from mertag.cli import console
 from mertag.errors import ConfigError, TrainingError
-from mertag_train.train_options import (
+from mertag_train.commands.options import (
     BudgetChoice,
     TrainDevice,
     TrainRecipe,
@@ -131,10 +131,10 @@ def train(
     The songs are split by artist: network and song classifier learn from 85 %, and the figures that are printed
     come from the remaining 15 %. Then `mertag export` makes a model bundle of the run.
     """
+    from mertag_train.commands.progress import TrainingProgress
     from mertag_train.data.log_mels import log_mels as log_mels_of
     from mertag_train.learn.config import TrainConfig
     from mertag_train.learn.recipes import RECIPES
-    from mertag_train.progress import TrainingProgress
     from mertag_train.runs import run
     from mertag_train.runs.helpers import Helpers
     from mertag_train.runs.run_figures import RunFigures
