@@ -32,10 +32,10 @@ from mertag_train.evaluation.methods import method as find_method
 if TYPE_CHECKING:
     import torch
 
+    from mertag_train.commands.progress import EvaluationProgress
     from mertag_train.data.datasets import Dataset
     from mertag_train.data.dealing import Group
     from mertag_train.data.store import LogMelStore
-    from mertag_train.evaluation.progress import EvaluationProgress
     from mertag_train.evaluation.runner import Surroundings
     from mertag_train.evaluation.sheet import Sheet
     from mertag_train.learn.config import Recipe, TrainConfig
@@ -152,8 +152,8 @@ def evaluate(
     Every finished fold is kept in --out: called again, the command goes on where it stopped. Several machines
     may each run some folds (--fold); copy their files into one folder, and call it again to join them.
     """
+    from mertag_train.commands.progress import EvaluationProgress
     from mertag_train.evaluation import output
-    from mertag_train.evaluation.progress import EvaluationProgress
     from mertag_train.evaluation.protocol import folder_name
     from mertag_train.evaluation.report import brief, narrow
 

@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mertag.listen.frontend import FrontEnd
-from mertag_train.data.cut import random_curves
 from mertag_train.data.frontend import mel_centres_hz, quick_log_mel
+from mertag_train.learn.augment import random_curves
 
 Floats = npt.NDArray[np.float32]
 

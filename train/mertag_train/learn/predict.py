@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mertag.listen.frontend import Segmentation
-from mertag_train.data import cut as segments
+from mertag_train.data import segments
 from mertag_train.data.store import LogMelStore
 from mertag_train.learn.optimise import autocast
 

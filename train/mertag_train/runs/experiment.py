@@ -23,7 +23,7 @@ from sklearn.pipeline import Pipeline
 
 from mertag.emotion import CLASS_NAMES, Target
 from mertag.errors import DatasetError
-from mertag_train.data import cut as segments
+from mertag_train.data import segments
 from mertag_train.data.store import LogMelStore
 from mertag_train.learn import song
 from mertag_train.learn.config import TrainConfig

@@ -17,9 +17,10 @@ from torch import Tensor, nn
 
 from mertag.errors import TrainingError
 from mertag.listen.frontend import Segmentation
-from mertag_train.data import cut as segments
+from mertag_train.data import segments
 from mertag_train.data.store import LogMelStore
 from mertag_train.evaluation.two_stage.config import AutoEncoderConfig
+from mertag_train.learn.augment import augment
 from mertag_train.learn.config import AugmentConfig
 from mertag_train.learn.optimise import autocast
 from mertag_train.learn.trainer import band_statistics
@@ -102,7 +103,7 @@ def masked(segment_batch: Tensor, fill: Tensor, config: AutoEncoderConfig, rng: 
         frequency_masks=config.frequency_masks,
         max_frequency_mask=config.max_frequency_mask,
     )
-    return segments.augment(segment_batch, fill, masks, rng)
+    return augment(segment_batch, fill, masks, rng)
 
 
 def train_autoencoder(

@@ -17,8 +17,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from mertag_train.data import cut as segments
+from mertag_train.data import segments
 from mertag_train.data.store import LogMelStore
+from mertag_train.learn.augment import augment
 from mertag_train.learn.config import TrainConfig
 from mertag_train.learn.optimise import Optimiser
 from mertag_train.learn.partition import Partition
@@ -157,7 +158,7 @@ class Learner(ABC):
 
     def augmented(self, batch: Tensor) -> Tensor:
         """Return a batch with the recipe's augmentation."""
-        return segments.augment(batch, self.setting.network.mean, self.setting.config.augment, self.setting.rng)
+        return augment(batch, self.setting.network.mean, self.setting.config.augment, self.setting.rng)
 
     def note(self, name: str, value: Tensor, count: int) -> None:
         """Add a batch's mean over `count` rows to the epoch's mean of a figure; the device is not waited for."""

@@ -16,7 +16,7 @@ from toy_training import FRONT_END, RATE, TinyNetwork, planted, same_weights, to
 
 from mertag.errors import TrainingError
 from mertag.listen.frontend import Segmentation
-from mertag_train.data.cut import grid
+from mertag_train.data.segments import grid
 from mertag_train.learn import trainer
 from mertag_train.learn.config import AugmentConfig, PartitionConfig, ShortCropConfig, SsslConfig, TrainConfig
 from mertag_train.learn.learners.inherited import InheritedLearner, draw_mixup

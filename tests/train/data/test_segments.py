@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mertag.listen.frontend import FrontEnd, Segmentation
-from mertag_train.data.cut import augment, cut, grid, random_crops
+from mertag_train.data.segments import cut, grid, random_crops
 from mertag_train.data.store import LogMelStore
+from mertag_train.learn.augment import augment
 from mertag_train.learn.config import AugmentConfig
 
 FRONT_END = FrontEnd()

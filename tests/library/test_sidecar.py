@@ -19,7 +19,7 @@ from mertag.emotion import Quadrant
 from mertag.errors import TagWriteError
 from mertag.library import sidecar
 
-SCHEMAS = Path(sidecar.__file__).parent / "schemas"
+SCHEMAS = Path(sidecar.__file__).parents[1] / "schemas"
 
 
 def valid(value: object, schema: str) -> bool:

@@ -61,7 +61,7 @@ def test_a_run_leaves_no_file_behind_but_the_state(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 def test_a_run_that_was_killed_is_over_and_its_claims_are_void(tmp_path: Path) -> None:
-    root = Path(__file__).resolve().parents[1]
+    root = Path(__file__).resolve().parents[2]
     subprocess.run([sys.executable, "-c", CLAIMS_AND_DIES, str(tmp_path / "s")], cwd=root, check=False)
     with Database(tmp_path / "s") as database:
         assert database.rows("SELECT what FROM claims") == [(b"/music/a.mp3",)]

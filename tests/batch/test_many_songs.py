@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-SCRIPT = Path(__file__).resolve().parents[1] / "benchmarks" / "batch.py"
+SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "batch.py"
 SONGS = 100_000
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]

@@ -139,7 +139,7 @@ def test_looking_for_a_gpu_prints_nothing(tiny_bundle: Bundle) -> None:
         "import sys; from mertag.listen.bundle import load_bundle; from mertag.listen.device import open_models; "
         "open_models(load_bundle(sys.argv[1]))"
     )
-    root = Path(__file__).resolve().parents[1]
+    root = Path(__file__).resolve().parents[2]
     done = subprocess.run(
         [sys.executable, "-c", code, str(tiny_bundle.folder)],
         capture_output=True,

@@ -114,7 +114,7 @@ def test_killed_at_any_time_and_started_again_the_result_is_that_of_an_uninterru
     command = [sys.executable, "-c", CHILD, "evaluate", "--dataset", "folder", "--data-dir", music]
     command += ["--log-mels", log_mels, *options, "--out", "killed"]
     here = Path(__file__).parent
-    paths = [here, *(here.parents[1] / p for p in (".", "train", "export"))]
+    paths = [here.parent, *(here.parents[2] / p for p in (".", "train", "export"))]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths)), "MERTAG_CONFIG": ""}
     folder = tmp_path / "killed" / "folder-recording"
     # Killed as soon as there is: the first checkpoint, two results, some results of the second seed.

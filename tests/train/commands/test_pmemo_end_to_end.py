@@ -20,7 +20,7 @@ from mertag_train.data.datasets import read
 
 N = 60
 RATE = 44_100
-SOURCES = [str(Path(__file__).parents[2] / part) for part in ("", "train", "export")]
+SOURCES = [str(Path(__file__).parents[3] / part) for part in ("", "train", "export")]
 
 
 def write_pmemo(root: Path, *, n: int = N, duration_s: float = 8.0) -> Path:

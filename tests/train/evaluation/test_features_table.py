@@ -23,7 +23,7 @@ from mertag_train.evaluation.features.features import FEATURE_NAMES, SAMPLE_RATE
 from mertag_train.evaluation.methods.base import Context, Fold
 from mertag_train.evaluation.methods.features_svm import FeaturesSvm
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def tone(seed: int, *, n_samples: int = 6_000) -> np.ndarray:
