@@ -11,6 +11,7 @@ from typing import Literal, Protocol
 
 from mertag.batch.events import BatchOptions, FileDone, Status
 from mertag.errors import StateError, UnsupportedFormatError, reason_of
+from mertag.files import remove_leftovers
 from mertag.library import sidecar, tags
 from mertag.library.tags import TagChange
 from mertag.outcomes import Failed, Outcome, Skipped, Tagged
@@ -53,7 +54,7 @@ def before_analysis(options: BatchOptions, unreadable: Mapping[int, str]) -> Cal
                 folders.clear()
                 folders[folder] = os.access(folder, os.W_OK | os.X_OK)
                 if options.write_tags and not options.dry_run:
-                    tags.remove_leftovers(folder)  # of a run that was killed
+                    remove_leftovers(folder)  # of a run that was killed
             return folders[folder]
 
     def refusal(index: int, path: Path) -> tuple[Status, str] | None:

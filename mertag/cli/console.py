@@ -76,7 +76,7 @@ def clean(text: object) -> str:
     Control characters, characters that turn the direction of text, and bytes of a file name that are not text
     become ``\xNN`` or ``\uNNNN``.
     """
-    from mertag.library.sidecar import path_text, printable
+    from mertag.files import path_text, printable
 
     return printable(path_text(text) if isinstance(text, Path) else str(text))
 

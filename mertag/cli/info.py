@@ -14,6 +14,7 @@ from mertag._version import __version__
 from mertag.cli import console, settings
 from mertag.cli.tag_options import DeviceChoice, DeviceOption, ModelOption
 from mertag.errors import BundleError, ConfigError, DeviceError
+from mertag.files import path_text
 from mertag.library import sidecar
 
 
@@ -83,13 +84,13 @@ def _model(folder: object, device: DeviceChoice) -> tuple[dict[str, object], dic
     segment = open_models(bundle, device=device.value).segment
     described: dict[str, object] = {
         "id": bundle.id,
-        "folder": sidecar.path_text(bundle.folder),
+        "folder": path_text(bundle.folder),
         "licence": manifest.licence,
         "heads": {str(head.target): list(head.classes) for head in manifest.heads},
         "precisions": [str(p) for p in manifest.segment],
         "segment_s": manifest.segmentation.duration_s,
         "segment_hop_s": manifest.segmentation.hop_s,
-        "card": sidecar.path_text(bundle.folder / CARD_NAME),
+        "card": path_text(bundle.folder / CARD_NAME),
         "dataset": manifest.dataset,
         "training_command": manifest.training_command,
         "created_by": manifest.created_by,
@@ -128,9 +129,9 @@ def _paths() -> dict[str, object]:
 
     config = settings.config_path()
     return {
-        "configuration": sidecar.path_text(config) + ("" if config.exists() else " (not there)"),
-        "cache": sidecar.path_text(platformdirs.user_cache_path("mertag")),
-        "state": sidecar.path_text(platformdirs.user_state_path("mertag")),
+        "configuration": path_text(config) + ("" if config.exists() else " (not there)"),
+        "cache": path_text(platformdirs.user_cache_path("mertag")),
+        "state": path_text(platformdirs.user_state_path("mertag")),
     }
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TextIO
 from mertag._version import __version__
 from mertag.cli import console
 from mertag.errors import ConfigError, MertagError
+from mertag.files import write_whole
 from mertag.library import sidecar
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ def write_json(option: str, target: str, content: dict[str, object]) -> None:
         if path.exists() and not path.is_file():
             path.write_text(text, encoding="ascii")
         else:
-            sidecar.write_atomically(path, text.encode("ascii"))
+            write_whole(path, text)
 
 
 def _jsonl_sink(file: TextIO, name: str) -> Sink:

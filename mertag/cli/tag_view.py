@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mertag.batch import FileDone, Found, Note, Status, Summary
 from mertag.cli import console
-from mertag.library import sidecar
+from mertag.files import path_text
 
 if TYPE_CHECKING:
     from mertag.batch import Event
@@ -194,7 +194,7 @@ class TagView:
 
 def outcome_line(done: FileDone) -> str:
     """Return what became of one file, on one line."""
-    line = f"{done.status}: {sidecar.path_text(done.path)}"
+    line = f"{done.status}: {path_text(done.path)}"
     if done.emotion is not None:
         e = done.emotion
         line += f": {e.quadrant} {e.quadrant.label}, confidence {e.confidence:.2f}"

@@ -11,9 +11,10 @@ from enum import StrEnum
 from pathlib import Path
 
 from mertag.errors import StateError, UnsupportedFormatError, reason_of
+from mertag.files import remove_leftovers
 from mertag.library.accounting import Event, FileHandled, handle_all
 from mertag.library.state.journal import Journal
-from mertag.library.tags import TagChange, TagOptions, plan_removal, remove_leftovers, remove_tags
+from mertag.library.tags import TagChange, TagOptions, plan_removal, remove_tags
 
 _log = logging.getLogger(__name__)
 _DEFAULTS = TagOptions()

@@ -17,10 +17,7 @@ from __future__ import annotations
 import base64
 import json
 import os
-import re
-import secrets
-import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -28,6 +25,7 @@ from mertag import strict_json
 from mertag._version import __version__
 from mertag.emotion import QUADRANTS, SongEmotion
 from mertag.errors import TagWriteError
+from mertag.files import BeforeReplace, path_text, printable, read_regular, write_whole
 
 SCHEMA = 1
 """Number of the format of sidecars and records; it grows when a field changes its meaning."""
@@ -40,18 +38,6 @@ CSV_COLUMNS = (
     *("p_q1", "p_q2", "p_q3", "p_q4", "duration_s", "analysed_s", "n_segments"),
     *("n_windows", "model"),
 )
-
-
-_UNPRINTABLE = re.compile(
-    "[\\x00-\\x1f\\x7f-\\x9f"  # control characters: a terminal obeys them
-    "\\u2028\\u2029"  # line separators
-    "\\u061c\\u200e\\u200f\\u202a-\\u202e\\u2066-\\u2069"  # text direction: can make a name read as another
-    "\\ud800-\\udfff]"  # surrogates: bytes of a name that are not text, and cannot be encoded
-)
-
-
-BeforeReplace = Callable[[Path, Path], None]
-"""As in `mertag.library.tags`: gets the old and the new file just before the one becomes the other."""
 
 
 class Change(Protocol):
@@ -78,26 +64,6 @@ class Done(Protocol):
     def emotion(self) -> SongEmotion | None: ...  # noqa: D102
     @property
     def change(self) -> Change | None: ...  # noqa: D102
-
-
-def path_text(path: Path | str) -> str:
-    r"""Return a path as text that can always be encoded: a byte that is not UTF-8 stands as ``\xNN``."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
-
-
-def printable(text: str) -> str:
-    r"""Return `text` on one line and harmless: what a terminal would obey becomes ``\xNN`` or ``\uNNNN``.
-
-    A surrogate that stands for a byte (as in file names that are not UTF-8) becomes ``\xNN`` of that byte.
-    """
-    return _UNPRINTABLE.sub(_escaped, text)
-
-
-def _escaped(match: re.Match[str]) -> str:
-    code = ord(match.group())
-    if 0xDC80 <= code <= 0xDCFF:
-        code -= 0xDC00
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
 
 
 def path_fields(path: Path | str) -> dict[str, str]:
@@ -230,52 +196,10 @@ def write_sidecar(path: Path, emotion: SongEmotion, *, before_replace: BeforeRep
         return False
     text = to_json(_content(path, emotion), indent=2) + "\n"
     try:
-        write_atomically(sidecar_path(path), text.encode("ascii"), before_replace=before_replace)
+        write_whole(sidecar_path(path), text, before_replace=before_replace)
     except OSError as error:
         raise TagWriteError(path, f"its sidecar could not be written: {error.strerror or error}") from error
     return True
-
-
-def write_atomically(target: Path, data: bytes, *, before_replace: BeforeReplace | None = None) -> None:
-    """Put `data` in the place of `target`: at any moment there is the old file or the new one, whole.
-
-    A symbolic link stays, and what it points to is replaced; the permissions of a file that was there are
-    kept.
-
-    Raises
-    ------
-    OSError
-        If that did not work; what was there is untouched.
-    """
-    target = Path(os.path.realpath(target))
-    temporary = target.with_name(f".mertag-{os.getpid()}-{secrets.token_hex(8)}.tmp")
-    try:
-        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            if target.exists():
-                temporary.chmod(target.stat().st_mode & 0o777)
-            os.fsync(file.fileno())
-        if before_replace is not None:
-            before_replace(target, temporary)
-        temporary.replace(target)
-    except BaseException:  # an interrupt too must leave no temporary file behind
-        temporary.unlink(missing_ok=True)
-        raise
-    _sync_folder(target.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name != "posix":  # elsewhere a folder cannot be opened
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    except OSError:  # some network shares refuse it; the file itself is on disk, and whole
-        pass
-    finally:
-        os.close(handle)
 
 
 def _content(path: Path, emotion: SongEmotion) -> dict[str, object]:
@@ -294,7 +218,7 @@ def _read_own(path: Path) -> dict[str, Any] | None:
     target = sidecar_path(path)
     name = path_text(target.name)
     try:
-        data = _read_small(target)
+        data = read_regular(target, _MAX_BYTES)
         content = strict_json.parse(data)
         writer, schema = strict_json.get(content, "mertag", str), strict_json.get(content, "schema", int)
     except FileNotFoundError:
@@ -308,18 +232,3 @@ def _read_own(path: Path) -> dict[str, Any] | None:
     if schema > SCHEMA:
         raise TagWriteError(path, f"{name} was written by a later mertag ({writer}); upgrade mertag")
     return content
-
-
-def _open_at_once(path: str, flags: int) -> int:
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
-
-
-def _read_small(target: Path) -> bytes:
-    """Return the bytes of a file that may be anything: a pipe is not waited for, a huge one not read whole."""
-    with open(target, "rb", opener=_open_at_once) as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise ValueError("not a regular file")
-        data = file.read(_MAX_BYTES + 1)
-    if len(data) > _MAX_BYTES:
-        raise ValueError(f"more than {_MAX_BYTES} bytes")
-    return data

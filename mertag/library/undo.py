@@ -23,13 +23,14 @@ from pathlib import Path
 from typing import BinaryIO
 
 from mertag.errors import ConfigError, FileError, StateError, TagWriteError, reason_of
+from mertag.files import sync_folder
 from mertag.library.accounting import Event, FileHandled, handle_all
 from mertag.library.state.database import Database
 from mertag.library.state.delta import DeltaError, old_pieces, read_pieces
 from mertag.library.state.journal import digest_of, file_digest, unsettle
 from mertag.library.state.runs import Run, is_under_way
 from mertag.library.tags.container import total
-from mertag.library.tags.safe_write import Original, open_original, refuse, replace_file, sync_folder
+from mertag.library.tags.safe_write import Original, open_original, refuse, replace_file
 from mertag.library.whereabouts import Whereabouts
 
 _log = logging.getLogger(__name__)

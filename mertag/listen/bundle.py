@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-import stat
 import zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mertag.errors import BundleError
+from mertag.files import read_regular, write_whole
 from mertag.listen.external_data import has_external_data
 from mertag.listen.manifest import (
     MANIFEST_NAME,
@@ -185,13 +185,7 @@ def write_bundle(folder: Path | str, manifest: Manifest) -> Bundle:
         files[name] = hashlib.sha256(data).hexdigest()
     sealed = replace(manifest, files=files)
     _check_listing(root, sealed)
-    target = root / MANIFEST_NAME
-    draft = root / f".{MANIFEST_NAME}.tmp"  # hidden: were it left behind, it would not spoil the bundle
-    with draft.open("wb") as out:
-        out.write(sealed.to_json().encode())
-        out.flush()
-        os.fsync(out.fileno())
-    draft.replace(target)
+    write_whole(root / MANIFEST_NAME, sealed.to_json())
     return load_bundle(root)
 
 
@@ -216,28 +210,18 @@ def _check_listing(root: Path, manifest: Manifest) -> None:
             raise BundleError(f"{root / name}: the model needs it, but the manifest holds no checksum of it")
 
 
-def _open_at_once(path: str, flags: int) -> int:
-    """Open a file that may turn out to be a pipe, for which nobody would ever come."""
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
-
-
 def _read_regular(path: Path, limit: int = MAX_FILE_BYTES) -> bytes:
     """Return the bytes of a plain file in the bundle's own folder."""
     try:
         # A link may point to another name in the folder, and nowhere else.
         if path.is_symlink() and path.resolve().parent != path.parent.resolve():
             raise BundleError(f"{path}: a link out of the bundle; put the file itself there")
-        with open(path, "rb", opener=_open_at_once) as file:
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise BundleError(f"{path}: not a plain file; remove it from the bundle")
-            if status.st_size > limit:
-                raise BundleError(f"{path}: {status.st_size} bytes, more than the {limit} allowed here")
-            data = file.read(limit + 1)
+        return read_regular(path, limit)
+    except ValueError as error:
+        raise BundleError(f"{path}: {error}; remove it from the bundle") from error
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise BundleError(f"{path}: cannot be read ({reason}); fetch the bundle again") from error
-    return data
 
 
 def _check_digest(path: Path, found: str, wanted: str) -> None:

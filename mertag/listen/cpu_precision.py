@@ -9,9 +9,7 @@ never more.
 from __future__ import annotations
 
 import json
-import os
 import platform
-import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,6 +17,7 @@ from pathlib import Path
 
 import platformdirs
 
+from mertag.files import write_whole
 from mertag.listen.manifest import Precision
 
 CACHE_NAME = "cpu-precision.json"
@@ -128,14 +127,7 @@ def _save(file: Path, times: Mapping[str, Mapping[str, float]]) -> str:
     newest = dict(list(times.items())[-_MAX_ENTRIES:])
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        handle, draft = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as out:
-                json.dump(newest, out, indent=1)
-            Path(draft).replace(file)
-        except OSError:
-            Path(draft).unlink(missing_ok=True)
-            raise
+        write_whole(file, json.dumps(newest, indent=1))
     except OSError as error:
         return f"the timing could not be kept in {file} ({error.strerror or type(error).__name__})"
     return ""

@@ -16,7 +16,7 @@ from fake_tagger import FakeTagger, emotion
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mertag.batch import BatchOptions, Event, FileDone, Finished, Found, Status, Summary, tag_library
+from mertag.batch import BatchOptions, Event, FileDone, Finished, Found, Status, Summary, one_song, tag_library
 from mertag.emotion import Quadrant
 from mertag.errors import ConfigError, DeviceError, TagWriteError, UnsupportedFormatError
 from mertag.library import find as library
@@ -208,7 +208,7 @@ def test_a_file_with_several_names_is_refused_before_the_analysis_unless_that_is
 def test_copies_that_a_killed_run_left_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     audio(tmp_path / "q1_a.flac")
     cleaned: list[Path] = []
-    monkeypatch.setattr(tags, "remove_leftovers", cleaned.append)
+    monkeypatch.setattr(one_song, "remove_leftovers", cleaned.append)
     list(tag_library([tmp_path], tagger=FakeTagger(), options=TAGS))
     assert cleaned == [tmp_path.resolve()]
 
@@ -433,7 +433,7 @@ def test_found_is_always_the_sum_of_the_four_ends(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(library, "find_audio", lambda *_, **__: iter(songs))
         patch.setattr(Path, "stat", lambda *_, **__: os.stat_result((0o644, 0, 0, 1, 0, 0, 0, 0, 0, 0)))
-        patch.setattr(tags, "remove_leftovers", lambda _: [])
+        patch.setattr(one_song, "remove_leftovers", lambda _: [])
         patch.setattr(os, "access", lambda *_: True)
         patch.setattr(tags, "taggable", taggable)
         for name in ("plan_tags", "write_tags"):

@@ -16,6 +16,7 @@ from written_songs import contents, make_song, write
 
 from mertag.emotion import Quadrant
 from mertag.errors import TagWriteError
+from mertag.files import remove_leftovers
 from mertag.library import sidecar, tags
 from mertag.library.accounting import FileHandled
 from mertag.library.state.database import Database
@@ -243,7 +244,7 @@ def test_a_process_killed_between_the_entry_and_the_replacement_leaves_the_old_f
         statuses = [event.status for event in undo_run(again) if hasattr(event, "status")]
         assert statuses == ["already undone"]
         assert entries(again)[0][-1] != 0
-        tags.remove_leftovers(song.parent, older_than_s=0)
+        remove_leftovers(song.parent, older_than_s=0)
     assert contents(song.parent) == {song: old}
 
 

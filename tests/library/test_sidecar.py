@@ -163,28 +163,6 @@ def test_a_name_too_long_for_a_sidecar_is_a_reason_and_not_a_crash(tmp_path: Pat
         sidecar.write_sidecar(song, emotion())
 
 
-@pytest.mark.skipif(os.name != "posix", reason="permissions of POSIX")
-def test_replacing_keeps_the_permissions_and_a_symbolic_link(tmp_path: Path) -> None:
-    real, link = tmp_path / "real.json", tmp_path / "link.json"
-    real.write_text("old")
-    real.chmod(0o640)
-    link.symlink_to(real)
-    sidecar.write_atomically(link, b"new")
-    assert link.is_symlink()
-    assert real.read_text() == "new"
-    assert real.stat().st_mode & 0o777 == 0o640
-
-
-@pytest.mark.skipif(os.name != "posix", reason="the umask of POSIX")
-def test_a_new_file_follows_the_umask(tmp_path: Path) -> None:
-    old = os.umask(0o027)
-    try:
-        sidecar.write_atomically(tmp_path / "new", b"")
-    finally:
-        os.umask(old)
-    assert (tmp_path / "new").stat().st_mode & 0o777 == 0o640
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="file names that are any bytes")
 def test_a_name_that_is_not_utf8_is_shown_and_also_given_exactly(tmp_path: Path) -> None:
     song = tmp_path / os.fsdecode(b"caf\xe9 \xc3\xa9.mp3")
@@ -236,14 +214,3 @@ def test_a_csv_row_has_a_cell_for_each_column_whatever_became_of_the_file(song: 
     for done in (tagged, failed):
         assert len(sidecar.csv_row(done)) == len(sidecar.CSV_COLUMNS)
     assert sidecar.csv_row(failed)[0] == "a\\x0ab\\x1b[31m"
-
-
-@given(text=st.text(st.characters(codec=None)))
-def test_printable_text_can_be_encoded_and_holds_nothing_that_a_terminal_obeys(text: str) -> None:
-    shown = sidecar.printable(text)
-    shown.encode("utf-8")
-    assert not any(ord(c) < 32 or 0x7F <= ord(c) < 0xA0 for c in shown)
-
-
-def test_japanese_and_emoji_stay_as_they_are() -> None:
-    assert sidecar.printable("　夜に駆ける 👨‍👩‍👧 ñ") == "　夜に駆ける 👨‍👩‍👧 ñ"

@@ -16,6 +16,7 @@ from written_songs import contents, make_song, outcome, write
 
 from mertag.emotion import Quadrant
 from mertag.errors import ConfigError
+from mertag.files import remove_leftovers
 from mertag.library import sidecar, tags
 from mertag.library.accounting import Event, FileHandled, Finished
 from mertag.library.history import journal_size, past_runs
@@ -405,7 +406,7 @@ def test_an_undo_that_is_killed_again_and_again_gets_there_and_damages_nothing(t
         files, summary = outcome(undo_run(database, run))
         assert summary.failed == 0
         assert len(files) == 60
-    tags.remove_leftovers(music, older_than_s=0)
+    remove_leftovers(music, older_than_s=0)
     assert contents(music) == old
 
 

@@ -8,18 +8,18 @@ byte, and a file in which nothing changes is not written at all. How a file is r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from mertag.emotion import SongEmotion
 from mertag.errors import TagWriteError, UnsupportedFormatError
+from mertag.files import BeforeReplace
 from mertag.library.tags.container import Container, Fields, MalformedError, NoTagFormatError, Source
 from mertag.library.tags.detect import kind_of, open_container
 from mertag.library.tags.fields import planned, without_ours
 from mertag.library.tags.labels import read_labels
-from mertag.library.tags.leftovers import remove_leftovers
 from mertag.library.tags.options import TagOptions, fields_of
 from mertag.library.tags.payload import audio_digest, foreign_digests, payload_digest
 from mertag.library.tags.safe_write import Original, open_original, replace_file
@@ -34,13 +34,11 @@ __all__ = [
     "plan_tags",
     "read_labels",
     "read_tags",
-    "remove_leftovers",
     "remove_tags",
     "taggable",
     "write_tags",
 ]
 
-BeforeReplace = Callable[[Path, Path], None]
 _DEFAULTS = TagOptions()
 
 

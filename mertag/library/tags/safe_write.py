@@ -18,10 +18,8 @@ change would be lost; no portable call closes that gap.
 from __future__ import annotations
 
 import contextlib
-import errno
 import logging
 import os
-import secrets
 import shutil
 import stat
 import sys
@@ -32,25 +30,18 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from mertag.errors import TagWriteError, UnsupportedFormatError
+from mertag.files import BeforeReplace, create_locked, sync_folder, temporary_beside
 from mertag.library.tags.assembly import assemble
 from mertag.library.tags.attributes import keep_extended_attributes, keep_mode, keep_owner
 from mertag.library.tags.container import Piece, total
 
 if sys.platform != "win32":
-    import fcntl
-
-TEMPORARY_PREFIX, TEMPORARY_SUFFIX = ".mertag-", ".tmp"
-"""A copy in the making is called ``.mertag-<process id>-<random>.tmp``, however long the file's name."""
+    pass
 
 SPARE_BYTES = 2**20
 """What must stay free on the disk beside the copy."""
 
 _log = logging.getLogger(__name__)
-_CANNOT_SYNC = {
-    errno.EINVAL,
-    errno.ENOTSUP,
-    errno.ENOSYS,
-}  # some network shares: folders are not synced there
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +98,7 @@ def replace_file(
     check: Callable[[BinaryIO], None],
     preserve_mtime: bool = False,
     break_hard_links: bool = False,
-    before_replace: Callable[[Path, Path], None] | None = None,
+    before_replace: BeforeReplace | None = None,
 ) -> None:
     """Replace a file by one that consists of `pieces`.
 
@@ -133,11 +124,10 @@ def replace_file(
         Whatever it was that did not work; the old file is what it was.
     """
     refuse(original, total(pieces), break_hard_links=break_hard_links)
-    name = f"{TEMPORARY_PREFIX}{os.getpid()}-{secrets.token_hex(8)}{TEMPORARY_SUFFIX}"
     target = _as_listed(original.real)
-    temporary = target.with_name(name)
+    temporary = temporary_beside(target)
     try:
-        with _created(temporary) as copy:
+        with create_locked(temporary, 0o600, buffering=0) as copy:
             assemble(original.file, copy, pieces)
             _keep_attributes(original, temporary, preserve_mtime=preserve_mtime)
             os.fsync(copy.fileno())
@@ -216,17 +206,6 @@ def _refuse_if_changed(original: Original) -> None:
             raise TagWriteError(original.path, "another program changed it meanwhile; nothing was written, try again")
 
 
-@contextlib.contextmanager
-def _created(temporary: Path) -> Iterator[BinaryIO]:
-    """Create the copy, locked as long as it is open: a copy without a lock is one whose writer died."""
-    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
-    with os.fdopen(os.open(temporary, flags, 0o600), "r+b", buffering=0) as copy:
-        if sys.platform != "win32":
-            with contextlib.suppress(OSError):  # some network shares have no locks
-                fcntl.flock(copy, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield copy
-
-
 def _keep_attributes(original: Original, temporary: Path, *, preserve_mtime: bool) -> None:
     """Give the copy the owner, mode, extended attributes and, if asked for, times of the original."""
     status = original.status
@@ -249,25 +228,6 @@ def _discard(temporary: Path) -> None:
         temporary.unlink(missing_ok=True)
     except OSError as error:
         _log.warning("%s could not be removed (%s); it is safe to delete", temporary, _reason(error))
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the replacement survive a power cut. It has happened by now, so that a failure is only told."""
-    if os.name != "posix":
-        return
-    try:
-        descriptor = os.open(folder, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-    except OSError as error:
-        if error.errno not in _CANNOT_SYNC:
-            _log.warning(
-                "%s could not be synced (%s); a power cut now may bring old files back",
-                folder,
-                _reason(error),
-            )
 
 
 def _reason(error: BaseException) -> str:

@@ -16,12 +16,12 @@ from odd_disk import odd_disk
 
 from mertag.emotion import SongEmotion
 from mertag.errors import TagWriteError
+from mertag.files import remove_leftovers
 from mertag.library.tags import (
     TagOptions,
     audio_digest,
     plan_tags,
     read_tags,
-    remove_leftovers,
     remove_tags,
     safe_write,
     write_tags,

@@ -20,7 +20,8 @@ from made_songs import TAGGABLE
 
 from mertag.emotion import SongEmotion
 from mertag.errors import TagWriteError
-from mertag.library.tags import TagOptions, audio_digest, read_tags, remove_leftovers, remove_tags, write_tags
+from mertag.files import remove_leftovers
+from mertag.library.tags import TagOptions, audio_digest, read_tags, remove_tags, write_tags
 
 Song = Callable[[str], Path]
 KILLS = int(os.environ.get("MERTAG_TEST_KILLS", "300"))

@@ -75,7 +75,7 @@ def plot(
 
 def title_of(file: Path) -> str:
     """Return a song's name for the title: that of the file, without its suffix."""
-    from mertag.library.sidecar import path_text
+    from mertag.files import path_text
 
     return path_text(file.stem)
 
@@ -130,9 +130,9 @@ def drawn_by_mertag(head: bytes) -> bool:
 
 
 def _write(place: Path, data: bytes) -> None:
-    from mertag.library.sidecar import write_atomically
+    from mertag.files import write_whole
 
     try:
-        write_atomically(place, data)
+        write_whole(place, data)
     except OSError as error:
         raise MertagError(f"{place}: could not be written: {error.strerror or error}") from error

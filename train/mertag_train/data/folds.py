@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from mertag.emotion import CLASS_NAMES, Target
 from mertag.errors import DatasetError
+from mertag.files import write_whole
 from mertag_train.data.datasets.base import Dataset, Song, thin_class
 from mertag_train.data.datasets.tables import fault, read_table
 from mertag_train.data.dealing import Group, bound_groups, deal, tally
@@ -167,9 +167,7 @@ def save_folds(folds: Folds, path: Path) -> None:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("song_id", "fold"))
     writer.writerows(sorted(folds.fold_of.items()))
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text.getvalue(), encoding="utf-8")
-    os.replace(partial, path)  # noqa: PTH105 - the one call that is atomic by contract
+    write_whole(path, text.getvalue())
 
 
 def load_folds(path: Path, songs: Songs, *, group: Group | None = "recording") -> Folds:

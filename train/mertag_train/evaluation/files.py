@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 from mertag.errors import DatasetError
+from mertag.files import write_whole
 
 
 def write_json(path: Path, value: object, *, indent: int | None = 1) -> None:
@@ -18,13 +18,7 @@ def write_json(path: Path, value: object, *, indent: int | None = 1) -> None:
 def write_text(path: Path, text: str) -> None:
     """Write a UTF-8 text file; a killed process leaves the old one, or none."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    # The process id: two processes that write the same file must not write the same partial one.
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    with partial.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    write_whole(path, text)
 
 
 def read_json(path: Path, *, schema: int) -> dict[str, Any]:

@@ -11,8 +11,6 @@ On disk, one folder for each data set and grouping::
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -22,6 +20,7 @@ import numpy as np
 
 from mertag.emotion import CLASS_NAMES, Target
 from mertag.errors import ConfigError, DatasetError
+from mertag.files import json_digest
 from mertag_train.data.datasets.base import Dataset, Song, class_counts, thin_class
 from mertag_train.data.dealing import Group, bound_groups
 from mertag_train.data.folds import Folds, folds, load_folds, official_split, save_folds
@@ -204,8 +203,8 @@ def prepare(
         missing_audio=len(dataset.missing_audio),
         counts={target.value: class_counts(songs, target) for target in dataset.targets},
         folds=dealt.names,
-        songs_sha=_sha(sorted((s.id, s.group, s.artist, sorted(s.targets.items())) for s in songs)),
-        folds_sha=_sha(sorted(dealt.fold_of.items())),
+        songs_sha=json_digest(sorted((s.id, s.group, s.artist, sorted(s.targets.items())) for s in songs)),
+        folds_sha=json_digest(sorted(dealt.fold_of.items())),
         citation=dataset.citation,
         flipped=flip,
         notes=_notes(dataset),
@@ -306,7 +305,3 @@ def _agree(folder: Path, protocol: Protocol) -> None:
         raise ConfigError(f"{folder}: holds results but no {PROTOCOL}; copy it and {FOLDS} beside them.")
     folder.mkdir(parents=True, exist_ok=True)
     write_json(path, protocol.to_json())
-
-
-def _sha(value: object) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

@@ -7,7 +7,6 @@ copying their files together.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Iterator, Mapping
@@ -20,6 +19,7 @@ import numpy.typing as npt
 
 from mertag.emotion import CLASS_NAMES, Target
 from mertag.errors import ConfigError, DatasetError
+from mertag.files import json_digest
 from mertag_train.evaluation.files import read_json, write_json
 from mertag_train.evaluation.protocol import PROTOCOL, Protocol
 
@@ -105,7 +105,7 @@ def write_result(folder: Path, protocol: Protocol, result: Result) -> Path:
         "fold": task.fold,
         "songs_sha": protocol.songs_sha,
         "folds_sha": protocol.folds_sha,
-        "settings_sha": settings_sha(result.settings),
+        "settings_sha": json_digest(result.settings),
         "settings": dict(result.settings),
         "classes": list(CLASS_NAMES[task.target]),
         "song_ids": list(result.song_ids),
@@ -160,7 +160,7 @@ def read_result(path: Path, folder: Path, protocol: Protocol) -> Result:
                 f"{path}: made with other {what} ({there[:8]}) than {folder / PROTOCOL} ({here[:8]}). "
                 "Delete it, or make it again with the folds.csv of this folder."
             )
-    if settings_sha(result.settings) != shas[2]:
+    if json_digest(result.settings) != shas[2]:
         raise DatasetError(f"{path}: its settings were changed by hand. Delete it, and it is made anew.")
     fault = shape_fault(result.probabilities, len(result.song_ids), len(CLASS_NAMES[task.target]))
     if fault or len(result.labels) != len(result.song_ids):
@@ -183,17 +183,12 @@ def read_results(folder: Path, protocol: Protocol) -> Iterator[Result]:
         result = read_result(path, folder, protocol)
         key = (result.task.method, result.task.target.value, result.task.duration)
         before, known = first.setdefault(key, (path, result))
-        if settings_sha(known.settings) != settings_sha(result.settings):
+        if json_digest(known.settings) != json_digest(result.settings):
             raise ConfigError(
                 f"{path}: made with other settings than {before}: {difference(known.settings, result.settings)}. "
                 "Delete those that you do not want."
             )
         yield result
-
-
-def settings_sha(settings: Mapping[str, Any]) -> str:
-    """Return the fingerprint of settings."""
-    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
 
 def without_seed(settings: Mapping[str, Any]) -> dict[str, Any]:

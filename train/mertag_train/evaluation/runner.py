@@ -16,6 +16,7 @@ import numpy as np
 from mertag._version import __version__
 from mertag.emotion import Target
 from mertag.errors import ConfigError, DatasetError
+from mertag.files import json_digest
 from mertag.listen.frontend import Segmentation
 from mertag_train.data.datasets.base import Dataset, Song
 from mertag_train.data.dealing import Group
@@ -27,7 +28,6 @@ from mertag_train.evaluation.results import (
     Task,
     difference,
     read_result,
-    settings_sha,
     shape_fault,
     without_seed,
     write_result,
@@ -187,7 +187,7 @@ def _kept(folder: Path, protocol: Protocol, task: Task, around: Surroundings) ->
     path = task.path(folder)
     result = read_result(path, folder, protocol)
     wanted = without_seed(settings_of(around, task))
-    if settings_sha(wanted) != settings_sha(result.settings):
+    if json_digest(wanted) != json_digest(result.settings):
         raise ConfigError(
             f"{path}: made with other settings: {difference(result.settings, wanted)}. "
             "Give the same options, name another --out, or delete the file."

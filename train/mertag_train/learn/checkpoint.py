@@ -7,7 +7,6 @@ into such a file is ever run. It is gone when the training is done.
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ import numpy as np
 import torch
 
 from mertag.errors import TrainingError
+from mertag.files import remove_leftovers, replaced_whole
 
 if TYPE_CHECKING:
     from mertag_train.learn.config import TrainConfig
@@ -47,15 +47,11 @@ def save(
         "torch_rng": torch.get_rng_state(),
         "cuda_rng": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
     }
-    partial = path.with_name(path.name + ".partial")
     try:
-        with partial.open("wb") as file:
+        with replaced_whole(path) as file:
             torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
+        remove_leftovers(path.parent)  # of a training that was killed
     except (OSError, RuntimeError) as error:  # RuntimeError: torch's writer, on a full disk
-        partial.unlink(missing_ok=True)
         raise TrainingError(
             f"{path}: the checkpoint of epoch {epoch} cannot be written ({error}); free some space, and go on with "
             "--resume"

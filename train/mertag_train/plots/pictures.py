@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mertag.files import replaced_whole
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -21,6 +23,5 @@ def new_figure(width_in: float, height_in: float) -> Figure:
 
 def save_png(figure: Figure, path: Path, *, dpi: int) -> None:
     """Write a picture; whoever looks sees the new one whole, or what was there."""
-    partial = path.with_name(path.name + ".partial")
-    figure.savefig(partial, format="png", dpi=dpi)
-    partial.replace(path)
+    with replaced_whole(path) as file:
+        figure.savefig(file, format="png", dpi=dpi)

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from mertag.emotion import SongEmotion
-from mertag.library.sidecar import printable
+from mertag.files import printable
 from mertag.outcomes import SegmentTimeline
 from mertag_train.plots.plot_style import FAINT, INK, LEFT, ROOM, WIDTH_PX
 

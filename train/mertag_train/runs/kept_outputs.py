@@ -10,20 +10,20 @@ import numpy as np
 import numpy.typing as npt
 
 from mertag.errors import DatasetError
+from mertag.files import replaced_whole
 
 Floats = npt.NDArray[np.float32]
 
 
 def write_outputs(path: Path, ids: Sequence[str], probabilities: Sequence[Floats]) -> None:
     """Write the segment probabilities of songs, each of shape (n_segments, n_classes)."""
-    partial = path.with_name(path.stem + ".partial.npz")
-    np.savez(
-        partial,
-        ids=np.array(list(ids)),
-        counts=np.array([len(p) for p in probabilities], dtype=np.int64),
-        probabilities=np.concatenate(list(probabilities)).astype(np.float32),
-    )
-    partial.replace(path)
+    with replaced_whole(path) as file:
+        np.savez(
+            file,
+            ids=np.array(list(ids)),
+            counts=np.array([len(p) for p in probabilities], dtype=np.int64),
+            probabilities=np.concatenate(list(probabilities)).astype(np.float32),
+        )
 
 
 def read_outputs(path: Path) -> dict[str, Floats]:

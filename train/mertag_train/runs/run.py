@@ -42,6 +42,7 @@ from safetensors.torch import save_file
 from mertag._version import __version__
 from mertag.emotion import CLASS_NAMES, Target
 from mertag.errors import ConfigError
+from mertag.files import write_whole
 from mertag_train.data.datasets import Dataset, Song
 from mertag_train.data.folds import Folds, folds, load_folds, save_folds, split
 from mertag_train.data.store import LogMelStore
@@ -277,7 +278,7 @@ def train(
 
         def record(report: EpochReport, log: Path = epochs) -> None:
             before = log.read_text(encoding="utf-8") if log.exists() else ""
-            _write_text(log, before + json.dumps(report.to_json()) + "\n")
+            write_whole(log, before + json.dumps(report.to_json()) + "\n")
             on_epoch(report)
 
         what = (store, frames, parts, labels, target, config)
@@ -397,11 +398,4 @@ def _write_predictions(
 
 
 def _write_json(path: Path, value: Mapping[str, Any]) -> None:
-    _write_text(path, json.dumps(value, indent=2) + "\n")
-
-
-def _write_text(path: Path, text: str) -> None:
-    """Write a file that is complete, or what it was."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+    write_whole(path, json.dumps(value, indent=2) + "\n")

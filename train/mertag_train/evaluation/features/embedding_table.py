@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mertag.errors import DatasetError
-from mertag.library import sidecar
+from mertag.files import write_whole
 from mertag.listen.frontend import FrontEnd
 from mertag_train.data.datasets.base import Song
 from mertag_train.evaluation.features.embedding_model import EmbeddingModel, refuse_none
@@ -145,7 +145,7 @@ def _write(path: Path, found: Floats) -> None:
     data = io.BytesIO()
     np.save(data, found)
     try:
-        sidecar.write_atomically(path, data.getvalue())
+        write_whole(path, data.getvalue())
     except OSError as error:
         raise DatasetError(f"{path}: cannot be written: {error.strerror or error}. Free some space.") from error
 

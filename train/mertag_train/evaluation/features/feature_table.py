@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mertag.errors import DatasetError, FileError
-from mertag.library import sidecar
+from mertag.files import write_whole
 from mertag.listen.frontend import FrontEnd
 from mertag_train.data.datasets.base import Dataset, Song
 from mertag_train.evaluation.features import features
@@ -194,7 +194,7 @@ def _write(path: Path, rows: Mapping[str, _Row]) -> None:
         values=np.stack([merged[i].values for i in ids]),
     )
     try:
-        sidecar.write_atomically(path, data.getvalue())
+        write_whole(path, data.getvalue())
     except OSError as error:
         raise DatasetError(
             f"{path}: the features cannot be kept: {error.strerror or error}. Free some space"

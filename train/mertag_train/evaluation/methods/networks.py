@@ -15,7 +15,6 @@ settings, songs and their labels. While it trains, a checkpoint lies beside it.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -27,6 +26,7 @@ import numpy.typing as npt
 
 from mertag.emotion import CLASS_NAMES
 from mertag.errors import DatasetError
+from mertag.files import json_digest
 from mertag_train.data.datasets.base import Song
 from mertag_train.evaluation.methods.base import Context, Fold
 from mertag_train.runs.kept_outputs import read_outputs, write_outputs
@@ -101,7 +101,7 @@ def segment_outputs(fold: Fold, context: Context, config: TrainConfig, train: Se
         "train": {song.id: song.targets[fold.target] for song in train},
         "n_samples": n_samples,
     }
-    folder = context.work / "networks" / f"{config.learner}-{_digest(request)[:16]}"
+    folder = context.work / "networks" / f"{config.learner}-{json_digest(request)[:16]}"
     kept, record = folder / "segments.npz", folder / "epochs.json"
     if not kept.exists():
         folder.mkdir(parents=True, exist_ok=True)
@@ -181,7 +181,3 @@ def _trained(
         on_step=on_step,
     )
     return predict(network, store, frames, index, config.segmentation)
-
-
-def _digest(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

@@ -13,7 +13,6 @@ on.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -22,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from mertag.files import json_digest
 from mertag_train.evaluation.methods.base import Context, Fold, Predictions
 from mertag_train.evaluation.methods.networks import refuse_short
 from mertag_train.evaluation.two_stage.config import SequenceConfig, TwoStageConfig
@@ -84,7 +84,7 @@ class TwoStage:
             "train": [song.id for song in fold.train],
             "n_samples": {song.id: n for song, n in zip(songs, n_samples, strict=True)},
         }
-        digest = hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
+        digest = json_digest(request)
         folder = context.work / "two-stage" / digest[:16]
         kept = folder / "embeddings.npz"
         if not kept.exists():
