@@ -1,4 +1,4 @@
-"""JSON from a stranger: parsed strictly, and read key by key with its type checked.
+"""JSON from a stranger: parsed strictly, and checked against a type (or read key by key).
 
 Every function raises ValueError with the key in its message; who calls adds the file.
 """
@@ -9,7 +9,11 @@ import json
 import math
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
+
+import msgspec
+
+T = TypeVar("T")
 
 
 def parse(text: str | bytes) -> dict[str, Any]:
@@ -21,6 +25,18 @@ def parse(text: str | bytes) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise ValueError("it is not a JSON object")  # noqa: TRY004 - the data is wrong, not the call
     return found
+
+
+def decode(text: str | bytes, kind: type[T]) -> T:
+    """Return a JSON object as a `kind`, such as a dataclass; its annotations are what is checked.
+
+    Repeated keys, NaN and infinities are refused, as in `parse`; an integer may stand for a float, and nothing else for
+    anything else.
+    """
+    try:
+        return msgspec.convert(parse(text), kind)
+    except msgspec.ValidationError as error:
+        raise ValueError(str(error)) from error
 
 
 def get(raw: Mapping[str, object], key: str, kind: type) -> Any:
