@@ -6,8 +6,7 @@
 In turn, and several times:
 
 - plain: ``InferenceSession.run``; bound: memory bound once a shape (what `mertag tag` does on a GPU);
-- graphs: bound, with a CUDA graph for each shape; nhwc: convolutions with the channels last;
-- two: plain, two calls at once, on streams of their own; tensorrt: if its libraries are there.
+- two: plain, two calls at once, on streams of their own; nhwc: convolutions with the channels last.
 
 A way that does not work is left out, with the reason. Each is also compared with the same graph on the CPU, in float32:
 the largest difference of a probability, and of the log-mel in dB (of noise 20 dB and 90 dB below full scale).
@@ -31,7 +30,6 @@ from processes import machine, spread
 
 from mertag.errors import DeviceError
 from mertag.listen import sessions
-from mertag.listen.bound import BoundSession
 from mertag.listen.bundle import Bundle, load_bundle
 from mertag.listen.manifest import Precision
 from mertag.listen.segment_model import SEGMENTS_PER_CALL, pad_to_shape, sample
@@ -72,7 +70,7 @@ def measured(bundle: Bundle, options: argparse.Namespace) -> dict[str, Any]:
             began = time.perf_counter()
             found = run(calls)
             took_s = time.perf_counter() - began
-            if turn:  # the first plans convolutions, and records
+            if turn:  # the first plans convolutions
                 seconds[way].append(took_s)
             else:
                 apart[way] = float(np.abs(np.concatenate(found[:2]) - expected).max())
@@ -110,22 +108,16 @@ def opened(model: bytes, trial: list[Call], options: argparse.Namespace) -> tupl
     left_out: dict[str, str] = {}
     plain = session_on(model, options)
     ways["plain"] = one_by_one(plain)
-    ways["bound"] = one_by_one(BoundSession(plain, options.device))
+    ways["bound"] = one_by_one(sessions.BoundSession(plain, options.device))
     ways["two"] = two_at_once(plain)
     if options.device == "cpu":
-        return ways, dict.fromkeys(("graphs", "nhwc", "tensorrt"), "needs a GPU")
-    others: dict[str, Callable[[], Any]] = {
-        "graphs": lambda: BoundSession(session_on(model, options, enable_cuda_graph="1"), "cuda", graphs=True),
-        "nhwc": lambda: session_on(model, options, prefer_nhwc="1"),
-        "tensorrt": lambda: sessions.gpu_session(model, "tensorrt", where=Path("segment"), probe=model),
-    }
-    for way, make in others.items():
-        try:
-            ways[way] = one_by_one(make())
-            ways[way](trial)
-        except Exception as error:  # noqa: BLE001 - onnxruntime's exceptions share no base class
-            ways.pop(way, None)
-            left_out[way] = sessions.first_line(error)
+        return ways, {"nhwc": "needs a GPU"}
+    try:
+        ways["nhwc"] = one_by_one(session_on(model, options, prefer_nhwc="1"))
+        ways["nhwc"](trial)
+    except Exception as error:  # noqa: BLE001 - onnxruntime's exceptions share no base class
+        ways.pop("nhwc", None)
+        left_out["nhwc"] = sessions.first_line(error)
     return ways, left_out
 
 
@@ -137,7 +129,7 @@ def session_on(model: bytes, options: argparse.Namespace, **more: str) -> Any:
         return sessions.cpu_session(model, threads=options.threads, where=Path("the graph"))
     if not more:
         try:
-            return sessions.gpu_session(model, "cuda", where=Path("the graph"), probe=model)
+            return sessions.cuda_session(model, where=Path("the graph"), probe=model)
         except DeviceError as error:
             raise SystemExit(f"{error}; --device cpu measures what a CPU knows of this") from error
     return ort.InferenceSession(model, providers=[(sessions.CUDA, sessions.CUDA_OPTIONS | more), sessions.CPU])

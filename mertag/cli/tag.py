@@ -168,7 +168,7 @@ def check_outputs(targets: dict[str, str | None]) -> None:
 
 def open_tagger(
     model: Path | None,
-    device: Literal["auto", "cuda", "tensorrt", "cpu"],
+    device: Literal["auto", "cuda", "cpu"],
     *,
     workers: int | None,
     segment_hop_s: float | None,

@@ -19,7 +19,6 @@ class DeviceChoice(StrEnum):
 
     auto = "auto"
     cuda = "cuda"
-    tensorrt = "tensorrt"
     cpu = "cpu"
 
 
@@ -128,9 +127,7 @@ ModelOption = Annotated[
 ]
 DeviceOption = Annotated[
     DeviceChoice,
-    typer.Option(
-        "--device", help="Where the network runs. cuda and tensorrt fail if it cannot; auto says what it chose."
-    ),
+    typer.Option("--device", help="Where the network runs. cuda fails if it cannot; auto says what it chose."),
 ]
 Windows = Annotated[
     int | None,

@@ -19,12 +19,13 @@ from mertag.errors import ConfigError, DeviceError
 from mertag.listen import cpu_precision as precisions
 from mertag.listen.bundle import Bundle
 from mertag.listen.contract import check_segment_graph, check_song_graph
-from mertag.listen.gpu import open_gpu
 from mertag.listen.manifest import Head, Precision
-from mertag.listen.segment_model import Notify, SegmentModel, run, sample
+from mertag.listen.segment_model import Notify, SegmentModel, pad_to_shape, run, sample
 from mertag.listen.sessions import (
+    BoundSession,
     Session,
     cpu_session,
+    cuda_session,
     first_line,
     onnxruntime_version,
     usable_cores,
@@ -33,10 +34,13 @@ from mertag.listen.sessions import (
 __all__ = ["Device", "Models", "SegmentModel", "SongModel", "open_models"]
 
 Float64Array = npt.NDArray[np.float64]
-Device = Literal["auto", "cuda", "tensorrt", "cpu"]
+Device = Literal["auto", "cuda", "cpu"]
 
 MOST_AT_ONCE = 8
 """Calls on the CPU at a time, at most: each takes memory of its own, up to some 100 MB."""
+
+SAME = 1e-3
+"""By how much probabilities may differ with and without I/O binding."""
 
 TIMED_SEGMENTS = 3
 """On how many segments the precisions are compared: enough that what a graph shares between them shows."""
@@ -88,8 +92,8 @@ def open_models(
     ----------
     bundle : Bundle
         A loaded bundle.
-    device : {"auto", "cuda", "tensorrt", "cpu"}
-        ``"cuda"`` and ``"tensorrt"`` fail unless the network really runs there; ``"auto"`` takes CUDA if it does, and
+    device : {"auto", "cuda", "cpu"}
+        ``"cuda"`` fails unless the network really runs there; ``"auto"`` takes CUDA if it does, and
         `SegmentModel.reason` says why.
     threads : int, optional
         Threads on the CPU; if not given, one for each physical core.
@@ -112,7 +116,7 @@ def open_models(
         If there is no such device or precision, or `threads` or `at_once` is not positive.
     """
     if device not in get_args(Device):
-        raise ConfigError(f"no device {device!r}; choose auto, cuda, tensorrt or cpu")
+        raise ConfigError(f"no device {device!r}; choose auto, cuda or cpu")
     if threads is not None and threads < 1:
         raise ConfigError(f"threads is {threads}; it must be 1 or more")
     if at_once is not None and at_once < 1:
@@ -129,7 +133,7 @@ def open_models(
     why_not = ""
     if device != "cpu":
         try:
-            session, chosen, remark = open_gpu(bundle, "cuda" if device == "auto" else device, asked=asked)
+            session, chosen, remark = open_gpu(bundle, asked=asked)
         except DeviceError as error:
             if device != "auto":
                 raise DeviceError(f"--device {device}: {error}") from error
@@ -174,6 +178,50 @@ def _asked_precision(bundle: Bundle, precision: Precision | str | None) -> Preci
     if asked not in available:
         raise ConfigError(f"no precision {asked!r} in {bundle.id}; it has {', '.join(available)}")
     return Precision(asked)
+
+
+def open_gpu(bundle: Bundle, *, asked: Precision | None) -> tuple[Session, Precision, str]:
+    """Open the segment model on a GPU, and try it, so that what does not run there is known before the first song.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        A loaded bundle.
+    asked : Precision or None
+        Which graph; None for the one made for GPUs.
+
+    Returns
+    -------
+    Session, Precision, str
+        With I/O binding if that gives the same; the text says why it has none.
+
+    Raises
+    ------
+    DeviceError
+        If the GPU does not run it.
+    BundleError
+        If the graph has other inputs or outputs than it must.
+    """
+    manifest, available = bundle.manifest, bundle.manifest.segment
+    order = (Precision.FP16, Precision.FP32, Precision.INT8)
+    chosen = asked or next(p for p in order if p in available)
+    name = available[chosen]
+    session = cuda_session(bundle.read(name), where=bundle.path(name), probe=bundle.read(manifest.heads[0].song))
+    check_segment_graph(bundle, name, session)
+    waveform, starts = pad_to_shape(*sample(manifest, n_segments=1), front_end=manifest.front_end)
+    try:
+        first = run(manifest, session, waveform, starts)
+    except Exception as error:  # onnxruntime's exceptions share no base class
+        raise DeviceError(f"the GPU loads the model but does not run it ({first_line(error)})") from error
+    try:
+        bound = BoundSession(session, "cuda")
+        second = run(manifest, bound, waveform, starts)
+        if all(np.abs(one - other).max() <= SAME for one, other in zip(second, first, strict=True)):  # false for NaN
+            return bound, chosen, ""
+        trouble = "it gives other results"
+    except Exception as error:  # noqa: BLE001 - onnxruntime's exceptions share no base class
+        trouble = first_line(error)
+    return session, chosen, f"memory not bound ({trouble})"
 
 
 def _open_cpu(bundle: Bundle, threads: int, asked: Precision | None) -> tuple[Session, precisions.Choice]:

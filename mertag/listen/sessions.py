@@ -9,8 +9,9 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import re
 import sys
-from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -19,7 +20,7 @@ import numpy.typing as npt
 
 from mertag.errors import BundleError, DeviceError
 
-CPU, CUDA, TENSORRT = "CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"
+CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 
 # TF32 rounds the mel's power spectra to 10 bits: 5 % of the bins moved by more than 1 dB. An exhaustive
 # search for convolution algorithms would run anew for every new shape.
@@ -29,8 +30,10 @@ CUDA_OPTIONS = {
     "cudnn_conv_algo_search": "HEURISTIC",
     "arena_extend_strategy": "kSameAsRequested",
 }
-_NAMES = {CUDA: "CUDA", TENSORRT: "TensorRT"}
 _FATAL, _WARNING = 4, 2  # onnxruntime's log severities
+
+MOST_SHAPES = 16
+"""For so many combinations of input shapes a `BoundSession` keeps memory; the one used longest ago goes first."""
 
 
 class Session(Protocol):
@@ -75,24 +78,18 @@ def cpu_session(model: bytes, *, threads: int, where: Path) -> Session:
         ) from error
 
 
-def gpu_session(
-    model: bytes, gpu: Literal["cuda", "tensorrt"], *, where: Path, probe: bytes, graphs: bool = False
-) -> Session:
-    """Make a session that really runs on the GPU.
+def cuda_session(model: bytes, *, where: Path, probe: bytes) -> Session:
+    """Make a session that really runs by CUDA.
 
     Parameters
     ----------
     model : bytes
         The ONNX file.
-    gpu : {"cuda", "tensorrt"}
-        Which provider; what TensorRT does not know runs by CUDA.
     where : Path
         The file the bytes came from, for the message.
     probe : bytes
         A small ONNX file, tried first: onnxruntime makes a session that cannot run on the GPU for the CPU, silently
         and at full cost.
-    graphs : bool
-        Make it for CUDA graphs; see `mertag.listen.bound`.
 
     Raises
     ------
@@ -101,27 +98,19 @@ def gpu_session(
     """
     import onnxruntime as ort
 
-    wanted = TENSORRT if gpu == "tensorrt" else CUDA
-    if wanted not in ort.get_available_providers():
+    if CUDA not in ort.get_available_providers():
         raise DeviceError(
-            f"the installed onnxruntime {ort.__version__} is built without {_NAMES[wanted]}; "
-            "install onnxruntime-gpu in its place"
+            f"the installed onnxruntime {ort.__version__} is built without CUDA; install onnxruntime-gpu in its place"
         )
     missing = _preload()
-    providers: list[Any] = [(CUDA, CUDA_OPTIONS | {"enable_cuda_graph": "1" if graphs else "0"}), CPU]
-    if wanted == TENSORRT:
-        providers.insert(0, (TENSORRT, _tensorrt_options()))
     # The failure is told by our own error: onnxruntime's report of it, on stderr, would only be in the way.
     ort.set_default_logger_severity(_FATAL)
     try:
-        plain = [(CUDA, CUDA_OPTIONS), CPU] if wanted == CUDA else providers
-        for graph, with_ in ((probe, plain), (model, providers)):
-            session = _make(graph, 0, with_)
-            if session.get_providers()[0] != wanted:
+        for graph in (probe, model):
+            session = _make(graph, 0, [(CUDA, CUDA_OPTIONS), CPU])
+            if session.get_providers()[0] != CUDA:
                 if missing:
                     raise DeviceError(f"CUDA libraries are missing ({missing}); pip install 'mertag[cuda]'")
-                if CUDA in session.get_providers():
-                    raise DeviceError("TensorRT's libraries are missing or of another version; see onnxruntime's page")
                 raise DeviceError("onnxruntime found no usable GPU; see whether `nvidia-smi` lists one")
     except DeviceError:
         raise
@@ -132,22 +121,66 @@ def gpu_session(
     return session
 
 
-def _tensorrt_options() -> dict[str, str]:
-    """Return TensorRT's options: half precision is allowed, and what it has built is kept, since that takes minutes."""
-    import platformdirs
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Binding:
+    binding: Any
+    inputs: dict[str, Any]
+    outputs: list[Any]
 
-    folder = platformdirs.user_cache_path("mertag") / "tensorrt"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DeviceError(f"{folder}: cannot be made for TensorRT's engines ({error.strerror})") from error
-    return {
-        "device_id": "0",
-        "trt_fp16_enable": "1",
-        "trt_engine_cache_enable": "1",
-        "trt_engine_cache_path": str(folder),
-        "trt_timing_cache_enable": "1",
-    }
+
+class BoundSession:
+    """A `Session` with I/O binding: inputs and outputs keep their places in device memory. For one thread at a time.
+
+    ``InferenceSession.run`` allocates device memory for each call. Here it is allocated once for each combination of
+    input shapes, which pays where these come from a short list (`mertag.listen.segment_model.pad_to_shape`).
+
+    Parameters
+    ----------
+    session : onnxruntime.InferenceSession
+        Its outputs have as many rows as its last input, and its inputs and outputs no other lengths that change.
+    device : {"cuda", "cpu"}
+        Where the memory lies.
+
+    Notes
+    -----
+    Source: onnxruntime's documentation, "I/O Binding".
+    """
+
+    def __init__(self, session: Any, device: Literal["cuda", "cpu"]) -> None:
+        self._session, self._device = session, device
+        self._row = {output.name: output.shape[1:] for output in session.get_outputs()}
+        self._bindings: dict[tuple[tuple[int, ...], ...], _Binding] = {}  # by input shapes, the last used one last
+        self.get_inputs, self.get_outputs = session.get_inputs, session.get_outputs
+        self.get_providers = session.get_providers
+
+    def run(self, output_names: list[str], input_feed: dict[str, npt.NDArray[Any]]) -> list[npt.NDArray[np.float32]]:
+        """Run the graph; all outputs are float32."""
+        shapes = tuple(values.shape for values in input_feed.values())
+        bound = self._bindings.pop(shapes, None) or self._bind(output_names, input_feed)
+        self._bindings[shapes] = bound
+        for name, values in input_feed.items():
+            bound.inputs[name].update_inplace(np.ascontiguousarray(values))
+        self._session.run_with_iobinding(bound.binding)
+        # Copied: on the CPU it is the memory that the next call writes to.
+        return [np.array(output.numpy()) for output in bound.outputs]
+
+    def _bind(self, output_names: list[str], input_feed: dict[str, npt.NDArray[Any]]) -> _Binding:
+        import onnxruntime as ort
+
+        while len(self._bindings) >= MOST_SHAPES:
+            del self._bindings[next(iter(self._bindings))]
+        binding = self._session.io_binding()
+        inputs: dict[str, Any] = {}
+        for name, values in input_feed.items():
+            inputs[name] = ort.OrtValue.ortvalue_from_shape_and_type(values.shape, values.dtype, self._device, 0)
+            binding.bind_ortvalue_input(name, inputs[name])
+        n_rows = len(next(reversed(input_feed.values())))
+        outputs: list[Any] = []
+        for name in output_names:
+            shape = [n_rows, *self._row[name]]
+            outputs.append(ort.OrtValue.ortvalue_from_shape_and_type(shape, np.float32, self._device, 0))
+            binding.bind_ortvalue_output(name, outputs[-1])
+        return _Binding(binding=binding, inputs=inputs, outputs=outputs)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -223,13 +256,8 @@ def _preload() -> str:
         return ""
     with contextlib.redirect_stdout(io.StringIO()) as printed:
         ort.preload_dlls()
-    return next(_missing(printed.getvalue()), "")
-
-
-def _missing(printed: str) -> Iterator[str]:
-    for line in printed.splitlines():
-        if line.startswith("Failed to load"):
-            yield line.removeprefix("Failed to load").split(":")[0].strip()
+    failed = re.search(r"^Failed to load([^:\n]*)", printed.getvalue(), re.MULTILINE)
+    return failed[1].strip() if failed else ""
 
 
 def onnxruntime_version() -> str:

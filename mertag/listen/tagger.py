@@ -77,7 +77,7 @@ class Tagger:
     ----------
     bundle : Bundle or path, optional
         The model; if not given ``$MERTAG_BUNDLE``, else the one that comes with mertag.
-    device : {"auto", "cuda", "tensorrt", "cpu"}
+    device : {"auto", "cuda", "cpu"}
         Where the network runs; see `mertag.listen.device.open_models`.
     workers : int, optional
         Processes that decode; 0 decodes in this process, where a decoder that crashes ends it. If not given,

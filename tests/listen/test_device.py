@@ -18,7 +18,7 @@ from onnx import TensorProto, helper
 from mertag.emotion import Target
 from mertag.errors import BundleError, ConfigError, DeviceError
 from mertag.listen import cpu_precision as precision
-from mertag.listen import gpu, sessions
+from mertag.listen import device, sessions
 from mertag.listen.bundle import Bundle, Precision, load_bundle, write_bundle
 from mertag.listen.device import open_models
 from mertag.listen.segment_model import SegmentModel, pad_to_shape
@@ -99,7 +99,7 @@ def test_a_long_call_is_split_and_gives_the_same(tiny_bundle: Bundle) -> None:
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"device": "tpu"}, "auto, cuda, tensorrt or cpu"),
+        ({"device": "tpu"}, "auto, cuda or cpu"),
         ({"threads": 0}, "1 or more"),
         ({"at_once": 0}, "1 or more"),
         ({"precision": "fp32"}, "int8, fp16"),
@@ -181,11 +181,11 @@ class FakeSession:
 def fake_gpu(monkeypatch: pytest.MonkeyPatch, fail: Callable[[int], Exception | None]) -> list[FakeSession]:
     made: list[FakeSession] = []
 
-    def gpu_session(model: bytes, which: str, *, where: Path, probe: bytes, graphs: bool) -> FakeSession:
+    def cuda_session(model: bytes, *, where: Path, probe: bytes) -> FakeSession:
         made.append(FakeSession(sessions.cpu_session(model, threads=1, where=where), sessions.CUDA, fail))
         return made[-1]
 
-    monkeypatch.setattr(gpu, "gpu_session", gpu_session)
+    monkeypatch.setattr(device, "cuda_session", cuda_session)
     return made
 
 
@@ -263,17 +263,17 @@ def test_when_one_segment_does_not_fit_the_cpu_takes_over(
 def test_another_gpu_failure_moves_auto_to_the_cpu_and_fails_cuda(
     tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for device in ("auto", "cuda"):
+    for choice in ("auto", "cuda"):
         broken = [False]
         fake_gpu(
             monkeypatch,
             lambda n, b=broken: RuntimeError("CUDA failure 700: illegal access") if b[0] else None,
         )
-        model = open_models(tiny_bundle, device=device).segment  # type: ignore[arg-type]
+        model = open_models(tiny_bundle, device=choice).segment  # type: ignore[arg-type]
         broken[0] = True
-        if device == "auto":
+        if choice == "auto":
             assert model(*tiny.example())[Target.QUADRANT].shape == (6, 4)
-            assert model.device == "cpu"
+            assert model.choice == "cpu"
         else:
             with pytest.raises(DeviceError, match="CUDA failure 700"):
                 model(*tiny.example())
@@ -443,5 +443,5 @@ def test_without_a_gpu_only_a_small_graph_is_tried(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(sessions, "_preload", lambda: "")
     monkeypatch.setattr(sessions, "_make", make)
     with pytest.raises(DeviceError, match="no usable GPU"):
-        sessions.gpu_session(b"large", "cuda", where=Path("segment.onnx"), probe=b"small")
+        sessions.cuda_session(b"large", where=Path("segment.onnx"), probe=b"small")
     assert made == [b"small"]
