@@ -24,7 +24,7 @@ import numpy as np
 import torch
 
 from mertag.emotion import CLASS_NAMES, Target
-from mertag.listen.frontend import Segmentation
+from mertag.listen.windows import Segmentation
 from mertag_train.data.datasets import Dataset, read
 from mertag_train.data.folds import Folds, folds, split
 from mertag_train.data.log_mels import log_mels

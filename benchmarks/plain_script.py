@@ -22,9 +22,9 @@ from mertag.errors import MertagError
 from mertag.listen.blocks import SongSegments
 from mertag.listen.bundle import Bundle
 from mertag.listen.device import SongModel
-from mertag.listen.frontend import FrontEnd
 from mertag.listen.judge import judge
 from mertag.listen.manifest import Precision
+from mertag.listen.windows import FrontEnd
 from mertag_train.networks.segment_statistics import Statistics
 from mertag_train.networks.vgg import GROUPS
 

@@ -31,7 +31,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 from torch.utils.flop_counter import FlopCounterMode
 
-from mertag.listen.frontend import FrontEnd, Segmentation
+from mertag.listen.windows import FrontEnd, Segmentation
 from mertag_train.data.store import LogMelStore, write_store
 from mertag_train.learn.config import NetworkConfig, TrainConfig
 from mertag_train.learn.learners import Clips

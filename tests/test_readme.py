@@ -15,8 +15,8 @@ import tiny_bundle
 import mertag
 from mertag.library.tags import read_tags
 from mertag.listen.bundle import Bundle
-from mertag.listen.frontend import Segmentation
 from mertag.listen.manifest import Precision
+from mertag.listen.windows import Segmentation
 
 ROOT = Path(__file__).resolve().parents[1]
 RATE_HZ, DURATION_S = 32_000, 20.0

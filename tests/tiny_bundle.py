@@ -16,8 +16,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from mertag.emotion import CLASS_NAMES, Target
 from mertag.listen.bundle import Bundle, write_bundle
-from mertag.listen.frontend import FrontEnd, Segmentation
 from mertag.listen.manifest import Head, Manifest, Precision
+from mertag.listen.windows import FrontEnd, Segmentation
 
 FRONT_END = FrontEnd()
 SEGMENTATION = Segmentation(duration_s=0.5, hop_s=0.2)

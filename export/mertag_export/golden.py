@@ -17,9 +17,8 @@ import numpy.typing as npt
 from mertag.emotion import Target
 from mertag.errors import ParityError
 from mertag.listen.bundle import GOLDEN_NAME, Bundle
-from mertag.listen.frontend import FrontEnd, Segmentation
 from mertag.listen.manifest import Precision
-from mertag.listen.windows import song_features
+from mertag.listen.windows import FrontEnd, Segmentation, song_features
 from mertag_export.graphs import Clip, run_segment_graph, run_song_graph, session
 
 DURATION_S = 6.0

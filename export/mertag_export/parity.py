@@ -13,9 +13,9 @@ import torch
 from sklearn.pipeline import Pipeline
 
 from mertag.emotion import Target, decide
-from mertag.listen.frontend import FrontEnd, Segmentation
 from mertag.listen.manifest import Precision
 from mertag.listen.sessions import Session
+from mertag.listen.windows import FrontEnd, Segmentation
 from mertag_export.graphs import Clip, Probabilities, run_song_graph
 from mertag_export.segment import SegmentGraph
 from mertag_train.learn.song import Cutting, window_features

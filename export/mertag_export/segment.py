@@ -20,7 +20,7 @@ from onnx import ModelProto
 from torch import Tensor, nn
 
 from mertag.emotion import Target
-from mertag.listen.frontend import FrontEnd, Segmentation
+from mertag.listen.windows import FrontEnd, Segmentation
 from mertag_export.side_by_side import SideBySide
 from mertag_train.data.frontend import LogMel
 from mertag_train.networks.ensemble import Committee, members_of

@@ -25,7 +25,7 @@ import numpy.typing as npt
 
 from mertag.emotion import Target
 from mertag.errors import MertagError
-from mertag.listen.frontend import FrontEnd, Segmentation
+from mertag.listen.windows import FrontEnd, Segmentation
 
 Float32Array = npt.NDArray[np.float32]
 Int64Array = npt.NDArray[np.int64]

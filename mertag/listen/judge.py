@@ -12,8 +12,7 @@ from mertag.errors import DeviceError, SilentError, TooShortError
 from mertag.listen.blocks import SongSegments
 from mertag.listen.bundle import Bundle
 from mertag.listen.device import SongModel
-from mertag.listen.frontend import Segmentation
-from mertag.listen.windows import song_features, windows
+from mertag.listen.windows import Segmentation, song_features, windows
 
 SILENCE_DBFS = -90.0
 """A song whose largest sample lies below this is silent: one step of 16-bit audio is -90.3 dBFS."""

@@ -19,8 +19,7 @@ from mertag import strict_json
 from mertag._version import __version__
 from mertag.emotion import CLASS_NAMES, Target
 from mertag.errors import BundleError
-from mertag.listen.frontend import FrontEnd, Segmentation
-from mertag.listen.windows import WindowRule
+from mertag.listen.windows import FrontEnd, Segmentation, WindowRule
 
 SCHEMA = 1
 """The only schema that this version reads and writes."""

@@ -10,7 +10,7 @@ told which model it was.
 from __future__ import annotations
 
 from mertag.listen.bundle import Bundle
-from mertag.listen.frontend import Segmentation
+from mertag.listen.windows import Segmentation
 
 
 def model_key(bundle: Bundle, *, segmentation: Segmentation, windows: int | None = None) -> str:

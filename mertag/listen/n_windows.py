@@ -18,8 +18,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from mertag.listen.blocks import BlockPacker, Excerpts, Float32Array, Probabilities, SongSegments
-from mertag.listen.frontend import FrontEnd, Segmentation
-from mertag.listen.windows import WindowRule, window_samples, windows
+from mertag.listen.windows import FrontEnd, Segmentation, WindowRule, window_samples, windows
 
 MOST_WINDOWS = 16
 """How many windows of a song are kept, at most, until N of them are chosen: 42 MB of 30-second windows."""

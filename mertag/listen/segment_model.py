@@ -14,9 +14,9 @@ import numpy.typing as npt
 
 from mertag.emotion import Target
 from mertag.errors import DeviceError
-from mertag.listen.frontend import FrontEnd
 from mertag.listen.manifest import Manifest, Precision
 from mertag.listen.sessions import Session, first_line, is_out_of_memory
+from mertag.listen.windows import FrontEnd
 
 Float32Array = npt.NDArray[np.float32]
 Int64Array = npt.NDArray[np.int64]

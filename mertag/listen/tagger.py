@@ -27,13 +27,13 @@ from mertag.errors import ConfigError, DecodeError, MertagError
 from mertag.listen.blocks import BlockPacker, SongSegments
 from mertag.listen.bundle import Bundle, load_bundle
 from mertag.listen.device import Device, Models, open_models
-from mertag.listen.frontend import Segmentation
 from mertag.listen.judge import judge
 from mertag.listen.manifest import Precision
 from mertag.listen.model_key import model_key
 from mertag.listen.n_windows import ExcerptPacker
 from mertag.listen.segment_model import Notify
 from mertag.listen.sessions import usable_cores
+from mertag.listen.windows import Segmentation
 from mertag.outcomes import SKIPS, Failed, Outcome, SegmentTimeline, Skipped, Tagged, outcome_of
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from torch import nn
 from typer.testing import CliRunner
 
 from mertag.cli.app import app
-from mertag.listen.frontend import FrontEnd
+from mertag.listen.windows import FrontEnd
 from mertag_train.learn import trainer
 from mertag_train.networks.vgg import SegmentNetwork
 from mertag_train.runs import saved_run

@@ -14,8 +14,8 @@ from conftest import Made
 
 from mertag.errors import ParityError
 from mertag.listen.bundle import GOLDEN_NAME, load_bundle, write_bundle
-from mertag.listen.frontend import FrontEnd
 from mertag.listen.manifest import Precision
+from mertag.listen.windows import FrontEnd
 from mertag_export.golden import TOLERANCE, check_golden, golden_waveform
 
 

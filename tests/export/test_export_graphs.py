@@ -12,7 +12,7 @@ from conftest import Made
 from onnx import TensorProto, helper, numpy_helper
 
 from mertag.emotion import Target
-from mertag.listen.frontend import FrontEnd, Segmentation
+from mertag.listen.windows import FrontEnd, Segmentation
 from mertag_export.graphs import Clip, run_segment_graph, session
 from mertag_export.quantise import first_convolutions
 

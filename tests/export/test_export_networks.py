@@ -16,8 +16,8 @@ from small_run import music_folder, sound
 import mertag as package
 from mertag.emotion import CLASS_NAMES, Target
 from mertag.listen.bundle import load_bundle
-from mertag.listen.frontend import FrontEnd, Segmentation
 from mertag.listen.manifest import Precision
+from mertag.listen.windows import FrontEnd, Segmentation
 from mertag_export.golden import check_golden
 from mertag_export.graphs import Clip, run_segment_graph, session
 from mertag_export.parity import largest_difference, mean_difference, run_librosa, run_torch

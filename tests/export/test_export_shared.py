@@ -15,8 +15,8 @@ from small_run import SmallNetwork, sound
 
 from mertag.emotion import Target
 from mertag.listen.bundle import default_bundle_path, load_bundle
-from mertag.listen.frontend import FrontEnd, Segmentation
 from mertag.listen.tagger import Tagger
+from mertag.listen.windows import FrontEnd, Segmentation
 from mertag_export.graphs import Clip, run_segment_graph, session
 from mertag_export.parity import run_torch
 from mertag_export.segment import SHARED_GROUPS, SegmentGraph, export_segment, shared_groups, trunk_parts

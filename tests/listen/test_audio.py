@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 
 from mertag.errors import DecodeError, FileError, UnsupportedFormatError
 from mertag.listen.decode.audio import _Resampler, decode, decode_all
-from mertag.listen.frontend import FrontEnd
+from mertag.listen.windows import FrontEnd
 
 RATE = FrontEnd().sample_rate
 Floats = npt.NDArray[np.float32]

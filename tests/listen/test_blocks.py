@@ -16,8 +16,8 @@ from mertag.errors import DeviceError
 from mertag.listen.blocks import BlockPacker, SongSegments
 from mertag.listen.bundle import Bundle
 from mertag.listen.device import open_models
-from mertag.listen.frontend import FrontEnd, Segmentation
 from mertag.listen.segment_model import SegmentModel
+from mertag.listen.windows import FrontEnd, Segmentation
 
 RATE = tiny.FRONT_END.sample_rate
 SAMPLE = tiny.SEGMENTATION.segment_samples(tiny.FRONT_END)

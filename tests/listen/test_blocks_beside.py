@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from mertag.emotion import Target
 from mertag.errors import DeviceError, MertagError
 from mertag.listen.blocks import BlockPacker, SongSegments
-from mertag.listen.frontend import Segmentation
+from mertag.listen.windows import Segmentation
 
 RATE = tiny.FRONT_END.sample_rate
 THREADS = 3

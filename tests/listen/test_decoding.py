@@ -22,7 +22,7 @@ import soundfile
 from mertag.errors import ConfigError, DecodeError, FileError, MertagError, UnsupportedFormatError
 from mertag.listen.decode.audio import decode_all
 from mertag.listen.decode.pool import CHUNKS_AHEAD, Decoded, DecoderPool
-from mertag.listen.frontend import FrontEnd
+from mertag.listen.windows import FrontEnd
 
 Floats = npt.NDArray[np.float32]
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")

@@ -273,7 +273,7 @@ def test_another_gpu_failure_moves_auto_to_the_cpu_and_fails_cuda(
         broken[0] = True
         if choice == "auto":
             assert model(*tiny.example())[Target.QUADRANT].shape == (6, 4)
-            assert model.choice == "cpu"
+            assert model.device == "cpu"
         else:
             with pytest.raises(DeviceError, match="CUDA failure 700"):
                 model(*tiny.example())

@@ -16,10 +16,9 @@ from mertag.emotion import Target
 from mertag.errors import ConfigError, DecodeError, DeviceError, MertagError
 from mertag.listen.blocks import BlockPacker, SongSegments
 from mertag.listen.bundle import Bundle, load_bundle
-from mertag.listen.frontend import Segmentation
 from mertag.listen.n_windows import MOST_WINDOWS, ExcerptPacker
 from mertag.listen.tagger import Tagger
-from mertag.listen.windows import WindowRule, song_features, windows
+from mertag.listen.windows import Segmentation, WindowRule, song_features, windows
 from mertag.outcomes import Failed, Tagged
 
 RATE = tiny.FRONT_END.sample_rate

@@ -17,7 +17,7 @@ import tiny_bundle
 from mertag.errors import DecodeError
 from mertag.library import tags
 from mertag.listen.decode.worker import LEAST_BYTES_PER_S, guarded
-from mertag.listen.frontend import FrontEnd
+from mertag.listen.windows import FrontEnd
 
 ROOT = Path(__file__).resolve().parents[2]
 RATE = 22_050

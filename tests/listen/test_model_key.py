@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 
 from mertag.listen.bundle import Bundle
-from mertag.listen.frontend import Segmentation
 from mertag.listen.model_key import difference, model_key, model_of
 from mertag.listen.tagger import Tagger
+from mertag.listen.windows import Segmentation
 
 
 def test_the_key_names_the_bundle_its_whole_checksum_and_the_hop(tiny_bundle: Bundle) -> None:

@@ -12,7 +12,7 @@ import soundfile
 import torch
 from torch import Tensor, nn
 
-from mertag.listen.frontend import FrontEnd, Segmentation
+from mertag.listen.windows import FrontEnd, Segmentation
 from mertag_train.data.store import LogMelStore
 from mertag_train.learn.config import AugmentConfig, OptimiserConfig, ShortCropConfig, TrainConfig
 from mertag_train.learn.trainer import Clips

@@ -23,7 +23,7 @@ import soxr
 
 from mertag.errors import DecodeError
 from mertag.listen.decode.readers import mono_blocks
-from mertag.listen.frontend import FrontEnd
+from mertag.listen.windows import FrontEnd
 
 Float32Array = npt.NDArray[np.float32]
 

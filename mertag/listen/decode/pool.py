@@ -32,7 +32,7 @@ from mertag import errors
 from mertag.errors import ConfigError, DecodeError, FileError, MertagError
 from mertag.listen.decode.process import CHUNKS_AHEAD, DIED, DecodeProcess, Event, describe_exit, task_settings
 from mertag.listen.decode.worker import CHUNK, DONE, ERROR, READY, guarded, load_decoder
-from mertag.listen.frontend import FrontEnd
+from mertag.listen.windows import FrontEnd
 
 __all__ = ["CHUNKS_AHEAD", "Decoded", "DecoderPool"]
 

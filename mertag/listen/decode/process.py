@@ -24,7 +24,7 @@ import numpy as np
 
 from mertag.errors import MertagError
 from mertag.listen.decode.worker import CHUNK, HEADER, READY, START
-from mertag.listen.frontend import FrontEnd
+from mertag.listen.windows import FrontEnd
 
 CHUNKS_AHEAD = 2
 DIED = -1

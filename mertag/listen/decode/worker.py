@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from mertag.listen.frontend import FrontEnd
+    from mertag.listen.windows import FrontEnd
 
     Decode = Callable[..., Iterator[npt.NDArray[np.float32]]]
 
@@ -97,7 +97,7 @@ def guarded(decode: Decode, path: Path, *, front_end: FrontEnd, chunk_s: float) 
 
 def _serve(task: dict[str, Any], decode: Decode, answers_fd: int) -> None:
     from mertag.errors import FileError
-    from mertag.listen.frontend import FrontEnd
+    from mertag.listen.windows import FrontEnd
 
     path = Path(os.fsdecode(task["path"].encode("latin-1")))
     _send(answers_fd, START, str(_size(path)).encode())

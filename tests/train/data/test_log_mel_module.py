@@ -10,7 +10,7 @@ import pytest
 import soundfile
 import torch
 
-from mertag.listen.frontend import FrontEnd
+from mertag.listen.windows import FrontEnd
 from mertag_train.data.frontend import LogMel, mel_filters
 
 FRONT_END = FrontEnd()

@@ -13,7 +13,7 @@ import torch
 
 from mertag.errors import DatasetError
 from mertag.listen.decode.audio import decode_all
-from mertag.listen.frontend import FrontEnd
+from mertag.listen.windows import FrontEnd
 from mertag_train.data.datasets import Dataset, read
 from mertag_train.data.frontend import LogMel
 from mertag_train.data.log_mels import cache_folder, log_mels

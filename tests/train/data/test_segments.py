@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mertag.listen.frontend import FrontEnd, Segmentation
+from mertag.listen.windows import FrontEnd, Segmentation
 from mertag_train.data.segments import cut, grid, random_crops
 from mertag_train.data.store import LogMelStore
 from mertag_train.learn.augment import augment

@@ -16,7 +16,7 @@ import pytest
 
 import mertag
 from mertag.errors import DatasetError
-from mertag.listen.frontend import FrontEnd
+from mertag.listen.windows import FrontEnd
 from mertag_train.data.store import STALE_S, LogMelStore, open_store, write_store
 
 FRONT_END = FrontEnd()
@@ -96,7 +96,7 @@ def test_a_killed_write_leaves_the_old_store_and_a_later_one_takes_the_litter_aw
     write(tmp_path / "store", 0)
     code = (
         "import sys, time; from pathlib import Path; import numpy as np\n"
-        "from mertag.listen.frontend import FrontEnd; from mertag_train.data.store import write_store\n"
+        "from mertag.listen.windows import FrontEnd; from mertag_train.data.store import write_store\n"
         "def clips():\n"
         "    yield 'new', 22050, np.zeros((42, 128))\n"
         "    print('writing', flush=True); time.sleep(60)\n"

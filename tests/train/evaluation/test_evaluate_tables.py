@@ -180,7 +180,7 @@ def test_segments_by_each_rule_by_hand() -> None:
 
 
 def _front_end():  # type: ignore[no-untyped-def]
-    from mertag.listen.frontend import FrontEnd
+    from mertag.listen.windows import FrontEnd
 
     return FrontEnd()
 

@@ -10,7 +10,7 @@ import soundfile
 
 from mertag.errors import TooShortError
 from mertag.listen.decode.audio import decode_all
-from mertag.listen.frontend import FrontEnd
+from mertag.listen.windows import FrontEnd
 from mertag_train.evaluation.features import features
 from mertag_train.evaluation.features.features import (
     FEATURE_NAMES,

@@ -13,7 +13,7 @@ from toy_evaluation import config_with, surroundings, tiny_networks, toy_dataset
 
 from mertag.emotion import Target
 from mertag.errors import DatasetError
-from mertag.listen.frontend import Segmentation
+from mertag.listen.windows import Segmentation
 from mertag_train.evaluation.methods import Context, Fold, method
 from mertag_train.evaluation.methods.networks import refuse_short
 from mertag_train.evaluation.methods.song_level import network_songs, song_share

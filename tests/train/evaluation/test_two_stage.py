@@ -14,7 +14,7 @@ from toy_training import planted, same_weights
 
 from mertag.emotion import Target
 from mertag.errors import DatasetError, TrainingError
-from mertag.listen.frontend import Segmentation
+from mertag.listen.windows import Segmentation
 from mertag_train.evaluation.methods import Context, Fold, method
 from mertag_train.evaluation.methods.two_stage import TwoStage
 from mertag_train.evaluation.two_stage.autoencoder import MaskedAutoEncoder, embed, masked, train_autoencoder

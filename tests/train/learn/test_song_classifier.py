@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 from mertag.errors import DatasetError, TrainingError
-from mertag.listen.frontend import FrontEnd, Segmentation
-from mertag.listen.windows import WindowRule, song_features
+from mertag.listen.windows import FrontEnd, Segmentation, WindowRule, song_features
 from mertag_train.learn.config import SongClassifier, TrainConfig
 from mertag_train.learn.song import (
     Cutting,

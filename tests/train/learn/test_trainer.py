@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from toy_training import FRONT_END, RATE, TinyNetwork, planted, same_weights, toy_config
 
 from mertag.errors import TrainingError
-from mertag.listen.frontend import Segmentation
+from mertag.listen.windows import Segmentation
 from mertag_train.data.segments import grid
 from mertag_train.learn import trainer
 from mertag_train.learn.config import AugmentConfig, PartitionConfig, ShortCropConfig, SsslConfig, TrainConfig

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from mertag.listen.frontend import FrontEnd
+from mertag.listen.windows import FrontEnd
 from mertag_train.data.frontend import LogMel, mel_centres_hz
 from mertag_train.networks.harmony import (
     MAJOR,

@@ -7,7 +7,7 @@ import pytest
 import scipy.fft
 import torch
 
-from mertag.listen.frontend import FrontEnd
+from mertag.listen.windows import FrontEnd
 from mertag_train.networks.segment_statistics import MODULATION_BINS, N_CEPSTRA, Statistics, cosines, modulation
 from mertag_train.networks.vgg import SegmentNetwork
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from mertag.listen.frontend import FrontEnd
+from mertag.listen.windows import FrontEnd
 from mertag_train.networks.vgg import MIN_FRAMES, Architecture, SegmentNetwork
 
 

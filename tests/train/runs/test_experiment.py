@@ -10,7 +10,7 @@ from toy_training import TinyNetwork, planted, toy_config
 
 from mertag.emotion import Target
 from mertag.errors import DatasetError
-from mertag.listen.frontend import Segmentation
+from mertag.listen.windows import Segmentation
 from mertag_train.learn import trainer
 from mertag_train.learn.config import AugmentConfig
 from mertag_train.runs.experiment import Parts, check_parts, train_target

@@ -94,7 +94,7 @@ def read_dataset(name: str, data_dir: Path | None, options: dict[str, Any]) -> D
 
 def config_of(base: TrainConfig, **given: Any) -> TrainConfig:
     """Return a recipe with the options that were given."""
-    from mertag.listen.frontend import Segmentation
+    from mertag.listen.windows import Segmentation
     from mertag_train.learn.recipes import small
 
     segment_s, budget = given.pop("segment_s"), given.pop("budget", BudgetChoice.full)

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from mertag.listen.frontend import FrontEnd
+from mertag.listen.windows import FrontEnd
 
 
 def mel_filters(front_end: FrontEnd) -> npt.NDArray[np.float32]:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 
 from mertag.errors import DatasetError, FileError
-from mertag.listen.frontend import FrontEnd
+from mertag.listen.windows import FrontEnd
 from mertag_train.data.datasets import Dataset, Song
 from mertag_train.data.frontend import LogMel
 from mertag_train.data.store import INDEX, SCHEMA, LogMelStore, open_store, refuse_other_folder, write_store

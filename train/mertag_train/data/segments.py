@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from mertag.listen.frontend import Segmentation
+from mertag.listen.windows import Segmentation
 from mertag_train.data.store import LogMelStore
 
 Ints = npt.NDArray[np.int64]

@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mertag.errors import DatasetError
-from mertag.listen.frontend import FrontEnd
+from mertag.listen.windows import FrontEnd
 
 SCHEMA = 1
 FRAMES, INDEX = "logmel.npy", "index.json"

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mertag.errors import DatasetError
-from mertag.listen.frontend import FrontEnd, Segmentation
+from mertag.listen.windows import FrontEnd, Segmentation
 from mertag_train.data.datasets.base import Song
 from mertag_train.data.datasets.tables import read_table
 from mertag_train.data.store import LogMelStore

@@ -17,7 +17,7 @@ from mertag._version import __version__
 from mertag.emotion import Target
 from mertag.errors import ConfigError, DatasetError
 from mertag.files import json_digest
-from mertag.listen.frontend import Segmentation
+from mertag.listen.windows import Segmentation
 from mertag_train.data.datasets.base import Dataset, Song
 from mertag_train.data.dealing import Group
 from mertag_train.data.folds import Folds

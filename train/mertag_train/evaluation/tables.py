@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from mertag.emotion import Target
-from mertag.listen.frontend import FrontEnd
+from mertag.listen.windows import FrontEnd
 from mertag_train.evaluation.durations import Duration
 from mertag_train.evaluation.methods import METHODS, method
 from mertag_train.evaluation.paper import DATASETS, DURATIONS_S, NOTES, TABLE_1, TABLE_2, TABLE_3

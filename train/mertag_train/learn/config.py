@@ -13,8 +13,7 @@ from typing import Any, Literal
 
 from mertag.emotion import Target
 from mertag.errors import ConfigError
-from mertag.listen.frontend import FrontEnd, Segmentation
-from mertag.listen.windows import WindowRule
+from mertag.listen.windows import FrontEnd, Segmentation, WindowRule
 from mertag_train.learn.config_json import build
 from mertag_train.networks.vgg import MIN_FRAMES, Architecture
 

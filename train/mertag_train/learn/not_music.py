@@ -14,7 +14,7 @@ import functools
 import numpy as np
 import numpy.typing as npt
 
-from mertag.listen.frontend import FrontEnd
+from mertag.listen.windows import FrontEnd
 from mertag_train.data.frontend import mel_centres_hz, quick_log_mel
 from mertag_train.learn.augment import random_curves
 

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from mertag.listen.frontend import Segmentation
+from mertag.listen.windows import Segmentation
 from mertag_train.data import segments
 from mertag_train.data.store import LogMelStore
 from mertag_train.learn.optimise import autocast

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from mertag.listen.frontend import Segmentation
+from mertag.listen.windows import Segmentation
 from mertag_train.learn.config import (
     AugmentConfig,
     MemberConfig,

@@ -23,8 +23,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from mertag.errors import DatasetError, TrainingError
-from mertag.listen.frontend import FrontEnd, Segmentation
-from mertag.listen.windows import WindowRule, song_features, windows
+from mertag.listen.windows import FrontEnd, Segmentation, WindowRule, song_features, windows
 from mertag_train.learn.config import SongClassifier, TrainConfig
 
 Floats = npt.NDArray[np.float64]

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from mertag.listen.frontend import FrontEnd
+from mertag.listen.windows import FrontEnd
 from mertag_train.data.frontend import mel_centres_hz
 
 PITCH_CLASSES = 12

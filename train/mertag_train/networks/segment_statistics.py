@@ -12,7 +12,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from mertag.listen.frontend import FrontEnd
+from mertag.listen.windows import FrontEnd
 from mertag_train.networks.harmony import Harmony
 from mertag_train.networks.onsets import Onsets
 

@@ -16,7 +16,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from mertag.listen.frontend import FrontEnd
+from mertag.listen.windows import FrontEnd
 from mertag_train.networks.segment_statistics import Statistics
 
 Architecture = Literal["compact", "published", "statistics"]

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from mertag.errors import DatasetError
 from mertag.files import write_whole
-from mertag.listen.frontend import FrontEnd
+from mertag.listen.windows import FrontEnd
 from mertag_train.data.datasets.base import Song
 from mertag_train.evaluation.features.embedding_model import EmbeddingModel, refuse_none
 

@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from mertag.errors import DatasetError, FileError
 from mertag.files import write_whole
-from mertag.listen.frontend import FrontEnd
+from mertag.listen.windows import FrontEnd
 from mertag_train.data.datasets.base import Dataset, Song
 from mertag_train.evaluation.features import features
 

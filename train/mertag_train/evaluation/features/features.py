@@ -41,7 +41,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mertag.errors import TooShortError
-from mertag.listen.frontend import FrontEnd
+from mertag.listen.windows import FrontEnd
 
 Array = npt.NDArray[np.floating]
 Float32Array = npt.NDArray[np.float32]

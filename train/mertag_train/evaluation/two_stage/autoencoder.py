@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from mertag.errors import TrainingError
-from mertag.listen.frontend import Segmentation
+from mertag.listen.windows import Segmentation
 from mertag_train.data import segments
 from mertag_train.data.store import LogMelStore
 from mertag_train.evaluation.two_stage.config import AutoEncoderConfig
