@@ -22,8 +22,8 @@ from mertag.errors import MertagError
 from mertag.listen.blocks import SongSegments
 from mertag.listen.bundle import Bundle
 from mertag.listen.device import SongModel
-from mertag.listen.judge import judge
 from mertag.listen.manifest import Precision
+from mertag.listen.song import song_emotion
 from mertag.listen.windows import FrontEnd
 from mertag_train.networks.segment_statistics import Statistics
 from mertag_train.networks.vgg import GROUPS
@@ -160,9 +160,9 @@ def tag_plainly(
         song = SongSegments(key=0, n_samples=len(waveform), n_segments=len(starts), probabilities={head.target: found})
         peak = float(np.abs(waveform).max())
         try:
-            yield (
-                path,
-                judge(song, bundle=bundle, segmentation=segmentation, song_model=song_model, path=path, peak=peak),
+            emotion = song_emotion(
+                song, bundle=bundle, segmentation=segmentation, song_model=song_model, path=path, peak=peak
             )
+            yield path, emotion
         except MertagError:
             yield path, None

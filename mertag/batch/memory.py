@@ -24,7 +24,7 @@ from mertag.library.state.analyses import Entry, State
 from mertag.library.state.identity import Places, kept_time, size_and_time, song_digest
 from mertag.library.state.results import decode, encode
 from mertag.library.tags import plan_tags
-from mertag.listen.model_key import difference, model_of
+from mertag.listen.song import difference, model_of
 from mertag.outcomes import Outcome, Skipped, Tagged
 
 
@@ -36,7 +36,7 @@ class Memory:
     state : State
         What is remembered.
     model : str
-        The key of the model; see `mertag.listen.model_key`.
+        The key of the model; see `mertag.listen.song`.
     options : BatchOptions
         What is asked for.
     before : callable

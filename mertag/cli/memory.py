@@ -109,7 +109,7 @@ def without_model(
         As of the tagger.
     """
     from mertag.listen.bundle import load_bundle
-    from mertag.listen.model_key import model_key
+    from mertag.listen.song import model_key
     from mertag.listen.tagger import chosen_segmentation
 
     bundle = load_bundle(model)

@@ -10,6 +10,7 @@ import hashlib
 import io
 import os
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,8 @@ from mertag.listen.manifest import (
     Precision,
     check_file_name,
 )
+from mertag.listen.sessions import Session
+from mertag.listen.windows import FEATURES_PER_CLASS
 
 __all__ = ["Bundle", "Head", "Manifest", "Precision", "default_bundle_path", "load_bundle", "write_bundle"]
 
@@ -187,6 +190,57 @@ def write_bundle(folder: Path | str, manifest: Manifest) -> Bundle:
     _check_listing(root, sealed)
     write_whole(root / MANIFEST_NAME, sealed.to_json())
     return load_bundle(root)
+
+
+_Signature = Mapping[str, tuple[str, tuple[int | None, ...]]]
+"""Name -> element type and shape; None stands for any length."""
+
+
+def check_segment_graph(bundle: Bundle, name: str, session: Session) -> None:
+    """Check the graph `name`: waveform and starts in, the probabilities of each head out.
+
+    Raises
+    ------
+    BundleError
+        If its inputs and outputs are not those of ``docs/architecture.md``, "The ONNX contract".
+    """
+    inputs: _Signature = {"waveform": ("tensor(float)", (None,)), "starts": ("tensor(int64)", (None,))}
+    outputs: _Signature = {
+        f"probabilities_{head.target}": ("tensor(float)", (None, len(head.classes))) for head in bundle.manifest.heads
+    }
+    _check_graph(bundle.path(name), session, inputs, outputs)
+
+
+def check_song_graph(bundle: Bundle, head: Head, session: Session) -> None:
+    """Check the song graph of a head: features in, probabilities out; raises as `check_segment_graph`."""
+    n = len(head.classes)
+    inputs: _Signature = {"features": ("tensor(float)", (None, FEATURES_PER_CLASS * n))}
+    _check_graph(bundle.path(head.song), session, inputs, {"probabilities": ("tensor(float)", (None, n))})
+
+
+def _check_graph(path: Path, session: Session, inputs: _Signature, outputs: _Signature) -> None:
+    found_inputs = {value.name: value for value in session.get_inputs()}
+    found_outputs = {value.name: value for value in session.get_outputs()}
+    if set(found_inputs) != set(inputs):
+        raise BundleError(
+            f"{path}: its inputs are {', '.join(sorted(found_inputs))}, not {', '.join(sorted(inputs))}; "
+            "export the bundle again"
+        )
+    if missing := sorted(set(outputs) - set(found_outputs)):
+        raise BundleError(
+            f"{path}: it has no output {missing[0]!r}; its heads are not those of the manifest: export the bundle again"
+        )
+    for label, wanted, found in (("input", inputs, found_inputs), ("output", outputs, found_outputs)):
+        for key, (kind, shape) in wanted.items():
+            value = found[key]
+            fits = len(value.shape) == len(shape) and all(
+                not isinstance(size, int) or size == limit for size, limit in zip(value.shape, shape, strict=True)
+            )
+            if value.type != kind or not fits:
+                raise BundleError(
+                    f"{path}: its {label} {key!r} is {value.type} {value.shape}, not {kind} "
+                    f"of shape {tuple('any' if s is None else s for s in shape)}; export the bundle again"
+                )
 
 
 def _entries(root: Path) -> set[str]:

@@ -17,8 +17,7 @@ import numpy.typing as npt
 from mertag.emotion import Target
 from mertag.errors import ConfigError, DeviceError
 from mertag.listen import cpu_precision as precisions
-from mertag.listen.bundle import Bundle
-from mertag.listen.contract import check_segment_graph, check_song_graph
+from mertag.listen.bundle import Bundle, check_segment_graph, check_song_graph
 from mertag.listen.manifest import Head, Precision
 from mertag.listen.segment_model import Notify, SegmentModel, pad_to_shape, run, sample
 from mertag.listen.sessions import (

@@ -27,12 +27,11 @@ from mertag.errors import ConfigError, DecodeError, MertagError
 from mertag.listen.blocks import BlockPacker, SongSegments
 from mertag.listen.bundle import Bundle, load_bundle
 from mertag.listen.device import Device, Models, open_models
-from mertag.listen.judge import judge
 from mertag.listen.manifest import Precision
-from mertag.listen.model_key import model_key
 from mertag.listen.n_windows import ExcerptPacker
 from mertag.listen.segment_model import Notify
 from mertag.listen.sessions import usable_cores
+from mertag.listen.song import model_key, song_emotion
 from mertag.listen.windows import Segmentation
 from mertag.outcomes import SKIPS, Failed, Outcome, SegmentTimeline, Skipped, Tagged, outcome_of
 
@@ -163,7 +162,7 @@ class Tagger:
 
     @property
     def model_key(self) -> str:
-        """All that a result depends on beside the audio; see `mertag.listen.model_key`."""
+        """All that a result depends on beside the audio; see `mertag.listen.song`."""
         return model_key(self.bundle, segmentation=self.segmentation, windows=self.windows)
 
     def tag(self, path: Path | str) -> SongEmotion:
@@ -298,7 +297,7 @@ class Tagger:
             self._network.submit(self.models.segment.check).result()
             return outcome_of(segments.error, index=segments.key, path=listened.path)
         try:
-            emotion = judge(
+            emotion = song_emotion(
                 segments,
                 bundle=self.bundle,
                 segmentation=self.segmentation,

@@ -1,29 +1,36 @@
-"""From a song's segments to its emotion: windows, the seven statistics, the song model, the decision."""
+"""From a song's segments to its emotion: windows, the seven statistics, the song model, the decision.
+
+The model's key is all that a result depends on beside the song's audio:
+``name@version+sha8 manifest=<SHA-256> hop_s=1.0``. The manifest holds the checksums of the networks, the front end and
+the window rule. What changes no result to speak of is left out: the device, the precision, the number of processes.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from mertag.emotion import SongEmotion, Target, decide
 from mertag.errors import DeviceError, SilentError, TooShortError
 from mertag.listen.blocks import SongSegments
 from mertag.listen.bundle import Bundle
-from mertag.listen.device import SongModel
-from mertag.listen.windows import Segmentation, song_features, windows
+from mertag.listen.windows import Floats, Segmentation, song_features, windows
 
 SILENCE_DBFS = -90.0
 """A song whose largest sample lies below this is silent: one step of 16-bit audio is -90.3 dBFS."""
 
 
-def judge(
+def song_emotion(
     segments: SongSegments,
     *,
     bundle: Bundle,
     segmentation: Segmentation,
-    song_model: SongModel,
+    song_model: Callable[[Target, npt.ArrayLike], Floats],
     path: Path,
     peak: float,
 ) -> SongEmotion:
@@ -37,8 +44,8 @@ def judge(
         The model, with its window rule.
     segmentation : Segmentation
         How the song was cut.
-    song_model : SongModel
-        Judges each window; the windows' probabilities are averaged.
+    song_model : callable
+        A `mertag.listen.device.SongModel`: judges each window; the windows' probabilities are averaged.
     path : Path
         The file, for the errors.
     peak : float
@@ -82,16 +89,32 @@ def judge(
                 f"the model gave {target} probabilities that are no numbers; try --device cpu, or another --model"
             )
         means[target] = mean.tolist()
-    decision = decide(means)
     return SongEmotion(
-        quadrant=decision.quadrant,
-        confidence=decision.confidence,
-        valence=decision.valence,
-        arousal=decision.arousal,
-        quadrant_probabilities=decision.quadrant_probabilities,
+        **dataclasses.asdict(decide(means)),
         duration_s=n_samples / rate,
         n_segments=segments.n_segments,
         n_windows=len(found),
         model=bundle.id,
         analysed_s=None if excerpts is None else excerpts.n_samples / rate,
     )
+
+
+def model_key(bundle: Bundle, *, segmentation: Segmentation, windows: int | None = None) -> str:
+    """Return the key of a model: its bundle, how songs are cut, and how many windows are analysed (None: all)."""
+    key = f"{bundle.id} manifest={bundle.digest} hop_s={segmentation.hop_s!r}"
+    return key if windows is None else f"{key} windows={windows}"
+
+
+def model_of(key: str) -> str:
+    """Return the bundle's id in a key."""
+    return key.partition(" ")[0]
+
+
+def difference(old: str, new: str) -> str:
+    """Return in words what sets the key `old` apart from `new`: another model, or other settings."""
+    (old_id, *old_parts), (new_id, *new_parts) = old.split(" "), new.split(" ")
+    if old_id != new_id:
+        return f"with the model {old_id}, and this run uses {new_id}"
+    before = ", ".join(part for part in old_parts if part not in new_parts) or "the defaults"
+    now = ", ".join(part for part in new_parts if part not in old_parts) or "the defaults"
+    return f"with other settings ({before}), and this run uses {now}"

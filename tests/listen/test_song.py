@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 
 from mertag.listen.bundle import Bundle
-from mertag.listen.model_key import difference, model_key, model_of
+from mertag.listen.song import difference, model_key, model_of
 from mertag.listen.tagger import Tagger
 from mertag.listen.windows import Segmentation
 
