@@ -66,7 +66,7 @@ def refuse_music(path: Path | None) -> None:
     """
     if path is None or not path.is_file():
         return
-    from mertag.library.find import AUDIO_SUFFIXES
+    from mertag.formats import AUDIO_SUFFIXES
     from mertag.library.tags import taggable
 
     try:

@@ -26,16 +26,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from mertag.errors import ConfigError, FileError
-
-AUDIO_SUFFIXES: frozenset[str] = frozenset(
-    {
-        *(".mp3", ".mp2", ".mp1", ".flac", ".oggflac", ".ogg", ".oga", ".opus", ".spx"),
-        *(".m4a", ".m4b", ".m4r", ".mp4", ".aac", ".wma", ".asf", ".ac3", ".eac3", ".dts", ".mka", ".weba"),
-        *(".wav", ".wave", ".w64", ".rf64", ".aif", ".aiff", ".aifc", ".caf", ".au", ".snd"),
-        *(".wv", ".ape", ".mpc", ".mp+", ".mpp", ".dsf", ".dff", ".tta", ".tak", ".ofr", ".ofs"),
-    }
-)
-"""Suffixes of files that are looked at in folders, in lower case. Their content says what they really are."""
+from mertag.formats import AUDIO_SUFFIXES
 
 IGNORE_MARKERS = (".nomedia", ".ndignore")
 

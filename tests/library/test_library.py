@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mertag.errors import ConfigError, FileError
-from mertag.library.find import AUDIO_SUFFIXES, Shard, find_audio
+from mertag.formats import AUDIO_SUFFIXES
+from mertag.library.find import Shard, find_audio
 
 
 def make(root: Path, *names: str) -> None:

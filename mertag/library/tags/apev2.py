@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from mertag.formats import id3v1
 from mertag.library.tags.container import Entry, Fields, MalformedError, Piece, Range, Source, collect, splice
 from mertag.library.tags.keys import KEYS, MOOD
-from mertag.library.tags.tails import id3v1
 
 _MAGIC = b"APETAGEX"
 _FOOTER = 32

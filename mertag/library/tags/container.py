@@ -8,10 +8,11 @@ without knowing the format.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import BinaryIO, Protocol
+from typing import Protocol
+
+from mertag.formats import ByteSource
 
 Fields = Mapping[str, tuple[str, ...]]
 """Values by field name, such as ``{"MOOD": ("Happy",)}``. A name that is absent has no values."""
@@ -61,23 +62,8 @@ class Entry:
     raw: bytes
 
 
-class Source:
-    """A file open for reading, with reads that never reach past its end.
-
-    Parameters
-    ----------
-    file : binary file
-        Seekable. Its size is taken once.
-    """
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self.size = file.seek(0, os.SEEK_END)
-
-    def peek(self, start: int, length: int) -> bytes:
-        """Return up to `length` bytes from `start`; fewer at the end of the file."""
-        self._file.seek(start)
-        return self._file.read(max(0, min(length, self.size - start)))
+class Source(ByteSource):
+    """A file open for reading, whose reads may also insist on what they read."""
 
     def read(self, start: int, length: int, what: str) -> bytes:
         """Return exactly `length` bytes from `start`.

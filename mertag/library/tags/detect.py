@@ -2,37 +2,32 @@
 
 from __future__ import annotations
 
+from mertag.formats import HEAD_BYTES, Format, format_of, has_adts, has_mpeg_audio, id3v2_end
 from mertag.library.tags import apev2, asf, dsf, flac, id3, iff, mp4, ogg
 from mertag.library.tags.container import Container, MalformedError, NoTagFormatError, Source
 from mertag.library.tags.id3_tag import HEADER, tag_length
-from mertag.library.tags.mpeg import has_adts, has_mpeg_audio
 
-_APE = {
-    b"wvpk": "WavPack",
-    b"MAC ": "Monkey's Audio",
-    b"MP+": "Musepack",
-    b"MPCK": "Musepack",
-    b"tBaK": "TAK",
-    b"OFR ": "OptimFROG",
-}
+_OGG = frozenset({Format.OGG, Format.OGG_FLAC, Format.OGG_OPUS, Format.OGG_SPEEX, Format.OGG_VORBIS})
+_WITHOUT_ID3 = _OGG | {Format.WAV, Format.AIFF, Format.WMA, Format.DSF, Format.MP4}
+_APE = frozenset({Format.WAVPACK, Format.APE, Format.MUSEPACK, Format.TAK, Format.OPTIMFROG})
+_PERHAPS_MPEG = _WITHOUT_ID3 | {Format.MP3, Format.AAC, Format.RIFX, Format.TEXT, Format.UNKNOWN}
+"""Frames may follow: an MP3 in a WAV behind an ID3 tag, or one behind a text that a server said first."""
 _REFUSED = {
-    b"FRM8": "a DSDIFF file",
-    b"RF64": "an RF64 (64-bit WAV) file",
-    b"BW64": "a BW64 (64-bit WAV) file",
-    b"riff": "a Wave64 file",
-    b"MThd": "a MIDI file",
-    b"ADIF": "an AAC file of the ADIF kind",
-    b"\x0bw": "a raw AC-3 file",
-    b"\x1aE\xdf\xa3": "a Matroska or WebM file",
-    b".snd": "a Sun audio file",
-    b"caff": "a Core Audio file",
+    Format.DSDIFF: "a DSDIFF file",
+    Format.RF64: "an RF64 (64-bit WAV) file",
+    Format.BW64: "a BW64 (64-bit WAV) file",
+    Format.W64: "a Wave64 file",
+    Format.MIDI: "a MIDI file",
+    Format.ADIF: "an AAC file of the ADIF kind",
+    Format.AC3: "a raw AC-3 file",
+    Format.MATROSKA: "a Matroska or WebM file",
+    Format.AU: "a Sun audio file",
+    Format.CAF: "a Core Audio file",
 }
-_MOST_TAGS = 16
 
 
-def kind_of(source: Source) -> str:
-    """Return what a file is: ``"WAV"``, ``"AIFF"``, ``"DSF"``, ``"FLAC"``, ``"Ogg"``, ``"MP4"``, ``"ASF"``,
-    ``"MP3"``, ``"AAC"``, ``"True Audio"``, or one of the kinds that have an APEv2 tag.
+def kind_of(source: Source) -> Format:
+    """Return what a file is: one of the formats in which mertag writes tags.
 
     Raises
     ------
@@ -43,37 +38,22 @@ def kind_of(source: Source) -> str:
     """
     if not source.size:
         raise NoTagFormatError("the file is empty")
-    start = _after_tags(source)
-    head = source.peek(start, 16)
-    if start == 0:
-        if head[:4] == b"RIFF" and head[8:12] == b"WAVE":
-            return "WAV"
-        if head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"):
-            return "AIFF"
-        if head == asf.HEADER:
-            return "ASF"
-        if head[:4] == b"DSD ":
-            return "DSF"
-        if head[:4] == b"OggS":
-            return "Ogg"
-        if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide"):
-            return "MP4"
-    if head[:4] == b"fLaC":
-        return "FLAC"
-    if head[:4] == b"TTA1":
-        return "True Audio"
-    for magic, kind in _APE.items():
-        if head.startswith(magic):
-            return kind
-    for magic, kind in _REFUSED.items():
-        if head.startswith(magic):
-            raise NoTagFormatError(f"{kind}; mertag writes no tags in these")
-    if has_adts(source, start):
-        if start == 0:
-            raise NoTagFormatError("a raw AAC file without an ID3 tag; mertag writes tags in AAC only where one is")
-        return "AAC"
-    if has_mpeg_audio(source, start):
-        return "MP3"
+    try:
+        start = id3v2_end(source)
+    except ValueError as error:
+        raise MalformedError(str(error)) from error
+    found = format_of(source.peek(start, HEAD_BYTES))
+    if (found in _WITHOUT_ID3 and start == 0) or found in _APE or found in (Format.FLAC, Format.TRUE_AUDIO):
+        return found
+    if found in _REFUSED:
+        raise NoTagFormatError(f"{_REFUSED[found]}; mertag writes no tags in these")
+    if found in _PERHAPS_MPEG:
+        if has_adts(source, start):
+            if start == 0:
+                raise NoTagFormatError("a raw AAC file without an ID3 tag; mertag writes tags in AAC only where one is")
+            return Format.AAC
+        if has_mpeg_audio(source, start):
+            return Format.MP3
     raise NoTagFormatError("no audio format in which mertag writes tags (judged by its content, not by its name)")
 
 
@@ -88,36 +68,18 @@ def open_container(source: Source) -> Container:
         If it is damaged.
     """
     kind = kind_of(source)
-    if kind in ("WAV", "AIFF"):
+    if kind in (Format.WAV, Format.AIFF):
         return iff.read(source)
-    if kind in _APE.values():
+    if kind in _APE:
         return apev2.read(source, kind)
-    if kind == "True Audio" and not tag_length(source.peek(0, HEADER)) and apev2.has_ape_tag(source):
+    if kind is Format.TRUE_AUDIO and not tag_length(source.peek(0, HEADER)) and apev2.has_ape_tag(source):
         return apev2.read(source, kind)  # either tag is common; a second one would hide the first from some players
-    if kind in ("MP3", "AAC", "True Audio"):
+    if kind in (Format.MP3, Format.AAC, Format.TRUE_AUDIO):
         return id3.read(source, kind)
-    if kind == "FLAC":
+    if kind is Format.FLAC:
         return flac.read(source)
-    if kind == "Ogg":
+    if kind in _OGG:
         return ogg.read(source)
-    if kind == "MP4":
+    if kind is Format.MP4:
         return mp4.read(source)
-    return asf.read(source) if kind == "ASF" else dsf.read(source)
-
-
-def _after_tags(source: Source) -> int:
-    """Return where the ID3v2 tags at the head of a file end."""
-    start = 0
-    for _ in range(_MOST_TAGS):
-        try:
-            length = tag_length(source.peek(start, HEADER))
-        except MalformedError:
-            if start == 0 and (source.peek(3, 1) or b"\xff") <= b"\x04":
-                raise
-            return start  # the letters "ID3", but no tag
-        if not length:
-            return start
-        if start + length > source.size:
-            raise MalformedError("the file ends inside its ID3 tag: it is truncated or damaged")
-        start += length
-    raise MalformedError(f"it has more than {_MOST_TAGS} ID3 tags in a row")
+    return asf.read(source) if kind is Format.WMA else dsf.read(source)

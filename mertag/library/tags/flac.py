@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from mertag.formats import id3v1
 from mertag.library.tags.container import MAX_TAG_BYTES, Fields, MalformedError, Piece, Range, Source
 from mertag.library.tags.id3_tag import HEADER, tag_length
 from mertag.library.tags.older_tags import as_comments, from_id3, genre_names
-from mertag.library.tags.tails import id3v1
 from mertag.library.tags.vorbis import VorbisComment, entry_of, parse
 
 PADDING = 4096

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from mertag.formats import audio_end, id3v1
 from mertag.library.tags import apev2
 from mertag.library.tags.container import Entry, Fields, MalformedError, Piece, Range, Source
 from mertag.library.tags.id3_tag import HEADER, Id3Tag, fresh, parse, tag_length
 from mertag.library.tags.older_tags import as_id3_frames, from_ape, from_id3v1
-from mertag.library.tags.tails import audio_end, id3v1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

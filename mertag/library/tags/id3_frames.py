@@ -21,6 +21,7 @@ import zlib
 from bisect import bisect_right
 from dataclasses import dataclass
 
+from mertag.formats import from_syncsafe
 from mertag.library.tags.container import Entry, MalformedError
 from mertag.library.tags.keys import KEYS, MOOD
 
@@ -64,16 +65,6 @@ def unsynchronise(data: bytes) -> bytes:
 def syncsafe(value: int) -> bytes:
     """Return `value` as four bytes of seven bits."""
     return bytes(value >> shift & 0x7F for shift in (21, 14, 7, 0))
-
-
-def from_syncsafe(data: bytes) -> int:
-    """Return the number that `data` holds at seven bits a byte; -1 if a byte has its top bit set."""
-    if any(byte & 0x80 for byte in data):
-        return -1
-    value = 0
-    for byte in data:
-        value = value << 7 | byte
-    return value
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from mertag.formats import from_syncsafe, id3v2_length
 from mertag.library.tags.container import Entry, Fields, MalformedError, collect, splice
 from mertag.library.tags.id3_frames import (
     Frame,
@@ -16,7 +17,6 @@ from mertag.library.tags.id3_frames import (
     costly,
     encode,
     entry,
-    from_syncsafe,
     refuse_bomb,
     syncsafe,
     unsynchronise,
@@ -40,12 +40,10 @@ def tag_length(head: bytes) -> int:
     MalformedError
         If it says it is one, but its length makes no sense.
     """
-    if len(head) < HEADER or head[:3] != b"ID3" or head[3] == 0xFF or head[4] == 0xFF:
-        return 0
-    size = from_syncsafe(head[6:10])
-    if size < 0:
-        raise MalformedError("its ID3 tag is damaged: the length is not a valid number")
-    return HEADER + size + (HEADER if head[3] == 4 and head[5] & _FOOTER else 0)
+    try:
+        return id3v2_length(head)
+    except ValueError as error:
+        raise MalformedError(str(error)) from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
+from mertag.formats import ByteSource, Format, audio_end
 from mertag.listen.decode.damage import is_tolerable
-from mertag.listen.decode.formats import AIFF, MP3, OGG_VORBIS, WAV, Content
 
 Float32Array = npt.NDArray[np.float32]
 
@@ -35,7 +35,7 @@ class SoundFileReader:
     ----------
     file : binary file
         At its beginning.
-    content : Content
+    form : Format
         What it holds.
 
     Attributes
@@ -50,9 +50,9 @@ class SoundFileReader:
         A read that failed.
     """
 
-    def __init__(self, file: BinaryIO, content: Content) -> None:
+    def __init__(self, file: BinaryIO, form: Format) -> None:
         self._bytes = _Bytes(file)
-        self._content = content
+        self._format = form
         self.n_frames = 0
         self.stopped: str | None = None
         self.missing_s = 0.0
@@ -89,18 +89,18 @@ class SoundFileReader:
             self.stopped = "no sound was found"
             return
         size, position = self._bytes.size, self._bytes.tell()
-        if self._content in (MP3, OGG_VORBIS):
+        if self._format in (Format.MP3, Format.OGG_VORBIS):
             # MP3 files that were joined, and chained Ogg: libsndfile stops at the end of the first.
-            left_s = (size - position - _tail_tags(self._bytes)) * seconds / max(position, 1)
+            left_s = (audio_end(self._bytes, 0) - position) * seconds / max(position, 1)
             if not is_tolerable(left_s, seconds):
                 self.stopped = "the decoder stopped before the end of the file"
                 return
-        if self._content is MP3 or stated_frames > _UNKNOWN_FRAMES:
+        if self._format is Format.MP3 or stated_frames > _UNKNOWN_FRAMES:
             return
         stated_s = stated_frames / self.rate_hz
         if not is_tolerable(stated_s - seconds, stated_s):
             self.stopped = f"{stated_s - seconds:.1f} s of {stated_s:.1f} s are missing"
-        elif self._content in (WAV, AIFF):
+        elif self._format in (Format.WAV, Format.RIFX, Format.AIFF):
             self.missing_s = self._stated_bytes_missing() * seconds / size
 
     def _stated_bytes_missing(self) -> int:
@@ -133,13 +133,12 @@ class _ForwardSoundFile(soundfile.SoundFile):  # type: ignore[misc]  # soundfile
         return False
 
 
-class _Bytes:
+class _Bytes(ByteSource):
     """A file for libsndfile's callbacks, which cannot pass an exception on."""
 
     def __init__(self, file: BinaryIO) -> None:
-        self._file = file
+        super().__init__(file)
         self.error: OSError | None = None
-        self.size = file.seek(0, io.SEEK_END)
         file.seek(0)
 
     def readinto(self, buffer: memoryview) -> int:
@@ -163,22 +162,6 @@ class _Bytes:
 
     def write(self, data: bytes) -> int:
         raise io.UnsupportedOperation("read only")
-
-
-def _tail_tags(file: _Bytes) -> int:
-    """Return the bytes that an APEv2 and an ID3v1 tag take at the end of the file."""
-    end = file.size
-    if end >= 128:
-        file.seek(end - 128)
-        if file.read(3) == b"TAG":
-            end -= 128
-    if end >= 32:
-        file.seek(end - 32)
-        footer = file.read(32)
-        if footer[:8] == b"APETAGEX":
-            has_header = 32 if footer[23] & 0x80 else 0
-            end -= min(end, int.from_bytes(footer[12:16], "little") + has_header)
-    return file.size - end
 
 
 def _message(error: Exception) -> str:

@@ -10,16 +10,27 @@ from __future__ import annotations
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
 from mertag.errors import DecodeError, UnsupportedFormatError
+from mertag.formats import ByteSource, Format, sniff
 from mertag.listen.decode.by_soundfile import CannotOpenError, SoundFileReader
 from mertag.listen.decode.damage import is_tolerable
-from mertag.listen.decode.formats import OGG_VORBIS, Content, Reader, sniff
 
 Float32Array = npt.NDArray[np.float32]
+
+_BY_SOUNDFILE = frozenset(
+    {Format.WAV, Format.RIFX, Format.RF64, Format.BW64, Format.W64, Format.AIFF, Format.CAF, Format.AU, Format.FLAC}
+    | {Format.OGG_VORBIS, Format.MP3}
+)
+_NOT_DECODED = frozenset(
+    {Format.OPTIMFROG, Format.ADIF, Format.MIDI, Format.PNG, Format.JPEG, Format.GIF, Format.PDF, Format.ZIP}
+    | {Format.RAR, Format.SEVEN_ZIP, Format.GZIP, Format.PROGRAM, Format.DATABASE, Format.TEXT}
+)
+"""What neither soundfile nor PyAV decodes. PyAV is given everything else."""
 
 
 def mono_blocks(path: Path) -> Iterator[tuple[int, Float32Array]]:
@@ -49,16 +60,12 @@ def mono_blocks(path: Path) -> Iterator[tuple[int, Float32Array]]:
         if status.st_size == 0:
             raise DecodeError(path, "the file is empty")
         with path.open("rb") as file:
-            content = sniff(file)
-            if content.reader is Reader.NONE:
-                raise UnsupportedFormatError(path, f"{content.name}: not a format that mertag decodes")
-            if content.reader is Reader.PYAV:
-                yield from _by_pyav(path, content)
-                return
-            try:
-                reader = SoundFileReader(file, content)
-            except CannotOpenError:
-                yield from _by_pyav(path, content)
+            form = sniff(ByteSource(file))
+            if form in _NOT_DECODED:
+                raise UnsupportedFormatError(path, f"{form}: not a format that mertag decodes")
+            reader = _opened(file, form)
+            if reader is None:
+                yield from _by_pyav(path, form)
                 return
             for block in reader.blocks():
                 yield reader.rate_hz, block
@@ -67,7 +74,7 @@ def mono_blocks(path: Path) -> Iterator[tuple[int, Float32Array]]:
     if reader.disk_error is not None:
         raise _unreadable(path, reader.disk_error) from reader.disk_error
     if reader.stopped is not None:
-        yield from _take_over(path, content, reader)
+        yield from _take_over(path, form, reader)
         return
     seconds = reader.n_frames / reader.rate_hz
     whole_s = seconds + reader.missing_s
@@ -75,7 +82,17 @@ def mono_blocks(path: Path) -> Iterator[tuple[int, Float32Array]]:
         raise DecodeError(path, f"the file is incomplete: it holds {seconds:.1f} s of {whole_s:.1f} s of sound")
 
 
-def _by_pyav(path: Path, content: Content) -> Iterator[tuple[int, Float32Array]]:
+def _opened(file: BinaryIO, form: Format) -> SoundFileReader | None:
+    """Open a file by soundfile; None if that does not read it."""
+    if form not in _BY_SOUNDFILE:
+        return None
+    try:
+        return SoundFileReader(file, form)
+    except CannotOpenError:
+        return None
+
+
+def _by_pyav(path: Path, form: Format) -> Iterator[tuple[int, Float32Array]]:
     # Here, not above: importing it takes 50 ms, and most libraries never need it.
     from mertag.listen.decode.by_pyav import DamagedError, NothingDecodedError, pyav_blocks
 
@@ -84,17 +101,17 @@ def _by_pyav(path: Path, content: Content) -> Iterator[tuple[int, Float32Array]]
         for rate_and_block in pyav_blocks(path):
             n_blocks += 1
             yield rate_and_block
-        if n_blocks == 0 and not content.name:
+        if n_blocks == 0 and not form:
             raise NothingDecodedError("no sound")
     except NothingDecodedError as error:
-        if not content.name:
+        if not form:
             raise DecodeError(path, f"no audio was found in it: {_what(path)}") from error
-        raise DecodeError(path, f"{content.name} that cannot be decoded: {error}") from error
+        raise DecodeError(path, f"{form} that cannot be decoded: {error}") from error
     except DamagedError as error:
         raise DecodeError(path, str(error)) from error
 
 
-def _take_over(path: Path, content: Content, reader: SoundFileReader) -> Iterator[tuple[int, Float32Array]]:
+def _take_over(path: Path, form: Format, reader: SoundFileReader) -> Iterator[tuple[int, Float32Array]]:
     from mertag.listen.decode.by_pyav import DamagedError, NothingDecodedError, pyav_blocks
 
     skip = reader.n_frames
@@ -105,11 +122,11 @@ def _take_over(path: Path, content: Content, reader: SoundFileReader) -> Iterato
                 more = True
                 yield rate_hz, block[skip:]
             skip = max(0, skip - len(block))
-        if content is OGG_VORBIS and not more:  # a chained stream whose rate or channels change
+        if form is Format.OGG_VORBIS and not more:  # a chained stream whose rate or channels change
             raise NothingDecodedError
     except NothingDecodedError as error:
         if reader.n_frames == 0:
-            raise DecodeError(path, f"{content.name} that cannot be decoded: {error}") from error
+            raise DecodeError(path, f"{form} that cannot be decoded: {error}") from error
         seconds = reader.n_frames / reader.rate_hz
         raise DecodeError(path, f"damaged after {seconds:.1f} s: {reader.stopped}") from error
     except DamagedError as error:
