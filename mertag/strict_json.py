@@ -33,8 +33,13 @@ def decode(text: str | bytes, kind: type[T]) -> T:
     Repeated keys, NaN and infinities are refused, as in `parse`; an integer may stand for a float, and nothing else for
     anything else.
     """
+    return convert(parse(text), kind)
+
+
+def convert(raw: object, kind: type[T]) -> T:
+    """Return plain values, as `parse` gives them, as a `kind`; see `decode`."""
     try:
-        return msgspec.convert(parse(text), kind)
+        return msgspec.convert(raw, kind)
     except msgspec.ValidationError as error:
         raise ValueError(str(error)) from error
 

@@ -1,9 +1,8 @@
 """Which precision is faster on this CPU: timed once, and remembered.
 
-int8 is several times as fast as floating point where the CPU has dot products of bytes (VNNI), and can be
-slower where it has not. No list of CPU names keeps up, so both are timed on a fixed small input, and the
-result is kept in the user's cache folder. A cache that cannot be read or written costs that time again,
-never more.
+int8 is several times as fast as floating point where the CPU has dot products of bytes (VNNI), and can be slower where
+it has not. No list of CPU names keeps up, so both are timed on a fixed small input, and the result is kept in the
+user's cache folder. A cache that cannot be read or written costs that time again, never more.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ from pathlib import Path
 
 import platformdirs
 
+from mertag import strict_json
 from mertag.files import write_whole
 from mertag.listen.manifest import Precision
 
@@ -114,11 +114,10 @@ def _seconds(run: Callable[[], object]) -> float:
 def _load(file: Path) -> tuple[dict[str, dict[str, float]], str]:
     """Return what is remembered, and what was wrong with it."""
     try:
-        raw = json.loads(file.read_text(encoding="utf-8"))
-        return {str(key): {str(name): float(value) for name, value in times.items()} for key, times in raw.items()}, ""
+        return strict_json.decode(file.read_bytes(), dict[str, dict[str, float]]), ""
     except FileNotFoundError:
         return {}, ""
-    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         return {}, f"the cache {file} could not be read ({type(error).__name__})"
 
 

@@ -13,7 +13,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TypeVar
 
 from mertag import strict_json
 from mertag._version import __version__
@@ -30,7 +29,6 @@ MAX_MANIFEST_BYTES = 1 << 20
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # device names on Windows
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_Constants = TypeVar("_Constants", FrontEnd, Segmentation, WindowRule)
 
 
 class Precision(StrEnum):
@@ -150,54 +148,24 @@ class Manifest:
             impossible value. The message names the key, not the folder: `mertag.listen.bundle.load_bundle` adds it.
         """
         try:
-            return cls._from_raw(strict_json.parse(text))
+            raw = strict_json.parse(text)
+            _check_schema(raw)
+            for field_ in dataclasses.fields(cls):
+                if field_.name not in raw and field_.name != "shared":
+                    raise BundleError(f"the key {field_.name!r} is missing")
+            found = strict_json.convert(raw, cls)
         except ValueError as error:
             raise BundleError(str(error)) from error
-
-    @classmethod
-    def _from_raw(cls, raw: Mapping[str, object]) -> Manifest:
-        _check_schema(raw)
-        heads = []
-        for item in strict_json.get(raw, "heads", list):
-            if not isinstance(item, dict):
-                raise BundleError("heads must be a list of objects")
-            classes = strict_json.get(item, "classes", list)
-            heads.append(
-                Head(
-                    target=Target(strict_json.one_of(strict_json.get(item, "target", str), Target, "heads: target")),
-                    classes=tuple(strict_json.strings(classes, "heads: classes")),
-                    song=strict_json.get(item, "song", str),
-                )
-            )
-        segment = strict_json.get(raw, "segment", dict)
-        files = strict_json.get(raw, "files", dict)
-        shared = strict_json.get(raw, "shared", list) if "shared" in raw else []
-        for name, digest in zip(files, strict_json.strings(files.values(), "files"), strict=True):
+        for key in ("front_end", "segmentation", "window_rule"):
+            known = {constant.name for constant in dataclasses.fields(getattr(found, key))}
+            if missing := sorted(known - set(raw[key])):
+                raise BundleError(f"{key}: the key {missing[0]!r} is missing")
+            if unknown := sorted(set(raw[key]) - known):
+                raise BundleError(f"{key}: unknown {', '.join(unknown)}; a newer mertag may know it")
+        for name, digest in found.files.items():
             if not _SHA256.fullmatch(digest):
                 raise BundleError(f"files: the checksum of {name!r} is not 64 hexadecimal digits")
-        return cls(
-            schema=SCHEMA,
-            name=strict_json.get(raw, "name", str),
-            version=strict_json.get(raw, "version", str),
-            created_by=strict_json.get(raw, "created_by", str),
-            licence=strict_json.get(raw, "licence", str),
-            dataset=strict_json.get(raw, "dataset", str),
-            training_command=strict_json.get(raw, "training_command", str),
-            metrics=strict_json.get(raw, "metrics", dict),
-            heads=tuple(heads),
-            segment={
-                Precision(strict_json.one_of(key, Precision, "segment")): value
-                for key, value in zip(segment, strict_json.strings(segment.values(), "segment"), strict=True)
-            },
-            front_end=_constants(FrontEnd, raw, "front_end"),
-            segmentation=_constants(Segmentation, raw, "segmentation"),
-            window_rule=_constants(WindowRule, raw, "window_rule"),
-            files=files,
-            shared=tuple(
-                Precision(strict_json.one_of(name, Precision, "shared"))
-                for name in strict_json.strings(shared, "shared")
-            ),
-        )
+        return found
 
 
 def check_file_name(name: str, what: str) -> None:
@@ -247,14 +215,3 @@ def _check_constants(front_end: FrontEnd, segmentation: Segmentation, rule: Wind
                 raise BundleError(f"{key}: {name} is {value}; 0.01 to 3600 seconds can be")
     if segmentation.segment_frames(front_end) < 1:
         raise BundleError(f"segmentation: duration_s is {segmentation.duration_s}, less than one frame")
-
-
-def _constants(cls: type[_Constants], raw: Mapping[str, object], key: str) -> _Constants:
-    """Return a dataclass of numbers; each field must be there, and no other."""
-    values = strict_json.get(raw, key, dict)
-    # The defaults tell the fields' types; the annotations are strings here.
-    kinds = {f.name: type(f.default) for f in dataclasses.fields(cls)}
-    unknown = sorted(set(values) - set(kinds))
-    if unknown:
-        raise BundleError(f"{key}: unknown {', '.join(unknown)}; a newer mertag may know it")
-    return cls(**{name: strict_json.get(values, name, kind) for name, kind in kinds.items()})

@@ -29,6 +29,10 @@ def test_the_golden_sound_is_judged_the_same_in_every_precision(bundle: Bundle) 
     assert np.abs(golden["int8.quadrant"] - golden["fp16.quadrant"]).mean() < TOLERANCE[Precision.INT8]
 
 
+def test_its_manifest_is_written_as_it_was(bundle: Bundle) -> None:
+    assert bundle.manifest.to_json() == (bundle.folder / "manifest.json").read_text(encoding="utf-8")
+
+
 def test_its_terms_are_those_of_the_package(bundle: Bundle) -> None:
     assert bundle.read("LICENSE-WEIGHTS") == (bundle.folder.parent / "LICENSE-WEIGHTS").read_bytes()
     assert bundle.manifest.licence.startswith("LicenseRef-mertag-weights-research-only")
