@@ -1,19 +1,20 @@
-"""Only N windows of a long song, spread evenly over it, instead of all: what ``--windows N`` hears.
+"""Only N windows of a long song, spread evenly over it, instead of all: what ``--windows N`` analyses.
 
 The windows are N of those that the bundle's rule cuts (`mertag.listen.windows.windows`), and each of their segments is
 cut as in the whole song: so the result is a mean over fewer windows, and otherwise the same. A song that has no more
-than N windows is heard whole.
+than N windows is analysed whole.
 
 How long a song is shows only at its end, and its audio must not pile up until then. So of a song with many windows,
-every second one is forgotten, then every second one of the rest, and so on: at any time at most `MOST_WINDOWS` (or
+every second one is dropped, then every second one of the rest, and so on: at any time at most `MOST_WINDOWS` (or
 4 N) are kept, and the N are chosen among those at the end. What is kept depends on how much audio came, not on the
 chunks in which it came.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import count
 
 import numpy as np
 
@@ -26,13 +27,8 @@ MOST_WINDOWS = 16
 Piece = tuple[int, Float32Array]
 """A stretch of a song: its first sample, and the audio."""
 
-
-@dataclass(slots=True)
-class _Held:
-    """What is kept of a song whose end has not come."""
-
-    pieces: list[Piece] = field(default_factory=list)
-    n_samples: int = 0
+Span = tuple[int, int]
+"""The first sample or segment, and the one after the last."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -40,7 +36,7 @@ class _Chosen:
     """A song whose windows are chosen; the result of each run of segments, by its number, None until it is there."""
 
     n_samples: int
-    excerpts: Excerpts | None
+    excerpts: Excerpts | None = None
     runs: dict[int, SongSegments | None] = field(default_factory=dict)
 
 
@@ -60,60 +56,49 @@ class ExcerptPacker:
     """
 
     def __init__(
-        self,
-        packer: BlockPacker,
-        *,
-        n_windows: int,
-        rule: WindowRule,
-        front_end: FrontEnd,
-        segmentation: Segmentation,
+        self, packer: BlockPacker, *, n_windows: int, rule: WindowRule, front_end: FrontEnd, segmentation: Segmentation
     ) -> None:
         self._packer, self._n_windows = packer, n_windows
         self._rule, self._front_end, self._segmentation = rule, front_end, segmentation
-        self._segment = segmentation.segment_samples(front_end)
+        self._segment, self._segment_hop = segmentation.segment_samples(front_end), segmentation.hop_samples(front_end)
         self._single_max = round(rule.single_max_s * front_end.sample_rate)
         self._window, self._hop = window_samples(rule, segment_samples=self._segment, sample_rate=front_end.sample_rate)
+        self._lead = front_end.hop_length  # a segment's first frame may begin so much before the window
         self._most = max(MOST_WINDOWS, 4 * n_windows)
-        self._held: dict[int, _Held] = {}
+        self._held: dict[int, list[Piece]] = {}  # what is kept of the songs whose end has not come
         self._chosen: dict[int, _Chosen] = {}
         self._song_of: dict[int, int] = {}  # a run's number -> its song
-        self._n_runs = 0
+        self._numbers = count()
 
     def feed(self, key: int, chunk: Float32Array) -> None:
         """Take the next samples of a song, shape (n,); the array must not change afterwards."""
-        held = self._held.setdefault(key, _Held())
-        held.pieces.append((held.n_samples, chunk))
-        held.n_samples += len(chunk)
-        self._thin_out(held)
+        pieces = self._held.get(key, [])
+        self._held[key] = self._thinned_out([*pieces, (_end(pieces), chunk)])
 
     def end(self, key: int) -> None:
         """No more samples of this song will come: choose, and pass on."""
-        held = self._held.pop(key, _Held())
-        starts = self._segmentation.start_samples(held.n_samples, self._front_end)
+        pieces = self._held.pop(key, [])
+        chosen = self._chosen[key] = _Chosen(n_samples=_end(pieces))
+        starts = self._segmentation.start_samples(chosen.n_samples, self._front_end)
         if len(starts) == 0:
-            self._chosen[key] = _Chosen(n_samples=held.n_samples, excerpts=None)
             return
         found = windows(
             starts,
             segment_samples=self._segment,
-            n_samples=held.n_samples,
+            n_samples=chosen.n_samples,
             sample_rate=self._front_end.sample_rate,
             rule=self._rule,
         )
-        stretches = _joined(held.pieces)
-        picked = _evenly(self._candidates(found, stretches, held.n_samples), self._n_windows)
-        runs = _union(picked)
-        whole = len(picked) == len(found) and runs == [slice(0, len(starts))]
-        chosen = _Chosen(n_samples=held.n_samples, excerpts=None if whole else self._excerpts(picked, runs))
-        self._chosen[key] = chosen
+        picked = _evenly(self._candidates(found, pieces), self._n_windows)
+        runs = _merged((window.start, window.stop) for window in picked)
+        if len(picked) < len(found) or runs != [(0, len(starts))]:
+            chosen.excerpts = self._excerpts(picked, runs)
         for run in runs:
-            audio = _audio(stretches, *self._span(run))
-            assert audio is not None  # its windows are held, and share segments
-            number, self._n_runs = self._n_runs, self._n_runs + 1
+            number = next(self._numbers)
             self._song_of[number] = key
             chosen.runs[number] = None
-            self._packer.begin(number, first_segment=run.start)
-            self._packer.feed(number, audio.copy())  # a view would keep the whole song
+            self._packer.begin(number, first_segment=run[0])
+            self._packer.feed(number, np.concatenate(_within(pieces, self._samples(run))))  # its windows are all held
             self._packer.end(number)
 
     def drop(self, key: int) -> None:
@@ -138,29 +123,41 @@ class ExcerptPacker:
             self._chosen[self._song_of.pop(result.key)].runs[result.key] = result
         for key, chosen in list(self._chosen.items()):
             results = [result for result in chosen.runs.values() if result is not None]
-            if len(results) == len(chosen.runs):
-                del self._chosen[key]
-                yield _joint(key, chosen, results)
+            if len(results) < len(chosen.runs):
+                continue
+            del self._chosen[key]
+            error = next((result.error for result in results if result.error is not None), None)
+            probabilities: Probabilities = {}
+            if results and error is None:
+                parts = [result.probabilities for result in results]
+                probabilities = {target: np.concatenate([part[target] for part in parts]) for target in parts[0]}
+            yield SongSegments(
+                key=key,
+                n_samples=chosen.n_samples,
+                n_segments=sum(result.n_segments for result in results),
+                probabilities=probabilities,
+                error=error,
+                excerpts=chosen.excerpts,
+            )
 
-    def _thin_out(self, held: _Held) -> None:
-        """Let go of the audio between the windows that are kept."""
-        if held.n_samples <= self._single_max:  # one window so far, which needs everything
-            return
-        period = self._period(held.n_samples)
-        lead = self._front_end.hop_length  # a segment's first frame may begin so much before the window
-        if period <= lead + self._window:
-            return
-        # The last window ends at the last segment, which may end a hop before the song does.
-        tail = self._window + self._segmentation.hop_samples(self._front_end) + lead
+    def _thinned_out(self, pieces: list[Piece]) -> list[Piece]:
+        """Return the pieces of a song without the audio between the windows that are kept."""
+        n_samples = _end(pieces)
+        period = self._period(n_samples)
+        # Up to `single_max_s` the song is one window, which needs everything.
+        if n_samples <= self._single_max or period <= self._lead + self._window:
+            return pieces
+        # The last window ends at the last segment, which may end a hop before the song does, should it end here.
+        tail = (n_samples - self._window - self._segment_hop - self._lead, n_samples)
         kept: list[Piece] = []
-        for first, audio in held.pieces:
+        for first, audio in pieces:
             last = first + len(audio)
-            wanted = self._kept_spans(period, first, last)
-            wanted.append((held.n_samples - tail, held.n_samples))  # should the song end here
-            for lo, hi in _within(first, last, wanted):
-                part = audio[lo - first : hi - first]
-                kept.append((lo, audio if len(part) == len(audio) else part.copy()))
-        held.pieces = kept
+            numbers = range(max(0, (first - self._window) // period), (last + self._lead) // period + 1)
+            wanted = [(number * period - self._lead, number * period + self._window) for number in numbers]
+            inside = sorted((max(first, lo), min(last, hi)) for lo, hi in [*wanted, tail])
+            for lo, hi in _merged(span for span in inside if span[0] < span[1]):
+                kept.append((lo, audio if hi - lo == len(audio) else audio[lo - first : hi - first].copy()))
+        return kept
 
     def _period(self, n_samples: int) -> int:
         """Return how far apart the windows lie that are kept of a song, in samples."""
@@ -169,70 +166,50 @@ class ExcerptPacker:
             period *= 2
         return period
 
-    def _kept_spans(self, period: int, first: int, last: int) -> list[tuple[int, int]]:
-        """Return the spans, `period` samples apart, that are kept of a song, of those near [first, last)."""
-        lead = self._front_end.hop_length  # a segment's first frame may begin so much before the window
-        numbers = range(max(0, (first - self._window) // period), (last + lead) // period + 1)
-        return [(number * period - lead, number * period + self._window) for number in numbers]
-
-    def _candidates(self, found: list[slice], stretches: list[Piece], n_samples: int) -> list[slice]:
+    def _candidates(self, found: list[slice], pieces: list[Piece]) -> list[slice]:
         """Return the windows that are held; those at the end only where the evenly spread ones are too few."""
-        held = [w for w in found if _audio(stretches, *self._span(w)) is not None]
-        period = self._period(n_samples)
-        if len(held) == len(found):
-            return held
+        held, spread = [], []
+        period = self._period(_end(pieces))
+        for window in found:
+            lo, hi = self._samples((window.start, window.stop))
+            if sum(map(len, _within(pieces, (lo, hi)))) == hi - lo:
+                held.append(window)
+                if hi <= (lo + self._lead) // period * period + self._window:
+                    spread.append(window)
+        return held if len(held) == len(found) or len(spread) < self._n_windows else spread
 
-        def in_step(window: slice) -> bool:
-            lo, hi = self._span(window)
-            return any(start <= lo and hi <= stop for start, stop in self._kept_spans(period, lo, hi))
+    def _samples(self, segments: Span) -> Span:
+        """Return the samples that a run of segments needs."""
+        frame = self._front_end.hop_length
+        return segments[0] * self._segment_hop // frame * frame, (segments[1] - 1) * self._segment_hop + self._segment
 
-        spread = [window for window in held if in_step(window)]
-        return spread if len(spread) >= self._n_windows else held
-
-    def _span(self, segments: slice) -> tuple[int, int]:
-        """Return the first sample that a run of segments needs, and the one after the last."""
-        hop, frame = self._segmentation.hop_samples(self._front_end), self._front_end.hop_length
-        return segments.start * hop // frame * frame, (segments.stop - 1) * hop + self._segment
-
-    def _excerpts(self, picked: list[slice], runs: list[slice]) -> Excerpts:
-        order = np.concatenate([np.arange(run.start, run.stop, dtype=np.int64) for run in runs])
-        hop = self._segmentation.hop_samples(self._front_end)
-        covered, end = 0, 0  # runs that share no segment may share audio, which counts once
-        for run in runs:
-            first, last = run.start * hop, (run.stop - 1) * hop + self._segment
-            covered, end = covered + last - max(first, end), last
+    def _excerpts(self, picked: list[slice], runs: list[Span]) -> Excerpts:
+        order = np.concatenate([np.arange(start, stop, dtype=np.int64) for start, stop in runs])
         places = [(int(np.searchsorted(order, w.start)), w.stop - w.start) for w in picked]
-        windows_ = tuple(slice(place, place + length) for place, length in places)
-        return Excerpts(order=order, windows=windows_, n_samples=covered)
+        hop, segment = self._segment_hop, self._segment
+        # Runs that share no segment may share audio, which counts once.
+        covered = _merged((start * hop, (stop - 1) * hop + segment) for start, stop in runs)
+        return Excerpts(
+            order=order,
+            windows=tuple(slice(place, place + length) for place, length in places),
+            n_samples=sum(stop - start for start, stop in covered),
+        )
 
 
-def _within(first: int, last: int, spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Return what spans cover of [first, last), as spans that do not touch."""
-    found: list[tuple[int, int]] = []
-    for lo, hi in sorted((max(first, lo), min(last, hi)) for lo, hi in spans):
-        if lo >= hi:
-            continue
-        if found and lo <= found[-1][1]:
+def _end(pieces: list[Piece]) -> int:
+    """Return how many samples of a song have come; its last ones are always kept."""
+    return pieces[-1][0] + len(pieces[-1][1]) if pieces else 0
+
+
+def _merged(spans: Iterable[Span]) -> list[Span]:
+    """Return spans, given in the order of their beginnings, with those joined that overlap."""
+    found: list[Span] = []
+    for lo, hi in spans:
+        if found and lo < found[-1][1]:
             found[-1] = found[-1][0], max(hi, found[-1][1])
         else:
             found.append((lo, hi))
     return found
-
-
-def _joint(key: int, chosen: _Chosen, results: list[SongSegments]) -> SongSegments:
-    """Return the result of a song from those of its runs."""
-    error = next((result.error for result in results if result.error is not None), None)
-    probabilities: Probabilities = {}
-    if results and error is None:
-        probabilities = {t: np.concatenate([r.probabilities[t] for r in results]) for t in results[0].probabilities}
-    return SongSegments(
-        key=key,
-        n_samples=chosen.n_samples,
-        n_segments=sum(result.n_segments for result in results),
-        probabilities=probabilities,
-        error=error,
-        excerpts=chosen.excerpts,
-    )
 
 
 def _evenly(found: list[slice], n: int) -> list[slice]:
@@ -242,31 +219,7 @@ def _evenly(found: list[slice], n: int) -> list[slice]:
     return [found[(2 * i + 1) * len(found) // (2 * n)] for i in range(n)]
 
 
-def _union(found: list[slice]) -> list[slice]:
-    """Return windows, in their order, with those joined that share segments."""
-    runs: list[slice] = []
-    for window in found:
-        if runs and window.start < runs[-1].stop:
-            runs[-1] = slice(runs[-1].start, window.stop)
-        else:
-            runs.append(window)
-    return runs
-
-
-def _joined(pieces: list[Piece]) -> list[Piece]:
-    """Return pieces, in their order, with those joined that follow each other."""
-    groups: list[list[Piece]] = []
-    for first, audio in pieces:
-        if groups and groups[-1][-1][0] + len(groups[-1][-1][1]) == first:
-            groups[-1].append((first, audio))
-        else:
-            groups.append([(first, audio)])
-    return [(group[0][0], np.concatenate([audio for _, audio in group])) for group in groups]
-
-
-def _audio(stretches: list[Piece], first: int, end: int) -> Float32Array | None:
-    """Return the samples from `first` to `end`; None if they are not all there."""
-    for start, audio in stretches:
-        if start <= first and end <= start + len(audio):
-            return audio[first - start : end - start]
-    return None
+def _within(pieces: list[Piece], span: Span) -> list[Float32Array]:
+    """Return what is there of a span of samples, in parts."""
+    lo, hi = span
+    return [audio[max(0, lo - at) : hi - at] for at, audio in pieces if at < hi and lo < at + len(audio)]
