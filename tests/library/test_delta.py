@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import io
 import random
@@ -113,6 +114,19 @@ def test_pages_with_new_numbers_and_checksums_cost_some_bytes_each() -> None:
     old, new = b"a comment" + pages(3), b"a longer comment" * 5000 + pages(4)
     assert size_of(old, new) < 600 * 7
     assert size_of(old, new) < len(old) / 500
+
+
+def test_a_picture_that_moved_within_its_pages_costs_some_bytes_a_page() -> None:
+    picture = base64.b64encode(AUDIO[:400_000])
+
+    def pages(comment: bytes) -> bytes:
+        packet = comment + bytes(3) + picture
+        return b"".join(
+            b"OggS" + zlib.crc32(packet[i : i + 4000]).to_bytes(4, "big") + packet[i : i + 4000]
+            for i in range(0, len(packet), 4000)
+        )
+
+    assert size_of(pages(b"MOOD=Happy"), pages(b"MOOD=Relaxed and more")) < 100 + 30 * len(picture) // 4000
 
 
 def test_padding_that_is_taken_up_costs_nothing() -> None:

@@ -7,10 +7,9 @@ A delta is a list of steps, carried out from first to last; laid end to end, wha
   audio does to tables of offsets, and new numbers to Ogg pages, is mostly the same small difference again and again;
 - *literal*: bytes that the new file does not have.
 
-To find them, both files are walked side by side. Where they differ and are soon the same again, only the
-difference is noted; where they stay different (something was put in or taken out), a short piece of what follows
-in the old file is looked for around the same place in the new one. Memory does not grow with the files, only with the
-delta; files that have little in common make a large one, and beyond `MOST_BYTES` none.
+Both files are read side by side, block by block. A block that differs is cut into chunks at certain bytes, so that the
+same content is cut alike wherever it stands; a chunk that stands nearby in the new file, too, is copied from there.
+Memory grows with the delta, not with the files.
 
 The format: a byte with the version, then three raw deflate streams, each after its length and the length it unpacks
 to: the steps, the differences, the literals. All numbers are varints (7 bits a byte, low ones first; signed ones
@@ -21,6 +20,7 @@ last of them ended.
 from __future__ import annotations
 
 import os
+import re
 import zlib
 from collections.abc import Iterator
 from typing import BinaryIO
@@ -33,16 +33,12 @@ from mertag.library.tags.container import Piece, Range
 VERSION = 1
 
 MOST_BYTES = 64 * 2**20
-"""Beyond this, a delta is not made."""
+"""Of changes that would be larger, no delta is made."""
 
-SAME = 32
-"""So many equal bytes in a row count as found again."""
-
-_CHUNK = 2**18
-_NEAR = 64  # a difference that ends within so many bytes is one in place, and nothing is looked for elsewhere
-_AHEAD, _AROUND = 2**16, 2**18  # how far in the old file, and how far to each side in the new one, is looked
-_MOST_SEARCHES = 100  # a tag is rewritten in some places; files that never agree again must not take hours
-_LEAST_VARIED = 8  # distinct bytes in a piece that is looked for: padding is found everywhere
+_BLOCK = 2**18
+_AROUND = 2**17  # how far to each side a chunk may have moved
+_CHUNK = re.compile(rb"(?s).{32}[^A]*|.+")  # an "A" comes up in binary data, in text and in base64
+_SHORT = 64  # of so few bytes, the difference is noted in any case
 _COPY, _DIFFER, _LITERAL = range(3)
 
 
@@ -61,17 +57,19 @@ def make_delta(old: BinaryIO, new: BinaryIO) -> bytes:
     Raises
     ------
     DeltaError
-        If it would be larger than `MOST_BYTES`.
+        If the files differ in more than `MOST_BYTES`.
     OSError
         If one cannot be read.
     """
-    a, b = _File(old), _File(new)
-    head = _common_head(a, b)
-    tail = _common_tail(a, b, min(a.size, b.size) - head)
-    steps = _Steps()
-    steps.copy(0, head)
-    _walk(steps, a, b, head, a.size - tail)
-    steps.copy(b.size - tail, tail)
+    a, b, steps = _File(old), _File(new), _Steps()
+    at = 0  # where the new file goes on like the old one
+    for start in range(0, a.size, _BLOCK):
+        block = a.read(start, _BLOCK)
+        if block == b.read(at, len(block)):
+            steps.copy(at, len(block))
+            at += len(block)
+        else:
+            at = _match_chunks(steps, block, b, at)
     return steps.packed()
 
 
@@ -120,14 +118,100 @@ def old_pieces(delta: bytes, new: BinaryIO) -> list[Piece]:
 
 
 def read_pieces(pieces: list[Piece], new: BinaryIO) -> Iterator[bytes]:
-    """Yield the bytes that `pieces` are, at most `_CHUNK` of the file at a time."""
+    """Yield the bytes that `pieces` are, at most `_BLOCK` of the file at a time."""
     file = _File(new)
     for piece in pieces:
         if isinstance(piece, bytes):
             yield piece
             continue
-        for start in range(piece.start, piece.stop, _CHUNK):
-            yield file.read(start, min(_CHUNK, piece.stop - start))
+        for start in range(piece.start, piece.stop, _BLOCK):
+            yield file.read(start, min(_BLOCK, piece.stop - start))
+
+
+def _match_chunks(steps: _Steps, block: bytes, new: _File, at: int) -> int:
+    """Note the steps that give `block` of the old file, expected at `at` in the new one; return where that goes on."""
+    base = max(0, at - _AROUND)
+    near = new.read(base, at - base + len(block) + _AROUND)
+    at -= base  # from here on, within `near`
+    places: dict[bytes, int] = {}
+    for found in _CHUNK.finditer(near):
+        places.setdefault(found.group(), found.start())
+    start = done = 0  # block[done:start] was not found
+    for chunk in _CHUNK.findall(block):
+        expected = at + start - done
+        place = expected if near.startswith(chunk, expected) else places.get(chunk)
+        if place is not None:
+            steps.changed(block[done:start], near[at:place], base + at)
+            steps.copy(base + place, len(chunk))
+            done, at = start + len(chunk), place + len(chunk)
+        start += len(chunk)
+    steps.changed(block[done:], near[at : at + start - done], base + at)
+    return base + at + start - done
+
+
+class _Steps:
+    """The steps of a delta: `numbers`, and what *differ* and *literal* take from beside them."""
+
+    def __init__(self) -> None:
+        self._numbers, self._differences, self._literals = bytearray(), bytearray(), bytearray()
+        self._at = 0  # where the last copy or difference ended in the new file
+        self._pending = (0, 0)  # a copy that may go on: where, how long
+
+    def copy(self, at: int, length: int) -> None:
+        """Note bytes that both files have; `at` is where they stand in the new one."""
+        if length and sum(self._pending) == at:
+            self._pending = (self._pending[0], self._pending[1] + length)
+        elif length:
+            self._flush()
+            self._pending = (at, length)
+
+    def changed(self, old: bytes, new: bytes, at: int) -> None:
+        """Note `old`, in whose place the new file has `new`, at `at`."""
+        head = _common(old, new)
+        tail = _common(old[head:][::-1], new[head:][::-1])
+        self.copy(at, head)
+        gone, instead = old[head : len(old) - tail], new[head : len(new) - tail]
+        if gone:
+            self._flush()
+            difference = (_array(gone) - _array(instead)).tobytes() if len(gone) == len(instead) else b""
+            if difference and (len(gone) <= _SHORT or len(zlib.compress(difference, 1)) < len(zlib.compress(gone, 1))):
+                self._step(_DIFFER, len(gone), at + head)
+                self._differences += difference
+            else:
+                self._step(_LITERAL, len(gone))
+                self._literals += gone
+        self.copy(at + len(new) - tail, tail)
+
+    def packed(self) -> bytes:
+        """Return the delta."""
+        self._flush()
+        delta = bytes((VERSION,))
+        for stream in (self._numbers, self._differences, self._literals):
+            data = zlib.compress(stream, 9, -zlib.MAX_WBITS) if stream else b""
+            delta += _varint(len(data)) + _varint(len(stream)) + data
+        return delta
+
+    def _flush(self) -> None:
+        at, length = self._pending
+        if length:
+            self._step(_COPY, length, at)
+        self._pending = (self._at, 0)
+
+    def _step(self, kind: int, length: int, at: int | None = None) -> None:
+        self._numbers += _varint(length * 3 + kind)
+        if at is not None:
+            moved = at - self._at
+            self._numbers += _varint(2 * moved if moved >= 0 else -2 * moved - 1)
+            self._at = at + length
+        if len(self._numbers) + len(self._differences) + len(self._literals) > MOST_BYTES:
+            raise DeltaError(f"the old and the new file differ in more than {MOST_BYTES // 2**20} MiB")
+
+
+def _common(a: bytes, b: bytes) -> int:
+    """Return how many bytes `a` and `b` have in common at their beginning."""
+    n = min(len(a), len(b))
+    different = np.flatnonzero(_array(a)[:n] != _array(b)[:n])
+    return int(different[0]) if len(different) else n
 
 
 class _File:
@@ -147,181 +231,6 @@ class _File:
 
 def _array(data: bytes) -> npt.NDArray[np.uint8]:
     return np.frombuffer(data, np.uint8)
-
-
-def _common_head(a: _File, b: _File) -> int:
-    limit, done = min(a.size, b.size), 0
-    while done < limit:
-        n = min(_CHUNK, limit - done)
-        one, other = a.read(done, n), b.read(done, n)
-        if one != other:
-            return done + int(np.argmax(_array(one) != _array(other)))
-        done += n
-    return done
-
-
-def _common_tail(a: _File, b: _File, limit: int) -> int:
-    done = 0
-    while done < limit:
-        n = min(_CHUNK, limit - done)
-        one, other = a.read(a.size - done - n, n), b.read(b.size - done - n, n)
-        if one != other:
-            return done + int(np.argmax(_array(one)[::-1] != _array(other)[::-1]))
-        done += n
-    return done
-
-
-def _walk(steps: _Steps, old: _File, new: _File, start: int, end: int) -> None:
-    """Note the steps that give ``old[start:end]``; both files are alike before `start`."""
-    position = at = start
-    searches = 0
-    while position < end:
-        a = old.read(position, min(_CHUNK, end - position))
-        b = new.read(at, len(a))
-        done, found = 0, None
-        for first, last in _differing(a, b):
-            steps.copy(at + done, first - done)
-            done = last
-            if last - first > _NEAR and searches < _MOST_SEARCHES:
-                searches += 1
-                found = _found_again(old, new, position + first, at + first, min(end, position + len(a)))
-                if found is not None and found[0] < position + last:
-                    missed = found[0] - position - first
-                    steps.changed(a[first : first + missed], new.read(at + first, found[1] - at - first), at + first)
-                    break
-            found = None
-            steps.changed(a[first:last], b[first:last], at + first)
-        else:
-            steps.copy(at + done, len(a) - done)
-        position, at = found or (position + len(a), at + len(a))
-
-
-def _differing(a: bytes, b: bytes) -> Iterator[tuple[int, int]]:
-    """Yield where `a` and `b` (which may be shorter) differ: spans with at least `SAME` equal bytes between."""
-    n = len(b)
-    different = np.flatnonzero(_array(a)[:n] != _array(b))
-    if n < len(a):
-        different = np.concatenate([different, np.arange(n, len(a))])
-    if not len(different):
-        return
-    breaks = np.flatnonzero(np.diff(different) > SAME)
-    firsts = different[np.concatenate([[0], breaks + 1])]
-    lasts = different[np.concatenate([breaks, [len(different) - 1]])] + 1
-    yield from zip(firsts.tolist(), lasts.tolist(), strict=True)
-
-
-def _found_again(old: _File, new: _File, position: int, at: int, end: int) -> tuple[int, int] | None:
-    """Return where what follows `position` in the old file, before `end`, begins again in the new one near `at`."""
-    ahead = old.read(position, min(_AHEAD, end - position))
-    start = max(0, at - _AROUND)
-    around = new.read(start, at - start + _AROUND)
-    for i in _places(len(ahead)):
-        piece = ahead[i : i + SAME]
-        if len(piece) < SAME or len(set(piece)) < _LEAST_VARIED:
-            continue
-        j = around.find(piece, at - start)
-        if j < 0:
-            j = around.find(piece)
-        if j < 0:
-            continue
-        while i and j and ahead[i - 1] == around[j - 1]:
-            i, j = i - 1, j - 1
-        return position + i, start + j
-    return None
-
-
-def _places(length: int) -> Iterator[int]:
-    """Yield where pieces are taken from, ever further apart: what is found is followed back to its beginning."""
-    i = 0
-    while i < length:
-        yield i
-        i += max(SAME, i // 8)
-
-
-class _Steps:
-    """The steps of a delta, packed as they come."""
-
-    def __init__(self) -> None:
-        self._streams = [_Stream() for _ in range(3)]
-        self._numbers, self._differences, self._literals = self._streams
-        self._at = 0  # where the last copy or difference ended in the new file
-        self._open: tuple[int, int] | None = None  # a copy that may go on: where, how long
-
-    def copy(self, at: int, length: int) -> None:
-        if not length:
-            return
-        if self._open is not None and sum(self._open) == at:
-            self._open = (self._open[0], self._open[1] + length)
-            return
-        self._close()
-        self._open = (at, length)
-
-    def changed(self, old: bytes, new: bytes, at: int) -> None:
-        """Note `old`, in whose place the new file has `new`, at `at`."""
-        if not old:
-            return
-        self._close()
-        if len(old) == len(new):
-            difference = (_array(old) - _array(new)).tobytes()
-            if len(old) <= 2 * SAME or len(zlib.compress(difference, 1)) < len(zlib.compress(old, 1)):
-                self._step(_DIFFER, len(old), at)
-                self._differences.add(difference)
-                return
-        self._step(_LITERAL, len(old))
-        self._literals.add(old)
-
-    def packed(self) -> bytes:
-        self._close()
-        delta = bytes((VERSION,)) + b"".join(stream.packed() for stream in self._streams)
-        _refuse_if_large(len(delta))
-        return delta
-
-    def _close(self) -> None:
-        if self._open is not None:
-            at, length = self._open
-            self._open = None
-            self._step(_COPY, length, at)
-        _refuse_if_large(sum(len(stream) for stream in self._streams))
-
-    def _step(self, kind: int, length: int, at: int | None = None) -> None:
-        step = _varint(length * 3 + kind)
-        if at is not None:
-            moved = at - self._at
-            step += _varint(2 * moved if moved >= 0 else -2 * moved - 1)
-            self._at = at + length
-        self._numbers.add(step)
-
-
-def _refuse_if_large(size: int) -> None:
-    if size > MOST_BYTES:
-        raise DeltaError(f"the old and the new file differ in more than {MOST_BYTES // 2**20} MiB")
-
-
-class _Stream:
-    """Bytes, compressed as they come."""
-
-    def __init__(self) -> None:
-        self._packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
-        self._parts: list[bytes] = []
-        self._packed = self._plain = 0
-
-    def __len__(self) -> int:
-        return self._packed
-
-    def add(self, data: bytes) -> None:
-        self._plain += len(data)
-        self._keep(self._packer.compress(data))
-
-    def packed(self) -> bytes:
-        self._keep(self._packer.flush())
-        if not self._plain:
-            return bytes(2)
-        return _varint(self._packed) + _varint(self._plain) + b"".join(self._parts)
-
-    def _keep(self, part: bytes) -> None:
-        if part:
-            self._parts.append(part)
-            self._packed += len(part)
 
 
 def _varint(number: int) -> bytes:
