@@ -20,9 +20,7 @@ from mertag.batch.one_song import NO_TAG_FORMAT, UP_TO_DATE, WriteJournal, finis
 from mertag.batch.settled import settled_key
 from mertag.errors import FileError, reason_of
 from mertag.library.sidecar import SUFFIX
-from mertag.library.state.analyses import Entry, State
-from mertag.library.state.identity import Places, kept_time, size_and_time, song_digest
-from mertag.library.state.results import decode, encode
+from mertag.library.state.analyses import Entry, Places, State, decode, encode, kept_time, size_and_time, song_digest
 from mertag.library.tags import plan_tags
 from mertag.listen.song import difference, model_of
 from mertag.outcomes import Outcome, Skipped, Tagged

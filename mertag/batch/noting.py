@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from mertag.batch.one_song import WriteJournal, WriteNote
-from mertag.library.state.identity import size_and_time
+from mertag.library.state.analyses import size_and_time
 
 
 class Noting:

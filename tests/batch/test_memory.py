@@ -22,8 +22,7 @@ from mertag.emotion import Quadrant
 from mertag.errors import ConfigError, StateError, TagWriteError
 from mertag.library import sidecar, tags
 from mertag.library.state.analyses import open_state
-from mertag.library.state.claims import Claims
-from mertag.library.state.runs import Run
+from mertag.library.state.runs import Claims, Run
 from mertag.library.tags import TagOptions
 from mertag.outcomes import Outcome
 

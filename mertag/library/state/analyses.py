@@ -1,28 +1,39 @@
-"""What is remembered of songs: what was heard in their audio, and which files hold it and need nothing more.
+"""What is remembered of songs: what was analysed in their audio, and which files hold it and need nothing more.
 
 An analysis belongs to the audio and to the model, with all settings that change its result: neither to the file, which
 may be moved and renamed, nor to its tags, which may change. A file is recognised by path, size and time of change,
 without opening it; if one of them differs, by the digest of its audio.
 
-A state file that stops working in the middle of a run (a full disk, damage) costs the memory and nothing else: it is
-said once, nothing is remembered meanwhile, and it is tried again after a while.
+Results are kept as JSON, figures to the last digit, so that tags written from memory are those written after the
+analysis. A text that is damaged, or that a later mertag wrote, is no result: the song is analysed again.
+
+A state file that stops working in the middle of a run (a full disk, damage) costs the memory and nothing else: one
+warning is given, nothing is remembered meanwhile, and it is tried again after a while.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import json
+import os
 import queue
+import stat
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import Annotated, Literal, TypeVar, cast
 
-from mertag.errors import StateError
-from mertag.library.state.claims import Claims, void_claims
+import msgspec
+
+from mertag.emotion import Quadrant, SongEmotion
+from mertag.errors import FileError, StateError
+from mertag.library import tags
 from mertag.library.state.database import Database, Notify, default_path
-from mertag.library.state.runs import Run
+from mertag.library.state.runs import Claims, Run, remove_stale_claims
+from mertag.outcomes import Outcome, Skipped, Tagged
 
 T = TypeVar("T")
 Rows = list[tuple[object, ...]]
@@ -32,6 +43,8 @@ DURABLE_EVERY_S = 1.0
 
 REST_S = 30.0
 """How long a state file that failed is left alone."""
+
+_CHUNK_BYTES = 1 << 20
 
 _ENTRY = """
 SELECT files.size, files.mtime_ns, files.audio, files.settled, analyses.result, analyses.analysed_s
@@ -85,7 +98,7 @@ class State:
     run : Run
         As given.
     troubles : queue of str
-        What to tell the person: at most one sentence in a run.
+        Warnings for the user: at most one in a run.
     """
 
     def __init__(self, run: Run) -> None:
@@ -95,7 +108,7 @@ class State:
         self._lock = threading.Lock()
         self._said = False
         self._resting_until_s = self._durable_s = 0.0
-        self._attempt(lambda: void_claims(run.database), None)
+        self._attempt(lambda: remove_stale_claims(run.database), None)
 
     @property
     def works(self) -> bool:
@@ -146,7 +159,7 @@ class State:
     def remember_file(
         self, path: bytes, *, size: int, mtime_ns: int, audio: bytes, settled: str, release: Sequence[bytes] = ()
     ) -> None:
-        """Keep what a file is, and give claims back.
+        """Keep what a file is, and release claims.
 
         An empty `audio` or `settled` leaves what is known of a file that has not changed.
         """
@@ -160,20 +173,20 @@ class State:
         self._attempt(keep, None)
 
     def claim(self, what: bytes) -> bool:
-        """Return whether this run may go on with something; false if another has it, or another thread."""
+        """Claim a song (or some audio and a model); return false if another run or thread holds it."""
         return self._attempt(lambda: self._claims.take(what), True)
 
     def release(self, *what: bytes) -> None:
-        """Give claims back."""
+        """Release claims."""
 
-        def give_back() -> None:
+        def release() -> None:
             with self.run.database.transaction(durable=False) as connection:
                 self._claims.release(connection, what)
 
-        self._attempt(give_back, None)
+        self._attempt(release, None)
 
     def release_all(self) -> None:
-        """Give all claims of this run back: nothing is under way."""
+        """Release all claims of this run."""
         self._attempt(self._claims.release_all, None)
 
     def _rows(self, query: str, values: tuple[object, ...]) -> Rows:
@@ -203,9 +216,9 @@ def open_state(path: Path | None = None, *, command: str, notify: Notify = lambd
     path : Path, optional
         The state file; if not given, the user's.
     command : str
-        What was asked for, for a person who looks for a run.
+        The command line, for the list of runs.
     notify : callable
-        Is told, in a sentence, when a damaged file was set aside.
+        Gets a sentence when a damaged file was set aside.
 
     Raises
     ------
@@ -222,3 +235,137 @@ def open_state(path: Path | None = None, *, command: str, notify: Notify = lambd
             database = stack.enter_context(Database(place, notify=notify))
             run = stack.enter_context(Run(database, kind="tag", command=command))
         yield State(run)
+
+
+_Probability = Annotated[float, msgspec.Meta(ge=0, le=1)]
+
+
+class _Emotion(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An emotion in the state file, in the order of writing."""
+
+    quadrant: Quadrant
+    model: str
+    confidence: _Probability
+    valence: _Probability
+    arousal: _Probability
+    duration_s: Annotated[float, msgspec.Meta(ge=0)]
+    n_segments: int
+    n_windows: int
+    quadrant_probabilities: tuple[_Probability, _Probability, _Probability, _Probability]
+    analysed_s: Annotated[float, msgspec.Meta(ge=0)] | None = None
+
+
+class _Skipped(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Why a song has none. Not "unsupported": the next version of a decoder may read it."""
+
+    skipped: Literal["too_short", "silent"]
+    reason: str
+
+
+_decode_emotion = msgspec.json.Decoder(_Emotion).decode
+_decode_skipped = msgspec.json.Decoder(_Skipped).decode
+
+
+def encode(outcome: Outcome) -> str | None:
+    """Return an outcome as text; None if it is not to be remembered, such as a failure."""
+    if isinstance(outcome, Tagged):
+        found = {name: getattr(outcome.emotion, name) for name in _Emotion.__struct_fields__}
+        found = {name: value for name, value in found.items() if value is not None}
+    elif isinstance(outcome, Skipped) and outcome.kind != "unsupported":
+        found = {"skipped": outcome.kind, "reason": outcome.reason}
+    else:
+        return None
+    return json.dumps(found, separators=(",", ":"), allow_nan=False)
+
+
+def decode(text: str, *, index: int, path: Path) -> Tagged | Skipped | None:
+    """Return the outcome that a text stands for, as that of a song; None if it is no result."""
+    try:
+        if text.startswith('{"skipped"'):
+            skipped = _decode_skipped(text)
+            return Skipped(index=index, path=path, kind=skipped.skipped, reason=skipped.reason)
+        found = _decode_emotion(text)
+    except (ValueError, RecursionError):
+        return None
+    if found.analysed_s is not None and found.analysed_s > found.duration_s:
+        return None
+    return Tagged(index=index, path=path, emotion=SongEmotion(**msgspec.structs.asdict(found)))
+
+
+class Places:
+    """Real paths as the state file knows them: absolute, no symbolic link on the way, as bytes.
+
+    The last folder is remembered: files come folder by folder, and `os.path.realpath` looks at every folder on the
+    way. Not for several threads.
+    """
+
+    def __init__(self) -> None:
+        self._folder, self._real = "", ""
+
+    def look(self, path: Path) -> tuple[bytes, os.stat_result]:
+        """Return the real path of a file and its status.
+
+        Raises
+        ------
+        OSError
+            If it is not there.
+        """
+        text = os.fspath(path)
+        status = os.lstat(text)
+        if stat.S_ISLNK(status.st_mode):
+            real = os.path.realpath(text, strict=True)
+            return os.fsencode(real), os.stat(real)  # noqa: PTH116  here and below, a Path costs more than the call
+        folder, slash, name = text.rpartition(os.sep)
+        folder = folder + slash or os.curdir
+        if folder != self._folder:
+            self._folder, self._real = folder, os.path.join(os.path.realpath(folder, strict=True), "")  # noqa: PTH118
+        return os.fsencode(self._real + name), status
+
+
+def song_digest(path: Path) -> tuple[os.stat_result, bytes]:
+    """Return the digest of a file's audio, and the file's status when it was so.
+
+    Tags do not change the digest. Of a file in whose container mertag writes no tags, or that is too damaged for that,
+    it is the digest of the whole.
+
+    Raises
+    ------
+    FileError
+        If the file changes meanwhile, or cannot be read.
+    """
+    try:
+        before = path.stat()
+        try:
+            digest = bytes.fromhex(tags.audio_digest(path))
+        except FileError as error:
+            if isinstance(error.__cause__, OSError):
+                raise
+            digest = _whole(path)
+        after = path.stat()
+    except OSError as error:
+        raise FileError(path, f"it cannot be read ({error.strerror or error})") from error
+    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+        raise FileError(path, "another program is changing it")
+    return after, digest
+
+
+def size_and_time(place: bytes) -> tuple[int, int] | None:
+    """Return size and time of change of a file, None if it cannot be looked at."""
+    try:
+        status = os.stat(place)  # noqa: PTH116  bytes, and a Path costs more than the call
+    except OSError:
+        return None
+    return status.st_size, kept_time(status)
+
+
+def kept_time(status: os.stat_result) -> int:
+    """Return the time of change in nanoseconds, as a state file can hold it: no later than the year 2262."""
+    return max(-(2**63), min(status.st_mtime_ns, 2**63 - 1))
+
+
+def _whole(path: Path) -> bytes:
+    digest = hashlib.blake2b(digest_size=32, person=b"whole file")  # never the digest of some audio
+    with path.open("rb", buffering=0) as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.digest()

@@ -1,9 +1,9 @@
-"""The file in which mertag remembers: what was analysed, what was written, and how to take it back.
+"""The state file: what was analysed, what was written, and how to undo it.
 
 One sqlite file, by default ``state.sqlite`` in the user's state folder, never on the library's own share. Several
 processes may use it at once (write-ahead log; a transaction that finds it busy waits). A file that is damaged, or that
-is no state file of mertag's, is set aside under another name, never deleted and never trusted: what it holds may still
-be wanted.
+is no state file of mertag's, is set aside under another name, never deleted: what it holds may still be wanted. A file
+of an earlier schema is migrated when it is opened, one of a later schema is refused.
 
 Paths are kept as bytes (`os.fsencode` of the real, absolute path): a file name need not be text. Times are seconds
 since 1970, digests raw bytes.
@@ -28,10 +28,11 @@ if sys.platform != "win32":
     import fcntl
 
 APPLICATION_ID = 0x6D657274  # "mert": tells a state file from any other sqlite file
-SCHEMA = 1
 BUSY_S = 60.0
 
-_TABLES = """
+MIGRATIONS = (
+    f"""
+PRAGMA application_id = {APPLICATION_ID};
 CREATE TABLE runs (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     kind TEXT NOT NULL,             -- tag, remove, undo
@@ -75,6 +76,11 @@ CREATE TABLE writes (
 );
 CREATE INDEX writes_by_run ON writes (run);
 CREATE INDEX writes_by_path ON writes (path);
+""",
+)
+"""Step i turns a file of schema i (its ``user_version``; 0: an empty file) into one of schema i + 1.
+
+A step that was released never changes: whoever changes the tables adds one.
 """
 
 Notify = Callable[[str], None]
@@ -107,7 +113,7 @@ class Database:
     path : Path
         The file; it and its folder are made where they are missing.
     notify : callable
-        Is told, in a sentence, when a file was set aside.
+        Gets a sentence when a file was set aside.
 
     Raises
     ------
@@ -148,7 +154,7 @@ class Database:
 
     @contextlib.contextmanager
     def transaction(self, *, durable: bool = True) -> Iterator[sqlite3.Connection]:
-        """Run statements that count together or not at all; what is committed survives the end of the process.
+        """Run statements in one transaction; what is committed survives the end of the process.
 
         Parameters
         ----------
@@ -191,7 +197,7 @@ class Database:
                 raise self._failed(error) from error
 
     def _failed(self, error: sqlite3.Error) -> StateError:
-        """Return what to raise; see that a file that proved damaged is looked at when it is opened next."""
+        """Return what to raise; mark a file that proved damaged, so that the next run checks it."""
         remedy = ""
         if isinstance(error, sqlite3.DatabaseError) and _is_damage(error):
             with contextlib.suppress(OSError):
@@ -228,19 +234,19 @@ def _open(path: Path) -> sqlite3.Connection:
         (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
         if tables and application != APPLICATION_ID:
             raise _ForeignError("it is another program's database")
-        if schema > SCHEMA:
+        if schema > len(MIGRATIONS):
             raise StateError(
                 f"{path}: this state file was made by a newer mertag (schema {schema}); update mertag, or name "
                 "another file with --state"
             )
         connection.execute("PRAGMA journal_mode = WAL")  # where the file system has no shared memory, it stays as it is
         connection.execute("PRAGMA synchronous = FULL")  # how to go back must be on the disk before a file is replaced
-        connection.execute("PRAGMA foreign_keys = ON")
         _check_if_suspected(path, connection)
-        if not tables:
+        for number in range(schema if tables else 0, len(MIGRATIONS)):
             connection.executescript(
-                f"BEGIN; {_TABLES} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA}; COMMIT;"
+                f"BEGIN IMMEDIATE; {MIGRATIONS[number]} PRAGMA user_version = {number + 1}; COMMIT;"
             )
+        connection.execute("PRAGMA foreign_keys = ON")
     except BaseException:
         connection.close()
         raise

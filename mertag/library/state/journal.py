@@ -1,8 +1,8 @@
-"""How to take back what was written: one entry a write, on the disk before the file is replaced.
+"""The undo journal: one entry a write, on the disk before the file is replaced.
 
 An entry holds what turns the new file into the old one (`mertag.library.state.delta`, mostly some hundred bytes) and
-the digests of both. It is tried before it counts: what it gives from the new file is compared with the old one. If an
-entry cannot be made, nothing is written: no write without a way back.
+the digests of both. It is verified before it is kept: what it gives from the new file is compared with the old one. If
+an entry cannot be made, nothing is written.
 """
 
 from __future__ import annotations
@@ -10,15 +10,14 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Literal, TypeAlias, cast
+from typing import BinaryIO, Literal, NamedTuple, TypeAlias, cast
 
 from mertag.errors import StateError, TagWriteError
 from mertag.library.sidecar import SUFFIX
+from mertag.library.state.analyses import kept_time
 from mertag.library.state.database import Database
 from mertag.library.state.delta import DeltaError, make_delta, old_pieces, read_pieces
-from mertag.library.state.identity import kept_time
 
 Kind: TypeAlias = Literal["tags", "sidecar"]
 
@@ -26,7 +25,7 @@ _CHUNK = 2**20
 
 
 class Journal:
-    """Notes how to take back what one run writes. May be used from several threads.
+    """The journal of one run. May be used from several threads.
 
     Parameters
     ----------
@@ -40,21 +39,15 @@ class Journal:
         self._database, self._run = database, run
 
     def before_replace(self, kind: Kind) -> Entry:
-        """Return the hook that notes one write: what `tags.write_tags` and `sidecar.write_sidecar` take.
-
-        Parameters
-        ----------
-        kind : "tags" or "sidecar"
-            What is written. Only a sidecar may be new.
-        """
+        """Return the hook that notes one write, for `write_tags` or `write_sidecar`; only a sidecar may be new."""
         return Entry(self._database, self._run, kind)
 
 
 class Entry:
-    """The note of one write; called with the old and the new file before the one becomes the other.
+    """The entry of one write; called with the old and the new file just before the new one replaces the old.
 
     It commits, or raises `TagWriteError`, and then nothing may be written. If the write itself fails after that,
-    `withdraw` takes the note back; one that stays behind all the same does no harm.
+    `withdraw` deletes the entry; one that stays behind all the same does no harm.
     """
 
     def __init__(self, database: Database, run: int, kind: Kind) -> None:
@@ -73,14 +66,9 @@ class Entry:
             found = _compared(old, new, may_be_new=self._kind == "sidecar")
             with self._database.transaction() as connection:
                 _unsettle(connection.execute, old)
-                added = connection.execute(
-                    "INSERT INTO writes (run, path, kind, old_digest, new_digest, old_size, new_size, old_mtime_ns, "
-                    "delta) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                    (
-                        *(self._run, os.fsencode(old), self._kind, found.old_digest, found.new_digest),
-                        *(found.old_size, found.new_size, found.old_mtime_ns, found.delta),
-                    ),
-                )
+                columns = f"run, path, kind, {', '.join(found._fields)}"
+                values = (self._run, os.fsencode(old), self._kind, *found)
+                added = connection.execute(f"INSERT INTO writes ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", values)
                 assert added.lastrowid is not None  # a row was inserted
             self._noted = (added.lastrowid, old, found.new_digest)
         except (OSError, DeltaError, StateError) as error:
@@ -90,7 +78,7 @@ class Entry:
             ) from error
 
     def withdraw(self) -> None:
-        """Take the note back, if the write did not happen. Without a note, nothing happens.
+        """Delete the entry, if the write did not happen.
 
         Raises
         ------
@@ -114,7 +102,7 @@ class Entry:
 
 
 def unsettle(database: Database, path: Path) -> None:
-    """Forget that nothing was left to do for a song: it, or its sidecar `path`, is about to change.
+    """Forget that a song was up to date: it, or its sidecar `path`, is about to change.
 
     Raises
     ------
@@ -139,8 +127,7 @@ def file_digest(file: BinaryIO) -> bytes:
     return digest_of(iter(lambda: file.read(_CHUNK), b""))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Compared:
+class _Compared(NamedTuple):
     old_digest: bytes | None
     new_digest: bytes
     old_size: int
@@ -159,22 +146,13 @@ def _compared(old: Path, new: Path, *, may_be_new: bool) -> _Compared:
         except FileNotFoundError:
             if not may_be_new:
                 raise
-            return _Compared(
-                old_digest=None, new_digest=new_digest, old_size=0, new_size=new_size, old_mtime_ns=0, delta=b""
-            )
+            return _Compared(None, new_digest, 0, new_size, 0, b"")
         with raw_old:
             old_file, status = cast(BinaryIO, raw_old), os.fstat(raw_old.fileno())
             old_digest, delta = file_digest(old_file), make_delta(old_file, new_file)
             if not _gives(delta, new_file, old_file):
                 raise DeltaError("what was noted does not give the old file; another program may be changing it")
-    return _Compared(
-        old_digest=old_digest,
-        new_digest=new_digest,
-        old_size=status.st_size,
-        new_size=new_size,
-        old_mtime_ns=kept_time(status),
-        delta=delta,
-    )
+    return _Compared(old_digest, new_digest, status.st_size, new_size, kept_time(status), delta)
 
 
 def _gives(delta: bytes, new: BinaryIO, old: BinaryIO) -> bool:

@@ -1,8 +1,12 @@
-"""Runs in the state file: which there were, and which are still under way.
+"""Runs in the state file, and which run is at work on which song.
 
 Each run has a row, whose number is what ``mertag undo --run`` names. While it is under way it holds a lock on a small
-file beside the state file. The operating system lets go of the lock when the process ends, however it ends: so a run
-whose lock can be had is over, and nobody waits for one that was killed.
+file beside the state file. The operating system releases the lock when the process ends, however it ends: a run whose
+lock can be had is over.
+
+A claim is a lock per song: a row that names a path (or some audio and a model) and the run that works on it, so that
+two runs at once analyse each song once and never write one file together. A claim of a run that is over is stale, and
+anyone may take it.
 """
 
 from __future__ import annotations
@@ -13,8 +17,10 @@ import os
 import re
 import secrets
 import socket
+import sqlite3
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -30,6 +36,7 @@ else:
 
 _HELD = {errno.EACCES, errno.EAGAIN, errno.EDEADLK}
 _OWNER = re.compile(r".* (\d+) ([0-9a-f]{16})")
+_HOLDER = "SELECT runs.id, runs.owner FROM claims JOIN runs ON runs.id = claims.run WHERE claims.what = ?"
 
 
 class Run:
@@ -42,7 +49,7 @@ class Run:
     kind : str
         ``"tag"``, ``"remove"`` or ``"undo"``.
     command : str
-        What was asked for, for a person who looks for a run.
+        The command line, for the list of runs.
 
     Attributes
     ----------
@@ -66,7 +73,7 @@ class Run:
             self._descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o644)
         except OSError as error:
             raise StateError(f"{self._file}: cannot be made ({error.strerror or error})") from error
-        with contextlib.suppress(OSError):  # where there are no locks, other runs take this one for dead
+        with contextlib.suppress(OSError):  # where there are no locks, its claims count as stale
             _lock(self._descriptor)
         try:
             with database.transaction() as connection:
@@ -89,7 +96,7 @@ class Run:
         self.finish()
 
     def finish(self) -> None:
-        """Note that it is over, and give back what it had claimed. May be called twice."""
+        """Note that it is over, and release its claims. May be called twice."""
         if self._descriptor < 0:
             return
         with contextlib.suppress(StateError), self.database.transaction() as connection:
@@ -125,6 +132,41 @@ def is_under_way(database: Database, owner: str) -> bool:
     with contextlib.suppress(OSError):
         path.unlink()  # its owner was killed
     return False
+
+
+class Claims:
+    """The claims of one run."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    def take(self, what: bytes) -> bool:
+        """Claim a song; return whether that worked. A claim that any run holds, this one too, cannot be taken."""
+        database = self._run.database
+        with database.transaction(durable=False) as connection:
+            found = connection.execute(_HOLDER, (what,)).fetchone()
+            if found is not None and (found[0] == self._run.id or is_under_way(database, found[1])):
+                return False
+            connection.execute("INSERT OR REPLACE INTO claims (what, run) VALUES (?, ?)", (what, self._run.id))
+        return True
+
+    def release(self, connection: sqlite3.Connection, what: Iterable[bytes]) -> None:
+        """Release claims of this run, in a transaction of the caller's; those of others are left alone."""
+        connection.executemany("DELETE FROM claims WHERE what = ? AND run = ?", [(one, self._run.id) for one in what])
+
+    def release_all(self) -> None:
+        """Release all claims of this run."""
+        with self._run.database.transaction(durable=False) as connection:
+            connection.execute("DELETE FROM claims WHERE run = ?", (self._run.id,))
+
+
+def remove_stale_claims(database: Database) -> None:
+    """Remove the claims of runs that were killed."""
+    found = database.rows("SELECT DISTINCT runs.id, runs.owner FROM claims JOIN runs ON runs.id = claims.run")
+    dead = [(run,) for run, owner in found if not is_under_way(database, str(owner))]
+    if dead:
+        with database.transaction(durable=False) as connection:
+            connection.executemany("DELETE FROM claims WHERE run = ?", dead)
 
 
 def _text(argument: str) -> str:

@@ -1,18 +1,28 @@
-"""The memory: what it keeps, what it forgets, and what it does when its file stops working."""
+"""What is remembered of songs: analyses to the last digit, files, and which song a file holds."""
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
+from distinct_songs import song
+from fake_tagger import emotion
+from hypothesis import given
+from hypothesis import strategies as st
 
-from mertag.errors import StateError
+from mertag.emotion import QUADRANTS, SongEmotion
+from mertag.errors import DecodeError, FileError, StateError
+from mertag.library import tags
 from mertag.library.state import analyses as state_module
-from mertag.library.state.analyses import State, open_state
+from mertag.library.state.analyses import Places, State, decode, encode, open_state, song_digest
 from mertag.library.state.database import Database
+from mertag.outcomes import Failed, Skipped, Tagged
 
 AUDIO, OTHER = b"a" * 32, b"b" * 32
 PATH = b"/music/a.mp3"
@@ -170,3 +180,146 @@ def test_a_suspicion_that_proves_wrong_costs_nothing(tmp_path: Path) -> None:
         assert state.result(AUDIO, "m") == "{}"
     assert not said
     assert not (tmp_path / "s.check").exists()
+
+
+A = Path("/music/a.mp3")
+p = st.floats(0, 1)
+
+
+@given(
+    st.builds(
+        SongEmotion,
+        quadrant=st.sampled_from(QUADRANTS),
+        confidence=p,
+        valence=p,
+        arousal=p,
+        quadrant_probabilities=st.tuples(p, p, p, p),
+        duration_s=st.floats(0, 1e6),
+        n_segments=st.integers(1, 10**6),
+        n_windows=st.integers(1, 10**6),
+        model=st.text(min_size=1),
+    )
+)
+def test_an_emotion_comes_back_to_the_last_digit(emotion: SongEmotion) -> None:
+    text = encode(Tagged(index=3, path=Path("/elsewhere"), emotion=emotion))
+    assert text is not None
+    assert decode(text, index=7, path=A) == Tagged(index=7, path=A, emotion=emotion)
+
+
+@pytest.mark.parametrize("kind", ["too_short", "silent"])
+def test_why_a_song_has_none_comes_back_too(kind: str) -> None:
+    skipped = Skipped(index=0, path=A, reason="1.0 s of audio", kind=kind)  # type: ignore[arg-type]
+    text = encode(skipped)
+    assert text is not None
+    assert decode(text, index=0, path=A) == skipped
+
+
+def test_failures_and_formats_that_cannot_be_read_yet_are_not_remembered() -> None:
+    error = DecodeError(A, "damaged")
+    assert encode(Failed(index=0, path=A, reason="damaged", error=error)) is None
+    assert encode(Skipped(index=0, path=A, reason="unknown codec", kind="unsupported")) is None
+
+
+GOOD = json.loads(encode(Tagged(index=0, path=A, emotion=emotion())) or "")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"quadrant": "Q5"},
+        {"quadrant": None},
+        {"confidence": 1.5},
+        {"confidence": "0.5"},
+        {"valence": float("nan")},
+        {"duration_s": float("inf")},
+        {"duration_s": -1},
+        {"quadrant_probabilities": [0.5, 0.5]},
+        {"quadrant_probabilities": None},
+        {"n_segments": 1.5},
+        {"n_windows": True},
+        {"model": 3},
+        {"skipped": "unsupported", "reason": ""},
+        {"skipped": "silent"},
+        {"skipped": "silent", "reason": 3},
+    ],
+)
+def test_a_result_that_cannot_be_is_no_result(change: dict[str, object]) -> None:
+    assert decode(json.dumps(GOOD | change), index=0, path=A) is None
+
+
+@given(st.text() | st.recursive(st.none() | st.integers() | st.text(), lambda x: st.lists(x)).map(json.dumps))
+def test_no_text_at_all_raises(text: str) -> None:
+    decode(text, index=0, path=A)
+
+
+def test_deep_nesting_is_no_result() -> None:
+    assert decode("[" * 100_000, index=0, path=A) is None
+
+
+@pytest.mark.parametrize("name", ["a.flac", "a.wav", "a.mp3", "a.ogg"])
+def test_tags_do_not_change_the_digest_and_audio_does(tmp_path: Path, name: str) -> None:
+    path = song(tmp_path / name)
+    before, digest = song_digest(path)
+    assert (before.st_size, before.st_mtime_ns) == (path.stat().st_size, path.stat().st_mtime_ns)
+    tags.write_tags(path, emotion())
+    assert song_digest(path)[1] == digest == bytes.fromhex(tags.audio_digest(path))
+    assert song_digest(song(tmp_path / f"other {name}"))[1] != digest
+
+
+def test_a_file_without_a_tag_format_is_known_by_all_its_bytes(tmp_path: Path) -> None:
+    path = tmp_path / "a.mka"
+    path.write_bytes(b"no container that mertag tags")
+    _, digest = song_digest(path)
+    path.write_bytes(b"no container that mertag tagz")
+    assert song_digest(path)[1] != digest
+
+
+@pytest.mark.parametrize("kind", ["WAV", "AIFF"])
+def test_the_same_samples_at_another_rate_are_another_song(tmp_path: Path, kind: str) -> None:
+    digests = set()
+    for rate in (8000, 44_100):
+        path = tmp_path / f"{rate}"
+        soundfile.write(path, np.zeros(800, np.float32), rate, format=kind)
+        digests.add(song_digest(path)[1])
+    assert len(digests) == 2
+
+
+def test_a_file_that_changes_while_it_is_read_is_no_known_song(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = song(tmp_path / "a.flac")
+    real = tags.audio_digest
+
+    def changed_meanwhile(path: Path) -> str:
+        found = real(path)
+        song(path, like="other")
+        os.utime(path, ns=(1, 1))
+        return found
+
+    monkeypatch.setattr(tags, "audio_digest", changed_meanwhile)
+    with pytest.raises(FileError, match="is changing it"):
+        song_digest(path)
+
+
+@pytest.mark.parametrize("name", ["gone.flac", ""])
+def test_a_file_that_cannot_be_read_is_an_error_of_that_file(tmp_path: Path, name: str) -> None:
+    with pytest.raises(FileError, match="cannot be read"):
+        song_digest(tmp_path / name)
+
+
+def test_places_are_real_paths_whatever_leads_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = song(tmp_path / "music" / "a.flac")
+    (tmp_path / "link").symlink_to(tmp_path / "music")
+    (tmp_path / "music" / "b.flac").symlink_to(path)
+    monkeypatch.chdir(path.parent)
+    places = Places()
+    ways = [path, tmp_path / "link" / "a.flac", tmp_path / "music" / "b.flac", Path("a.flac"), Path("../music/a.flac")]
+    for way in (*ways, *reversed(ways)):
+        place, status = places.look(way)
+        assert place == os.fsencode(os.path.realpath(path))
+        assert status.st_size == path.stat().st_size
+    with pytest.raises(OSError, match="gone"):
+        places.look(path.parent / "gone.flac")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="roots of POSIX")
+def test_a_song_at_the_root_of_everything_has_a_place() -> None:
+    assert Places().look(Path("/tmp"))[0] == os.fsencode(os.path.realpath("/tmp"))

@@ -14,8 +14,53 @@ from pathlib import Path
 import pytest
 
 from mertag.errors import ConfigError, StateError
-from mertag.library.state.database import SCHEMA, Database
+from mertag.library.state.database import MIGRATIONS, Database
 
+SCHEMA_ONE = """
+CREATE TABLE runs (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    kind TEXT NOT NULL,
+    command TEXT NOT NULL,
+    version TEXT NOT NULL,
+    owner TEXT NOT NULL,
+    started_s REAL NOT NULL,
+    finished_s REAL
+);
+CREATE TABLE analyses (
+    audio BLOB NOT NULL,
+    model TEXT NOT NULL,
+    result TEXT NOT NULL,
+    analysed_s REAL NOT NULL,
+    PRIMARY KEY (audio, model)
+) WITHOUT ROWID;
+CREATE TABLE files (
+    path BLOB PRIMARY KEY,
+    size INTEGER NOT NULL,
+    mtime_ns INTEGER NOT NULL,
+    audio BLOB NOT NULL,
+    settled TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX files_by_audio ON files (audio);
+CREATE TABLE claims (
+    what BLOB PRIMARY KEY,
+    run INTEGER NOT NULL REFERENCES runs (id)
+) WITHOUT ROWID;
+CREATE TABLE writes (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    run INTEGER NOT NULL REFERENCES runs (id),
+    path BLOB NOT NULL,
+    kind TEXT NOT NULL,
+    undone INTEGER NOT NULL DEFAULT 0,
+    old_digest BLOB,
+    new_digest BLOB NOT NULL,
+    old_size INTEGER NOT NULL,
+    new_size INTEGER NOT NULL,
+    old_mtime_ns INTEGER NOT NULL,
+    delta BLOB NOT NULL
+);
+CREATE INDEX writes_by_run ON writes (run);
+CREATE INDEX writes_by_path ON writes (path);
+"""
 ADD_RUN = "INSERT INTO runs (kind, command, version, owner, started_s) VALUES ('tag', 'mertag tag', '0', 'me', 1.0)"
 
 
@@ -85,11 +130,71 @@ def test_a_file_of_a_newer_mertag_is_refused_and_left(tmp_path: Path) -> None:
     path = tmp_path / "s"
     Database(path).close()
     newer = sqlite3.connect(path)
-    newer.execute(f"PRAGMA user_version = {SCHEMA + 1}")
+    newer.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
     newer.close()
     with pytest.raises(StateError, match="newer mertag"):
         Database(path)
     assert not list(tmp_path.glob("*.aside-*"))
+
+
+def user_version(path: Path) -> int:
+    connection = sqlite3.connect(path)
+    [(version,)] = connection.execute("PRAGMA user_version").fetchall()
+    connection.close()
+    return int(version)
+
+
+def schema_one(path: Path) -> Path:
+    """Make a state file as the first version of mertag made it, with one run."""
+    connection = sqlite3.connect(path)
+    connection.executescript(f"{SCHEMA_ONE} PRAGMA application_id = 0x6d657274; PRAGMA user_version = 1;")
+    connection.execute(ADD_RUN)
+    connection.commit()
+    connection.close()
+    return path
+
+
+def tables(path: Path) -> dict[str, list[tuple[object, ...]]]:
+    connection = sqlite3.connect(path)
+    names = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+    found = {name: connection.execute(f"PRAGMA table_info({name})").fetchall() for name in names}
+    connection.close()
+    return found
+
+
+def test_a_file_of_the_first_schema_opens_and_is_migrated_to_what_a_new_one_is(tmp_path: Path) -> None:
+    path = schema_one(tmp_path / "first")
+    with Database(path) as database:
+        assert count(database) == 1
+        add_run(database)
+    Database(tmp_path / "new").close()
+    assert user_version(path) == user_version(tmp_path / "new") == len(MIGRATIONS)
+    assert tables(path) == tables(tmp_path / "new")
+
+
+def test_each_step_is_taken_once_and_keeps_what_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = schema_one(tmp_path / "s")
+    more = ("ALTER TABLE runs ADD COLUMN host TEXT;", "UPDATE runs SET host = owner; CREATE TABLE later (x);")
+    monkeypatch.setattr("mertag.library.state.database.MIGRATIONS", (*MIGRATIONS, *more))
+    for made in (path, tmp_path / "new", path):
+        Database(made).close()
+        assert user_version(made) == len(MIGRATIONS) + 2
+        assert "later" in tables(made)
+    with Database(path) as database:
+        assert database.rows("SELECT host FROM runs") == [("me",)]
+
+
+def test_a_step_that_fails_leaves_the_file_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = schema_one(tmp_path / "s")
+    with monkeypatch.context() as patched:
+        broken = "CREATE TABLE half (x); INSERT INTO nowhere VALUES (1);"
+        patched.setattr("mertag.library.state.database.MIGRATIONS", (*MIGRATIONS, broken))
+        with pytest.raises(StateError, match="does not work"):
+            Database(path)
+    assert user_version(path) == len(MIGRATIONS)
+    assert "half" not in tables(path)
+    with Database(path) as database:
+        assert count(database) == 1
 
 
 def test_a_folder_in_its_place_is_an_error_that_names_it(tmp_path: Path) -> None:

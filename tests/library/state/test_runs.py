@@ -1,22 +1,23 @@
-"""Runs: a number, a beginning, an end, and whether they still live."""
+"""Runs: a number, a beginning, an end, and whether they still live. Claims: one run has a song, others come back later."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from mertag.errors import StateError
-from mertag.library.state.claims import Claims, void_claims
 from mertag.library.state.database import Database
-from mertag.library.state.runs import Run, is_under_way
+from mertag.library.state.runs import Claims, Run, is_under_way, remove_stale_claims
 
 CLAIMS_AND_DIES = """
 import os, signal, sys
 from pathlib import Path
-from mertag.library.state.claims import Claims
+from mertag.library.state.runs import Claims
 from mertag.library.state.database import Database
 from mertag.library.state.runs import Run
 run = Run(Database(Path(sys.argv[1])), kind="tag", command="mertag tag")
@@ -61,11 +62,11 @@ def test_a_run_leaves_no_file_behind_but_the_state(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 def test_a_run_that_was_killed_is_over_and_its_claims_are_void(tmp_path: Path) -> None:
-    root = Path(__file__).resolve().parents[2]
+    root = Path(__file__).resolve().parents[3]
     subprocess.run([sys.executable, "-c", CLAIMS_AND_DIES, str(tmp_path / "s")], cwd=root, check=False)
     with Database(tmp_path / "s") as database:
         assert database.rows("SELECT what FROM claims") == [(b"/music/a.mp3",)]
-        void_claims(database)
+        remove_stale_claims(database)
         assert not database.rows("SELECT what FROM claims")
         assert not is_under_way(database, owner(database, 1))
     assert not list(tmp_path.glob("s.run-*"))
@@ -74,7 +75,7 @@ def test_a_run_that_was_killed_is_over_and_its_claims_are_void(tmp_path: Path) -
 def test_claims_of_a_run_that_lives_are_left_alone(tmp_path: Path) -> None:
     with Database(tmp_path / "s") as database, Run(database, kind="tag", command="") as run:
         assert Claims(run).take(b"/a")
-        void_claims(database)
+        remove_stale_claims(database)
         assert database.rows("SELECT what FROM claims") == [(b"/a",)]
 
 
@@ -90,3 +91,62 @@ def test_a_state_that_cannot_take_the_row_leaves_no_lock_file(tmp_path: Path) ->
     with pytest.raises(StateError):
         Run(database, kind="tag", command="")
     assert not list(tmp_path.glob("s.run-*"))
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    with Database(tmp_path / "s") as database:
+        yield database
+
+
+def give_back(database: Database, run: Run, what: bytes) -> None:
+    with database.transaction() as connection:
+        Claims(run).release(connection, [what])
+
+
+def test_what_one_run_has_no_other_gets_until_it_is_given_back(database: Database) -> None:
+    with Run(database, kind="tag", command="") as first, Run(database, kind="tag", command="") as second:
+        assert Claims(first).take(b"/a")
+        assert not Claims(second).take(b"/a")
+        assert Claims(second).take(b"/b")
+        give_back(database, first, b"/a")
+        assert Claims(second).take(b"/a")
+
+
+def test_a_run_cannot_have_the_same_twice(database: Database) -> None:
+    with Run(database, kind="tag", command="") as run:
+        assert Claims(run).take(b"/a")
+        assert not Claims(run).take(b"/a")
+
+
+def test_nobody_gives_back_what_another_has(database: Database) -> None:
+    with Run(database, kind="tag", command="") as first, Run(database, kind="tag", command="") as second:
+        assert Claims(first).take(b"/a")
+        give_back(database, second, b"/a")
+        Claims(second).release_all()
+        assert not Claims(second).take(b"/a")
+
+
+def test_a_run_that_ends_gives_everything_back(database: Database) -> None:
+    with Run(database, kind="tag", command="") as first:
+        assert Claims(first).take(b"/a")
+    with Run(database, kind="tag", command="") as second:
+        assert Claims(second).take(b"/a")
+
+
+def test_of_many_threads_and_connections_exactly_one_gets_it(tmp_path: Path) -> None:
+    got: list[int] = []
+    barrier = threading.Barrier(6)
+
+    def try_all() -> None:
+        with Database(tmp_path / "s") as database, Run(database, kind="tag", command="") as run:
+            barrier.wait()
+            got.extend(n for n in range(20) if Claims(run).take(str(n).encode()))
+            barrier.wait()
+
+    threads = [threading.Thread(target=try_all) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(got) == list(range(20))
