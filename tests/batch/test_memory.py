@@ -22,7 +22,7 @@ from mertag.emotion import Quadrant
 from mertag.errors import ConfigError, StateError, TagWriteError
 from mertag.library import sidecar, tags
 from mertag.library.state.analyses import open_state
-from mertag.library.state.runs import Claims, Run
+from mertag.library.state.runs import Run
 from mertag.library.tags import TagOptions
 from mertag.outcomes import Outcome
 
@@ -595,7 +595,7 @@ def test_a_dead_runs_claim_of_a_song_is_void(library: Library) -> None:
     (path,) = library.add("q1_a.flac")
     with open_state(library.state, command="") as state:
         dead = Run(state.run.database, kind="tag", command="")
-        assert Claims(dead).take(os.fsencode(path))
+        assert dead.claim(os.fsencode(path))
         os.close(dead._descriptor)  # as its end would
     assert library.run().tagged == 1
     assert library.notes == []

@@ -24,7 +24,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar, cast
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
@@ -32,11 +32,10 @@ from mertag.emotion import Quadrant, SongEmotion
 from mertag.errors import FileError, StateError
 from mertag.library import tags
 from mertag.library.state.database import Database, Notify, default_path
-from mertag.library.state.runs import Claims, Run, remove_stale_claims
+from mertag.library.state.runs import Run, remove_stale_claims
 from mertag.outcomes import Outcome, Skipped, Tagged
 
 T = TypeVar("T")
-Rows = list[tuple[object, ...]]
 
 DURABLE_EVERY_S = 1.0
 """An analysis survives the end of the process at once, and a power cut after this time at most."""
@@ -47,7 +46,7 @@ REST_S = 30.0
 _CHUNK_BYTES = 1 << 20
 
 _ENTRY = """
-SELECT files.size, files.mtime_ns, files.audio, files.settled, analyses.result, analyses.analysed_s
+SELECT files.size, files.mtime_ns, files.audio, files.settled, analyses.result
 FROM files LEFT JOIN analyses ON analyses.audio = files.audio AND analyses.model = ? WHERE files.path = ?
 """
 _REMEMBER_FILE = """
@@ -73,8 +72,6 @@ class Entry:
         For which model and options nothing was left to do; empty: for none.
     result : str or None
         The analysis of its audio with the model that was asked for.
-    analysed_s : float
-        When, in seconds since 1970; 0 without a result.
     """
 
     size: int
@@ -82,7 +79,6 @@ class Entry:
     audio: bytes
     settled: str
     result: str | None
-    analysed_s: float
 
 
 class State:
@@ -104,7 +100,6 @@ class State:
     def __init__(self, run: Run) -> None:
         self.run = run
         self.troubles: queue.SimpleQueue[str] = queue.SimpleQueue()
-        self._claims = Claims(run)
         self._lock = threading.Lock()
         self._said = False
         self._resting_until_s = self._durable_s = 0.0
@@ -118,28 +113,18 @@ class State:
     def entry(self, path: bytes, model: str) -> Entry | None:
         """Return what is remembered of a file, None if nothing."""
         rows = self._rows(_ENTRY, (model, path))
-        if not rows:
-            return None
-        size, mtime_ns, audio, settled, result, analysed_s = rows[0]
-        return Entry(
-            cast(int, size),
-            cast(int, mtime_ns),
-            cast(bytes, audio),
-            str(settled),
-            None if result is None else str(result),
-            cast(float, analysed_s or 0.0),
-        )
+        return Entry(*rows[0]) if rows else None
 
     def result(self, audio: bytes, model: str, *, since_s: float = 0.0) -> str | None:
         """Return the analysis of some audio with a model, if it was made after `since_s`."""
         query = "SELECT result FROM analyses WHERE audio = ? AND model = ? AND analysed_s >= ?"
         rows = self._rows(query, (audio, model, since_s))
-        return str(rows[0][0]) if rows else None
+        return rows[0][0] if rows else None
 
     def models(self, audio: bytes) -> list[str]:
         """Return with which models some audio was analysed, the latest first."""
         query = "SELECT model FROM analyses WHERE audio = ? ORDER BY analysed_s DESC"
-        return [str(model) for (model,) in self._rows(query, (audio,))]
+        return [model for (model,) in self._rows(query, (audio,))]
 
     def remember_result(self, audio: bytes, model: str, result: str) -> None:
         """Keep an analysis, at once."""
@@ -168,29 +153,29 @@ class State:
         def keep() -> None:
             with self.run.database.transaction(durable=False) as connection:
                 connection.execute(_REMEMBER_FILE, values)
-                self._claims.release(connection, release)
+                self.run.release(connection, release)
 
         self._attempt(keep, None)
 
     def claim(self, what: bytes) -> bool:
         """Claim a song (or some audio and a model); return false if another run or thread holds it."""
-        return self._attempt(lambda: self._claims.take(what), True)
+        return self._attempt(lambda: self.run.claim(what), True)
 
     def release(self, *what: bytes) -> None:
         """Release claims."""
 
         def release() -> None:
             with self.run.database.transaction(durable=False) as connection:
-                self._claims.release(connection, what)
+                self.run.release(connection, what)
 
         self._attempt(release, None)
 
     def release_all(self) -> None:
         """Release all claims of this run."""
-        self._attempt(self._claims.release_all, None)
+        self._attempt(self.run.release_all, None)
 
-    def _rows(self, query: str, values: tuple[object, ...]) -> Rows:
-        nothing: Rows = []
+    def _rows(self, query: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
+        nothing: list[tuple[Any, ...]] = []
         return self._attempt(lambda: self.run.database.rows(query, values), nothing)
 
     def _attempt(self, action: Callable[[], T], otherwise: T) -> T:
@@ -323,10 +308,9 @@ class Places:
 
 
 def song_digest(path: Path) -> tuple[os.stat_result, bytes]:
-    """Return the digest of a file's audio, and the file's status when it was so.
+    """Return a file's status and the digest of its audio, which tags do not change.
 
-    Tags do not change the digest. Of a file in whose container mertag writes no tags, or that is too damaged for that,
-    it is the digest of the whole.
+    Of a file in whose container mertag writes no tags, or that is too damaged for that, it is the digest of the whole.
 
     Raises
     ------

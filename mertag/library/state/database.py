@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from mertag.errors import ConfigError, StateError
 
@@ -87,13 +87,7 @@ Notify = Callable[[str], None]
 
 
 def default_path() -> Path:
-    """Return where the state lies unless another place is named.
-
-    Raises
-    ------
-    ConfigError
-        If the user's home folder is not known.
-    """
+    """Return where the state file is unless another place is named; raise `ConfigError` without a home folder."""
     import platformdirs
 
     try:
@@ -182,14 +176,8 @@ class Database:
             except sqlite3.Error as error:
                 raise self._failed(error) from error
 
-    def rows(self, query: str, values: tuple[object, ...] = ()) -> list[tuple[object, ...]]:
-        """Return the rows of a SELECT.
-
-        Raises
-        ------
-        StateError
-            If the file cannot be read.
-        """
+    def rows(self, query: str, values: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
+        """Return the rows of a SELECT; raise `StateError` if the file cannot be read."""
         with self._lock:
             try:
                 return list(self._connection.execute(query, values))

@@ -92,27 +92,25 @@ def old_pieces(delta: bytes, new: BinaryIO) -> list[Piece]:
     """
     if delta[:1] != bytes((VERSION,)):
         raise DeltaError(f"it is of a kind that this mertag does not know ({delta[:1].hex() or 'empty'})")
-    numbers, differences, literals = _unpacked(delta)
+    numbers, differences, literals = _streams(delta[1:])
     pieces: list[Piece] = []
-    file, steps, at = _File(new), _varints(numbers), 0
-    for step in steps:
-        length, kind = divmod(step, 3)
+    file, at = _File(new), 0
+    while numbers.left:
+        length, kind = divmod(numbers.number(), 3)
         if kind == _LITERAL:
-            pieces.append(_take(literals, length))
+            pieces.append(literals.take(length))
             continue
-        moved = next(steps, None)
-        if moved is None:
-            raise DeltaError("it is damaged: a step is cut off")
+        moved = numbers.number()
         at += (moved >> 1) ^ -(moved & 1)
         if at < 0 or at + length > file.size:
             raise DeltaError("it is damaged, or of another file: a step leads outside of the file")
         if kind == _COPY:
             pieces.append(Range(at, at + length))
         else:
-            base, difference = _array(file.read(at, length)), _array(_take(differences, length))
+            base, difference = _array(file.read(at, length)), _array(differences.take(length))
             pieces.append((base + difference).tobytes())
         at += length
-    if differences or literals:
+    if differences.left or literals.left:
         raise DeltaError("it is damaged: not all of it is used")
     return pieces
 
@@ -150,7 +148,7 @@ def _match_chunks(steps: _Steps, block: bytes, new: _File, at: int) -> int:
 
 
 class _Steps:
-    """The steps of a delta: `numbers`, and what *differ* and *literal* take from beside them."""
+    """The three streams of a delta in the making."""
 
     def __init__(self) -> None:
         self._numbers, self._differences, self._literals = bytearray(), bytearray(), bytearray()
@@ -242,53 +240,45 @@ def _varint(number: int) -> bytes:
     return bytes(found)
 
 
-def _varints(data: bytes | bytearray) -> Iterator[int]:
-    number = shift = 0
-    for byte in data:
-        number |= (byte & 0x7F) << shift
-        shift += 7
-        if byte < 0x80:
-            yield number
-            number = shift = 0
-        elif shift > 63:
-            raise DeltaError("it is damaged: a number is too large")
-    if shift:
-        raise DeltaError("it is damaged: a number is cut off")
+class _Reader:
+    """Numbers and bytes, one after the other; `left` says how many bytes are left."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data, self._at = data, 0
+
+    @property
+    def left(self) -> int:
+        return len(self._data) - self._at
+
+    def number(self) -> int:
+        number = 0
+        for shift in range(0, 70, 7):
+            (byte,) = self.take(1)
+            number |= (byte & 0x7F) << shift
+            if byte < 0x80:
+                return number
+        raise DeltaError("it is damaged: a number is too large")
+
+    def take(self, length: int) -> bytes:
+        if length > self.left:
+            raise DeltaError("it is damaged: it is cut off")
+        self._at += length
+        return self._data[self._at - length : self._at]
 
 
-def _take(data: bytearray, length: int) -> bytes:
-    if length > len(data):
-        raise DeltaError("it is damaged: a step has no bytes")
-    taken = bytes(data[:length])
-    del data[:length]  # a bytearray only moves its beginning
-    return taken
-
-
-def _unpacked(delta: bytes) -> tuple[bytearray, bytearray, bytearray]:
-    streams, position = [], 1
+def _streams(delta: bytes) -> list[_Reader]:
+    """Return the steps, the differences and the literals, unpacked."""
+    streams, packed = [], _Reader(delta)
     for _ in range(3):
-        packed, position = _number_at(delta, position)
-        plain, position = _number_at(delta, position)
-        unpacker = zlib.decompressobj(-zlib.MAX_WBITS)
+        packed_length, length = packed.number(), packed.number()
         try:
-            data = unpacker.decompress(delta[position : position + packed], plain + 1) if plain else b""
+            unpacker = zlib.decompressobj(-zlib.MAX_WBITS)
+            data = unpacker.decompress(packed.take(packed_length), length + 1) if length else b""
         except zlib.error as error:
             raise DeltaError(f"it is damaged: {error}") from error
-        if len(data) != plain:
+        if len(data) != length:
             raise DeltaError("it is damaged: a part of it has the wrong length")
-        streams.append(bytearray(data))
-        position += packed
-    if position != len(delta):
+        streams.append(_Reader(data))
+    if packed.left:
         raise DeltaError("it is damaged: it has the wrong length")
-    return streams[0], streams[1], streams[2]
-
-
-def _number_at(data: bytes, position: int) -> tuple[int, int]:
-    """Return the number that begins at `position`, and where it ends."""
-    stop = position
-    while stop < len(data) and data[stop] & 0x80:
-        stop += 1
-    number = next(_varints(data[position : stop + 1]), None)
-    if number is None:
-        raise DeltaError("it is damaged: it is cut off")
-    return number, stop + 1
+    return streams

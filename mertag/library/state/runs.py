@@ -104,6 +104,24 @@ class Run:
             connection.execute("UPDATE runs SET finished_s = ? WHERE id = ?", (time.time(), self.id))
         self._unlock()
 
+    def claim(self, what: bytes) -> bool:
+        """Claim a song; return whether that worked. A claim that any run holds, this one too, cannot be taken."""
+        with self.database.transaction(durable=False) as connection:
+            found = connection.execute(_HOLDER, (what,)).fetchone()
+            if found is not None and (found[0] == self.id or is_under_way(self.database, found[1])):
+                return False
+            connection.execute("INSERT OR REPLACE INTO claims (what, run) VALUES (?, ?)", (what, self.id))
+        return True
+
+    def release(self, connection: sqlite3.Connection, what: Iterable[bytes]) -> None:
+        """Release claims of this run, in a transaction of the caller's; those of others are left alone."""
+        connection.executemany("DELETE FROM claims WHERE what = ? AND run = ?", [(one, self.id) for one in what])
+
+    def release_all(self) -> None:
+        """Release all claims of this run."""
+        with self.database.transaction(durable=False) as connection:
+            connection.execute("DELETE FROM claims WHERE run = ?", (self.id,))
+
     def _unlock(self) -> None:
         os.close(self._descriptor)
         self._descriptor = -1
@@ -132,32 +150,6 @@ def is_under_way(database: Database, owner: str) -> bool:
     with contextlib.suppress(OSError):
         path.unlink()  # its owner was killed
     return False
-
-
-class Claims:
-    """The claims of one run."""
-
-    def __init__(self, run: Run) -> None:
-        self._run = run
-
-    def take(self, what: bytes) -> bool:
-        """Claim a song; return whether that worked. A claim that any run holds, this one too, cannot be taken."""
-        database = self._run.database
-        with database.transaction(durable=False) as connection:
-            found = connection.execute(_HOLDER, (what,)).fetchone()
-            if found is not None and (found[0] == self._run.id or is_under_way(database, found[1])):
-                return False
-            connection.execute("INSERT OR REPLACE INTO claims (what, run) VALUES (?, ?)", (what, self._run.id))
-        return True
-
-    def release(self, connection: sqlite3.Connection, what: Iterable[bytes]) -> None:
-        """Release claims of this run, in a transaction of the caller's; those of others are left alone."""
-        connection.executemany("DELETE FROM claims WHERE what = ? AND run = ?", [(one, self._run.id) for one in what])
-
-    def release_all(self) -> None:
-        """Release all claims of this run."""
-        with self._run.database.transaction(durable=False) as connection:
-            connection.execute("DELETE FROM claims WHERE run = ?", (self._run.id,))
 
 
 def remove_stale_claims(database: Database) -> None:

@@ -1,4 +1,4 @@
-"""Runs: a number, a beginning, an end, and whether they still live. Claims: one run has a song, others come back later."""
+"""Runs: a number, a beginning, an end, whether they still live. Claims: one run has a song, others come back later."""
 
 from __future__ import annotations
 
@@ -12,16 +12,15 @@ import pytest
 
 from mertag.errors import StateError
 from mertag.library.state.database import Database
-from mertag.library.state.runs import Claims, Run, is_under_way, remove_stale_claims
+from mertag.library.state.runs import Run, is_under_way, remove_stale_claims
 
 CLAIMS_AND_DIES = """
 import os, signal, sys
 from pathlib import Path
-from mertag.library.state.runs import Claims
 from mertag.library.state.database import Database
 from mertag.library.state.runs import Run
 run = Run(Database(Path(sys.argv[1])), kind="tag", command="mertag tag")
-assert Claims(run).take(b"/music/a.mp3")
+assert run.claim(b"/music/a.mp3")
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
@@ -74,7 +73,7 @@ def test_a_run_that_was_killed_is_over_and_its_claims_are_void(tmp_path: Path) -
 
 def test_claims_of_a_run_that_lives_are_left_alone(tmp_path: Path) -> None:
     with Database(tmp_path / "s") as database, Run(database, kind="tag", command="") as run:
-        assert Claims(run).take(b"/a")
+        assert run.claim(b"/a")
         remove_stale_claims(database)
         assert database.rows("SELECT what FROM claims") == [(b"/a",)]
 
@@ -101,37 +100,37 @@ def database(tmp_path: Path) -> Iterator[Database]:
 
 def give_back(database: Database, run: Run, what: bytes) -> None:
     with database.transaction() as connection:
-        Claims(run).release(connection, [what])
+        run.release(connection, [what])
 
 
 def test_what_one_run_has_no_other_gets_until_it_is_given_back(database: Database) -> None:
     with Run(database, kind="tag", command="") as first, Run(database, kind="tag", command="") as second:
-        assert Claims(first).take(b"/a")
-        assert not Claims(second).take(b"/a")
-        assert Claims(second).take(b"/b")
+        assert first.claim(b"/a")
+        assert not second.claim(b"/a")
+        assert second.claim(b"/b")
         give_back(database, first, b"/a")
-        assert Claims(second).take(b"/a")
+        assert second.claim(b"/a")
 
 
 def test_a_run_cannot_have_the_same_twice(database: Database) -> None:
     with Run(database, kind="tag", command="") as run:
-        assert Claims(run).take(b"/a")
-        assert not Claims(run).take(b"/a")
+        assert run.claim(b"/a")
+        assert not run.claim(b"/a")
 
 
 def test_nobody_gives_back_what_another_has(database: Database) -> None:
     with Run(database, kind="tag", command="") as first, Run(database, kind="tag", command="") as second:
-        assert Claims(first).take(b"/a")
+        assert first.claim(b"/a")
         give_back(database, second, b"/a")
-        Claims(second).release_all()
-        assert not Claims(second).take(b"/a")
+        second.release_all()
+        assert not second.claim(b"/a")
 
 
 def test_a_run_that_ends_gives_everything_back(database: Database) -> None:
     with Run(database, kind="tag", command="") as first:
-        assert Claims(first).take(b"/a")
+        assert first.claim(b"/a")
     with Run(database, kind="tag", command="") as second:
-        assert Claims(second).take(b"/a")
+        assert second.claim(b"/a")
 
 
 def test_of_many_threads_and_connections_exactly_one_gets_it(tmp_path: Path) -> None:
@@ -141,7 +140,7 @@ def test_of_many_threads_and_connections_exactly_one_gets_it(tmp_path: Path) -> 
     def try_all() -> None:
         with Database(tmp_path / "s") as database, Run(database, kind="tag", command="") as run:
             barrier.wait()
-            got.extend(n for n in range(20) if Claims(run).take(str(n).encode()))
+            got.extend(n for n in range(20) if run.claim(str(n).encode()))
             barrier.wait()
 
     threads = [threading.Thread(target=try_all) for _ in range(6)]
