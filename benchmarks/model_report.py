@@ -17,8 +17,7 @@ import numpy.typing as npt
 
 from mertag.emotion import CLASS_NAMES, Target
 from mertag_train.measure.calibration import calibration_interval, coverage
-from mertag_train.measure.metrics import predicted_classes
-from mertag_train.measure.views import measure, view
+from mertag_train.measure.metrics import by_axis, measure, predicted_classes
 from mertag_train.plots.pictures import new_figure, save_png
 from mertag_train.plots.reliability import draw_reliability
 
@@ -44,7 +43,7 @@ def main() -> None:
         labels, said = read_predictions(options.run / f"{file}.quadrant.csv")
         for target, methods in measure(labels, said, Target.QUADRANT, seed=0).items():
             for method, m in methods.items():
-                p, y = view(said[method], labels, target)
+                p, y = by_axis(said[method], labels, target)
                 if file == "cross-validation" and method == METHODS[0]:
                     views[target] = (p, y)
                 low, high = calibration_interval(p.max(1), predicted_classes(p) == y)

@@ -30,8 +30,14 @@ from mertag.emotion import QUADRANTS, Target
 from mertag_train.data.datasets.base import targets_of_quadrant
 from mertag_train.evaluation.methods import METHODS
 from mertag_train.evaluation.results import Result
-from mertag_train.measure.metrics import Metrics, evaluate_predictions, mean_and_sd, predicted_classes
-from mertag_train.measure.significance import McNemar, mcnemar
+from mertag_train.measure.metrics import (
+    McNemar,
+    Metrics,
+    evaluate_predictions,
+    mcnemar,
+    mean_and_sd,
+    predicted_classes,
+)
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]

@@ -13,37 +13,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
+
+from mertag_train.arrays import Bools, Floats, Ints
 
 N_BINS = 10
 N_SIMULATIONS = 1_000
 THRESHOLDS = (0.0, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
 
 
-def equal_mass_bins(confidence: npt.NDArray[np.float64], n_bins: int = N_BINS) -> npt.NDArray[np.int64]:
-    """Return the bin of each song.
+def equal_mass_bins(confidence: Floats, n_bins: int = N_BINS) -> Ints:
+    """Return the bin of each song, from 0 and without gaps, of confidences (n_songs,).
 
-    Parameters
-    ----------
-    confidence : float64 array, shape (n_songs,)
-    n_bins : int
-        At most so many; fewer where songs are few or confidences equal.
-
-    Returns
-    -------
-    int64 array, shape (n_songs,)
-        From 0, without gaps.
+    There are at most `n_bins`; fewer where songs are few or confidences equal.
     """
     ordered = np.sort(confidence)
     cuts = ordered[[len(ordered) * k // n_bins for k in range(1, n_bins)]]
     bins = np.searchsorted(np.unique(cuts), confidence, side="right")
-    dense: npt.NDArray[np.int64] = np.unique(bins, return_inverse=True)[1].astype(np.int64)
+    dense: Ints = np.unique(bins, return_inverse=True)[1].astype(np.int64)
     return dense
 
 
-def calibration_error(
-    confidence: npt.NDArray[np.float64], correct: npt.NDArray[np.bool_], *, n_bins: int = N_BINS
-) -> float:
+def calibration_error(confidence: Floats, correct: Bools, *, n_bins: int = N_BINS) -> float:
     """Return the expected calibration error: the mean over songs of their bin's |accuracy - confidence|.
 
     Parameters
@@ -59,7 +49,7 @@ def calibration_error(
 
 
 def calibration_error_if_perfect(
-    confidence: npt.NDArray[np.float64],
+    confidence: Floats,
     *,
     n_bins: int = N_BINS,
     n_simulations: int = N_SIMULATIONS,
@@ -71,8 +61,6 @@ def calibration_error_if_perfect(
     ----------
     confidence : float64 array, shape (n_songs,)
         In each simulation, a song is right with just this probability.
-    n_bins, n_simulations, seed : int
-        Bins, repetitions, and the seed of the repetitions.
     """
     n = len(confidence)
     bins = equal_mass_bins(confidence, n_bins)
@@ -88,8 +76,8 @@ def calibration_error_if_perfect(
 
 
 def calibration_interval(
-    confidence: npt.NDArray[np.float64],
-    correct: npt.NDArray[np.bool_],
+    confidence: Floats,
+    correct: Bools,
     *,
     n_bins: int = N_BINS,
     n_resamples: int = N_SIMULATIONS,
@@ -97,14 +85,8 @@ def calibration_interval(
 ) -> tuple[float, float]:
     """Return the 95 % bootstrap interval of the calibration error, by the percentiles of resampled songs.
 
-    A resample holds some songs twice, which raises its error: the interval lies rather high.
-
-    Parameters
-    ----------
-    confidence, correct, n_bins
-        As for `calibration_error`.
-    n_resamples, seed : int
-        Repetitions, and their seed.
+    A resample holds some songs twice, which raises its error: the interval lies rather high. The arrays are as for
+    `calibration_error`.
     """
     rng = np.random.default_rng(seed)
     n = len(confidence)
@@ -117,7 +99,7 @@ def calibration_interval(
 
 
 def coverage(
-    confidence: npt.NDArray[np.float64], correct: npt.NDArray[np.bool_], thresholds: Sequence[float] = THRESHOLDS
+    confidence: Floats, correct: Bools, thresholds: Sequence[float] = THRESHOLDS
 ) -> list[dict[str, float | None]]:
     """Return what is left, and how much of it is right, when only confident predictions count.
 

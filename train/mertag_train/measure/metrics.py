@@ -13,7 +13,9 @@ Conventions
 - The Brier score is the original sum over all classes, mean over the songs: 0 is perfect, 2 the worst; for
   two classes it is twice the one-sided score that is also in use.
 - The calibration error is `mertag_train.measure.calibration`'s.
-- The interval of the accuracy is Wilson's, 95 %.
+- The interval of the accuracy is Wilson's, 95 % (E. B. Wilson, "Probable inference", 1927).
+- Two methods are compared by McNemar's test, in its exact (binomial) form (Q. McNemar, "Note on the sampling error of
+  the difference between correlated proportions", 1947).
 """
 
 from __future__ import annotations
@@ -24,23 +26,12 @@ from statistics import fmean, stdev
 
 import numpy as np
 import numpy.typing as npt
+from scipy.stats import binomtest
+from sklearn.metrics import confusion_matrix, f1_score, log_loss, matthews_corrcoef, recall_score
 
 from mertag.emotion import CLASS_NAMES, Target
+from mertag_train.arrays import Floats, Ints
 from mertag_train.measure.calibration import calibration_error, calibration_error_if_perfect
-from mertag_train.measure.significance import McNemar, mcnemar, wilson_interval
-
-__all__ = [
-    "McNemar",
-    "Metrics",
-    "evaluate_predictions",
-    "mcnemar",
-    "mean_and_sd",
-    "predicted_classes",
-    "wilson_interval",
-]
-
-Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
 
 SUM_TOLERANCE = 1e-3
 """By how much a song's probabilities may miss 1 (rounding in float16); they are then divided by their sum."""
@@ -153,28 +144,27 @@ def evaluate_predictions(
     y, p = _checked(labels, probabilities, len(CLASS_NAMES[target]))
     n, k = p.shape
     predicted = predicted_classes(p)
-    confusion = np.zeros((k, k), dtype=np.int64)
-    np.add.at(confusion, (y, predicted), 1)
-    hits, true, said = confusion.diagonal(), confusion.sum(1), confusion.sum(0)
-    f1 = [2 * int(h) / int(t + s) if t + s else None for h, t, s in zip(hits, true, said, strict=True)]
+    correct = predicted == y
+    of_class = f1_score(y, predicted, labels=range(k), average=None, zero_division=np.nan)
+    f1 = [None if np.isnan(f) else float(f) for f in of_class]
     positive = None if target is Target.QUADRANT else CLASS_NAMES[target][-1]
     confidence = p[np.arange(n), predicted]
     return Metrics(
         target=target,
         n=n,
-        accuracy=int(hits.sum()) / n,
-        accuracy_interval=wilson_interval(int(hits.sum()), n),
-        balanced_accuracy=float(np.mean(hits[true > 0] / true[true > 0])),
-        macro_f1=fmean(value for value in f1 if value is not None),
+        accuracy=float(correct.mean()),
+        accuracy_interval=wilson_interval(int(correct.sum()), n),
+        balanced_accuracy=float(recall_score(y, predicted, labels=np.unique(y), average="macro")),
+        macro_f1=fmean(f for f in f1 if f is not None),
         f1=tuple(f1),
         positive_class=positive,
         positive_f1=None if positive is None else f1[-1] or 0.0,
-        mcc=_mcc(confusion),
-        log_loss=float(-np.log(np.maximum(p[np.arange(n), y], np.finfo(np.float64).eps)).mean()),
+        mcc=float(matthews_corrcoef(y, predicted)) if len(np.union1d(y, predicted)) > 1 else 0.0,
+        log_loss=float(log_loss(y, p, labels=range(k))),
         brier=float(((p - np.eye(k)[y]) ** 2).sum(1).mean()),
-        calibration_error=calibration_error(confidence, predicted == y),
+        calibration_error=calibration_error(confidence, correct),
         calibration_error_if_perfect=calibration_error_if_perfect(confidence, seed=seed),
-        confusion=tuple(tuple(int(count) for count in row) for row in confusion),
+        confusion=tuple(map(tuple, confusion_matrix(y, predicted, labels=range(k)).tolist())),
     )
 
 
@@ -202,13 +192,97 @@ def mean_and_sd(results: Sequence[Metrics]) -> Mapping[str, tuple[float, float |
     return found
 
 
-def _mcc(confusion: Ints) -> float:
-    """Return Matthews' correlation; J. Gorodkin, "Comparing two K-category assignments", 2004."""
-    n = int(confusion.sum())
-    true, said = confusion.sum(1), confusion.sum(0)
-    covariance = n * int(confusion.trace()) - int(true @ said)
-    spread = (n**2 - int(true @ true)) * (n**2 - int(said @ said))
-    return covariance / float(np.sqrt(float(spread))) if spread else 0.0
+def wilson_interval(successes: int, n: int) -> tuple[float, float]:
+    """Return Wilson's 95 % score interval of a proportion, within 0..1.
+
+    Songs of one artist are not independent, for which the interval makes no allowance.
+    """
+    if not 0 <= successes <= n or n == 0:
+        raise ValueError(f"{successes} of {n} is no proportion")
+    interval = binomtest(successes, n).proportion_ci(method="wilson")
+    return float(interval.low), float(interval.high)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class McNemar:
+    """Two methods on the same songs.
+
+    Attributes
+    ----------
+    only_first, only_second : int
+        Songs that only the first, or only the second method has right.
+    p_value : float
+        Probability of a difference at least this large if both were equally good (two-sided).
+    """
+
+    only_first: int
+    only_second: int
+    p_value: float
+
+
+def mcnemar(labels: npt.ArrayLike, first: npt.ArrayLike, second: npt.ArrayLike) -> McNemar:
+    """Compare two methods by the songs on which one is right and the other wrong.
+
+    Parameters
+    ----------
+    labels, first, second : int arrays, shape (n_songs,)
+        True classes, and those that each method predicts, of the same songs in the same order.
+    """
+    truth, one, two = (np.asarray(values) for values in (labels, first, second))
+    if not truth.shape == one.shape == two.shape or truth.ndim != 1:
+        raise ValueError(f"expected three arrays of one shape (n,), got {truth.shape}, {one.shape}, {two.shape}")
+    only_first = int(np.sum((one == truth) & (two != truth)))
+    only_second = int(np.sum((one != truth) & (two == truth)))
+    n = only_first + only_second
+    p_value = float(binomtest(only_first, n).pvalue) if n else 1.0
+    return McNemar(only_first=only_first, only_second=only_second, p_value=p_value)
+
+
+AXIS_QUADRANTS = {Target.VALENCE: [0, 3], Target.AROUSAL: [0, 1]}
+"""Which quadrants lie on the positive side of an axis."""
+
+
+def measure(
+    truth: Ints, probabilities: Mapping[str, Floats], target: Target, *, seed: int
+) -> dict[Target, dict[str, Metrics]]:
+    """Measure methods on the same songs.
+
+    Parameters
+    ----------
+    truth : int64 array, shape (n_songs,)
+        Classes.
+    probabilities : mapping of str to float64 array, shape (n_songs, n_classes)
+        By method.
+    target : Target
+        What is predicted.
+    seed : int
+        Of the draws that say what perfect calibration would show.
+
+    Returns
+    -------
+    dict of Target to dict of str to Metrics
+        Of the target; where that is the quadrant, also of the valence and the arousal that follow from it.
+    """
+    targets = (target, *AXIS_QUADRANTS) if target is Target.QUADRANT else (target,)
+    found: dict[Target, dict[str, Metrics]] = {}
+    for axis in targets:
+        of_axis = {method: by_axis(p, truth, axis) for method, p in probabilities.items()}
+        found[axis] = {
+            method: evaluate_predictions(labels, p, target=axis, seed=seed) for method, (p, labels) in of_axis.items()
+        }
+    return found
+
+
+def by_axis(probabilities: Floats, labels: Ints, target: Target) -> tuple[Floats, Ints]:
+    """Return probabilities (n_songs, n_classes) and classes (n_songs,) of a target.
+
+    An axis is taken from those of quadrants, if there are four classes: P(V+) = Q1 + Q4, P(A+) = Q1 + Q2.
+    """
+    if target not in AXIS_QUADRANTS or probabilities.shape[1] == 2:
+        return probabilities, labels
+    positive = AXIS_QUADRANTS[target]
+    side = probabilities[:, positive].sum(1)
+    return np.stack([probabilities.sum(1) - side, side], axis=1), np.isin(labels, positive).astype(np.int64)
 
 
 def _checked(labels: npt.ArrayLike, probabilities: npt.ArrayLike, n_classes: int) -> tuple[Ints, Floats]:

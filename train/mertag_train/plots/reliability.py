@@ -8,8 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mertag_train.measure.calibration import calibration_error, calibration_error_if_perfect, equal_mass_bins
-from mertag_train.measure.metrics import predicted_classes
-from mertag_train.measure.significance import wilson_interval
+from mertag_train.measure.metrics import predicted_classes, wilson_interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

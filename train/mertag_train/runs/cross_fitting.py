@@ -16,8 +16,7 @@ from mertag_train.learn import song
 from mertag_train.learn.config import TrainConfig
 from mertag_train.learn.predict import predict
 from mertag_train.learn.song import cutting_of
-from mertag_train.measure.metrics import Metrics
-from mertag_train.measure.views import measure
+from mertag_train.measure.metrics import Metrics, measure
 from mertag_train.networks.ensemble import Committee
 from mertag_train.networks.vgg import SegmentNetwork
 from mertag_train.runs.kept_outputs import read_outputs, write_outputs
@@ -40,7 +39,7 @@ class CrossValidation:
     probabilities : mapping of str to float64 array, shape (n_songs, n_classes)
         By method: ``"song_classifier"``, and ``"mean_probability"`` as its baseline.
     metrics : mapping of Target to mapping of str to Metrics
-        As `mertag_train.measure.views.measure`.
+        As `mertag_train.measure.metrics.measure`.
     """
 
     songs: Ints

@@ -29,8 +29,7 @@ from mertag_train.learn import song
 from mertag_train.learn.config import TrainConfig
 from mertag_train.learn.predict import predict
 from mertag_train.learn.trainer import Clips, EpochReport, Progress, train_network
-from mertag_train.measure.metrics import Metrics
-from mertag_train.measure.views import measure
+from mertag_train.measure.metrics import Metrics, measure
 from mertag_train.networks.ensemble import Committee
 from mertag_train.networks.vgg import SegmentNetwork
 from mertag_train.runs.cross_fitting import CrossValidation, cross_fitted, cross_validated
