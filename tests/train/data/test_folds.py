@@ -12,9 +12,18 @@ from hypothesis import strategies as st
 from mertag.emotion import Quadrant, Target
 from mertag.errors import DatasetError
 from mertag_train.data.datasets import Song, read
-from mertag_train.data.datasets.base import targets_of_quadrant
-from mertag_train.data.dealing import bound_groups, deal, tally, wanted_counts
-from mertag_train.data.folds import Folds, folds, load_folds, official_split, save_folds, split
+from mertag_train.data.datasets.base import class_counts, targets_of_quadrant
+from mertag_train.data.folds import (
+    Folds,
+    assign_groups,
+    bound_groups,
+    folds,
+    load_folds,
+    official_split,
+    save_folds,
+    split,
+    wanted_counts,
+)
 
 
 def song(name: str, quadrant: int, *, group: str | None = None, artist: str | None = None) -> Song:
@@ -66,7 +75,7 @@ def test_the_order_of_the_songs_does_not_matter(songs: list[Song], seed: int, or
     order.shuffle(shuffled)  # type: ignore[attr-defined]
     groups = bound_groups(songs, "artist")
     assert groups == bound_groups(shuffled, "artist")
-    assert deal(groups, Target.QUADRANT, [0.5, 0.5], seed=seed) == deal(
+    assert assign_groups(groups, Target.QUADRANT, [0.5, 0.5], seed=seed) == assign_groups(
         bound_groups(shuffled, "artist"), Target.QUADRANT, [0.5, 0.5], seed=seed
     )
 
@@ -98,7 +107,7 @@ def test_ten_folds_of_the_real_data_sets_hold_every_class_in_its_share(
         found = folds(dataset, target, group=group, seed=seed)  # type: ignore[arg-type]
         shares = [n / 10 for n in dataset.counts(target).values()]
         for fold in found.names:
-            held = tally(dataset.select(found.ids(fold)), target)
+            held = list(class_counts(dataset.select(found.ids(fold)), target).values())
             for count, share in zip(held, shares, strict=True):
                 assert abs(count - share) <= max(1.0, 0.15 * share)
         assert max(Counter(found.fold_of.values()).values()) <= 1.05 * len(dataset.songs) / 10 + 1
@@ -111,7 +120,7 @@ def test_a_split_of_the_real_data_sets_holds_every_class_in_its_share(real_data:
     found = split(dataset, Target.QUADRANT, seed=7)
     counts = dataset.counts(Target.QUADRANT).values()
     for part, share in zip(found.names, (0.7, 0.15, 0.15), strict=True):
-        held = tally(dataset.select(found.ids(part)), Target.QUADRANT)
+        held = list(class_counts(dataset.select(found.ids(part)), Target.QUADRANT).values())
         for count, n in zip(held, counts, strict=True):
             assert abs(count - share * n) <= 2
     # Artists with several songs stand in every part, not in the largest only.

@@ -17,7 +17,7 @@ from mertag.emotion import Quadrant, Target
 from mertag.errors import ConfigError, DatasetError
 from mertag_train.data.datasets import Dataset, Song
 from mertag_train.data.datasets.base import targets_of_quadrant
-from mertag_train.data.dealing import bound_groups
+from mertag_train.data.folds import bound_groups
 from mertag_train.evaluation.protocol import prepare, read_protocol, shuffle_labels
 
 BOTH = (Target.QUADRANT, Target.VALENCE)

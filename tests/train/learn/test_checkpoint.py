@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.optim.swa_utils import AveragedModel
 from toy_training import same_weights
 
 from mertag.errors import TrainingError
 from mertag.files import remove_leftovers
 from mertag_train.learn import checkpoint
-from mertag_train.learn.learners.inherited import InheritedLearner
+from mertag_train.learn.learners.base import InheritedLearner
 from mertag_train.learn.optimise import Optimiser
 from mertag_train.learn.recipes import ROBUST
 
@@ -61,7 +62,8 @@ def test_weights_momentum_average_and_random_states_come_back(tmp_path: Path) ->
     theirs, other, learner = optimiser_of(2), np.random.default_rng(0), Remembers()
     assert checkpoint.load(path, theirs, other, learner, config=ROBUST) == 3
     assert (other.random(3).tolist(), torch.rand(3).tolist()) == expected
-    assert theirs.step_number == 3
+    assert isinstance(theirs.average, AveragedModel)
+    assert int(theirs.average.n_averaged) == 4  # the start, and three steps
     assert learner.number == 5
     assert same_weights(theirs.network.state_dict(), mine.network.state_dict())
     assert same_weights(theirs.predictor.state_dict(), mine.predictor.state_dict())

@@ -11,14 +11,15 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 from toy_training import TinyNetwork, planted, same_weights, toy_config
 
 from mertag.errors import TrainingError
-from mertag_train.learn import losses, trainer
+from mertag_train.learn import trainer
 from mertag_train.learn.config import AugmentConfig, PartitionConfig, SsslConfig, TrainConfig
 from mertag_train.learn.learners import LEARNERS, Clips, Learner, Setting, learner
-from mertag_train.learn.learners.elr import ElrLearner, elr_penalty
-from mertag_train.learn.learners.soft_labels import SoftLabelLearner
+from mertag_train.learn.learners.base import mix
+from mertag_train.learn.learners.rivals import ElrLearner, SoftLabelLearner, elr_penalty
 from mertag_train.learn.learners.sssl import SsslLearner
 from mertag_train.learn.optimise import Optimiser
 from mertag_train.learn.trainer import EpochReport, band_statistics, network_of, train_network
@@ -316,6 +317,36 @@ def test_real_classes_that_do_not_fit_the_grid_are_refused() -> None:
         train_network(store, frames, wrong, None, sssl_config(), class_names=NAMES)
 
 
+def test_the_mixed_cross_entropy_is_that_of_equations_6_to_8() -> None:
+    # Three segments of 2 frames, whose logits are their own first band: x = (1, 0), (0, 2), (3, 3).
+    frames = torch.tensor([[1.0, 0.0], [0.0, 2.0], [3.0, 3.0]]).repeat_interleave(2, dim=0)
+    labels = torch.tensor([0, 1, 0])
+    delta, partner = 0.3, np.array([1, 2, 0])
+    x = torch.stack([frames[0], frames[2], frames[4]])
+    targets = nn.functional.one_hot(labels, 2).float()
+    rows = torch.from_numpy(partner)
+    found = cross_entropy(mix(x, rows, delta), mix(targets, rows, delta))
+
+    values = [(1.0, 0.0), (0.0, 2.0), (3.0, 3.0)]
+    total = 0.0
+    for row in range(3):
+        other = int(partner[row])
+        mixed = [delta * a + (1 - delta) * b for a, b in zip(values[row], values[other], strict=True)]
+        log_sum = math.log(sum(math.exp(value) for value in mixed))
+        total += delta * (log_sum - mixed[int(labels[row])]) + (1 - delta) * (log_sum - mixed[int(labels[other])])
+    assert float(found) == pytest.approx(total / 3, rel=1e-5)
+
+
+def test_mixup_draws_one_weight_and_one_permutation() -> None:
+    found = made(toy_config())
+    drawn = [found.partners(0.4, 10) for _ in range(300)]
+    assert all(0 <= delta <= 1 and sorted(partner.tolist()) == list(range(10)) for delta, partner in drawn)
+    assert np.mean([delta for delta, _ in drawn]) == pytest.approx(0.5, abs=0.07)
+    assert np.var([delta for delta, _ in drawn]) == pytest.approx(1 / (4 * 1.8), rel=0.15)  # Beta(a, a): 1/(4(2a+1))
+    delta, partner = found.partners(0.0, 4)
+    assert (delta, partner.tolist()) == (1.0, [0, 1, 2, 3])
+
+
 def test_soft_labels_are_the_predictions_at_the_beginning_of_the_epoch() -> None:
     found = made(without_dropout(sssl_config()))
     soft = SoftLabelLearner(replace(found.setting, config=replace(found.setting.config, learner="soft-labels")))
@@ -323,7 +354,7 @@ def test_soft_labels_are_the_predictions_at_the_beginning_of_the_epoch() -> None
     network, chosen = copy.deepcopy(soft.setting.network), np.array([3, 1])
     with torch.no_grad():
         targets = torch.softmax(network.eval()(soft.cut(chosen)), dim=1)
-        expected = losses.cross_entropy(network.train()(soft.cut(chosen)), targets)
+        expected = cross_entropy(network.train()(soft.cut(chosen)), targets)
     torch.testing.assert_close(soft.loss(chosen).detach(), expected)
     assert 0 <= soft.figures()["inherited_label_kept"] <= 1
 

@@ -42,7 +42,7 @@ def test_planted_noise_is_told_apart() -> None:
     losses, right = planted()
     labels = np.arange(len(losses)) % 2
     found = partition(losses, labels, NAMES, CONFIG, seed=0)
-    told = figures(found, labels, NAMES, np.where(right, labels, 1 - labels))
+    told = figures(found, np.where(right, labels, 1 - labels))
     assert told["partition_auroc"] > 0.98
     assert told["clean_precision"] > 0.97
     assert told["right_share"] == pytest.approx(right.mean())
@@ -92,7 +92,7 @@ def test_one_mixture_a_class_does_not_take_a_hard_class_for_noise() -> None:
         share = found.labelled[labels == 1].mean()
         assert (abs(share - hard_right.mean()) < 0.05) == better
     assert set(found.mixtures) == set(NAMES)
-    told = figures(found, labels, NAMES, np.where(right, labels, 1 - labels))
+    told = figures(found, np.where(right, labels, 1 - labels))
     assert {"clean_mean_Q1", "noisy_mean_Q2", "clean_weight_Q1", "clean_share_Q2"} <= set(told)
 
 
@@ -111,7 +111,7 @@ def test_tiny_sets_do_not_crash_and_keep_a_clean_segment(n: int, per_class: bool
     found = partition(losses, labels, NAMES, replace(CONFIG, per_class=per_class), seed=0)
     assert len(found.labelled) == n
     assert found.labelled.any() == (n > 0)
-    assert figures(found, labels, NAMES)["clean_share"] == (found.labelled.mean() if n else 0.0)
+    assert figures(found)["clean_share"] == (found.labelled.mean() if n else 0.0)
 
 
 def test_equal_losses_are_all_clean() -> None:
@@ -132,6 +132,6 @@ def test_unknown_real_classes_do_not_count() -> None:
     truth = np.where(right, 0, 1)
     truth[::2] = -1
     found = partition(losses, labels, NAMES, CONFIG, seed=0)
-    assert figures(found, labels, NAMES, truth)["right_share"] == pytest.approx(right[1::2].mean())
-    assert "partition_auroc" not in figures(found, labels, NAMES, np.full(len(losses), -1))
-    assert "partition_auroc" not in figures(found, labels, NAMES, labels)  # all right: nothing to tell apart
+    assert figures(found, truth)["right_share"] == pytest.approx(right[1::2].mean())
+    assert "partition_auroc" not in figures(found, np.full(len(losses), -1))
+    assert "partition_auroc" not in figures(found, labels)  # all right: nothing to tell apart

@@ -19,8 +19,7 @@ from mertag.listen.windows import Segmentation
 from mertag_train.data.segments import grid
 from mertag_train.learn import trainer
 from mertag_train.learn.config import AugmentConfig, PartitionConfig, ShortCropConfig, SsslConfig, TrainConfig
-from mertag_train.learn.learners.inherited import InheritedLearner, draw_mixup
-from mertag_train.learn.losses import mix, mixed_cross_entropy
+from mertag_train.learn.learners.base import InheritedLearner
 from mertag_train.learn.trainer import Clips, EpochReport, Progress, band_statistics, predict, train_network
 from mertag_train.networks.vgg import SegmentNetwork
 
@@ -174,36 +173,6 @@ def test_watching_and_held_out_clips_change_nothing() -> None:
         on_step=lambda p: None,
     )
     assert same_weights(watched.state_dict(), run(config).state_dict())
-
-
-def test_the_mixed_cross_entropy_is_that_of_equations_6_to_8() -> None:
-    # Three segments of 2 frames, whose logits are their own first band: x = (1, 0), (0, 2), (3, 3).
-    frames = torch.tensor([[1.0, 0.0], [0.0, 2.0], [3.0, 3.0]]).repeat_interleave(2, dim=0)
-    labels = torch.tensor([0, 1, 0])
-    delta, partner = 0.3, np.array([1, 2, 0])
-    x = torch.stack([frames[0], frames[2], frames[4]])
-    targets = nn.functional.one_hot(labels, 2).float()
-    rows = torch.from_numpy(partner)
-    found = mixed_cross_entropy(mix(x, rows, delta), targets, rows, delta)
-
-    values = [(1.0, 0.0), (0.0, 2.0), (3.0, 3.0)]
-    total = 0.0
-    for row in range(3):
-        other = int(partner[row])
-        mixed = [delta * a + (1 - delta) * b for a, b in zip(values[row], values[other], strict=True)]
-        log_sum = math.log(sum(math.exp(value) for value in mixed))
-        total += delta * (log_sum - mixed[int(labels[row])]) + (1 - delta) * (log_sum - mixed[int(labels[other])])
-    assert float(found) == pytest.approx(total / 3, rel=1e-5)
-
-
-def test_mixup_draws_one_weight_and_one_permutation() -> None:
-    rng = np.random.default_rng(0)
-    drawn = [draw_mixup(rng, 0.4, 10) for _ in range(300)]
-    assert all(0 <= delta <= 1 and sorted(partner) == list(range(10)) for delta, partner in drawn)
-    assert np.mean([delta for delta, _ in drawn]) == pytest.approx(0.5, abs=0.07)
-    assert np.var([delta for delta, _ in drawn]) == pytest.approx(1 / (4 * 1.8), rel=0.15)  # Beta(a, a): 1/(4(2a+1))
-    delta, partner = draw_mixup(rng, 0.0, 4)
-    assert (delta, partner.tolist()) == (1.0, [0, 1, 2, 3])
 
 
 def test_a_network_that_learns_nothing_is_a_training_error_also_when_resumed(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from mertag_train.commands.progress import EvaluationProgress
     from mertag_train.data.datasets import Dataset
-    from mertag_train.data.dealing import Group
+    from mertag_train.data.folds import Group
     from mertag_train.data.store import LogMelStore
     from mertag_train.evaluation.runner import Surroundings
     from mertag_train.evaluation.sheet import Sheet

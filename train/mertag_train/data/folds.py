@@ -4,23 +4,32 @@ Conventions: a fold is a name (``"0"``..``"9"``, or ``"train"``, ``"validation"`
 id. Two songs belong together if they share a recording, and with ``group="artist"`` also if they share an
 artist, or if a chain of such songs joins them. On disk, folds are a CSV file ``song_id,fold``, so that
 others can use the same.
+
+One greedy rule assigns songs to parts: the groups come in turn, the largest first, equal ones in an order drawn from
+the seed, and each goes where it brings the counts of its classes nearest to what is wanted. The result depends on
+nothing but ids, labels, groups and seed: not on the order of the songs, and not on a library's version.
+(scikit-learn's StratifiedGroupKFold, which the rule resembles, assigned shuffled groups without regard to their
+classes before 1.8.)
 """
 
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Literal
 
-from mertag.emotion import CLASS_NAMES, Target
+from mertag.emotion import Target
 from mertag.errors import DatasetError
 from mertag.files import write_whole
-from mertag_train.data.datasets.base import Dataset, Song, thin_class
+from mertag_train.data.datasets.base import Dataset, Song, class_counts, thin_class
 from mertag_train.data.datasets.tables import fault, read_table
-from mertag_train.data.dealing import Group, bound_groups, deal, tally
 
+Group = Literal["artist", "recording"]
 Songs = Dataset | Iterable[Song]
 
 SPLIT_NAMES = ("train", "validation", "test")
@@ -61,12 +70,12 @@ class Folds:
 
 
 def folds(songs: Songs, target: Target, *, n: int = 10, group: Group = "recording", seed: int = 0) -> Folds:
-    """Deal songs into folds for cross-validation.
+    """Assign songs to folds for cross-validation.
 
     Parameters
     ----------
     songs : Dataset or iterable of Song
-        All are dealt; take `Dataset.with_audio` first where only those with audio shall be.
+        All get a fold; take `Dataset.with_audio` first where only those with audio shall be.
     target : Target
         Its classes are spread evenly.
     n : int
@@ -89,10 +98,10 @@ def folds(songs: Songs, target: Target, *, n: int = 10, group: Group = "recordin
     """
     if n < 2:
         raise ValueError(f"cross-validation needs at least 2 folds, not {n}")
-    dealt = _listed(songs)
+    listed = _listed(songs)
     names = tuple(str(i) for i in range(n))
-    found = _dealt(dealt, target, names, [1 / n] * n, group, seed)
-    _check(found, dealt, target, trained_on=found.others, tested=names)
+    found = _assigned(listed, target, names, [1 / n] * n, group, seed)
+    _check(found, listed, target, trained_on=found.others, tested=names)
     return found
 
 
@@ -126,10 +135,10 @@ def split(
     """
     if len(fractions) != 3 or min(fractions) < 0 or fractions[0] == 0 or abs(sum(fractions) - 1) > 1e-6:
         raise ValueError(f"fractions must be three shares that sum to 1, the first above 0, not {fractions}")
-    dealt = _listed(songs)
-    found = _dealt(dealt, target, SPLIT_NAMES, fractions, group, seed)
+    listed = _listed(songs)
+    found = _assigned(listed, target, SPLIT_NAMES, fractions, group, seed)
     tested = tuple(name for name, share in zip(SPLIT_NAMES[1:], fractions[1:], strict=True) if share)
-    _check(found, dealt, target, trained_on=lambda _: found.ids("train"), tested=tested)
+    _check(found, listed, target, trained_on=lambda _: found.ids("train"), tested=tested)
     return found
 
 
@@ -219,24 +228,18 @@ def _torn(
 
 
 def _ids(songs: Sequence[Song]) -> str:
-    """Return some ids as they are named in a message."""
     named = ", ".join(song.id for song in songs[:SHOWN])
     return named if len(songs) <= SHOWN else f"{named} and {len(songs) - SHOWN} more"
 
 
-def _dealt(
-    songs: Sequence[Song],
-    target: Target,
-    names: Sequence[str],
-    shares: Sequence[float],
-    group: Group,
-    seed: int,
+def _assigned(
+    songs: Sequence[Song], target: Target, names: Sequence[str], shares: Sequence[float], group: Group, seed: int
 ) -> Folds:
     thin = thin_class(songs, target)
     if thin:
         raise DatasetError(f"these songs cannot be split by {target}: {thin}. Add songs, or choose another target.")
     groups = bound_groups(songs, group)
-    parts = deal(groups, target, shares, seed=seed)
+    parts = assign_groups(groups, target, shares, seed=seed)
     fold_of = {song.id: names[part] for bound, part in zip(groups, parts, strict=True) for song in bound}
     return Folds(fold_of=fold_of, names=tuple(names))
 
@@ -250,14 +253,13 @@ def _check(
     tested: Sequence[str],
 ) -> None:
     by_id = {song.id: song for song in songs}
-    class_names = CLASS_NAMES[target]
     for name in tested:
-        train = tally((by_id[song] for song in trained_on(name)), target)
-        if not all(train):
-            lacking = class_names[train.index(0)]
+        train = class_counts((by_id[song] for song in trained_on(name)), target)
+        if not all(train.values()):
+            lacking = next(class_name for class_name, count in train.items() if not count)
             raise DatasetError(f"no {lacking} song is left to train on when part {name!r} is tested. {REMEDY}")
-        test = tally((by_id[song] for song in found.ids(name)), target)
-        present = [class_name for class_name, count in zip(class_names, test, strict=True) if count]
+        test = class_counts((by_id[song] for song in found.ids(name)), target)
+        present = [class_name for class_name, count in test.items() if count]
         if len(present) < 2:
             holds = f"holds {present[0]} songs only" if present else "is empty"
             raise DatasetError(f"part {name!r} {holds}: nothing can be measured on it. {REMEDY}")
@@ -275,3 +277,101 @@ def _listed(songs: Songs) -> Sequence[Song]:
     if len({song.id for song in listed}) != len(listed):
         raise ValueError("two songs have the same id")
     return listed
+
+
+def bound_groups(songs: Iterable[Song], group: Group) -> list[tuple[Song, ...]]:
+    """Return the songs that must stay together, as groups; groups and songs sorted by id.
+
+    They share the recording; with ``"artist"``, the recording or the artist, and whatever a chain of these joins. A
+    song without an artist shares none.
+    """
+    if group not in ("recording", "artist"):
+        raise ValueError(f"group must be 'recording' or 'artist', not {group!r}")
+    ordered = sorted(songs, key=lambda song: song.id)
+    parent = list(range(len(ordered)))
+
+    def root(i: int) -> int:
+        while parent[i] != i:
+            parent[i] = parent[parent[i]]
+            i = parent[i]
+        return i
+
+    first: dict[tuple[str, str], int] = {}
+    for i, song in enumerate(ordered):
+        keys = [("recording", song.group)]
+        if group == "artist" and song.artist is not None:
+            keys.append(("artist", song.artist))
+        for key in keys:
+            one, other = root(first.setdefault(key, i)), root(i)
+            parent[max(one, other)] = min(one, other)
+    members: dict[int, list[Song]] = {}
+    for i, song in enumerate(ordered):
+        members.setdefault(root(i), []).append(song)
+    return [tuple(found) for found in members.values()]
+
+
+def assign_groups(groups: Sequence[Sequence[Song]], target: Target, shares: Sequence[float], *, seed: int) -> list[int]:
+    """Assign groups of songs to parts, so that each part holds its share of every class.
+
+    Parameters
+    ----------
+    groups : sequence of sequences of Song
+        Each stays whole.
+    target : Target
+        Its classes are spread.
+    shares : sequence of float
+        Share of each part, summing to 1. A part with share 0 gets nothing; any other is meant to get at least
+        one song of each class that has as many songs as there are parts.
+    seed : int
+        Decides among groups of the same size, and among parts that fit equally well.
+
+    Returns
+    -------
+    list of int
+        Part of each group.
+    """
+    counts = [list(class_counts(group, target).values()) for group in groups]
+    total = [sum(column) for column in zip(*counts, strict=True)]
+    wanted = [wanted_counts(n, shares) for n in total]  # [class][part]
+    held = [[0] * len(shares) for _ in total]
+    parts = [part for part, share in enumerate(shares) if share]
+
+    def misfit(part: int, i: int) -> tuple[float, float, bytes]:
+        """Return by how much group i moves a part away from what is wanted; less is better.
+
+        The growth of sum((held - wanted)^2 / (wanted * class size)) over the classes: relative to the part,
+        or large groups would all land in the largest part, and to the class, so that a rare one weighs as
+        much.
+        """
+        grown, over = 0.0, 0.0
+        for c, k in enumerate(counts[i]):
+            excess = held[c][part] - wanted[c][part]
+            if k:
+                grown += k * (2 * excess + k) / (wanted[c][part] * total[c])
+            over += excess
+        # Rounded, so that what is equal but for the last bit is a tie.
+        return round(grown, 12), round(over, 12), _draw(seed, f"{groups[i][0].id}\0{part}")
+
+    part_of = [0] * len(groups)
+    for i in sorted(range(len(groups)), key=lambda i: (-len(groups[i]), _draw(seed, groups[i][0].id))):
+        part_of[i] = min(parts, key=partial(misfit, i=i))
+        for c, k in enumerate(counts[i]):
+            held[c][part_of[i]] += k
+    return part_of
+
+
+def wanted_counts(n: int, shares: Sequence[float]) -> list[float]:
+    """Return how many of a class's n songs each part should hold: its share, but at least one if n allows it.
+
+    Without that minimum, a part with share 0.15 would be left without any of four songs.
+    """
+    wanted = [n * share for share in shares]
+    if n < sum(share > 0 for share in shares):
+        return wanted
+    small = [0 < w < 1 for w in wanted]
+    rest = sum(w for w, is_small in zip(wanted, small, strict=True) if not is_small)
+    return [1.0 if is_small else w * (n - sum(small)) / rest for w, is_small in zip(wanted, small, strict=True)]
+
+
+def _draw(seed: int, name: str) -> bytes:
+    return hashlib.sha256(f"{seed}\0{name}".encode()).digest()

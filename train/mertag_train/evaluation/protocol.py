@@ -22,8 +22,7 @@ from mertag.emotion import CLASS_NAMES, Target
 from mertag.errors import ConfigError, DatasetError
 from mertag.files import json_digest
 from mertag_train.data.datasets.base import Dataset, Song, class_counts, thin_class
-from mertag_train.data.dealing import Group, bound_groups
-from mertag_train.data.folds import Folds, folds, load_folds, official_split, save_folds
+from mertag_train.data.folds import Folds, Group, bound_groups, folds, load_folds, official_split, save_folds
 from mertag_train.evaluation.files import read_json, write_json
 
 SCHEMA = 1

@@ -19,8 +19,7 @@ from mertag.errors import ConfigError, DatasetError
 from mertag.files import json_digest
 from mertag.listen.windows import Segmentation
 from mertag_train.data.datasets.base import Dataset, Song
-from mertag_train.data.dealing import Group
-from mertag_train.data.folds import Folds
+from mertag_train.data.folds import Folds, Group
 from mertag_train.evaluation.methods import Context, Fold, Method, NeedsModel, Predictions, method
 from mertag_train.evaluation.protocol import Protocol
 from mertag_train.evaluation.results import (

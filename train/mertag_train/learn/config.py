@@ -7,18 +7,21 @@ dB.
 from __future__ import annotations
 
 import dataclasses
+import json
 import typing
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from mertag.emotion import Target
 from mertag.errors import ConfigError
-from mertag.listen.windows import FrontEnd, Segmentation, WindowRule
-from mertag_train.learn.config_json import build
+from mertag.listen.windows import FrontEnd, Segmentation
+from mertag.listen.windows import WindowRule
+from mertag.strict_json import decode
+from mertag_train.data.folds import Group
 from mertag_train.networks.vgg import MIN_FRAMES, Architecture
 
 Recipe = Literal["paper", "robust", "bundled"]
-Group = Literal["artist", "recording"]
 Schedule = Literal["one_cycle", "cosine"]
 LearnerName = Literal["inherited", "sssl", "soft-labels", "elr"]
 Noise = Literal["drawn", "played"]
@@ -96,11 +99,11 @@ class AugmentConfig:
         Each segment's bands get a gain of at most so much either way, along a random smooth curve: another
         recording, another equaliser.
     noise_share : float
-        So many of a batch are replaced by sounds that are no music (`mertag_train.learn.not_music`), whose label is
-        that nothing is known: each class as likely as the others. With inherited labels only.
+        So many of a batch are replaced by sounds that are no music (`mertag_train.learn.augment`), whose label is that
+        nothing is known: each class as likely as the others. With inherited labels only.
     noise : {"drawn", "played"}
-        Whether these sounds are log-mels that are drawn band by band, which convolutions learn well enough from, or
-        waveforms, which statistics cannot tell from what is recorded.
+        Log-mels drawn band by band, which convolutions learn well enough from, or waveforms, which statistics cannot
+        tell from what is recorded.
     """
 
     mixup_alpha: float = 0.4
@@ -119,8 +122,8 @@ class AugmentConfig:
 class ShortCropConfig:
     """Training on short crops first, which cost less each, and on whole segments last.
 
-    Convolutions do not mind the duration of what they see. An early epoch of crops a third as long holds three
-    times as many of them, so that every epoch costs the same (progressive learning: Tan and Le, 2021).
+    An early epoch of crops a third as long holds three times as many of them, so that every epoch costs the same
+    (progressive learning: Tan and Le, 2021). Convolutions work on segments of any duration.
 
     Attributes
     ----------
@@ -242,10 +245,7 @@ class SongConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemberConfig:
-    """One kind of network of a committee: what it has for its own; all else it shares with the others.
-
-    The attributes are those of `TrainConfig`.
-    """
+    """What one kind of network of an ensemble has for its own, as in `TrainConfig`; it shares all else with the others."""
 
     network: NetworkConfig = field(default_factory=NetworkConfig)
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
@@ -375,12 +375,26 @@ class TrainConfig:
 
     def to_json(self) -> dict[str, Any]:
         """Return the tree as plain JSON values."""
-        plain: dict[str, Any] = dataclasses.asdict(self)
-        return plain
+        return dataclasses.asdict(self)
 
     @classmethod
-    def from_json(cls, data: dict[str, Any]) -> TrainConfig:
+    def from_json(cls, data: Mapping[str, Any]) -> TrainConfig:
         """Read back what `to_json` gave; raise ConfigError on unknown or missing keys, and on wrong values."""
-        built = build(cls, data, "config")
-        assert isinstance(built, cls)
-        return built
+        try:
+            config = decode(json.dumps(data), cls)
+        except ValueError as error:
+            raise ConfigError(f"config: {error}") from error
+        strange = sorted(set(_keys(data)) ^ set(_keys(config.to_json())))
+        if strange:
+            raise ConfigError(f"config: keys that are missing or unknown: {', '.join(strange)}")
+        return config
+
+
+def _keys(value: Any, where: str = "$") -> Iterator[str]:
+    """Yield every key of a JSON value, each with the path to it."""
+    if not isinstance(value, Mapping | list | tuple):
+        return
+    for key, inner in value.items() if isinstance(value, Mapping) else enumerate(value):
+        name = f"{where}[{key}]" if isinstance(key, int) else f"{where}.{key}"
+        yield name
+        yield from _keys(inner, name)

@@ -1,16 +1,18 @@
-"""One optimiser step: autocast, schedule, clipping, the moving average of the weights. What every loop shares."""
+"""One optimiser step: autocast, schedule, clipping, the moving average of the weights."""
 
 from __future__ import annotations
 
-import copy
 import math
 from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from mertag_train.learn.config import OptimiserConfig
+
+Tensors = tuple[Tensor, ...] | list[Tensor]
 
 
 def bf16_is_fast(device: torch.device) -> bool:
@@ -47,21 +49,10 @@ def learning_rate(config: OptimiserConfig, done: float, *, epochs: int, step: fl
 
 
 class Optimiser:
-    """SGD on one network.
-
-    Parameters
-    ----------
-    network : nn.Module
-        What is trained, on its device.
-    config : OptimiserConfig
-        How.
-    epochs : int
-        How many there will be: the schedule goes by them.
-    """
+    """SGD on one network, on its device; the schedule goes by the number of epochs."""
 
     def __init__(self, network: nn.Module, config: OptimiserConfig, *, epochs: int) -> None:
         self.network, self.config, self.epochs = network, config, epochs
-        self.step_number = 0
         # Biases and batch-norm gains are not decayed: they do not over-fit, and decay only shifts them.
         decayed = [p for p in network.parameters() if p.ndim > 1]
         plain = [p for p in network.parameters() if p.ndim <= 1]
@@ -73,12 +64,15 @@ class Optimiser:
             lr=config.learning_rate,
             momentum=config.momentum,
         )
-        self.average = copy.deepcopy(network).eval() if config.ema_decay else None
+        self.average = AveragedModel(network, multi_avg_fn=self._follow, use_buffers=True) if config.ema_decay else None
+        if self.average is not None:
+            self.average.eval()
+            self.average.n_averaged += 1  # the random start counts: else the first step would be copied
 
     @property
     def predictor(self) -> nn.Module:
         """The network that predicts: the moving average where one is kept."""
-        return self.network if self.average is None else self.average
+        return self.network if self.average is None else self.average.module
 
     def step(self, loss: Tensor, *, done: float, share: float) -> float:
         """Descend one step along the gradient of `loss`; return the learning rate that was used.
@@ -92,19 +86,16 @@ class Optimiser:
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip_norm)
         self.sgd.step()
-        self.step_number += 1
         if self.average is not None:
-            self._average()
+            self.average.update_parameters(self.network)
         return rate
 
-    @torch.no_grad()
-    def _average(self) -> None:
-        assert self.average is not None
+    def _follow(self, mine: Tensors, theirs: Tensors, steps: Tensor | int) -> None:
+        """Move the average, tensors of one type, towards the network's, `steps` of which it has taken in."""
         # Early on, a long memory would hold mostly the random start.
-        decay = min(self.config.ema_decay, (1 + self.step_number) / (10 + self.step_number))
-        mine, theirs = self.average.state_dict(), self.network.state_dict()
-        moving = [k for k, v in mine.items() if v.is_floating_point()]
-        torch._foreach_lerp_([mine[k] for k in moving], [theirs[k] for k in moving], 1 - decay)
+        decay = min(self.config.ema_decay, (1 + int(steps)) / (10 + int(steps)))
+        if mine[0].is_floating_point():  # and not batch norm's count of batches
+            torch._foreach_lerp_(mine, theirs, 1 - decay)
 
     @torch.no_grad()
     def is_finite(self) -> bool:
@@ -114,7 +105,6 @@ class Optimiser:
     def state_dict(self) -> dict[str, Any]:
         """Return all that a resumed run needs: tensors and plain values only."""
         return {
-            "step_number": self.step_number,
             "network": self.network.state_dict(),
             "sgd": self.sgd.state_dict(),
             "average": None if self.average is None else self.average.state_dict(),
@@ -122,7 +112,6 @@ class Optimiser:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take back what `state_dict` gave."""
-        self.step_number = int(state["step_number"])
         self.network.load_state_dict(state["network"])
         self.sgd.load_state_dict(state["sgd"])
         if self.average is not None:

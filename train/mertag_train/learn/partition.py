@@ -2,7 +2,7 @@
 
 A network learns simple, consistent samples first: early on, a segment of which the label is right has a smaller loss.
 Two Gaussians are fitted to the losses of all segments (or of each class); the posterior of the one with the smaller
-mean is the probability that a label is clean. numpy and scikit-learn only.
+mean is the probability that a label is clean.
 """
 
 from __future__ import annotations
@@ -12,15 +12,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from sklearn.metrics import roc_auc_score
 from sklearn.mixture import GaussianMixture
 
+from mertag_train.arrays import Bools, Floats, Ints
 from mertag_train.learn.config import PartitionConfig
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
-Bools = npt.NDArray[np.bool_]
 
 ALL = "all"
 """The name of the mixture that all classes share."""
@@ -174,24 +170,16 @@ def partition(losses: Floats, labels: Ints, names: Sequence[str], config: Partit
     )
 
 
-def figures(found: Partition, labels: Ints, names: Sequence[str], truth: Ints | None = None) -> dict[str, float]:
+def figures(found: Partition, truth: Ints | None = None) -> dict[str, float]:
     """Return what an epoch's record says of a partition.
 
-    Parameters
-    ----------
-    found : Partition
-        The partition.
-    labels : int64 array, shape (n_segments,)
-        Inherited classes.
-    names : sequence of str
-        The classes' names.
-    truth : int64 array, shape (n_segments,), or None
-        The real classes, where they are known (-1 elsewhere): then the area under the ROC curve of the clean
-        probability (``partition_auroc``), the share of X whose label is right (``clean_precision``), and that share
-        of all segments (``right_share``).
+    With `truth`, the real classes (n_segments,) where they are known (-1 elsewhere), these are also the area under the
+    ROC curve of the clean probability (``partition_auroc``), the share of X whose label is right
+    (``clean_precision``), and that share of all segments (``right_share``).
     """
+    labels = found.labels
     result = {"clean_share": float(found.labelled.mean()) if len(labels) else 0.0}
-    for k, name in enumerate(names):
+    for k, name in enumerate(found.names):
         mine = found.labelled[labels == k]
         if len(mine):
             result[f"clean_share_{name}"] = float(mine.mean())

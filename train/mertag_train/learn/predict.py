@@ -1,19 +1,16 @@
-"""Segment probabilities of whole clips, from a trained network. numpy and torch only."""
+"""Segment probabilities of whole clips, from a trained network."""
 
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from mertag.listen.windows import Segmentation
+from mertag_train.arrays import Floats32, Ints
 from mertag_train.data import segments
 from mertag_train.data.store import LogMelStore
 from mertag_train.learn.optimise import autocast
-
-Floats = npt.NDArray[np.float32]
-Ints = npt.NDArray[np.int64]
 
 
 @torch.no_grad()
@@ -26,7 +23,7 @@ def predict(
     *,
     at_most: int | None = None,
     batch_size: int = 256,
-) -> list[Floats]:
+) -> list[Floats32]:
     """Return the segment probabilities of each clip, in evaluation mode.
 
     Parameters
@@ -73,16 +70,10 @@ def segment_logits(network: nn.Module, frames: Tensor, rows: Ints, n_frames: int
 
     Parameters
     ----------
-    network : nn.Module
-        Segments to logits.
     frames : Tensor, shape (total_frames, n_mels)
         On the network's device.
     rows : int64 array, shape (n_segments,)
-        First row of each segment.
-    n_frames : int
-        Length of a segment.
-    batch_size : int
-        Segments at a time.
+        First row of each segment of `n_frames` frames.
 
     Returns
     -------

@@ -4,7 +4,7 @@
 the machine, logistic regression (`SongConfig.classifier`). Its decisions are as good and its probabilities better: the
 machine's scores of four classes are little more than votes between pairs, which do not say how sure it is. On disk it
 is what it was fitted on, as plain arrays: fitting is exact and quick, so that it is fitted again where it is needed,
-and the saved probabilities show that it is the same one. numpy and scikit-learn only.
+and the saved probabilities show that it is the same one.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold
@@ -23,11 +22,10 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from mertag.errors import DatasetError, TrainingError
-from mertag.listen.windows import FrontEnd, Segmentation, WindowRule, song_features, windows
+from mertag.listen.windows import FrontEnd, Segmentation
+from mertag.listen.windows import WindowRule, song_features, windows
+from mertag_train.arrays import AnyFloats, Floats, Floats32, Ints
 from mertag_train.learn.config import SongClassifier, TrainConfig
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
 MAX_CALIBRATION_FOLDS = 5
 MAX_ITERATIONS = 2_000
@@ -51,7 +49,7 @@ class SongTable:
         Class, and to which song a row belongs: rows of one song never stand on two sides of the calibration.
     """
 
-    features: npt.NDArray[np.float32]
+    features: Floats32
     label: Ints
     song: Ints
 
@@ -75,7 +73,7 @@ def cutting_of(config: TrainConfig) -> Cutting:
     return Cutting(front_end=config.front_end, segmentation=config.segmentation, window_rule=config.window_rule)
 
 
-def window_features(probabilities: npt.NDArray[np.floating], n_samples: int, cutting: Cutting) -> Floats:
+def window_features(probabilities: AnyFloats, n_samples: int, cutting: Cutting) -> Floats:
     """Return the features of each window of one song, shape (n_windows, 7 * n_classes).
 
     Parameters
@@ -103,7 +101,7 @@ def window_features(probabilities: npt.NDArray[np.floating], n_samples: int, cut
 
 
 def song_table(
-    probabilities: Sequence[npt.NDArray[np.floating]],
+    probabilities: Sequence[AnyFloats],
     n_samples: Sequence[int],
     labels: Ints,
     cutting: Cutting,
@@ -206,7 +204,7 @@ def fit(table: SongTable, *, n_classes: int, c: float = 1.0, seed: int = 0, kind
 
 def predict_songs(
     classifier: Pipeline,
-    probabilities: Sequence[npt.NDArray[np.floating]],
+    probabilities: Sequence[AnyFloats],
     n_samples: Sequence[int],
     cutting: Cutting,
 ) -> Floats:

@@ -1,8 +1,7 @@
 """The training loop: one network, one learner, epoch after epoch.
 
 What is learnt from the labels is the learner's matter (`mertag_train.learn.learners`); the loop owns the network, the
-optimiser, the order of the segments, and the checkpoints. numpy, torch and scikit-learn only: it runs from a saved
-log-mel store where librosa and the command line are absent. It reports by callback and prints nothing.
+optimiser, the order of the segments, and the checkpoints. It reports by callback and prints nothing.
 """
 
 from __future__ import annotations
@@ -15,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from mertag.errors import TrainingError
+from mertag_train.arrays import Ints
 from mertag_train.data.store import LogMelStore
 from mertag_train.learn import checkpoint
 from mertag_train.learn.config import TrainConfig
@@ -30,8 +29,6 @@ from mertag_train.learn.predict import predict
 from mertag_train.networks.vgg import SegmentNetwork
 
 __all__ = ["Clips", "EpochReport", "Progress", "band_statistics", "network_of", "predict", "train_network"]
-
-Ints = npt.NDArray[np.int64]
 
 STALL_MARGIN = 0.01
 """A last loss so near to ln K, as a share of it, is that of a network that has learnt nothing."""

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from mertag.emotion import CLASS_NAMES, Target
 from mertag_train.data.datasets.base import Dataset, Song
-from mertag_train.data.dealing import Group
+from mertag_train.data.folds import Group
 
 if TYPE_CHECKING:
     import torch

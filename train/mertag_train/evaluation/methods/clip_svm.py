@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from mertag.emotion import CLASS_NAMES
 from mertag.errors import DatasetError
-from mertag_train.data.dealing import bound_groups
+from mertag_train.data.folds import bound_groups
 from mertag_train.evaluation.methods.base import Fold, Predictions
 from mertag_train.learn import song
 

@@ -17,8 +17,7 @@ import numpy.typing as npt
 from mertag.emotion import CLASS_NAMES
 from mertag.errors import DatasetError
 from mertag_train.data.datasets.base import Song
-from mertag_train.data.dealing import bound_groups
-from mertag_train.data.folds import folds, split
+from mertag_train.data.folds import bound_groups, folds, split
 from mertag_train.evaluation.methods.base import Context, Fold, Predictions
 from mertag_train.evaluation.methods.networks import Floats, SegmentOutputs, segment_outputs
 

@@ -1,8 +1,7 @@
 """What a learner is: told when an epoch begins, asked for the loss of each batch.
 
 The training loop (`mertag_train.learn.trainer`) owns the network, the optimiser, the order of the segments and the
-checkpoints; a learner says which segments an epoch goes through, and what is to be learnt from them. numpy and
-torch only.
+checkpoints; a learner says which segments an epoch goes through, and what is to be learnt from them.
 """
 
 from __future__ import annotations
@@ -13,19 +12,21 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
+from torch.nn.functional import cross_entropy, one_hot
 
+from mertag_train.arrays import Ints
 from mertag_train.data import segments
 from mertag_train.data.store import LogMelStore
-from mertag_train.learn.augment import augment
+from mertag_train.learn.augment import augment, not_music, played_not_music
 from mertag_train.learn.config import TrainConfig
-from mertag_train.learn.optimise import Optimiser
+from mertag_train.learn.optimise import Optimiser, autocast
 from mertag_train.learn.partition import Partition
 from mertag_train.networks.vgg import SegmentNetwork
 
-Ints = npt.NDArray[np.int64]
+PLAYED_AN_EPOCH = 384
+"""Sounds that are no music, of which each batch takes some."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +110,7 @@ class Learner(ABC):
         self.place: Ints | None = None
         self.partition: Partition | None = None
         self._sums: dict[str, tuple[Tensor, int]] = {}
+        self._played: Tensor | None = None
 
     @property
     def warming_up(self) -> bool:
@@ -139,6 +141,10 @@ class Learner(ABC):
             self.place = self.draw()
             self.table = self.grid.select(self.place)
         self.labels = torch.from_numpy(self._label_of[self.table.clip]).to(self.device)
+        if config.augment.noise_share and config.augment.noise == "played":
+            # Once an epoch: for each batch anew, this would take as long as the rest.
+            played = played_not_music(PLAYED_AN_EPOCH, self.n_frames, config.front_end, setting.rng)
+            self._played = torch.from_numpy(played)
 
     def draw(self) -> Ints:
         """Return the places in the grid of an epoch's segments: all, or some of each clip."""
@@ -160,6 +166,45 @@ class Learner(ABC):
         """Return a batch with the recipe's augmentation."""
         return augment(batch, self.setting.network.mean, self.setting.config.augment, self.setting.rng)
 
+    def one_hot(self, chosen: Ints) -> Tensor:
+        """Return the inherited labels of a batch as distributions, shape (batch, n_classes)."""
+        labels = self.labels[torch.from_numpy(chosen).to(self.device)]
+        return one_hot(labels, len(self.setting.class_names)).float()
+
+    def logits(self, inputs: Tensor) -> Tensor:
+        """Return the logits (batch, n_classes), float32, of segments (batch, n_frames, n_mels) while training."""
+        with autocast(self.device):
+            logits: Tensor = self.setting.network(inputs)
+        return logits.float()
+
+    def partners(self, alpha: float, batch: int) -> tuple[float, Tensor]:
+        """Draw the weight delta of eq. 6 and 7, and the partner of each row: one permutation of the whole batch."""
+        rng = self.setting.rng
+        if not alpha:
+            return 1.0, torch.arange(batch, device=self.device)
+        return float(rng.beta(alpha, alpha)), torch.from_numpy(rng.permutation(batch)).to(self.device)
+
+    def inherited_loss(self, chosen: Ints, *, alpha: float = 0.0) -> Tensor:
+        """Return the cross-entropy with the inherited labels (eq. 2), mixed by Beta(alpha, alpha) (eq. 8)."""
+        inputs, targets = self.augmented(self.cut(chosen)), self.one_hot(chosen)
+        share = self.setting.config.augment.noise_share
+        if share:
+            inputs, targets = self._with_noise(inputs, targets, round(share * len(chosen)))
+        delta, partner = self.partners(alpha, len(chosen))
+        return cross_entropy(self.logits(mix(inputs, partner, delta)), mix(targets, partner, delta))
+
+    def _with_noise(self, inputs: Tensor, targets: Tensor, count: int) -> tuple[Tensor, Tensor]:
+        """Return a batch of which `count` rows are no music, and its targets: of those rows, all classes alike."""
+        batch, n_frames, n_mels = inputs.shape
+        rng = self.setting.rng
+        rows = torch.from_numpy(rng.permutation(batch)[:count]).to(self.device)
+        if self._played is None:
+            sounds = torch.from_numpy(not_music(count, n_frames, n_mels, rng))
+        else:
+            sounds = self._played[torch.from_numpy(rng.integers(0, len(self._played), size=count))]
+        inputs = inputs.index_copy(0, rows, sounds.to(self.device))
+        return inputs, targets.index_fill(0, rows, 1 / targets.shape[1])
+
     def note(self, name: str, value: Tensor, count: int) -> None:
         """Add a batch's mean over `count` rows to the epoch's mean of a figure; the device is not waited for."""
         before, rows = self._sums.get(name, (torch.zeros((), device=self.device), 0))
@@ -175,3 +220,21 @@ class Learner(ABC):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:  # noqa: B027 - most remember nothing
         """Take back what `state_dict` gave."""
+
+
+class InheritedLearner(Learner):
+    """Every segment has its clip's label, in every epoch (Sarkar et al., 2020); inputs may be mixed."""
+
+    @property
+    def plain(self) -> bool:
+        """Whether nothing is mixed."""
+        return self.setting.config.augment.mixup_alpha == 0
+
+    def loss(self, chosen: Ints) -> Tensor:
+        """Return the cross-entropy with the inherited labels, mixed where the recipe mixes."""
+        return self.inherited_loss(chosen, alpha=self.setting.config.augment.mixup_alpha)
+
+
+def mix(values: Tensor, partner: Tensor, delta: float) -> Tensor:
+    """Return ``delta * x_p + (1 - delta) * x_q`` (eq. 6 and 7), where q is row `partner` (batch,) of the same batch."""
+    return values if delta == 1.0 else delta * values + (1 - delta) * values[partner]

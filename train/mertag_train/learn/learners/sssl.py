@@ -1,8 +1,13 @@
-"""Semi-supervised self-learning, the paper's method (Fig. 1).
+"""Semi-supervised self-learning, the paper's method (Fig. 1), and its losses as pure functions.
 
 After a warm-up on all inherited labels, each epoch begins by telling segments with clean labels (X) from the others
 (U) by their losses. Then one pass over all of them: rows of U get the network's own sharpened prediction as label,
-the batch is mixed, and what two dropout passes say of U's plain inputs is pulled together.
+the batch is mixed, and what two dropout passes predict for U's plain inputs is pulled together.
+
+Logits and targets are (batch, n_classes), targets being distributions; losses are scalars in nats, means over the rows
+of a batch. What is printed wrongly in the paper is put right here: the exponent of eq. 4 is ``1/T`` (with a minus it
+would un-sharpen), the sum of eq. 2 is from i=1, eq. 8 lacks its minus and is a mean, and eq. 9 is a mean over the
+unlabelled rows (a sum would grow with their number).
 """
 
 from __future__ import annotations
@@ -11,22 +16,18 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
+from torch.nn.functional import cross_entropy, log_softmax
 
-from mertag_train.learn import losses
+from mertag_train.arrays import Floats, Ints
 from mertag_train.learn import partition as partitions
-from mertag_train.learn.learners.base import Setting
-from mertag_train.learn.learners.inherited import InheritedLearner, draw_mixup
+from mertag_train.learn.learners.base import Learner, Setting, mix
 from mertag_train.learn.optimise import autocast
 from mertag_train.learn.predict import segment_logits
 
-Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
 
-
-class SsslLearner(InheritedLearner):
+class SsslLearner(Learner):
     """Inherited labels in the warm-up, then SSSL.
 
     Raises
@@ -44,11 +45,6 @@ class SsslLearner(InheritedLearner):
             raise ValueError(f"{len(self._truth)} real classes for {len(self.grid)} segments")
         shares = np.bincount(setting.clips.label, minlength=len(setting.class_names)) / len(setting.clips.label)
         self._prior = torch.from_numpy(shares).float().to(self.device)
-
-    @property
-    def plain(self) -> bool:
-        """Whether the labels are the inherited ones."""
-        return self.warming_up
 
     def cost(self, epoch: int) -> float:
         """Return what an epoch costs: losses are measured, and U is seen twice."""
@@ -73,7 +69,7 @@ class SsslLearner(InheritedLearner):
         self._measure(place)
         if self.warming_up:
             return
-        seen = np.stack([losses_then[place] for losses_then in self._history])
+        seen = np.stack([losses[place] for losses in self._history])
         labels = self.grid_labels[place]
         self.partition = partitions.partition(
             np.nanmean(seen, axis=0), labels, self.setting.class_names, config.sssl.partition, seed=config.seed
@@ -88,54 +84,49 @@ class SsslLearner(InheritedLearner):
         n_frames = config.segmentation.segment_frames(config.front_end)
         logits = segment_logits(self.setting.optimiser.predictor, self.setting.frames, self.grid.row[place], n_frames)
         labels = torch.from_numpy(self.grid_labels[place]).to(self.device)
-        measured = torch.nn.functional.cross_entropy(logits, labels, reduction="none")
         now = np.full(len(self.grid), np.nan)
-        now[place] = measured.cpu().numpy().astype(np.float64)
+        now[place] = cross_entropy(logits, labels, reduction="none").cpu().numpy().astype(np.float64)
         self._history = [*self._history, now][-config.sssl.partition.mean_of :]
         self.setting.network.train()
 
     def loss(self, chosen: Ints) -> Tensor:
         """Return the total loss of a batch (eq. 10), or its cross-entropy in the warm-up."""
         if self.warming_up:
-            return self.supervised(chosen, alpha=0.0)
-        config, network = self.setting.config.sssl, self.setting.network
+            return self.inherited_loss(chosen)
+        config = self.setting.config.sssl
         here = torch.from_numpy(chosen).to(self.device)
-        plain = self.cut(chosen)
+        plain, targets = self.cut(chosen), self.one_hot(chosen)
         unlabelled = torch.nonzero(~self._labelled[here]).squeeze(1)
-        targets = torch.nn.functional.one_hot(self.labels[here], len(self.setting.class_names)).float()
         kl = torch.zeros((), device=self.device)
         if len(unlabelled):
-            guess = losses.sharpen(self._pseudo_labels(plain[unlabelled]), config.temperature)  # eq. 4, 5
+            guess = sharpen(self._pseudo_labels(plain[unlabelled]), config.temperature)  # eq. 4, 5
             if config.refine:
-                guess = losses.refine(targets[unlabelled], guess, self._clean_probability[here][unlabelled])
+                guess = refine(targets[unlabelled], guess, self._clean_probability[here][unlabelled])
             targets[unlabelled] = guess
             if config.kl_weight:
                 kl = self._divergence(plain, unlabelled)
-        delta, partner_of = draw_mixup(self.setting.rng, config.mixup_alpha, len(chosen))
-        partner = torch.from_numpy(partner_of).to(self.device)
-        with autocast(self.device):
-            logits = network(losses.mix(self.augmented(plain), partner, delta))  # eq. 6
-        logits = logits.float()
-        mixed = losses.mixed_cross_entropy(logits, targets, partner, delta)  # eq. 7, 8
+        delta, partner = self.partners(config.mixup_alpha, len(chosen))
+        logits = self.logits(mix(self.augmented(plain), partner, delta))  # eq. 6
+        mixed = cross_entropy(logits, mix(targets, partner, delta))  # eq. 7, 8
         total = mixed + self.kl_weight * kl  # eq. 10
         self.note("loss_mix", mixed, len(chosen))
         if config.kl_weight:
             self.note("loss_kl", kl, len(unlabelled))
         if config.prior_weight:
-            prior = losses.prior_divergence(logits, self._prior)
+            prior = prior_divergence(logits, self._prior)
             self.note("loss_prior", prior, len(chosen))
             total = total + config.prior_weight * prior
         return total
 
     @torch.no_grad()
     def _pseudo_labels(self, plain: Tensor) -> Tensor:
-        """Return what the network (its average, where one is kept) says of segments: (n, n_classes), eval mode."""
+        """Return what the network (its average, where one is kept) predicts: (n, n_classes), in evaluation mode."""
         predictor = self.setting.optimiser.predictor
         predictor.eval()
         with autocast(self.device):
-            said = predictor(plain)
+            logits = predictor(plain)
         self.setting.network.train()
-        return torch.softmax(said.float(), dim=1)
+        return torch.softmax(logits.float(), dim=1)
 
     def _divergence(self, plain: Tensor, unlabelled: Tensor) -> Tensor:
         """Return the divergence of two dropout passes over the rows `unlabelled` of a batch (eq. 9).
@@ -153,22 +144,62 @@ class SsslLearner(InheritedLearner):
             if network.batch_normed:
                 embedding = embedding[unlabelled]
             one, other = network.classify(embedding), network.classify(embedding)
-        return losses.symmetric_kl(one.float(), other.float())
+        return symmetric_kl(one.float(), other.float())
 
     def figures(self) -> Mapping[str, float]:
         """Return the losses' parts and what the partition says."""
         found = dict(super().figures())
         if self.partition is None:
             return found
-        place = self.place if self.place is not None else np.zeros(0, dtype=np.int64)
-        truth = None if self._truth is None else self._truth[place]
-        told = partitions.figures(self.partition, self.grid_labels[place], self.setting.class_names, truth)
-        return {**found, "kl_weight": self.kl_weight, **told}
+        truth = None if self._truth is None or self.place is None else self._truth[self.place]
+        return {**found, "kl_weight": self.kl_weight, **partitions.figures(self.partition, truth)}
 
     def state_dict(self) -> dict[str, Any]:
         """Return the losses of the last epochs."""
-        return {"history": [torch.from_numpy(losses_then) for losses_then in self._history]}
+        return {"history": [torch.from_numpy(losses) for losses in self._history]}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take them back."""
-        self._history = [losses_then.numpy() for losses_then in state["history"]]
+        self._history = [losses.numpy() for losses in state["history"]]
+
+
+def sharpen(probabilities: Tensor, temperature: float) -> Tensor:
+    """Return distributions (batch, n_classes) raised to ``1/T`` and normalised (eq. 4).
+
+    The order of the classes stays; below a temperature of 1 the largest gains. Zero stays zero.
+    """
+    # In logarithms: a small probability to the power 1/T would vanish, and 0/0 follow.
+    return torch.softmax(torch.log(probabilities) / temperature, dim=1)
+
+
+def refine(labels: Tensor, pseudo: Tensor, clean_probability: Tensor) -> Tensor:
+    """Return ``w * y + (1 - w) * p`` (DivideMix: Li et al., 2020, eq. 3), shape (batch, n_classes).
+
+    The labels y are the inherited ones, one-hot, p the network's own predictions, w (batch,) each label's probability.
+    """
+    w = clean_probability[:, None]
+    return w * labels + (1 - w) * pseudo
+
+
+def symmetric_kl(one: Tensor, other: Tensor) -> Tensor:
+    """Return half the sum of both Kullback-Leibler divergences between two predictions, given as logits (eq. 9).
+
+    A mean over the rows; 0 where there is none. Gradients flow into both (R-Drop: Wu et al., 2021).
+    """
+    if len(one) == 0:
+        return one.sum()  # 0, and on the graph
+    log_p, log_q = log_softmax(one, dim=1), log_softmax(other, dim=1)
+    # D(p|q) + D(q|p) = sum (p - q) (log p - log q)
+    return 0.5 * ((log_p.exp() - log_q.exp()) * (log_p - log_q)).sum(1).mean()
+
+
+def prior_divergence(logits: Tensor, prior: Tensor) -> Tensor:
+    """Return the divergence of a batch's mean prediction from the class shares `prior` (n_classes,), D(prior | mean).
+
+    It keeps self-learning from giving all to one class (Tanaka et al., 2018; Arazo et al., 2019). Classes without a
+    share do not count.
+    """
+    # A mean of distributions underflows where all logits are far below the largest.
+    mean = torch.softmax(logits, dim=1).mean(0).clamp_min(torch.finfo(logits.dtype).tiny)
+    divergence: Tensor = torch.special.xlogy(prior, prior / mean).sum()
+    return divergence

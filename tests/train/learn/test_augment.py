@@ -1,0 +1,172 @@
+"""Sounds that are no music: what they are like, and that a network learns to know nothing of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from toy_training import FRONT_END, RATE, TinyNetwork, planted, toy_config
+
+from mertag_train.data.frontend import LogMel, quick_log_mel
+from mertag_train.learn import trainer
+from mertag_train.learn.augment import FLOOR_DB, _noise, _played_noise, augment, not_music, played_not_music
+from mertag_train.learn.config import AugmentConfig, Noise, TrainConfig
+from mertag_train.learn.trainer import train_network
+
+PLAIN = AugmentConfig(mixup_alpha=0.0, time_masks=0, frequency_masks=0)
+
+
+def test_without_augmentation_segments_stay_as_they_are() -> None:
+    segments = torch.randn(3, 42, 128)
+    assert torch.equal(augment(segments, torch.zeros(128), PLAIN, np.random.default_rng(0)), segments)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    n_time=st.integers(0, 2),
+    n_frequency=st.integers(0, 2),
+    share=st.floats(0, 1),
+    seed=st.integers(0, 999),
+)
+def test_masks_hide_whole_stretches_no_wider_than_allowed(
+    n_time: int, n_frequency: int, share: float, seed: int
+) -> None:
+    config = AugmentConfig(
+        mixup_alpha=0.0,
+        time_masks=n_time,
+        max_time_mask=share,
+        frequency_masks=n_frequency,
+        max_frequency_mask=share,
+    )
+    fill = torch.arange(16.0)
+    found = augment(torch.full((4, 42, 16), 99.0), fill, config, np.random.default_rng(seed))
+    hidden = found != 99.0
+    assert torch.equal(found[hidden], fill.expand_as(found)[hidden])
+    for one in hidden:
+        times, bands = one.all(1), one.all(0)
+        assert torch.equal(one, times[:, None] | bands[None, :])  # only whole rows and columns
+        assert int(times.sum()) <= n_time * int(share * 42) or bool(bands.all())
+        assert int(bands.sum()) <= n_frequency * int(share * 16) or bool(times.all())
+        assert _runs(times) <= max(n_time, 1)
+        assert _runs(bands) <= max(n_frequency, 1)
+
+
+def _runs(flags: torch.Tensor) -> int:
+    padded = torch.cat([torch.zeros(1, dtype=torch.int), flags.int()])
+    return int((padded.diff() == 1).sum())
+
+
+def test_masks_differ_between_segments_and_reach_both_ends() -> None:
+    config = AugmentConfig(mixup_alpha=0.0, time_masks=1, max_time_mask=0.5, frequency_masks=0)
+    found = augment(torch.ones(400, 42, 1), torch.zeros(1), config, np.random.default_rng(0))[:, :, 0] == 0
+    assert len({tuple(row.tolist()) for row in found}) > 100
+    assert found[:, 0].any()
+    assert found[:, -1].any()
+    assert int(found.sum(1).max()) == 21
+
+
+def test_a_gain_is_one_number_of_decibels_a_segment_within_its_limits() -> None:
+    config = AugmentConfig(mixup_alpha=0.0, gain_db=6.0, time_masks=0, frequency_masks=0)
+    segments = torch.randn(200, 5, 3)
+    difference = augment(segments, torch.zeros(3), config, np.random.default_rng(0)) - segments
+    gain = difference[:, 0, 0]
+    torch.testing.assert_close(difference, gain[:, None, None].expand_as(difference), atol=1e-5, rtol=0)
+    assert float(gain.abs().max()) <= 6.0
+    assert float(gain.min()) < -5 < 5 < float(gain.max())
+
+
+def test_another_pitch_moves_the_bands_and_the_outermost_fills_what_becomes_free() -> None:
+    ramp = torch.arange(128.0).expand(64, 10, 128)
+    found = augment(ramp, torch.zeros(128), replace(PLAIN, pitch_bands=2), np.random.default_rng(0))
+    expected = {move: torch.clamp(torch.arange(128.0) + move, 0, 127) for move in range(-2, 3)}
+    moves = [next(m for m, row in expected.items() if torch.equal(row, segment[0])) for segment in found]
+    assert set(moves) == set(expected)  # all of them are drawn, among 64
+    assert all(torch.equal(segment[0], segment[9]) for segment in found)  # one move a segment
+
+
+def test_a_random_equaliser_is_smooth_bounded_and_the_same_at_all_times() -> None:
+    flat = torch.full((64, 10, 128), -50.0)
+    found = augment(flat, torch.zeros(128), replace(PLAIN, equaliser_db=6.0), np.random.default_rng(0))
+    gain = found[:, 0] + 50
+    assert float(gain.abs().max()) <= 6.0
+    assert float(gain.std()) > 1.0
+    steepest = 12.0 * 4 / 127  # from one end of the range to the other, between two of five knots
+    assert float(gain.diff(dim=1).abs().max()) <= steepest + 1e-4
+    torch.testing.assert_close(found, found[:, :1].expand_as(found))
+
+
+# ---- sounds that are no music
+
+
+def test_they_are_finite_log_mels_of_any_level_and_each_is_another() -> None:
+    found = not_music(200, 50, 128, np.random.default_rng(0))
+    assert found.shape == (200, 50, 128)
+    assert found.dtype == np.float32
+    assert np.isfinite(found).all()
+    assert found.min() >= FLOOR_DB
+    levels = found.mean((1, 2))
+    assert levels.max() - levels.min() > 60
+    assert len(np.unique(levels)) == 200
+
+
+def test_played_ones_are_finite_of_any_level_and_each_is_another() -> None:
+    found = played_not_music(60, 50, FRONT_END, np.random.default_rng(0))
+    assert found.shape == (60, 50, 128)
+    assert found.dtype == np.float32
+    assert np.isfinite(found).all()
+    assert found.min() >= FLOOR_DB
+    levels = found.mean((1, 2))
+    assert levels.max() - levels.min() > 60
+    assert len(np.unique(levels)) == 60
+
+
+def test_what_is_played_is_seen_as_the_front_end_sees_it() -> None:
+    waveform = (0.1 * np.random.default_rng(0).standard_normal(RATE)).astype(np.float32)
+    expected = LogMel(FRONT_END)(torch.from_numpy(waveform)).numpy()
+    np.testing.assert_allclose(quick_log_mel(waveform, FRONT_END), expected, atol=1e-4)
+
+
+def test_neighbouring_low_bands_of_played_noise_have_as_much_in_common_as_those_of_real_noise() -> None:
+    rng = np.random.default_rng(0)
+
+    def alike(frames: np.ndarray) -> float:
+        rest = (frames - frames.mean(0))[:, :20]
+        return float((rest[:, 1:] * rest[:, :-1]).mean() / np.square(rest).mean())
+
+    real = alike(quick_log_mel(rng.standard_normal(RATE * 3), FRONT_END))
+    assert real > 0.5
+    assert min(alike(_played_noise(128, FRONT_END, rng)) for _ in range(20)) > real - 0.1
+    assert abs(alike(_noise(128, 128, rng))) < 0.1  # drawn bands have nothing in common
+
+
+def trained(changes: AugmentConfig, monkeypatch: pytest.MonkeyPatch) -> torch.nn.Module:
+    monkeypatch.setattr(trainer, "SegmentNetwork", TinyNetwork)
+    store, frames, clips = planted(16)
+    config: TrainConfig = replace(toy_config(epochs=25), augment=changes)
+    return train_network(store, frames, clips, None, config, class_names=("-", "+"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("noise", ["drawn", "played"])
+def test_a_network_that_heard_them_is_less_sure_of_them_and_as_sure_of_music(
+    noise: Noise, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(1)
+    made = not_music(200, 42, 128, rng) if noise == "drawn" else played_not_music(100, 42, FRONT_END, rng)
+    sounds = torch.from_numpy(made)
+    _, frames, _ = planted(16)
+    music = torch.stack([frames[start : start + 42] for start in range(0, 16 * 160, 160)])
+    networks = (trained(PLAIN, monkeypatch), trained(replace(PLAIN, noise_share=0.25, noise=noise), monkeypatch))
+    with torch.no_grad():
+        naive, warned = ([float(network(x).softmax(1).amax(1).mean()) for x in (sounds, music)] for network in networks)
+    assert warned[0] < naive[0] - 0.1
+    assert warned[1] > 0.7
+
+
+def test_without_a_share_no_chance_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mertag_train.learn.learners.base.not_music", lambda *_: pytest.fail("made noise"))
+    trained(PLAIN, monkeypatch)
