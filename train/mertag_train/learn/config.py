@@ -245,7 +245,7 @@ class SongConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemberConfig:
-    """What one kind of network of an ensemble has for its own, as in `TrainConfig`; it shares all else with the others."""
+    """What one kind of network of an ensemble has for its own (as in `TrainConfig`); all else it shares."""
 
     network: NetworkConfig = field(default_factory=NetworkConfig)
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
