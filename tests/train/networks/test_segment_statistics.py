@@ -10,7 +10,7 @@ import pytest
 import scipy.fft
 import torch
 
-from mertag.listen.frontend import FrontEnd
+from mertag.listen.windows import FrontEnd
 from mertag_train.data.frontend import LogMel, mel_centres_hz
 from mertag_train.networks import segment_statistics
 from mertag_train.networks.segment_statistics import (

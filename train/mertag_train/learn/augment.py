@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mertag.listen.frontend import FrontEnd
+from mertag.listen.windows import FrontEnd
 from mertag_train.arrays import Floats, Floats32
 from mertag_train.data.frontend import mel_centres_hz, quick_log_mel
 from mertag_train.learn.config import AugmentConfig

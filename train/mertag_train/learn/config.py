@@ -15,8 +15,7 @@ from typing import Any, Literal
 
 from mertag.emotion import Target
 from mertag.errors import ConfigError
-from mertag.listen.windows import FrontEnd, Segmentation
-from mertag.listen.windows import WindowRule
+from mertag.listen.windows import FrontEnd, Segmentation, WindowRule
 from mertag.strict_json import decode
 from mertag_train.data.folds import Group
 from mertag_train.networks.vgg import MIN_FRAMES, Architecture

@@ -22,8 +22,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from mertag.errors import DatasetError, TrainingError
-from mertag.listen.windows import FrontEnd, Segmentation
-from mertag.listen.windows import WindowRule, song_features, windows
+from mertag.listen.windows import FrontEnd, Segmentation, WindowRule, song_features, windows
 from mertag_train.arrays import AnyFloats, Floats, Floats32, Ints
 from mertag_train.learn.config import SongClassifier, TrainConfig
 
