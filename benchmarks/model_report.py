@@ -18,8 +18,7 @@ import numpy.typing as npt
 from mertag.emotion import CLASS_NAMES, Target
 from mertag_train.measure.calibration import calibration_interval, coverage
 from mertag_train.measure.metrics import by_axis, measure, predicted_classes
-from mertag_train.plots.pictures import new_figure, save_png
-from mertag_train.plots.reliability import draw_reliability
+from mertag_train.plots.pictures import draw_reliability, new_figure, save_png
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]

@@ -10,8 +10,14 @@ import pytest
 from mertag.emotion import QUADRANTS, Quadrant, Target
 from mertag.errors import ConfigError, DatasetError
 from mertag_train.data.datasets import Dataset, Song, class_counts, read
-from mertag_train.data.datasets.base import targets_of_quadrant, targets_of_signs
-from mertag_train.data.datasets.recordings import artist_key, group_recordings, normalised, recording_key
+from mertag_train.data.datasets.base import (
+    artist_key,
+    group_recordings,
+    normalised,
+    recording_key,
+    targets_of_quadrant,
+    targets_of_signs,
+)
 from mertag_train.data.datasets.tables import read_table
 
 

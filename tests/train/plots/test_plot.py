@@ -15,7 +15,6 @@ from matplotlib.figure import Figure
 from mertag.emotion import Quadrant, SongEmotion, Target, decide
 from mertag.listen.windows import WindowRule
 from mertag.outcomes import SegmentTimeline
-from mertag_train.plots import plot_style
 from mertag_train.plots import song as plot
 
 MODEL = "tiny@1+0a1b2c3d"
@@ -111,7 +110,7 @@ def test_the_song_s_own_quadrant_is_the_bold_one() -> None:
 
 
 def test_no_two_lines_look_the_same_even_in_grey() -> None:
-    styles = [*plot_style.QUADRANT_STYLES.values()]
+    styles = [*plot.QUADRANT_STYLES.values()]
     for of in ("label", "colour", "dashes", "marker"):
         assert len({getattr(style, of) for style in styles}) == 4
 
@@ -205,7 +204,7 @@ def test_a_long_title_loses_its_middle_and_fits() -> None:
     assert shown.get_text().endswith("xxx the end")
     assert "\u2026" in shown.get_text()
     box = shown.get_window_extent()
-    assert 0.8 * plot_style.WIDTH_PX < box.x1 <= plot_style.WIDTH_PX
+    assert 0.8 * plot.WIDTH_PX < box.x1 <= plot.WIDTH_PX
 
 
 def test_nothing_that_is_written_leaves_the_picture_or_lies_on_the_data() -> None:
@@ -220,8 +219,8 @@ def test_nothing_that_is_written_leaves_the_picture_or_lies_on_the_data() -> Non
     for box in [*boxes, *(label.get_window_extent() for label in labelled)]:
         assert box.x0 >= 0
         assert box.y0 >= 0
-        assert box.x1 <= plot_style.WIDTH_PX
-        assert box.y1 <= plot_style.HEIGHT_PX
+        assert box.x1 <= plot.WIDTH_PX
+        assert box.y1 <= plot.HEIGHT_PX
     for one in boxes:
         assert not one.overlaps(axes.get_window_extent())
         assert sum(one.overlaps(other) for other in boxes) == 1  # itself
@@ -231,7 +230,7 @@ def test_a_png_is_1200_pixels_wide_and_both_formats_are_the_same_each_time() -> 
     pictures = [[plot.render(plot.draw(timeline(10.0), title="x"), kind) for kind in ("png", "svg")] for _ in range(2)]
     assert pictures[0] == pictures[1]
     image = mpl.image.imread(io.BytesIO(pictures[0][0]))
-    assert image.shape[:2] == (plot_style.HEIGHT_PX, plot_style.WIDTH_PX)
+    assert image.shape[:2] == (plot.HEIGHT_PX, plot.WIDTH_PX)
 
 
 def test_what_a_user_has_set_for_matplotlib_does_not_matter_and_stays() -> None:

@@ -50,8 +50,7 @@ def plot(
     title. The picture's name goes to stdout, everything else to stderr.
     """
     logging.getLogger("matplotlib").setLevel(logging.ERROR)  # remarks about font caches are not for our user
-    from mertag_train.plots.plot_text import decision
-    from mertag_train.plots.song import draw, render, window_spans
+    from mertag_train.plots.song import decision, draw, render, window_spans
 
     if not file.exists():
         raise ConfigError(f"{file}: no such file")

@@ -10,8 +10,7 @@ from mertag.emotion import CLASS_NAMES, QUADRANT_LABELS, Quadrant
 from mertag_train.evaluation.protocol import Protocol
 from mertag_train.evaluation.report import heading
 from mertag_train.evaluation.summary import Summary
-from mertag_train.plots.pictures import new_figure, save_png
-from mertag_train.plots.reliability import draw_reliability
+from mertag_train.plots.pictures import draw_reliability, new_figure, save_png
 
 DPI = 150
 

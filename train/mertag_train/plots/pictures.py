@@ -1,13 +1,19 @@
-"""A figure without a window, and a picture that is there whole or not at all. Loads matplotlib when it is used."""
+"""Figures without a window, saved whole or not at all; the reliability diagram. Loads matplotlib only when used."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from mertag.files import replaced_whole
+from mertag_train.arrays import Floats, Ints
+from mertag_train.measure.calibration import calibration_error, calibration_error_if_perfect, equal_mass_bins
+from mertag_train.measure.metrics import predicted_classes, wilson_interval
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
@@ -25,3 +31,39 @@ def save_png(figure: Figure, path: Path, *, dpi: int) -> None:
     """Write a picture; whoever looks sees the new one whole, or what was there."""
     with replaced_whole(path) as file:
         figure.savefig(file, format="png", dpi=dpi)
+
+
+def draw_reliability(axes: Axes, probabilities: Floats, labels: Ints, *, what: str = "") -> None:
+    """Draw how often a method is right, by how sure it is: bins of equal mass with their Wilson intervals.
+
+    Parameters
+    ----------
+    axes : Axes
+        Where.
+    probabilities : float64 array, shape (n_songs, n_classes)
+        Of the method.
+    labels : int64 array, shape (n_songs,)
+        The true classes.
+    what : str
+        Named in the title, before the calibration error.
+    """
+    predicted = predicted_classes(probabilities)
+    confidence = probabilities[np.arange(len(predicted)), predicted]
+    correct = predicted == labels
+    bins = equal_mass_bins(confidence)
+    size = np.bincount(bins)
+    x = np.bincount(bins, weights=confidence) / size
+    hits = np.bincount(bins, weights=correct)
+    intervals = np.array([wilson_interval(round(h), int(n)) for h, n in zip(hits, size, strict=True)])
+    y = hits / size
+    axes.plot([0, 1], [0, 1], color="grey", linestyle="--", label="perfect")
+    errors = np.abs(intervals.T - y)
+    bins_said = "1 bin" if len(size) == 1 else f"{len(size)} bins of equal mass"
+    axes.errorbar(x, y, yerr=errors, fmt="o-", capsize=3, label=f"{bins_said}, 95 % intervals")
+    axes.set_xlim(0, 1.02)
+    axes.set_ylim(0, 1.02)
+    axes.set_xlabel("confidence (probability of the predicted class)")
+    axes.set_ylabel("share that is right")
+    error, perfect = calibration_error(confidence, correct), calibration_error_if_perfect(confidence)
+    axes.set_title(f"{what}Calibration error {error:.3f} (if perfect: {perfect:.3f})")
+    axes.legend(loc="upper left", fontsize="small")

@@ -1,18 +1,24 @@
 """The emotion of a song over time, as a figure (paper, figure 2): one line for each emotion, and what the song is.
 
 Drawing only: a `SegmentTimeline` in, a matplotlib `Figure` out, without pyplot, so without a window or a global
-state. Times are seconds; a segment stands at its centre.
+state. Times are seconds; a segment stands at its centre. The colours keep apart with every kind of colour blindness
+(CIE76 distance at least 20 under Machado's 2009 simulations), the dashes and markers in grey.
 """
 
 from __future__ import annotations
 
+import contextlib
 import io
+import unicodedata
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Literal
 
+import matplotlib as mpl
 import numpy as np
-import numpy.typing as npt
+from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -20,26 +26,13 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MultipleLocator
 
 from mertag._version import __version__
-from mertag.emotion import CLASS_NAMES, QUADRANTS, Target
+from mertag.emotion import CLASS_NAMES, QUADRANTS, Quadrant, SongEmotion, Target
+from mertag.files import printable
 from mertag.listen.windows import WindowRule, windows
 from mertag.outcomes import SegmentTimeline
-from mertag_train.plots.plot_style import (
-    AXIS_STYLES,
-    DPI,
-    FAINT,
-    HEIGHT_PX,
-    INK,
-    LEFT,
-    QUADRANT_STYLES,
-    ROOM,
-    WIDTH_PX,
-    LineStyle,
-    defaults,
-)
-from mertag_train.plots.plot_text import is_long, mean_s, write_texts
+from mertag_train.arrays import AnyFloats, Floats
 
 ImageFormat = Literal["png", "svg"]
-Floats = npt.NDArray[np.floating]
 
 CREATOR = f"mertag {__version__}"
 """Stands in each picture: so mertag knows its own."""
@@ -47,6 +40,62 @@ CREATOR = f"mertag {__version__}"
 MOST_MARKERS = 60
 MOST_TICKS = 13
 TICKS_S = (5, 10, 15, 30, 60, 120, 300, 600, 1_200, 1_800, 3_600, 7_200)
+MINUTES_FROM_S = 120.0
+"""From this duration on, the axis is in minutes and seconds, and a running mean is drawn over the lines."""
+MEAN_S = 15.0
+MEANS_A_SONG = 60
+"""A mean is over `MEAN_S`, and in songs of more than a quarter of an hour over a sixtieth of them."""
+
+WIDTH_PX, HEIGHT_PX, DPI = 1_200, 675, 100
+LEFT, ROOM = 0.065, 0.915
+"""Where texts and axes begin, and how wide they are, as shares of the width."""
+
+INK, FAINT = "#222222", "#767676"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LineStyle:
+    """One line: its words in the legend, colour, dashes and marker."""
+
+    label: str
+    colour: str
+    dashes: Any
+    marker: str
+
+
+QUADRANT_STYLES: Mapping[Quadrant, LineStyle] = MappingProxyType(
+    {
+        Quadrant.Q1: LineStyle(label="Q1 Happy (V+ A+)", colour="#E69F00", dashes="-", marker="o"),
+        Quadrant.Q2: LineStyle(label="Q2 Angry (V\u2212 A+)", colour="#A50026", dashes=(0, (5, 1.5)), marker="s"),
+        Quadrant.Q3: LineStyle(
+            label="Q3 Sad (V\u2212 A\u2212)", colour="#0072B2", dashes=(0, (6, 1.5, 1.2, 1.5)), marker="v"
+        ),
+        Quadrant.Q4: LineStyle(label="Q4 Relaxed (V+ A\u2212)", colour="#44AA99", dashes=(0, (1.2, 1.2)), marker="D"),
+    }
+)
+AXIS_STYLES: Mapping[Target, LineStyle] = MappingProxyType(
+    {
+        Target.VALENCE: LineStyle(label="valence: P(V+), pleasant", colour="#0072B2", dashes="-", marker="o"),
+        Target.AROUSAL: LineStyle(label="arousal: P(A+), lively", colour="#E69F00", dashes=(0, (5, 1.5)), marker="s"),
+    }
+)
+
+_CJK_FONTS = (
+    "Noto Sans CJK JP",
+    "Noto Sans CJK SC",
+    "Noto Sans JP",
+    "Noto Sans SC",
+    "Source Han Sans",
+    "Hiragino Sans",
+    "PingFang SC",
+    "Apple SD Gothic Neo",
+    "Arial Unicode MS",
+    "Yu Gothic",
+    "Microsoft YaHei",
+    "Malgun Gothic",
+    "WenQuanYi Zen Hei",
+    "Droid Sans Fallback",
+)
 
 
 def draw(timeline: SegmentTimeline, *, title: str, spans_s: Sequence[tuple[float, float]] = ()) -> Figure:
@@ -112,13 +161,13 @@ def window_spans(timeline: SegmentTimeline, rule: WindowRule, *, sample_rate: in
     return [(float(times[w.start]), float(times[w.stop - 1]) + timeline.segment_s) for w in found]
 
 
-def running_mean(values: Floats, width: int) -> npt.NDArray[np.float64]:
+def running_mean(values: AnyFloats, width: int) -> Floats:
     """Return the mean over `width` neighbours (made odd), fewer at the ends, where it stays centred."""
     half = width // 2
     sums = np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
     i = np.arange(len(values))
     reach = np.minimum(half, np.minimum(i, len(values) - 1 - i))
-    means: npt.NDArray[np.float64] = (sums[i + reach + 1] - sums[i - reach]) / (2 * reach + 1)
+    means: Floats = (sums[i + reach + 1] - sums[i - reach]) / (2 * reach + 1)
     return means
 
 
@@ -164,7 +213,7 @@ def _lines(axes: Axes, timeline: SegmentTimeline) -> None:
         text.set_fontweight("bold" if decided else "normal")
 
 
-def _series(timeline: SegmentTimeline) -> Iterator[tuple[str, LineStyle, Floats, bool]]:
+def _series(timeline: SegmentTimeline) -> Iterator[tuple[str, LineStyle, AnyFloats, bool]]:
     """Yield name, style, probabilities, and whether it is what the song was judged to be, of each line."""
     if Target.QUADRANT in timeline.probabilities:
         of_class = timeline.probabilities[Target.QUADRANT]
@@ -229,3 +278,78 @@ def _time_axis(axes: Axes, timeline: SegmentTimeline) -> None:
         unit = "minutes:seconds"
     axes.tick_params(axis="x", labelsize=11, colors=INK)
     axes.set_xlabel(f"time ({unit}), centre of each {timeline.segment_s:g}-s segment", fontsize=12, color=INK)
+
+
+def write_texts(figure: Figure, timeline: SegmentTimeline, title: str) -> None:
+    """Write the song's name and the decision above the axes, and below them what was analysed, with which model."""
+    fonts: dict[str, Any] = {"parse_math": False, "color": INK}  # a `$` in a name is a `$`
+    head = figure.text(LEFT, 0.955, printable(title), fontsize=17, fontweight="bold", va="center", **fonts)
+    _shorten(head, ROOM * WIDTH_PX)
+    figure.text(LEFT, 0.895, decision(timeline.emotion), fontsize=13.5, va="center", **fonts)
+    n = timeline.emotion.n_segments
+    parts = [f"{n} segments of {timeline.segment_s:g} s" if n > 1 else f"1 segment of {timeline.segment_s:g} s"]
+    if n > 1:
+        parts[0] += f" every {float(np.median(np.diff(timeline.times_s))):.3g} s"
+    if timeline.emotion.n_windows > 1:
+        parts.append(f"decision: mean of {timeline.emotion.n_windows} windows")
+    if is_long(timeline) and n > 1:
+        parts.append(f"thin lines: segments, thick: mean over {mean_s(timeline):g} s")
+    parts.append(f"model {printable(timeline.emotion.model)}")
+    foot = figure.text(LEFT, 0.03, " \u00b7 ".join(parts), fontsize=10, va="center", **(fonts | {"color": FAINT}))
+    _shorten(foot, ROOM * WIDTH_PX)
+
+
+def decision(emotion: SongEmotion) -> str:
+    """Return the decision about a song in one line."""
+    return (
+        f"{emotion.quadrant.value} {emotion.quadrant.label}, confidence {emotion.confidence:.2f}   "
+        f"(valence {emotion.valence:.2f}, arousal {emotion.arousal:.2f})"
+    )
+
+
+def _shorten(text: Any, room_px: float) -> None:
+    """Take characters out of the middle of a text until it fits."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # glyphs; see `render`
+        whole: str = text.get_text()
+        if _width_px(text) <= room_px:
+            return
+        low, high = 0, len(whole)  # how many characters fit
+        while low < high:
+            middle = (low + high + 1) // 2
+            text.set_text(_without_middle(whole, middle))
+            low, high = (middle, high) if _width_px(text) <= room_px else (low, middle - 1)
+        text.set_text(_without_middle(whole, low))
+
+
+def _width_px(text: Any) -> float:
+    return float(text.get_window_extent(text.figure.canvas.get_renderer()).width)
+
+
+def _without_middle(text: str, n: int) -> str:
+    tail = n // 3
+    end = text[len(text) - tail :].lstrip() if tail else ""
+    while end and unicodedata.combining(end[0]):  # an accent without its letter
+        end = end[1:]
+    return f"{text[: n - tail].rstrip()}\u2026{end}"
+
+
+def is_long(timeline: SegmentTimeline) -> bool:
+    """Return whether the song is read in minutes and through means."""
+    return timeline.emotion.duration_s >= MINUTES_FROM_S
+
+
+def mean_s(timeline: SegmentTimeline) -> float:
+    """Return over how many seconds the means of a long song are taken."""
+    return MEAN_S * max(1, round(timeline.emotion.duration_s / MEANS_A_SONG / MEAN_S))
+
+
+@contextlib.contextmanager
+def defaults() -> Iterator[None]:
+    """Set aside what a user's matplotlibrc says (TeX, other sizes): the picture is the same everywhere."""
+    installed = {font.name for font in font_manager.fontManager.ttflist}
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        families = ["DejaVu Sans", *(name for name in _CJK_FONTS if name in installed)]
+        mpl.rcParams.update({"font.family": families, "svg.fonttype": "none", "svg.hashsalt": "mertag"})
+        yield

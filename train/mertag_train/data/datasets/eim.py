@@ -18,9 +18,17 @@ from pathlib import Path
 
 from mertag.emotion import Target
 from mertag.errors import ConfigError
-from mertag_train.data.datasets.base import Dataset, Dynamics, Song, targets_of_signs
+from mertag_train.data.datasets.base import (
+    Dataset,
+    Dynamics,
+    Song,
+    artist_key,
+    group_recordings,
+    recording_key,
+    repeated,
+    targets_of_signs,
+)
 from mertag_train.data.datasets.locate import Origin, find_root, mp3_files
-from mertag_train.data.datasets.recordings import artist_key, group_recordings, recording_key, repeated
 from mertag_train.data.datasets.tables import Row, Table, fault, read_table
 
 THRESHOLD = 5.0

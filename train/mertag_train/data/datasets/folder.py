@@ -1,22 +1,38 @@
-"""Your own music: one folder a class, or a table of paths and labels (see `folder_table`).
+"""Your own music: one folder a class, or a table of paths with labels or ratings.
 
 The folders' names are quadrants, moods, or the two sides of one axis, in any case; subfolders are read, too::
 
     my-music/Happy/one.mp3   my-music/Angry/..   my-music/Sad/..   my-music/Relaxed/..
 
-A table is a CSV file, or a folder that holds a ``labels.csv``.
+A table is a CSV file, or a folder that holds a ``labels.csv``::
+
+    path,label[,group][,artist]             one/song.mp3,Happy,,ABBA
+    path,valence,arousal[,group][,artist]   one/song.mp3,6.5,3.0         with its scale, such as (1, 9)
+
+Paths are relative to the table. Songs with the same ``group`` are versions of the same recording and never stand on
+both sides of a split.
 """
 
 from __future__ import annotations
 
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
+from mertag.emotion import CLASS_NAMES, QUADRANT_LABELS, Quadrant, Target
 from mertag.errors import ConfigError, DatasetError
-from mertag_train.data.datasets.base import Dataset, Song, thin_class
-from mertag_train.data.datasets.folder_table import read_labels
-from mertag_train.data.datasets.labels import ACCEPTED, Label, parse_label, targets_from
+from mertag_train.data.datasets.base import (
+    Dataset,
+    Song,
+    artist_key,
+    targets_of_quadrant,
+    targets_of_signs,
+    thin_class,
+)
 from mertag_train.data.datasets.locate import data_folder
-from mertag_train.data.datasets.tables import fault
+from mertag_train.data.datasets.tables import Row, Table, fault, read_table
 
 NAME = "folder"
 TABLE = "labels.csv"
@@ -24,6 +40,8 @@ AUDIO_SUFFIXES = frozenset(
     {".aac", ".aif", ".aiff", ".ape", ".flac", ".m4a", ".m4b", ".mp2", ".mp3", ".mp4", ".mpc", ".oga", ".ogg"}
     | {".opus", ".spx", ".wav", ".wma", ".wv"}
 )
+ACCEPTED = "Q1 to Q4, or Happy, Angry, Sad and Relaxed, or V+ and V-, or A+ and A-"
+Rating = tuple[float | None, float | None]
 
 
 def read(data_dir: Path | str | None = None, *, scale: tuple[float, float] | None = None) -> Dataset:
@@ -56,7 +74,7 @@ def read(data_dir: Path | str | None = None, *, scale: tuple[float, float] | Non
         raise fault(place, None, "there is no such file or folder", "Name a folder with one folder a class, or a CSV.")
     table = place if place.is_file() else place / TABLE
     if table.is_file():
-        place, dataset = table, read_labels(table, scale)
+        place, dataset = table, _read_table(table, scale)
     elif scale is not None:
         raise ConfigError(f"a scale was given, but {place} holds no {TABLE} with ratings. Leave the scale out.")
     else:
@@ -126,3 +144,129 @@ def _check_fits(entry: Path, label: Label, classes: dict[Label, Path]) -> None:
 
 def _is_audio(path: Path) -> bool:
     return path.suffix.casefold() in AUDIO_SUFFIXES and not path.name.startswith(".") and path.is_file()
+
+
+def _read_table(path: Path, scale: tuple[float, float] | None) -> Dataset:
+    table = read_table(path, ("path",))
+    rated = not table.has("label")
+    if rated and not (table.has("valence") and table.has("arousal")):
+        raise fault(path, 1, "neither a column 'label' nor columns 'valence' and 'arousal'", "Add what is missing.")
+    if rated and scale is None:
+        raise ConfigError(f"{path} holds ratings; say on which scale, such as 1,9 (lowest, highest).")
+    if not rated and scale is not None:
+        raise ConfigError(f"{path} holds labels, not ratings. Leave the scale out.")
+    if not len(table):
+        raise fault(path, None, "names no song", "Add a line for each song.")
+    if scale is None:
+        labels = _labels(table)
+        targets = targets_from(next(iter(labels.values())).target)
+        classes = {line: label.targets for line, label in labels.items()}
+        ratings: dict[int, Rating] = {}
+        labelling = "labels as written"
+    else:
+        targets = tuple(Target)
+        classes, ratings = _ratings(table, scale)
+        labelling = f"positive = at or above the middle of {scale[0]:g} to {scale[1]:g}"
+    songs = _songs(table, classes, ratings)
+    return Dataset(
+        name=NAME,
+        root=path.parent,
+        songs=songs,
+        missing_audio=tuple(song.id for song in songs if song.path is None),
+        unlabelled=(),
+        targets=targets,
+        labelling=labelling,
+        notes=() if table.has("artist") else ("Artists are unknown: the table has no column 'artist'.",),
+        scale=scale,
+    )
+
+
+def _songs(
+    table: Table, classes: Mapping[int, Mapping[Target, int]], ratings: Mapping[int, Rating]
+) -> tuple[Song, ...]:
+    songs: list[Song] = []
+    lines: dict[str, int] = {}
+    for row in table:
+        name = os.path.normpath(row.required("path"))
+        if name in lines:
+            raise row.fault(f"{name!r} stands twice, first on line {lines[name]}", "Delete one of the lines.")
+        lines[name] = row.line
+        audio = table.path.parent / name
+        group = row.optional("group")
+        valence, arousal = ratings.get(row.line, (None, None))
+        songs.append(
+            Song(
+                id=name,
+                path=audio if audio.is_file() else None,
+                # Prefixed, so that a song without a group never meets a group that is called as the song is.
+                group=f"group {group}" if group else f"song {name}",
+                artist=artist_key(row.optional("artist") or ""),
+                targets=classes[row.line],
+                valence=valence,
+                arousal=arousal,
+            )
+        )
+    return tuple(songs)
+
+
+def _ratings(table: Table, scale: tuple[float, float]) -> tuple[dict[int, Mapping[Target, int]], dict[int, Rating]]:
+    low, high = scale
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise ConfigError(f"there is no scale from {low:g} to {high:g}; write the lowest rating first.")
+    middle = (low + high) / 2
+    classes: dict[int, Mapping[Target, int]] = {}
+    ratings: dict[int, Rating] = {}
+    for row in table:
+        valence, arousal = (row.number(axis, low=low, high=high) for axis in ("valence", "arousal"))
+        ratings[row.line] = (valence, arousal)
+        classes[row.line] = targets_of_signs(valence_positive=valence >= middle, arousal_positive=arousal >= middle)
+    return classes, ratings
+
+
+def _labels(table: Table) -> dict[int, Label]:
+    """Return the label of each line, all of one kind."""
+    found: dict[int, Label] = {}
+    first: Row | None = None
+    for row in table:
+        label = parse_label(row.required("label"))
+        if label is None:
+            raise row.fault(f"unknown class {row.text('label')!r}", f"Classes are {ACCEPTED}.")
+        first = first or row
+        found[row.line] = label
+        if label.target is not found[first.line].target:
+            raise row.fault(
+                f"{row.text('label')!r} is another kind of class than {first.text('label')!r} on line {first.line}",
+                f"Use one kind of classes: {ACCEPTED}.",
+            )
+    return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Label:
+    """A class, as somebody wrote it: the target to which the word belongs, and its name in `CLASS_NAMES`."""
+
+    target: Target
+    name: str
+
+    @property
+    def targets(self) -> Mapping[Target, int]:
+        """The class of each target that follows: all three from a quadrant, else its own."""
+        if self.target is Target.QUADRANT:
+            return targets_of_quadrant(Quadrant(self.name))
+        return {self.target: CLASS_NAMES[self.target].index(self.name)}
+
+
+_WORDS: Mapping[str, Label] = {
+    **{name.casefold(): Label(target=target, name=name) for target in Target for name in CLASS_NAMES[target]},
+    **{word.casefold(): Label(target=Target.QUADRANT, name=quadrant) for quadrant, word in QUADRANT_LABELS.items()},
+}
+
+
+def parse_label(word: str) -> Label | None:
+    """Return the class that a word names, in any case; None if it names none."""
+    return _WORDS.get(word.strip().casefold())
+
+
+def targets_from(target: Target) -> tuple[Target, ...]:
+    """Return every target that follows from labels of one: all three from quadrants."""
+    return tuple(Target) if target is Target.QUADRANT else (target,)

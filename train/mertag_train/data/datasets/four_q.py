@@ -16,9 +16,16 @@ from __future__ import annotations
 from pathlib import Path
 
 from mertag.emotion import QUADRANTS, Quadrant, Target
-from mertag_train.data.datasets.base import Dataset, Song, targets_of_quadrant
+from mertag_train.data.datasets.base import (
+    Dataset,
+    Song,
+    artist_key,
+    group_recordings,
+    recording_key,
+    repeated,
+    targets_of_quadrant,
+)
 from mertag_train.data.datasets.locate import Origin, find_root, mp3_files
-from mertag_train.data.datasets.recordings import artist_key, group_recordings, recording_key, repeated
 from mertag_train.data.datasets.tables import Row, read_table
 
 ANNOTATIONS = "panda_dataset_taffc_annotations.csv"
