@@ -462,7 +462,7 @@ def test_a_video_without_sound_has_no_audio_stream(tmp_path: Path) -> None:
 
 def test_a_disk_error_is_told_for_what_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path / "a.flac", music(10.0, 44100), 44100)
-    import mertag.listen.decode.readers as readers
+    from mertag.listen.decode import audio
 
     class Failing:
         def __init__(self, file: object) -> None:
@@ -476,8 +476,8 @@ def test_a_disk_error_is_told_for_what_it_is(tmp_path: Path, monkeypatch: pytest
         def __getattr__(self, name: str) -> object:
             return getattr(self.file, name)
 
-    real = readers.SoundFileReader
-    monkeypatch.setattr(readers, "SoundFileReader", lambda file, content: real(Failing(file), content))  # type: ignore[arg-type]
+    real = audio.SoundFileReader
+    monkeypatch.setattr(audio, "SoundFileReader", lambda file, form: real(Failing(file), form))  # type: ignore[arg-type]
     assert reason(path) == "cannot be read: Input/output error"
 
 
