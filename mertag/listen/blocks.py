@@ -21,14 +21,11 @@ from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 
 from mertag.emotion import Target
 from mertag.errors import MertagError
-from mertag.listen.windows import FrontEnd, Segmentation
+from mertag.listen.windows import Float32Array, FrontEnd, Int64Array, Segmentation
 
-Float32Array = npt.NDArray[np.float32]
-Int64Array = npt.NDArray[np.int64]
 Probabilities = Mapping[Target, Float32Array]
 RunBlock = Callable[[Float32Array, Int64Array], Probabilities]
 """``(waveform, starts)`` -> the probabilities of each head, shape (n_segments, n_classes)."""

@@ -36,13 +36,11 @@ class Choice:
 def cpu_candidates(available: Mapping[Precision, str]) -> list[Precision]:
     """Return the precisions worth trying on a CPU.
 
-    CPUs have no half-precision convolutions: fp16 weights are computed with in fp32 there, so that they only
-    stand in where the bundle has no fp32 graph.
+    CPUs have no half-precision convolutions: fp16 weights are computed with in fp32 there, so that they only stand in
+    where the bundle has no fp32 graph.
     """
-    found = [p for p in (Precision.INT8, Precision.FP32) if p in available]
-    if Precision.FP32 not in available and Precision.FP16 in available:
-        found.append(Precision.FP16)
-    return found
+    exact = Precision.FP32 if Precision.FP32 in available else Precision.FP16
+    return [p for p in (Precision.INT8, exact) if p in available]
 
 
 def fastest(
@@ -54,16 +52,8 @@ def fastest(
 ) -> Choice:
     """Return the fastest of the candidates, from the cache if it was timed before.
 
-    Parameters
-    ----------
-    candidates : list of Precision
-        At least one.
-    key : str
-        What the result depends on: see `cache_key`.
-    prepare : callable
-        Makes what is timed, for one precision; its own time does not count.
-    cache : Path, optional
-        The cache file; if not given, in the user's cache folder.
+    The result depends on the `key` (see `cache_key`). `prepare` makes what is timed, for one precision; its own time
+    does not count. `cache` is the cache file; if not given, it lies in the user's cache folder.
     """
     if len(candidates) == 1:
         return Choice(precision=candidates[0], reason=f"{candidates[0]}: all that the bundle has for a CPU")

@@ -1,8 +1,4 @@
-"""The models of a bundle, running: on a device that is really in use, and past its running out of memory.
-
-Waveforms are float32, mono, shape (n_samples,) at the front end's rate; `starts` are int64 frame indices: see
-"The ONNX contract" in ``docs/architecture.md``.
-"""
+"""The models of a bundle on a device that is really in use: CUDA if the network runs there, else the CPU."""
 
 from __future__ import annotations
 
@@ -29,10 +25,10 @@ from mertag.listen.sessions import (
     onnxruntime_version,
     usable_cores,
 )
+from mertag.listen.windows import Float64Array
 
 __all__ = ["Device", "Models", "SegmentModel", "SongModel", "open_models"]
 
-Float64Array = npt.NDArray[np.float64]
 Device = Literal["auto", "cuda", "cpu"]
 
 MOST_AT_ONCE = 8
@@ -182,12 +178,7 @@ def _asked_precision(bundle: Bundle, precision: Precision | str | None) -> Preci
 def open_gpu(bundle: Bundle, *, asked: Precision | None) -> tuple[Session, Precision, str]:
     """Open the segment model on a GPU, and try it, so that what does not run there is known before the first song.
 
-    Parameters
-    ----------
-    bundle : Bundle
-        A loaded bundle.
-    asked : Precision or None
-        Which graph; None for the one made for GPUs.
+    It is the graph that was `asked` for, else the one made for GPUs.
 
     Returns
     -------

@@ -1,10 +1,9 @@
 """Does an ONNX graph read other files? Answered from its bytes, without the ``onnx`` package.
 
-A tensor in an ONNX file may say that its values lie in another file ("external data"). A session made from
-bytes looks for that file in the *current folder*, and older onnxruntime releases followed ``..`` and
-absolute paths too (microsoft/onnxruntime, pull requests 26776 and 27430), so that a bundle could read any
-file into its weights. A bundle must hold all its bytes under its checksums, so a graph with external data
-is refused before it is loaded.
+A tensor in an ONNX file may say that its values lie in another file ("external data"). A session made from bytes looks
+for that file in the *current folder*, and older onnxruntime releases followed ``..`` and absolute paths too
+(microsoft/onnxruntime, pull requests 26776 and 27430), so that a bundle could read any file into its weights. A bundle
+must hold all its bytes under its checksums, so a graph with external data is refused before it is loaded.
 
 ONNX files are protocol buffers. Only their skeleton is walked: a message is a row of fields, each a key
 (field number and wire type) and a value; the values of weights are skipped by their length. The field

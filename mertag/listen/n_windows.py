@@ -18,8 +18,8 @@ from itertools import count
 
 import numpy as np
 
-from mertag.listen.blocks import BlockPacker, Excerpts, Float32Array, Probabilities, SongSegments
-from mertag.listen.windows import FrontEnd, Segmentation, WindowRule, window_samples, windows
+from mertag.listen.blocks import BlockPacker, Excerpts, Probabilities, SongSegments
+from mertag.listen.windows import Float32Array, FrontEnd, Segmentation, WindowRule, window_samples, windows
 
 MOST_WINDOWS = 16
 """How many windows of a song are kept, at most, until N of them are chosen: 42 MB of 30-second windows."""
@@ -41,18 +41,9 @@ class _Chosen:
 
 
 class ExcerptPacker:
-    """A `BlockPacker` that passes on no more than N windows of each song. It is used like one.
+    """A `BlockPacker` that passes on no more than `n_windows` windows of each song, and is used like one.
 
-    Parameters
-    ----------
-    packer : BlockPacker
-        What runs the segments; it is not to be used otherwise.
-    n_windows : int
-        N.
-    rule : WindowRule
-        The rule of the bundle.
-    front_end, segmentation
-        Those of the packer.
+    `packer`, which is not to be used otherwise, has the same front end and segmentation; `rule` is that of the bundle.
     """
 
     def __init__(

@@ -10,16 +10,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 
 from mertag.emotion import Target
 from mertag.errors import DeviceError
 from mertag.listen.manifest import Manifest, Precision
 from mertag.listen.sessions import Session, first_line, is_out_of_memory
-from mertag.listen.windows import FrontEnd
+from mertag.listen.windows import Float32Array, FrontEnd, Int64Array
 
-Float32Array = npt.NDArray[np.float32]
-Int64Array = npt.NDArray[np.int64]
 Notify = Callable[[str], None]
 
 SEGMENTS_PER_CALL = {"cpu": 16, "cuda": 64}

@@ -53,16 +53,7 @@ class Session(Protocol):
 
 
 def cpu_session(model: bytes, *, threads: int, where: Path) -> Session:
-    """Make a session on the CPU.
-
-    Parameters
-    ----------
-    model : bytes
-        The ONNX file.
-    threads : int
-        Threads of one call; 0 lets onnxruntime choose.
-    where : Path
-        The file the bytes came from, for the message.
+    """Make a session of the ONNX file `model`, read from `where`, on the CPU, with `threads` threads a call (0: some).
 
     Raises
     ------
@@ -79,17 +70,10 @@ def cpu_session(model: bytes, *, threads: int, where: Path) -> Session:
 
 
 def cuda_session(model: bytes, *, where: Path, probe: bytes) -> Session:
-    """Make a session that really runs by CUDA.
+    """Make a session of the ONNX file `model`, read from `where`, that really runs by CUDA.
 
-    Parameters
-    ----------
-    model : bytes
-        The ONNX file.
-    where : Path
-        The file the bytes came from, for the message.
-    probe : bytes
-        A small ONNX file, tried first: onnxruntime makes a session that cannot run on the GPU for the CPU, silently
-        and at full cost.
+    `probe`, a small ONNX file, is tried first: onnxruntime makes a session that cannot run on the GPU for the CPU,
+    silently and at full cost.
 
     Raises
     ------

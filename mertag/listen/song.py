@@ -19,7 +19,7 @@ from mertag.emotion import SongEmotion, Target, decide
 from mertag.errors import DeviceError, SilentError, TooShortError
 from mertag.listen.blocks import SongSegments
 from mertag.listen.bundle import Bundle
-from mertag.listen.windows import Floats, Segmentation, song_features, windows
+from mertag.listen.windows import Float64Array, Segmentation, song_features, windows
 
 SILENCE_DBFS = -90.0
 """A song whose largest sample lies below this is silent: one step of 16-bit audio is -90.3 dBFS."""
@@ -30,7 +30,7 @@ def song_emotion(
     *,
     bundle: Bundle,
     segmentation: Segmentation,
-    song_model: Callable[[Target, npt.ArrayLike], Floats],
+    song_model: Callable[[Target, npt.ArrayLike], Float64Array],
     path: Path,
     peak: float,
 ) -> SongEmotion:

@@ -20,7 +20,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
+Float32Array = npt.NDArray[np.float32]
+Float64Array = npt.NDArray[np.float64]
+Int64Array = npt.NDArray[np.int64]
 
 FEATURES_PER_CLASS = 7
 HIGH_PROBABILITY = 0.5
@@ -89,16 +91,16 @@ class Segmentation:
         """Return how many full segments a clip of `n_samples` has."""
         return max(0, (n_samples - self.segment_samples(front_end)) // self.hop_samples(front_end) + 1)
 
-    def start_samples(self, n_samples: int, front_end: FrontEnd) -> npt.NDArray[np.int64]:
+    def start_samples(self, n_samples: int, front_end: FrontEnd) -> Int64Array:
         """Return the first sample of each segment, shape (n_segments,)."""
         return np.arange(self.n_segments(n_samples, front_end), dtype=np.int64) * self.hop_samples(front_end)
 
-    def start_frames(self, n_samples: int, front_end: FrontEnd) -> npt.NDArray[np.int64]:
+    def start_frames(self, n_samples: int, front_end: FrontEnd) -> Int64Array:
         """Return the first frame of each segment, shape (n_segments,).
 
         ``start_samples // hop_length``: rounded down, so that the last segment never reaches past the clip.
         """
-        starts: npt.NDArray[np.int64] = self.start_samples(n_samples, front_end) // front_end.hop_length
+        starts: Int64Array = self.start_samples(n_samples, front_end) // front_end.hop_length
         return starts
 
 
@@ -121,7 +123,7 @@ class WindowRule:
 
 
 def windows(
-    start_samples: npt.NDArray[np.int64],
+    start_samples: Int64Array,
     *,
     segment_samples: int,
     n_samples: int,
@@ -174,7 +176,7 @@ def window_samples(rule: WindowRule, *, segment_samples: int, sample_rate: int) 
     return max(round(rule.window_s * sample_rate), segment_samples), round(rule.hop_s * sample_rate)
 
 
-def song_features(probabilities: npt.ArrayLike, *, theta: float = HIGH_PROBABILITY) -> Floats:
+def song_features(probabilities: npt.ArrayLike, *, theta: float = HIGH_PROBABILITY) -> Float64Array:
     """Return the seven statistics of each class over the segments of one window.
 
     Parameters
@@ -204,7 +206,7 @@ def song_features(probabilities: npt.ArrayLike, *, theta: float = HIGH_PROBABILI
     return np.concatenate([ordered[-1], ordered[0], *quartiles, p.mean(0), (p > theta).mean(0)])
 
 
-def _quantile(ordered: Floats, share: float) -> Floats:
+def _quantile(ordered: Float64Array, share: float) -> Float64Array:
     """Return what ``np.quantile`` does of sorted rows, to the last bit.
 
     ``np.quantile`` takes a millisecond for each window, more than the rest of a song's judgement, and imports
@@ -214,5 +216,5 @@ def _quantile(ordered: Floats, share: float) -> Floats:
     below = int(place)
     lower, upper = ordered[below], ordered[min(below + 1, len(ordered) - 1)]
     step, rest = upper - lower, place - below
-    found: Floats = lower + step * rest if rest < 0.5 else upper - step * (1 - rest)
+    found: Float64Array = lower + step * rest if rest < 0.5 else upper - step * (1 - rest)
     return found

@@ -25,16 +25,13 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-import numpy.typing as npt
 import soxr
 
 from mertag.errors import DecodeError, UnsupportedFormatError
 from mertag.formats import ByteSource, Format, sniff
 from mertag.listen.decode.by_soundfile import CannotOpenError, SoundFileReader
 from mertag.listen.decode.damage import is_tolerable
-from mertag.listen.windows import FrontEnd
-
-Float32Array = npt.NDArray[np.float32]
+from mertag.listen.windows import Float32Array, FrontEnd
 
 _DEFAULT_FRONT_END = FrontEnd()
 _BY_SOUNDFILE = frozenset(

@@ -1,7 +1,6 @@
 """Native-rate mono blocks by PyAV (ffmpeg's libraries): AAC, ALAC, Opus, WMA, APE, WavPack, Musepack, DSD...
 
-It also takes over where soundfile stopped before the end: ffmpeg finds its way back after damage, as players
-do.
+It also takes over where soundfile stopped before the end: ffmpeg finds its way back after damage, as players do.
 """
 
 from __future__ import annotations
@@ -12,12 +11,10 @@ from typing import Any
 
 import av
 import numpy as np
-import numpy.typing as npt
 
 from mertag.listen.decode.by_soundfile import BLOCK_FRAMES, channel_mean
 from mertag.listen.decode.damage import Losses
-
-Float32Array = npt.NDArray[np.float32]
+from mertag.listen.windows import Float32Array
 
 # Raw streams, whose length ffmpeg can only estimate from the bit rate.
 _WITHOUT_LENGTH = frozenset({"mp3", "aac", "ac3", "eac3", "dts", "amr", "loas"})
@@ -39,17 +36,7 @@ class DamagedError(Exception):
 
 
 def pyav_blocks(path: Path) -> Iterator[tuple[int, Float32Array]]:
-    """Yield ``(rate_hz, mono block)``; the rate may change in mid-file.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-
-    Yields
-    ------
-    int, float32 array of shape (n,)
-        The mean of the channels.
+    """Yield ``(rate_hz, block)`` of a file, shape (n,), the mean of the channels; the rate may change in mid-file.
 
     Raises
     ------
@@ -73,17 +60,12 @@ class _Joined:
     """Frames of one kind, joined by ffmpeg: they hold some 20 ms each, and what Python does for each adds up.
 
     A third of the time that an AAC file took went to turning its frames into arrays one by one.
-
-    Attributes
-    ----------
-    n_samples : int
-        How many wait to be taken.
     """
 
     def __init__(self) -> None:
         self._fifo = av.AudioFifo()
         self._kind: tuple[Any, ...] | None = None
-        self.n_samples = 0
+        self.n_samples = 0  # that wait to be taken
 
     def add(self, frame: Any) -> bool:
         """Add a frame; return False, and do nothing, if it has not the rate, format and channels of those before."""

@@ -1,7 +1,7 @@
 """Native-rate mono blocks by soundfile (libsndfile): WAV, AIFF, FLAC, Ogg Vorbis, MP3, CAF, AU, W64.
 
-Reads forward only, through a Python file object: so any file name works, a read error of the disk is seen for
-what it is, and the place where the decoder stopped is known.
+Reads forward only, through a Python file object: so any file name works, a read error of the disk is seen for what it
+is, and the place where the decoder stopped is known.
 """
 
 from __future__ import annotations
@@ -16,8 +16,7 @@ import soundfile
 
 from mertag.formats import ByteSource, Format, audio_end
 from mertag.listen.decode.damage import is_tolerable
-
-Float32Array = npt.NDArray[np.float32]
+from mertag.listen.windows import Float32Array
 
 BLOCK_FRAMES = 65_536
 _UNKNOWN_FRAMES = 1 << 48  # libsndfile says 2**63 - 1, or the like, where it does not know
@@ -29,14 +28,7 @@ class CannotOpenError(Exception):
 
 
 class SoundFileReader:
-    """One pass over a file.
-
-    Parameters
-    ----------
-    file : binary file
-        At its beginning.
-    form : Format
-        What it holds.
+    """One pass over a file of the format `form`.
 
     Attributes
     ----------

@@ -1,15 +1,14 @@
 """How much damage is still a song: one rule for every format.
 
-A player plays a file with a click in it, with a cut last frame, with an old ID3v1 tag or other bytes behind
-its end; so does mertag. What it does not do is judge a song by a fragment without a word.
+A player plays a file with a click in it, with a cut last frame, with an old ID3v1 tag or other bytes behind its end; so
+does mertag. It does not judge a song by a fragment without a word.
 
-- Sound that is missing (frames that could not be decoded, or sound that the container states and the file
-  does not hold) may come to `TOLERATED_S` seconds, or `TOLERATED_SHARE` of the song if that is more. Beyond,
-  the file is damaged.
+- Sound that is missing (frames that could not be decoded, or sound that the container states and the file does not
+  hold) may come to `TOLERATED_S` seconds, or `TOLERATED_SHARE` of the song if that is more. Beyond, it is damaged.
 - Bytes behind the end of the sound count for nothing, and neither do tags in its midst.
-- MP3, AAC and AC-3 streams state no length that binds: the optional Xing header of an MP3 is often stale,
-  since programs that cut files keep it. A stream of these that just ends early is a shorter song. So is
-  Ogg, whose length is that of its last page.
+- MP3, AAC and AC-3 streams state no length that binds: the optional Xing header of an MP3 is often stale, since
+  programs that cut files keep it. A stream of these that just ends early is a shorter song. So is Ogg, whose length is
+  that of its last page.
 """
 
 from __future__ import annotations
@@ -29,27 +28,15 @@ def is_tolerable(lost_s: float, whole_s: float) -> bool:
 class Losses:
     """Counts, while a stream is decoded, how much sound is lost.
 
-    Parameters
-    ----------
-    raw : bool
-        Whether the stream states no length. Then bytes stand for sound that is lost: a second of it has
-        as many as elsewhere in the stream.
-
-    Attributes
-    ----------
-    decoded_s : float
-        Seconds of sound decoded so far.
-    broken : str or None
-        Why the container could not be read on, if so.
-    message : str
-        What the decoder said of the last packet that it could not decode.
+    Of a `raw` stream, which states no length, bytes stand for sound that is lost: a second of it has as many as
+    elsewhere in the stream.
     """
 
     def __init__(self, *, raw: bool) -> None:
         self._raw = raw
         self.decoded_s = 0.0
-        self.broken: str | None = None
-        self.message = ""
+        self.broken: str | None = None  # why the container could not be read on
+        self.message = ""  # what the decoder said of the last packet that it could not decode
         self._bad_s = 0.0
         self._good_bytes = self._lost_bytes = 0
         self._pending_bytes = 0  # lost, but nothing good has come since: so far, only bytes behind the end
@@ -90,13 +77,7 @@ class Losses:
             self._first_s = self.decoded_s
 
     def verdict(self, stated_s: float | None) -> str | None:
-        """Return what is wrong with the whole, or None if it is taken as it is.
-
-        Parameters
-        ----------
-        stated_s : float or None
-            The length that the container states.
-        """
+        """Return what is wrong with the whole, of which the container states `stated_s` seconds; None: nothing is."""
         if self.broken and stated_s is None:
             return f"damaged after {self.decoded_s:.1f} s: {self.broken}"
         if not self._raw:  # what could not be decoded may come on top of what is stated, in a chained Ogg

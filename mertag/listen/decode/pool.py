@@ -1,19 +1,19 @@
 """Decoding many files in worker processes, which may crash or hang without harm to the run.
 
-pebble and concurrent.futures give one result a task; here a task is a stream of chunks that must be held back
-when the consumer is slow, hence this small supervisor. What it guarantees:
+pebble and concurrent.futures give one result a task; here a task is a stream of chunks that must be held back when the
+consumer is slow, hence this small supervisor. What it guarantees:
 
 - a file whose decoder crashes, hangs, or takes too much memory costs that file only; the process is replaced;
-- it takes a path from `paths` only when a process is free for it, and keeps at most `CHUNKS_AHEAD` chunks a
-  process;
+- it takes a path from `paths` only when a process is free for it, and keeps at most `CHUNKS_AHEAD` chunks a process;
 - no process outlives the pool, nor its owner, however that ends.
 
-With ``workers=0`` files are decoded one after the other in the calling process: nothing is started, and
-nothing is isolated. That is for a single file whose owner can live with a crash.
+With ``workers=0`` files are decoded one after the other in the calling process: nothing is started, and nothing is
+isolated. That is for a single file whose owner can live with a crash.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 import queue
@@ -25,18 +25,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import numpy as np
-import numpy.typing as npt
-
 from mertag import errors
 from mertag.errors import ConfigError, DecodeError, FileError, MertagError
-from mertag.listen.decode.process import CHUNKS_AHEAD, DIED, DecodeProcess, Event, describe_exit, task_settings
+from mertag.listen.decode.process import CHUNKS_AHEAD, DIED, DecodeProcess, Event, describe_exit
 from mertag.listen.decode.worker import CHUNK, DONE, ERROR, READY, guarded, load_decoder
-from mertag.listen.windows import FrontEnd
+from mertag.listen.windows import Float32Array, FrontEnd
 
 __all__ = ["CHUNKS_AHEAD", "Decoded", "DecoderPool"]
 
-Float32Array = npt.NDArray[np.float32]
 
 _log = logging.getLogger(__name__)
 
@@ -121,7 +117,7 @@ class DecoderPool:
             raise ConfigError(f"the decoder's time limit must be positive, not {timeout_s} s")
         self._workers, self._front_end, self._chunk_s = workers, front_end, chunk_s
         self._says_nothing_came = says_nothing_came
-        self._settings = task_settings(front_end, chunk_s=chunk_s)
+        self._settings = {"front_end": dataclasses.asdict(front_end), "chunk_s": chunk_s}
         self._timeout_s, self._memory_limit_bytes, self._decoder = timeout_s, memory_limit_bytes, decoder
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._processes: set[DecodeProcess] = set()
@@ -281,9 +277,8 @@ class DecoderPool:
         self._idle.append(process)
         if kind == DONE:
             return None
-        said = json.loads(body)
-        type_ = getattr(errors, said["type"], DecodeError)
-        return type_(path, said["reason"])
+        sent = json.loads(body)
+        return getattr(errors, sent["type"], DecodeError)(path, sent["reason"])
 
     def _start_one(self) -> DecodeProcess:
         process = DecodeProcess(self._events, decoder=self._decoder, memory_limit_bytes=self._memory_limit_bytes)

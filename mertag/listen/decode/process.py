@@ -1,13 +1,12 @@
 """One decoder process, seen from its parent: start it, give it a file, collect what it says, end it.
 
-A thread a process reads the pipe and puts events into a queue that all processes share. It takes a chunk from
-the pipe only if fewer than `CHUNKS_AHEAD` of its chunks wait there; the process then blocks on the full pipe.
-So the memory that decoding takes is bounded, however slow the consumer.
+A thread for each process reads its pipe and puts events into a queue that all processes share. It takes a chunk from
+the pipe only if fewer than `CHUNKS_AHEAD` of its chunks wait there; the process then blocks on the full pipe. So the
+memory that decoding takes is bounded, however slow the consumer.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import io
 import json
 import os
@@ -24,7 +23,6 @@ import numpy as np
 
 from mertag.errors import MertagError
 from mertag.listen.decode.worker import CHUNK, HEADER, READY, START
-from mertag.listen.windows import FrontEnd
 
 CHUNKS_AHEAD = 2
 DIED = -1
@@ -41,31 +39,10 @@ Event = tuple["DecodeProcess", int, Any]
 
 
 class DecodeProcess:
-    """A running decoder process.
+    """A running decoder process; raises MertagError if it cannot be started.
 
-    Parameters
-    ----------
-    events : queue
-        Receives ``(process, kind, body)``: the chunk as a float32 array, else bytes.
-    decoder : str
-        Import name of the decoding function.
-    memory_limit_bytes : int
-        0 for no limit.
-
-    Attributes
-    ----------
-    ready : bool
-        Whether it has come up.
-    file_bytes : int
-        Size of the file it is at.
-    stalled_s, busy_s : float
-        Kept by `mertag.listen.decode.pool`: for how long it has said nothing although it could, and for how long it has
-        not been waiting for the consumer since it got its file.
-
-    Raises
-    ------
-    MertagError
-        If it cannot be started.
+    `events` receives ``(process, kind, body)``: the chunk as a float32 array, else bytes. `decoder` and
+    `memory_limit_bytes` are those of `mertag.listen.decode.worker.main`.
     """
 
     def __init__(self, events: queue.SimpleQueue[Event], *, decoder: str, memory_limit_bytes: int) -> None:
@@ -98,9 +75,10 @@ class DecodeProcess:
         self._n_seen = -1
         self._waiting = True
         self._killed = False
-        self.ready = False
-        self.file_bytes = 0
-        self.stalled_s = self.busy_s = 0.0
+        self.ready = False  # until it has come up
+        self.file_bytes = 0  # of the file it is at
+        self.stalled_s = 0.0  # for how long it has sent nothing although it could
+        self.busy_s = 0.0  # for how long it has not been waiting for the consumer since it got its file
         self._reader = threading.Thread(target=self._read, name="mertag-decoder", daemon=True)
         self._reader.start()
 
@@ -110,7 +88,7 @@ class DecodeProcess:
         return self._process.pid
 
     def assign(self, path: Path, settings: Mapping[str, Any]) -> None:
-        """Give it a file, with the `settings` that `task_settings` made; raises OSError if it is no longer there."""
+        """Give it a file, with what every task holds beside its path; raises OSError if the process is gone."""
         task = {"path": os.fsencode(path).decode("latin-1"), **settings}
         self.file_bytes, self.stalled_s, self.busy_s, self._n_seen = 0, 0.0, 0.0, -1
         self._stdin.write(json.dumps(task).encode() + b"\n")
@@ -183,11 +161,6 @@ class DecodeProcess:
             self._n_read += 1
             view = view[n:]
         return True
-
-
-def task_settings(front_end: FrontEnd, *, chunk_s: float) -> dict[str, Any]:
-    """Return what every task holds beside its path."""
-    return {"front_end": dataclasses.asdict(front_end), "chunk_s": chunk_s}
 
 
 def describe_exit(status: int | None) -> str:

@@ -1,16 +1,15 @@
 """The decoder process: reads tasks from its standard input, and writes samples to its standard output.
 
 Started by `mertag.listen.decode.process` as a program of its own, not through multiprocessing: it never imports the
-caller's ``__main__``, needs no ``if __name__ == "__main__"`` there, inherits no threads, and leaves no shared
-memory behind. It imports numpy, soundfile and soxr only, and PyAV when a file needs it.
+caller's ``__main__``, needs no ``if __name__ == "__main__"`` there, inherits no threads, and leaves no shared memory
+behind. It imports numpy, soundfile and soxr only, and PyAV when a file needs it.
 
 - Task: one line of JSON with ``path`` (bytes of the file name as Latin-1), ``front_end`` and ``chunk_s``.
-- Answer: messages of a header, `HEADER`, and a body. `READY` once; for each task `START` (body: file size as
-  text), any number of `CHUNK` (body: float32 samples), then `DONE`, or `ERROR` (body: JSON with ``type`` and
-  ``reason``).
+- Answer: messages of a header, `HEADER`, and a body. `READY` once; for each task `START` (body: file size as text), any
+  number of `CHUNK` (body: float32 samples), then `DONE`, or `ERROR` (body: JSON with ``type`` and ``reason``).
 
-The end of its standard input ends it at once, whatever it is doing: so it does not outlive its parent,
-however that dies.
+The end of its standard input ends it at once, whatever it is doing: so it does not outlive its parent, however that
+dies.
 """
 
 from __future__ import annotations
@@ -44,14 +43,10 @@ READY, START, CHUNK, DONE, ERROR = range(5)
 
 
 def main(decoder: str, memory_limit_bytes: int) -> None:
-    """Serve tasks until the standard input ends.
+    """Serve tasks until the standard input ends, taking at most `memory_limit_bytes` of memory (0: no limit).
 
-    Parameters
-    ----------
-    decoder : str
-        Import name of the function that decodes, ``module:function``, called as `mertag.listen.decode.audio.decode` is.
-    memory_limit_bytes : int
-        Most memory that this process may take; 0 for no limit.
+    `decoder` is the import name of the function that decodes, ``module:function``, called as
+    `mertag.listen.decode.audio.decode` is.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then ends this process
     tasks_fd, answers_fd = os.dup(0), os.dup(1)
@@ -105,8 +100,7 @@ def _serve(task: dict[str, Any], decode: Decode, answers_fd: int) -> None:
         for chunk in guarded(decode, path, front_end=FrontEnd(**task["front_end"]), chunk_s=task["chunk_s"]):
             _send(answers_fd, CHUNK, chunk.view("u1").data)
     except FileError as error:
-        said = {"type": type(error).__name__, "reason": error.reason}
-        _send(answers_fd, ERROR, json.dumps(said).encode())
+        _send(answers_fd, ERROR, json.dumps({"type": type(error).__name__, "reason": error.reason}).encode())
     else:
         _send(answers_fd, DONE)
 
