@@ -73,8 +73,8 @@ def quadrant_of(*, valence_positive: bool, arousal_positive: bool) -> Quadrant:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SongEmotion:
-    """The emotion of one song.
+class Decision:
+    """What follows from the heads' song probabilities alone.
 
     Attributes
     ----------
@@ -87,6 +87,21 @@ class SongEmotion:
         P(V+) and P(A+), in 0..1.
     quadrant_probabilities : tuple of 4 floats
         P(Q1)..P(Q4), summing to 1. With a valence and an arousal head, the products of the two sides.
+    """
+
+    quadrant: Quadrant
+    confidence: float
+    valence: float
+    arousal: float
+    quadrant_probabilities: tuple[float, float, float, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SongEmotion(Decision):
+    """The emotion of one song: the `Decision`, and what it rests on.
+
+    Attributes
+    ----------
     duration_s : float
         Duration of the audio that was decoded, in seconds.
     n_segments, n_windows : int
@@ -97,11 +112,6 @@ class SongEmotion:
         How much of the audio was analysed, in seconds, if only a few windows of it were; None: all.
     """
 
-    quadrant: Quadrant
-    confidence: float
-    valence: float
-    arousal: float
-    quadrant_probabilities: tuple[float, float, float, float]
     duration_s: float
     n_segments: int
     n_windows: int
@@ -114,17 +124,6 @@ class SongEmotion:
         rest = [q for q in QUADRANTS if q is not self.quadrant]
         rest.sort(key=lambda q: -self.quadrant_probabilities[QUADRANTS.index(q)])
         return (self.quadrant, *rest)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
-    """The part of a `SongEmotion` that follows from the heads' song probabilities alone."""
-
-    quadrant: Quadrant
-    confidence: float
-    valence: float
-    arousal: float
-    quadrant_probabilities: tuple[float, float, float, float]
 
 
 def decide(probabilities: Mapping[Target, Sequence[float]]) -> Decision:

@@ -1,1 +1,1 @@
-"""What hears: from a file to its emotion. It knows no tags, no library and no state."""
+"""From a file to its emotion: decoding, the network, the song model. It knows no tags, no library and no state."""

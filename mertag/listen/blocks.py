@@ -230,7 +230,7 @@ class BlockPacker:
         Raises
         ------
         Exception
-            What a call raised that is no MertagError: a mistake of ours, or the memory of this machine.
+            What a call raised that is no MertagError: a bug, or a lack of memory.
         """
         self._collect()
         for key, song in list(self._songs.items()):
@@ -329,7 +329,7 @@ class BlockPacker:
 
     def _wait(self) -> None:
         """Wait until a call is done, and give each song its rows."""
-        # Nobody is told of calls that are cancelled when the executor is shut down: hence the time limit.
+        # `wait` does not return for calls that are cancelled when the executor is shut down: hence the time limit.
         wait([call.future for call in self._calls], timeout=_LOOK_AGAIN_S, return_when=FIRST_COMPLETED)
         self._collect()
 

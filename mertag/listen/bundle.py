@@ -1,7 +1,8 @@
 """A model bundle on disk: a folder that is verified whole before anything in it is used.
 
-``manifest.json`` holds the SHA-256 of every other file; the bundle's id holds the head of the manifest's own
-SHA-256, so that ``name@version+sha8`` names exactly these bytes. Nothing in a bundle is ever unpickled.
+``manifest.json`` holds the SHA-256 of every other file; the bundle's id holds the head of the manifest's own SHA-256,
+so that ``name@version+sha8`` names exactly these bytes. Nothing in a bundle is ever unpickled. Which inputs and outputs
+its graphs must have stands in ``docs/architecture.md``, "The ONNX contract".
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ class Bundle:
     folder : Path
         Where it lies.
     manifest : Manifest
-        What it says of itself.
+        What it holds.
     id : str
         ``name@version+sha8``: goes into tags and sidecars.
     digest : str
@@ -85,7 +86,7 @@ class Bundle:
             If the file is not listed, is gone, or has changed since the bundle was loaded.
         """
         data = _read_regular(self.path(name))
-        _check_digest(self.path(name), hashlib.sha256(data).hexdigest(), self.manifest.files[name])
+        _check_digest(self.path(name), data, self.manifest.files[name])
         return data
 
     def golden(self) -> dict[str, npt.NDArray[Any]]:
@@ -152,7 +153,7 @@ def load_bundle(folder: Path | str | None = None) -> Bundle:
     for name, digest in manifest.files.items():
         path = root / name
         data = _read_regular(path)
-        _check_digest(path, hashlib.sha256(data).hexdigest(), digest)
+        _check_digest(path, data, digest)
         if name in _graphs(manifest):
             _check_self_contained(path, data)
     digest = hashlib.sha256(text).hexdigest()
@@ -168,7 +169,7 @@ def write_bundle(folder: Path | str, manifest: Manifest) -> Bundle:
     folder : Path or str
         Holds every file of the bundle already.
     manifest : Manifest
-        What the bundle says of itself; its `files` are replaced by the hashes found.
+        What the bundle holds; its `files` are replaced by the hashes found.
 
     Returns
     -------
@@ -184,8 +185,7 @@ def write_bundle(folder: Path | str, manifest: Manifest) -> Bundle:
     files: dict[str, str] = {}
     for name in sorted(_entries(root) - {MANIFEST_NAME}):
         check_file_name(name, f"{root}: a file")
-        data = _read_regular(root / name)
-        files[name] = hashlib.sha256(data).hexdigest()
+        files[name] = hashlib.sha256(_read_regular(root / name)).hexdigest()
     sealed = replace(manifest, files=files)
     _check_listing(root, sealed)
     write_whole(root / MANIFEST_NAME, sealed.to_json())
@@ -202,7 +202,7 @@ def check_segment_graph(bundle: Bundle, name: str, session: Session) -> None:
     Raises
     ------
     BundleError
-        If its inputs and outputs are not those of ``docs/architecture.md``, "The ONNX contract".
+        If its inputs and outputs are others.
     """
     inputs: _Signature = {"waveform": ("tensor(float)", (None,)), "starts": ("tensor(int64)", (None,))}
     outputs: _Signature = {
@@ -278,7 +278,8 @@ def _read_regular(path: Path, limit: int = MAX_FILE_BYTES) -> bytes:
         raise BundleError(f"{path}: cannot be read ({reason}); fetch the bundle again") from error
 
 
-def _check_digest(path: Path, found: str, wanted: str) -> None:
+def _check_digest(path: Path, data: bytes, wanted: str) -> None:
+    found = hashlib.sha256(data).hexdigest()
     if found != wanted:
         raise BundleError(
             f"{path}: its SHA-256 is {found[:8]}..., the manifest says {wanted[:8]}...: "

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import platform
-import time
+import timeit
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,12 +93,7 @@ def cpu_model() -> str:
 def _seconds(run: Callable[[], object]) -> float:
     """Return the best time of a few runs; the first one, which allocates, does not count."""
     run()
-    best = float("inf")
-    for _ in range(_REPEATS):
-        start = time.perf_counter()
-        run()
-        best = min(best, time.perf_counter() - start)
-    return best
+    return min(timeit.repeat(run, number=1, repeat=_REPEATS))
 
 
 def _load(file: Path) -> tuple[dict[str, dict[str, float]], str]:

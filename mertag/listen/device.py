@@ -106,7 +106,7 @@ def open_models(
     DeviceError
         If the device that was asked for does not run the model.
     BundleError
-        If a graph cannot be loaded or does not keep the contract.
+        If a graph cannot be loaded, or has other inputs or outputs than it must.
     ConfigError
         If there is no such device or precision, or `threads` or `at_once` is not positive.
     """
@@ -142,27 +142,21 @@ def open_models(
                 reason=f"{chosen}: " + ("asked for" if asked else "made for GPUs") + (remark and f"; {remark}"),
                 to_cpu=to_cpu,
                 move_on_any_error=device == "auto",
-                notify=notify or (lambda _: None),
+                notify=notify,
             )
             return Models(segment=segment, song=song)
-    calls = n_threads // threads_each
+    calls, share = n_threads // threads_each, f"{threads_each} thread" + "s" * (threads_each > 1)
     session, choice = _open_cpu(bundle, threads_each, asked)
     segment = SegmentModel(
         manifest=bundle.manifest,
         session=session,
         device="cpu",
         precision=choice.precision,
-        reason=f"{why_not}{choice.reason}; {_shared_out(calls, threads_each)}",
-        notify=notify or (lambda _: None),
+        reason=f"{why_not}{choice.reason}; " + (f"{calls} calls at once, {share} each" if calls > 1 else share),
+        notify=notify,
         at_once=calls,
     )
     return Models(segment=segment, song=song)
-
-
-def _shared_out(at_once: int, threads_each: int) -> str:
-    """Return how the processor is shared out, in words."""
-    threads = f"{threads_each} thread" + "s" * (threads_each > 1)
-    return threads if at_once == 1 else f"{at_once} calls at once, {threads} each"
 
 
 def _asked_precision(bundle: Bundle, precision: Precision | str | None) -> Precision | None:

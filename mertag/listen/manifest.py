@@ -1,8 +1,8 @@
-"""The manifest of a model bundle: what the model is, as data, and checked as data from a stranger.
+"""The manifest of a model bundle: what the model is, as untrusted data, checked in every part.
 
-``manifest.json`` is strict JSON (no NaN, no repeated key) of at most 1 MiB. Every key that decides what is
-computed must be there and be known: an unknown constant of the front end would mean another front end.
-Unknown keys at the top are left alone, so that a later mertag may say more within the same schema.
+``manifest.json`` is strict JSON (no NaN, no repeated key) of at most 1 MiB. Every key that decides what is computed
+must be there and be known: an unknown constant of the front end would mean another front end. Unknown keys at the top
+are left alone, so that a later mertag may add some within the same schema.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Head:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """What a bundle says of itself.
+    """What a bundle holds, and what its model computes.
 
     Attributes
     ----------
@@ -139,7 +139,7 @@ class Manifest:
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Manifest:
-        """Read a manifest, trusting nothing in it.
+        """Read a manifest; nothing in it is trusted.
 
         Raises
         ------

@@ -7,7 +7,7 @@ Waveforms are float32, mono, shape (n_samples,) at the front end's rate; `starts
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -58,7 +58,7 @@ class SegmentModel:
     reason: str
     to_cpu: Callable[[], tuple[Session, Precision]] | None = None
     move_on_any_error: bool = False
-    notify: Notify = field(default=lambda _: None)
+    notify: Notify | None = None
     segments_per_call: int = 0
     at_once: int = 1
 
@@ -151,17 +151,19 @@ class SegmentModel:
         memory = is_out_of_memory(error)
         if memory and self.device == "cuda" and n > 1:
             self.segments_per_call = (n + 1) // 2
-            self.notify(f"GPU memory ran out with {n} segments a call; now {self.segments_per_call}")
+            message = f"GPU memory ran out with {n} segments a call; now {self.segments_per_call}"
         elif self.to_cpu is not None and self.device == "cuda" and (memory or self.move_on_any_error):
             self.session, self.precision = self.to_cpu()
             self.device = "cpu"
             self.segments_per_call = self._usual_segments()
             self.reason = f"the GPU failed ({first_line(error)})"
-            self.notify(f"{self.reason}; the rest runs on the CPU, more slowly")
+            message = f"{self.reason}; the rest runs on the CPU, more slowly"
         elif memory:
             raise DeviceError(f"{where}: memory ran out; close other programs") from error
         else:
             raise DeviceError(f"{where} ({first_line(error)}); try --device cpu") from error
+        if self.notify is not None:
+            self.notify(message)
 
 
 def pad_to_shape(waveform: Float32Array, starts: Int64Array, *, front_end: FrontEnd) -> tuple[Float32Array, Int64Array]:

@@ -31,6 +31,7 @@ CUDA_OPTIONS = {
     "arena_extend_strategy": "kSameAsRequested",
 }
 _FATAL, _WARNING = 4, 2  # onnxruntime's log severities
+_NO_MEMORY = ("failed to allocate memory", "out of memory", "alloc_failed", "bad_alloc", "bad allocation")
 
 MOST_SHAPES = 16
 """For so many combinations of input shapes a `BoundSession` keeps memory; the one used longest ago goes first."""
@@ -116,7 +117,8 @@ class BoundSession:
     """A `Session` with I/O binding: inputs and outputs keep their places in device memory. For one thread at a time.
 
     ``InferenceSession.run`` allocates device memory for each call. Here it is allocated once for each combination of
-    input shapes, which pays where these come from a short list (`mertag.listen.segment_model.pad_to_shape`).
+    input shapes, which pays where these come from a short list (`mertag.listen.segment_model.pad_to_shape`). Source:
+    onnxruntime's documentation, "I/O Binding".
 
     Parameters
     ----------
@@ -124,10 +126,6 @@ class BoundSession:
         Its outputs have as many rows as its last input, and its inputs and outputs no other lengths that change.
     device : {"cuda", "cpu"}
         Where the memory lies.
-
-    Notes
-    -----
-    Source: onnxruntime's documentation, "I/O Binding".
     """
 
     def __init__(self, session: Any, device: Literal["cuda", "cpu"]) -> None:
@@ -170,16 +168,7 @@ class BoundSession:
 def is_out_of_memory(error: BaseException) -> bool:
     """Return whether an error of a session means that memory ran out."""
     text = str(error).lower()
-    return isinstance(error, MemoryError) or any(
-        sign in text
-        for sign in (
-            "failed to allocate memory",
-            "out of memory",
-            "alloc_failed",
-            "bad_alloc",
-            "bad allocation",
-        )
-    )
+    return isinstance(error, MemoryError) or any(sign in text for sign in _NO_MEMORY)
 
 
 def first_line(error: BaseException) -> str:

@@ -38,12 +38,10 @@ def song_emotion(
 
     Parameters
     ----------
-    segments : SongSegments
-        Its classified segments.
+    segments, segmentation
+        The song's classified segments, and how it was cut into them.
     bundle : Bundle
         The model, with its window rule.
-    segmentation : Segmentation
-        How the song was cut.
     song_model : callable
         A `mertag.listen.device.SongModel`: judges each window; the windows' probabilities are averaged.
     path : Path

@@ -53,7 +53,7 @@ class Decoder(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Song:
-    """A song whose segments are classified and judged."""
+    """A song with its classified segments and its emotion."""
 
     index: int
     path: Path
@@ -62,8 +62,8 @@ class _Song:
 
 
 @dataclass(slots=True)
-class _Listened:
-    """What is known of a file while its chunks come."""
+class _UnderWay:
+    """A song whose audio is being decoded or classified; `peak` is its largest sample so far, without sign."""
 
     path: Path
     peak: float = 0.0
@@ -212,7 +212,7 @@ class Tagger:
         MertagError
             If the tagger is closed, now or while songs are under way.
         """
-        # closing: whoever stops early ends the decoding too, and not only when the garbage is collected.
+        # closing: a consumer that stops early ends the decoding at once, not only when the garbage is collected.
         with contextlib.closing(self._analyse(paths)) as found:
             for item in found:
                 if isinstance(item, _Song):
@@ -233,22 +233,22 @@ class Tagger:
         if self._closed:
             raise MertagError("this tagger is closed; open another one")
         packer = self._open_packer()
-        under_way: dict[int, _Listened] = {}
+        under_way: dict[int, _UnderWay] = {}
         numbered = ((index, Path(path)) for index, path in enumerate(paths))
         decoded = self._decoder.decode(numbered)
         with contextlib.ExitStack() as stack:
-            stack.callback(packer.close)  # whoever stops early does not wait for what has not begun
+            stack.callback(packer.close)  # a consumer that stops early does not wait for what has not begun
             if hasattr(decoded, "close"):  # a generator has it, a plain iterator need not
                 stack.callback(decoded.close)
             for part in decoded:
                 failure = self._take(part, packer, under_way)
                 if failure is not None:
                     yield failure
-                for song in packer.ready():
-                    yield self._judge(song, under_way.pop(song.key))
+                for segments in packer.ready():
+                    yield self._outcome(segments, under_way.pop(segments.key))
             packer.flush()
-            for song in packer.ready():
-                yield self._judge(song, under_way.pop(song.key))
+            for segments in packer.ready():
+                yield self._outcome(segments, under_way.pop(segments.key))
 
     def _open_packer(self) -> BlockPacker | ExcerptPacker:
         front_end = self.bundle.manifest.front_end
@@ -270,17 +270,17 @@ class Tagger:
         )
 
     def _take(
-        self, part: Decoded, packer: BlockPacker | ExcerptPacker, under_way: dict[int, _Listened]
+        self, part: Decoded, packer: BlockPacker | ExcerptPacker, under_way: dict[int, _UnderWay]
     ) -> Skipped | Failed | None:
         """Pass on a decoded part; return the outcome of a file that could not be decoded."""
-        listened = under_way.setdefault(part.index, _Listened(part.path))
+        song = under_way.setdefault(part.index, _UnderWay(part.path))
         if part.error is None and part.chunk is not None and part.chunk.size:
             peak = float(max(part.chunk.max(), -part.chunk.min()))  # without a copy; NaN if a sample is
-            listened.peak = max(listened.peak, peak) if math.isfinite(peak) else math.inf
+            song.peak = max(song.peak, peak) if math.isfinite(peak) else math.inf
             if math.isfinite(peak):
                 packer.feed(part.index, part.chunk)
         error = part.error
-        if error is None and part.last and listened.peak == math.inf:
+        if error is None and part.last and song.peak == math.inf:
             error = DecodeError(part.path, "the audio holds samples that are no numbers (NaN or infinity)")
         if error is not None:
             packer.drop(part.index)
@@ -290,24 +290,24 @@ class Tagger:
             packer.end(part.index)
         return None
 
-    def _judge(self, segments: SongSegments, listened: _Listened) -> _Song | Skipped | Failed:
-        """From a song's segments to its outcome."""
+    def _outcome(self, segments: SongSegments, song: _UnderWay) -> _Song | Skipped | Failed:
+        """Return a song's outcome."""
         if segments.error is not None:
             # Is it this song, or the device that fails now?
             self._network.submit(self.models.segment.check).result()
-            return outcome_of(segments.error, index=segments.key, path=listened.path)
+            return outcome_of(segments.error, index=segments.key, path=song.path)
         try:
             emotion = song_emotion(
                 segments,
                 bundle=self.bundle,
                 segmentation=self.segmentation,
                 song_model=self.models.song,
-                path=listened.path,
-                peak=listened.peak,
+                path=song.path,
+                peak=song.peak,
             )
         except MertagError as error:
-            return outcome_of(error, index=segments.key, path=listened.path)
-        return _Song(index=segments.key, path=listened.path, segments=segments, emotion=emotion)
+            return outcome_of(error, index=segments.key, path=song.path)
+        return _Song(index=segments.key, path=song.path, segments=segments, emotion=emotion)
 
     def _start_decoder(self, workers: int | None, timeout_s: float | None) -> DecoderPool:
         """Return a pool whose first process comes up while the model is loaded; the others wait for songs."""
@@ -317,17 +317,17 @@ class Tagger:
             workers=usual_workers("cpu") if workers is None else workers,
             front_end=self.bundle.manifest.front_end,
             timeout_s=timeout_s,
-            says_nothing_came=True,  # then songs whose calls are done can be given back
+            report_idle=True,  # then songs whose calls are done can be given back
         )
         pool.start(1)
         return pool
 
 
 def usual_workers(device: Literal["cpu", "cuda"]) -> int:
-    """Return how many processes decode where nobody says how many.
+    """Return how many processes decode by default.
 
-    On a GPU decoding is the wall, and each core decodes. On a CPU one for three cores keeps the network busy; two at
-    least, so that one song is ready when another one ends.
+    On a GPU decoding is the bottleneck, and each core decodes. On a CPU one for three cores keeps the network busy; two
+    at least, so that one song is ready when another one ends.
     """
     return usable_cores() if device == "cuda" else max(2, usable_cores() // _CORES_A_DECODER)
 

@@ -299,7 +299,7 @@ def test_a_hang_costs_one_file_and_its_time(odd: str) -> None:
 
 
 def test_a_pool_says_that_nothing_came_if_asked_to(odd: str) -> None:
-    with DecoderPool(workers=1, decoder=odd, says_nothing_came=True) as pool:
+    with DecoderPool(workers=1, decoder=odd, report_idle=True) as pool:
         pieces = [(piece.chunk is None, piece.last) for piece in pool.decode(listed("late-1"))]
     assert pieces[-1] == (True, True)
     assert (True, False) in pieces[1:-1]

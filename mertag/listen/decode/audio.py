@@ -19,10 +19,10 @@ libsndfile gives no way to stop it. `mertag.listen.decode.pool` keeps them away:
 
 from __future__ import annotations
 
+import contextlib
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import soxr
@@ -154,7 +154,10 @@ def _mono_blocks(path: Path) -> Iterator[tuple[int, Float32Array]]:
             form = sniff(ByteSource(file))
             if form in _NOT_DECODED:
                 raise UnsupportedFormatError(path, f"{form}: not a format that mertag decodes")
-            reader = _opened(file, form)
+            reader: SoundFileReader | None = None
+            if form in _BY_SOUNDFILE:
+                with contextlib.suppress(CannotOpenError):  # then PyAV may open it
+                    reader = SoundFileReader(file, form)
             if reader is None:
                 yield from _by_pyav(path, form)
                 return
@@ -171,16 +174,6 @@ def _mono_blocks(path: Path) -> Iterator[tuple[int, Float32Array]]:
     whole_s = seconds + reader.missing_s
     if not is_tolerable(reader.missing_s, whole_s):
         raise DecodeError(path, f"the file is incomplete: it holds {seconds:.1f} s of {whole_s:.1f} s of sound")
-
-
-def _opened(file: BinaryIO, form: Format) -> SoundFileReader | None:
-    """Open a file by soundfile; None if that does not read it."""
-    if form not in _BY_SOUNDFILE:
-        return None
-    try:
-        return SoundFileReader(file, form)
-    except CannotOpenError:
-        return None
 
 
 def _by_pyav(path: Path, form: Format, *, after: SoundFileReader | None = None) -> Iterator[tuple[int, Float32Array]]:

@@ -24,7 +24,7 @@ _LARGEST_STATED_BYTES = 0x7FFF_0000  # recorders that could not know the length 
 
 
 class CannotOpenError(Exception):
-    """libsndfile does not read this file; somebody else may."""
+    """libsndfile does not read this file; ffmpeg may."""
 
 
 class SoundFileReader:

@@ -38,7 +38,7 @@ _log = logging.getLogger(__name__)
 
 _TICK_S = 0.5
 _MOST_FAILED_STARTS = 3  # one may be bad luck (no memory just then)
-_MOST_S_A_TICK = 5.0  # time in which nobody watched (a slow consumer, a suspended machine) is no stall
+_MOST_S_A_TICK = 5.0  # time without supervision (a slow consumer, a suspended machine) is no stall
 _BASE_TIMEOUT_S = 60.0
 _TIMEOUT_BYTES_PER_S = 1e6
 _MOST_TIMEOUTS = 10  # so many times its time limit may a file take in all
@@ -90,9 +90,9 @@ class DecoderPool:
         Most memory a process may take (only Linux enforces it); 0 for no limit.
     decoder : str
         Import name, ``module:function``, of what decodes; called as `mertag.listen.decode.audio.decode` is.
-    says_nothing_came : bool
-        Whether `decode` yields a message without samples when nothing has come for half a second, so that whoever
-        waits can look after other things.
+    report_idle : bool
+        Whether `decode` yields a message without samples when nothing has come for half a second, so that the consumer
+        can do something else.
 
     Raises
     ------
@@ -109,14 +109,14 @@ class DecoderPool:
         chunk_s: float = 30.0,
         memory_limit_bytes: int = 2 << 30,
         decoder: str = "mertag.listen.decode.audio:decode",
-        says_nothing_came: bool = False,
+        report_idle: bool = False,
     ) -> None:
         if workers < 0:
             raise ConfigError(f"workers must be 0 or more, not {workers}")
         if timeout_s is not None and timeout_s <= 0:
             raise ConfigError(f"the decoder's time limit must be positive, not {timeout_s} s")
         self._workers, self._front_end, self._chunk_s = workers, front_end, chunk_s
-        self._says_nothing_came = says_nothing_came
+        self._report_idle = report_idle
         self._settings = {"front_end": dataclasses.asdict(front_end), "chunk_s": chunk_s}
         self._timeout_s, self._memory_limit_bytes, self._decoder = timeout_s, memory_limit_bytes, decoder
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
@@ -207,7 +207,7 @@ class DecoderPool:
             try:
                 process, kind, body = self._events.get(timeout=_TICK_S)
             except queue.Empty:
-                if self._says_nothing_came:
+                if self._report_idle:
                     index, path = next(iter(busy.values()))
                     yield Decoded(index=index, path=path)
             else:

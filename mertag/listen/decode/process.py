@@ -1,4 +1,4 @@
-"""One decoder process, seen from its parent: start it, give it a file, collect what it says, end it.
+"""One decoder process, seen from its parent: start it, give it a file, collect its messages, end it.
 
 A thread for each process reads its pipe and puts events into a queue that all processes share. It takes a chunk from
 the pipe only if fewer than `CHUNKS_AHEAD` of its chunks wait there; the process then blocks on the full pipe. So the
@@ -7,6 +7,7 @@ memory that decoding takes is bounded, however slow the consumer.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -17,7 +18,7 @@ import sys
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -66,8 +67,8 @@ class DecodeProcess:
             )
         except OSError as error:
             raise MertagError(f"cannot start a decoder process: {error}. Try fewer workers") from error
-        self._stdin, self._stdout = _pipe(self._process.stdin), _pipe(self._process.stdout)
-        self._stderr = _pipe(self._process.stderr)
+        pipes = self._process.stdin, self._process.stdout, self._process.stderr
+        self._stdin, self._stdout, self._stderr = cast("tuple[io.FileIO, ...]", pipes)  # with bufsize 0
         _widen(self._stdout)
         self._events = events
         self._room = threading.Semaphore(CHUNKS_AHEAD)
@@ -181,16 +182,9 @@ def _apart() -> dict[str, Any]:
     return {"process_group": 0}
 
 
-def _pipe(end: IO[bytes] | None) -> io.FileIO:
-    assert isinstance(end, io.FileIO)  # with bufsize 0
-    return end
-
-
 def _widen(pipe: io.FileIO) -> None:
     if sys.platform == "linux":
         import fcntl
 
-        try:
+        with contextlib.suppress(OSError):  # a user may have only so many large pipes; small ones are only slower
             fcntl.fcntl(pipe.fileno(), fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
-        except OSError:  # a user may have only so many large pipes; small ones do as well, only slower
-            return

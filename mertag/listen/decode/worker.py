@@ -135,7 +135,7 @@ def _silence() -> None:
 
 
 def _limit_memory(limit_bytes: int) -> None:
-    """Limit what this process allocates, so that a file with a mad header cannot take the machine down.
+    """Limit what this process allocates, so that a damaged header cannot exhaust the machine's memory.
 
     Linux counts all private memory in RLIMIT_DATA; macOS enforces no such limit, and Windows has none.
     """
