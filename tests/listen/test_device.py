@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,17 +10,20 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import tiny_bundle as tiny
 from onnx import TensorProto, helper
 
 from mertag.emotion import Target
 from mertag.errors import BundleError, ConfigError, DeviceError
-from mertag.listen import cpu_precision as precision
 from mertag.listen import device, sessions
-from mertag.listen.bundle import Bundle, Precision, load_bundle, write_bundle
+from mertag.listen.bundle import Bundle, Precision, write_bundle
 from mertag.listen.device import open_models
 from mertag.listen.segment_model import SegmentModel, pad_to_shape
+from mertag.listen.sessions import BoundSession
+
+Run = Callable[..., list[np.ndarray]]
 
 
 def test_the_segment_model_computes_what_numpy_does(tiny_bundle: Bundle) -> None:
@@ -298,7 +300,66 @@ def test_padding_to_a_shape_keeps_the_segments() -> None:
     assert len(more) == 16
 
 
-# ---- the contract
+# ---- device memory, of GPUs that are sessions on the CPU in disguise
+
+
+@pytest.fixture
+def disguised(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a session on the CPU pass for one on a GPU; memory is bound on the CPU."""
+
+    def cuda_session(model: bytes, *, where: Path, probe: bytes) -> Any:
+        return onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+
+    monkeypatch.setattr(device, "cuda_session", cuda_session)
+    monkeypatch.setattr(device, "BoundSession", lambda session, _: BoundSession(session, "cpu"))
+
+
+def worse_by(monkeypatch: pytest.MonkeyPatch, kind: type, error: float, *, on: str = "run") -> None:
+    """Let a kind of session answer wrongly."""
+    right: Run = getattr(kind, on)
+    monkeypatch.setattr(kind, on, lambda *args: [found + np.float32(error) for found in right(*args)])
+
+
+@pytest.mark.usefixtures("disguised")
+def test_memory_is_bound_if_that_gives_the_same(tiny_bundle: Bundle) -> None:
+    session, precision, remark = device.open_gpu(tiny_bundle, asked=None)
+    assert isinstance(session, BoundSession)
+    assert (precision, remark) == (Precision.FP16, "")
+    model = open_models(tiny_bundle, device="cuda").segment
+    waveform, starts = tiny.example()
+    expected = tiny.segment_probabilities(waveform, starts, Target.QUADRANT)
+    np.testing.assert_allclose(model(waveform, starts)[Target.QUADRANT], expected, atol=1e-5)
+    assert model.reason == "fp16: made for GPUs"
+
+
+@pytest.mark.usefixtures("disguised")
+def test_memory_that_is_bound_wrongly_is_not_bound(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    worse_by(monkeypatch, BoundSession, 0.01)
+    session, _, remark = device.open_gpu(tiny_bundle, asked=None)
+    assert isinstance(session, onnxruntime.InferenceSession)
+    assert remark == "memory not bound (it gives other results)"
+    reason = open_models(tiny_bundle, device="cuda").segment.reason
+    assert reason == "fp16: made for GPUs; memory not bound (it gives other results)"
+
+
+@pytest.mark.usefixtures("disguised")
+def test_memory_that_cannot_be_bound_is_not_bound(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: Any) -> Any:
+        raise RuntimeError("no allocator")
+
+    monkeypatch.setattr(BoundSession, "run", fails)
+    assert device.open_gpu(tiny_bundle, asked=None)[2] == "memory not bound (no allocator)"
+
+
+@pytest.mark.usefixtures("disguised")
+def test_a_gpu_that_says_not_a_number_is_not_taken_for_one_that_works(
+    tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worse_by(monkeypatch, BoundSession, float("nan"))
+    assert "other results" in device.open_gpu(tiny_bundle, asked=None)[2]
+
+
+# ---- inputs and outputs of the graphs
 
 
 def rewrite(bundle: Bundle, folder: Path, name: str, model: onnx.ModelProto) -> Bundle:
@@ -332,7 +393,7 @@ def identity(name: str, kind: int, shape: list[Any], output: str, out_shape: lis
         (identity("features", TensorProto.FLOAT, ["n", "m", 1], "probabilities", ["n", "m", 1]), "of shape"),
     ],
 )
-def test_a_song_graph_that_breaks_the_contract_is_refused(
+def test_a_song_graph_that_has_other_inputs_or_outputs_is_refused(
     tiny_bundle: Bundle, tmp_path: Path, model: onnx.ModelProto, words: str
 ) -> None:
     bundle = rewrite(tiny_bundle, tmp_path, "song.quadrant.onnx", model)
@@ -355,93 +416,5 @@ def test_a_graph_that_onnxruntime_cannot_load_names_its_file(tiny_bundle: Bundle
         open_models(bundle, device="cpu", precision="int8")
 
 
-# ---- which precision is faster
-
-
-def test_the_faster_precision_is_timed_once_and_remembered(tmp_path: Path) -> None:
-    cache = tmp_path / "deep" / "cache.json"
-    prepared: list[Precision] = []
-
-    def prepare(p: Precision) -> Callable[[], object]:
-        prepared.append(p)
-        work = 200_000 if p is Precision.INT8 else 100
-        return lambda: sum(range(work))
-
-    both = [Precision.INT8, Precision.FP32]
-    first = precision.fastest(both, key="k", prepare=prepare, cache=cache)
-    assert first.precision is Precision.FP32
-    assert prepared == both
-    again = precision.fastest(both, key="k", prepare=prepare, cache=cache)
-    assert again == first
-    assert prepared == both
-    precision.fastest(both, key="another CPU", prepare=prepare, cache=cache)
-    assert prepared == both * 2
-    assert set(json.loads(cache.read_text())) == {"k", "another CPU"}
-
-
-@pytest.mark.parametrize(
-    "content", ["", "[]", "{", '{"k": 3}', '{"k": {"int8": "x"}}', '{"k": {"int8": 1}}', "[" * 10**5]
-)
-def test_a_broken_cache_costs_the_time_again_and_no_more(tmp_path: Path, content: str) -> None:
-    cache = tmp_path / "cache.json"
-    cache.write_text(content)
-    both = [Precision.INT8, Precision.FP32]
-    choice = precision.fastest(both, key="k", prepare=lambda _: lambda: None, cache=cache)
-    assert choice.precision in both
-    assert set(json.loads(cache.read_text())["k"]) == set(both)
-
-
-def test_a_cache_that_cannot_be_written_is_said_and_does_no_harm(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    choice = precision.fastest(
-        [Precision.INT8, Precision.FP32],
-        key="k",
-        prepare=lambda _: lambda: None,
-        cache=tmp_path / "file" / "cache.json",
-    )
-    assert "could not be" in choice.reason
-
-
-def test_on_a_cpu_fp16_weights_stand_in_for_fp32() -> None:
-    names = {p: f"{p}.onnx" for p in Precision}
-    assert precision.cpu_candidates(names) == [Precision.INT8, Precision.FP32]
-    del names[Precision.FP32]
-    assert precision.cpu_candidates(names) == [Precision.INT8, Precision.FP16]
-    del names[Precision.INT8]
-    assert precision.cpu_candidates(names) == [Precision.FP16]
-
-
-def test_a_bundle_with_one_precision_needs_no_timing(tmp_path: Path) -> None:
-    bundle = tiny.build(tmp_path, precisions=(Precision.FP32,))
-    model = open_models(load_bundle(bundle.folder), device="cpu").segment
-    assert model.precision is Precision.FP32
-    assert "all that the bundle has" in model.reason
-
-
-def test_there_is_at_least_one_core() -> None:
-    assert sessions.usable_cores() >= 1
-
-
 def test_segment_model_is_what_open_models_returns(tiny_bundle: Bundle) -> None:
     assert isinstance(open_models(tiny_bundle, device="cpu").segment, SegmentModel)
-
-
-def test_without_a_gpu_only_a_small_graph_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
-    import onnxruntime
-
-    made: list[bytes] = []
-
-    class OnTheCpu:
-        def get_providers(self) -> list[str]:
-            return ["CPUExecutionProvider"]
-
-    def make(model: bytes, threads: int, providers: list[Any]) -> Any:
-        made.append(model)
-        return OnTheCpu()
-
-    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [sessions.CUDA])
-    monkeypatch.setattr(sessions, "_preload", lambda: "")
-    monkeypatch.setattr(sessions, "_make", make)
-    with pytest.raises(DeviceError, match="no usable GPU"):
-        sessions.cuda_session(b"large", where=Path("segment.onnx"), probe=b"small")
-    assert made == [b"small"]

@@ -26,7 +26,7 @@ from mertag.listen.windows import FrontEnd
 
 Floats = npt.NDArray[np.float32]
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 ODD_DECODERS = """
 import os, signal, sys, time

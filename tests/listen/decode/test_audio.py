@@ -501,7 +501,7 @@ def test_any_bytes_give_samples_or_a_file_error(tmp_path_factory: pytest.TempPat
 
 def test_the_module_imports_without_pyav() -> None:
     code = "import sys, mertag.listen.decode.audio; sys.exit('av' in sys.modules or 'librosa' in sys.modules)"
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[3])
 
 
 # Real files

@@ -1,8 +1,7 @@
-"""Device memory that is bound once for each combination of input shapes: the same answers, and only if it works."""
+"""onnxruntime sessions: which provider, and device memory bound once for each combination of input shapes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mertag.emotion import Target
-from mertag.listen import device
+from mertag.errors import DeviceError
+from mertag.listen import sessions
 from mertag.listen.bundle import Bundle
-from mertag.listen.device import open_models
-from mertag.listen.manifest import Precision
 from mertag.listen.sessions import MOST_SHAPES, BoundSession
 
-Run = Callable[..., list[np.ndarray]]
 NAMES = [f"probabilities_{Target.QUADRANT}"]
 
 
@@ -84,57 +81,24 @@ def test_it_says_of_itself_what_the_session_does(cpu_session: onnxruntime.Infere
     assert [value.name for value in bound.get_outputs()] == [value.name for value in cpu_session.get_outputs()]
 
 
-@pytest.fixture
-def disguised(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a session on the CPU pass for one on a GPU; memory is bound on the CPU."""
-
-    def cuda_session(model: bytes, *, where: Path, probe: bytes) -> Any:
-        return onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
-
-    monkeypatch.setattr(device, "cuda_session", cuda_session)
-    monkeypatch.setattr(device, "BoundSession", lambda session, _: BoundSession(session, "cpu"))
+def test_there_is_at_least_one_core() -> None:
+    assert sessions.usable_cores() >= 1
 
 
-def worse_by(monkeypatch: pytest.MonkeyPatch, kind: type, error: float, *, on: str = "run") -> None:
-    """Let a kind of session answer wrongly."""
-    right: Run = getattr(kind, on)
-    monkeypatch.setattr(kind, on, lambda *args: [found + np.float32(error) for found in right(*args)])
+def test_without_a_gpu_only_a_small_graph_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[bytes] = []
 
+    class OnTheCpu:
+        def get_providers(self) -> list[str]:
+            return ["CPUExecutionProvider"]
 
-@pytest.mark.usefixtures("disguised")
-def test_memory_is_bound_if_that_gives_the_same(tiny_bundle: Bundle) -> None:
-    session, precision, remark = device.open_gpu(tiny_bundle, asked=None)
-    assert isinstance(session, BoundSession)
-    assert (precision, remark) == (Precision.FP16, "")
-    model = open_models(tiny_bundle, device="cuda").segment
-    waveform, starts = tiny.example()
-    expected = tiny.segment_probabilities(waveform, starts, Target.QUADRANT)
-    np.testing.assert_allclose(model(waveform, starts)[Target.QUADRANT], expected, atol=1e-5)
-    assert model.reason == "fp16: made for GPUs"
+    def make(model: bytes, threads: int, providers: list[Any]) -> Any:
+        made.append(model)
+        return OnTheCpu()
 
-
-@pytest.mark.usefixtures("disguised")
-def test_memory_that_is_bound_wrongly_is_not_bound(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
-    worse_by(monkeypatch, BoundSession, 0.01)
-    session, _, remark = device.open_gpu(tiny_bundle, asked=None)
-    assert isinstance(session, onnxruntime.InferenceSession)
-    assert remark == "memory not bound (it gives other results)"
-    reason = open_models(tiny_bundle, device="cuda").segment.reason
-    assert reason == "fp16: made for GPUs; memory not bound (it gives other results)"
-
-
-@pytest.mark.usefixtures("disguised")
-def test_memory_that_cannot_be_bound_is_not_bound(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fails(*_: Any) -> Any:
-        raise RuntimeError("no allocator")
-
-    monkeypatch.setattr(BoundSession, "run", fails)
-    assert device.open_gpu(tiny_bundle, asked=None)[2] == "memory not bound (no allocator)"
-
-
-@pytest.mark.usefixtures("disguised")
-def test_a_gpu_that_says_not_a_number_is_not_taken_for_one_that_works(
-    tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    worse_by(monkeypatch, BoundSession, float("nan"))
-    assert "other results" in device.open_gpu(tiny_bundle, asked=None)[2]
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [sessions.CUDA])
+    monkeypatch.setattr(sessions, "_preload", lambda: "")
+    monkeypatch.setattr(sessions, "_make", make)
+    with pytest.raises(DeviceError, match="no usable GPU"):
+        sessions.cuda_session(b"large", where=Path("segment.onnx"), probe=b"small")
+    assert made == [b"small"]
