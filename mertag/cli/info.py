@@ -15,7 +15,7 @@ from mertag.cli import console, settings
 from mertag.cli.tag_options import DeviceChoice, DeviceOption, ModelOption
 from mertag.errors import BundleError, ConfigError, DeviceError
 from mertag.files import path_text
-from mertag.library import sidecar
+from mertag.library import records
 
 
 def info(
@@ -40,7 +40,7 @@ def info(
     facts["packages"] = {n: metadata.version(n) for n in ("numpy", "soxr", "mutagen", "typer", "rich")}
     facts["paths"] = _paths()
     if json:
-        console.out(sidecar.to_json(facts, indent=2))
+        console.out(records.to_json(facts, indent=2))
     else:
         for line in _lines(_brief(facts)):
             console.out(line)

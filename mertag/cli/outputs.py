@@ -16,7 +16,7 @@ from mertag._version import __version__
 from mertag.cli import console
 from mertag.errors import ConfigError, MertagError
 from mertag.files import write_whole
-from mertag.library import sidecar
+from mertag.library import records
 
 if TYPE_CHECKING:
     from mertag.batch import FileDone, Summary
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Sink = Callable[["FileDone"], None]
 
 _JSON_START = ('{"schema":', '{\n  "schema":')
-_CSV_START = ",".join(sidecar.CSV_COLUMNS[:4])  # later columns may come and go
+_CSV_START = ",".join(records.CSV_COLUMNS[:4])  # later columns may come and go
 
 
 def check_target(option: str, target: str) -> None:
@@ -88,13 +88,13 @@ def write_report(target: str, summary: Summary, **facts: object) -> None:
     """
     counts = ("found", "tagged", "unchanged", "skipped", "failed", "not_reached")
     content = {
-        "schema": sidecar.SCHEMA,
+        "schema": records.SCHEMA,
         "mertag": __version__,
         **facts,
         "run": summary.run,
         "summary": {**{n: getattr(summary, n) for n in counts}, "elapsed_s": round(summary.elapsed_s, 3)},
         "not_tagged": [
-            {"status": str(g.status), "reason": g.reason, "files": [sidecar.path_fields(p) for p in g.paths]}
+            {"status": str(g.status), "reason": g.reason, "files": [records.path_fields(p) for p in g.paths]}
             for g in summary.reasons
         ],
     }
@@ -109,7 +109,7 @@ def write_json(option: str, target: str, content: dict[str, object]) -> None:
     MertagError
         If the file cannot be written.
     """
-    text = sidecar.to_json(content, indent=2) + "\n"
+    text = records.to_json(content, indent=2) + "\n"
     if target == "-":
         with _explained("--report -"):
             stream = console.results_stream()
@@ -127,7 +127,7 @@ def write_json(option: str, target: str, content: dict[str, object]) -> None:
 def _jsonl_sink(file: TextIO, name: str) -> Sink:
     def add(done: FileDone) -> None:
         with _explained(name):
-            file.write(sidecar.to_json(sidecar.record(done)) + "\n")
+            file.write(records.to_json(records.record(done)) + "\n")
             file.flush()
 
     return add
@@ -136,11 +136,11 @@ def _jsonl_sink(file: TextIO, name: str) -> Sink:
 def _csv_sink(file: TextIO, name: str) -> Sink:
     writer = csv.writer(file, lineterminator="\n")
     with _explained(name):
-        writer.writerow(sidecar.CSV_COLUMNS)
+        writer.writerow(records.CSV_COLUMNS)
 
     def add(done: FileDone) -> None:
         with _explained(name):
-            writer.writerow(sidecar.csv_row(done))
+            writer.writerow(records.csv_row(done))
             file.flush()
 
     return add

@@ -8,7 +8,7 @@ from mertag._version import __version__
 from mertag.cli import console
 from mertag.cli.outputs import write_json
 from mertag.cli.tag_view import Progress, duration
-from mertag.library import sidecar
+from mertag.library import records
 from mertag.library.accounting import Event, FileHandled, Finished, Found, Summary
 
 
@@ -96,7 +96,7 @@ def _say(summary: Summary, noun: str, *, dry_run: bool) -> None:
 
 def _report(summary: Summary, facts: dict[str, object], *, dry_run: bool) -> dict[str, object]:
     return {
-        "schema": sidecar.SCHEMA,
+        "schema": records.SCHEMA,
         "mertag": __version__,
         **facts,
         "dry_run": dry_run,
@@ -107,7 +107,7 @@ def _report(summary: Summary, facts: dict[str, object], *, dry_run: bool) -> dic
             "elapsed_s": round(summary.elapsed_s, 3),
         },
         "reasons": [
-            {"status": g.status, "reason": g.reason, "files": [sidecar.path_fields(p) for p in g.paths]}
+            {"status": g.status, "reason": g.reason, "files": [records.path_fields(p) for p in g.paths]}
             for g in summary.groups
         ],
     }

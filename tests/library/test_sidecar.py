@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import dataclasses
 import json
 import os
 import sys
@@ -13,19 +12,11 @@ import pytest
 from fake_tagger import MODEL, emotion
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from json_schemas import valid
 
-from mertag.batch import FileDone, Status
 from mertag.emotion import Quadrant
 from mertag.errors import TagWriteError
-from mertag.library import sidecar
-
-SCHEMAS = Path(sidecar.__file__).parents[1] / "schemas"
-
-
-def valid(value: object, schema: str) -> bool:
-    jsonschema = pytest.importorskip("jsonschema")
-    jsonschema.validate(value, json.loads((SCHEMAS / f"{schema}.json").read_text()))
-    return True
+from mertag.library import records, sidecar
 
 
 @pytest.fixture
@@ -115,7 +106,7 @@ def test_whatever_lies_there_is_replaced_if_mertag_may_have_written_it_and_else_
     else:
         old = json.loads(content)
         assert isinstance(old["mertag"], str)
-        assert old["schema"] <= sidecar.SCHEMA
+        assert old["schema"] <= records.SCHEMA
         assert not sidecar.write_sidecar(song, emotion())
     assert sorted(p.name for p in song.parent.iterdir()) == [song.name, place.name]
 
@@ -172,45 +163,3 @@ def test_a_name_that_is_not_utf8_is_shown_and_also_given_exactly(tmp_path: Path)
     assert content["file"] == "caf\\xe9 é.mp3"
     assert base64.b64decode(content["file_base64"]) == b"caf\xe9 \xc3\xa9.mp3"
     assert valid(content, "sidecar")
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="file names that are any bytes")
-@given(name=st.binary(min_size=1, max_size=40), reason=st.text(st.characters(codec=None)))
-def test_a_record_is_one_line_of_ascii_json_and_gives_the_path_back(name: bytes, reason: str) -> None:
-    done = FileDone(index=0, path=Path(os.fsdecode(b"/m/" + name)), status=Status.FAILED, reason=reason)
-    line = sidecar.to_json(sidecar.record(done))
-    assert line.isascii()
-    assert line.isprintable()
-    content = json.loads(line)
-    content["reason"] and content["reason"].encode("utf-8")
-    exact = content.get("path_base64")
-    given_back = base64.b64decode(exact) if exact else content["path"].encode("utf-8")
-    assert given_back == os.fsencode(done.path)
-
-
-def test_how_much_of_a_song_was_heard_is_told_everywhere(song: Path) -> None:
-    part = dataclasses.replace(emotion(), analysed_s=12.5)
-    for heard, expected in ((part, 12.5), (emotion(), 30.0)):
-        done = FileDone(index=0, path=song, status=Status.TAGGED, emotion=heard)
-        assert sidecar.record(done)["emotion"]["analysed_s"] == expected  # type: ignore[index]
-        row = dict(zip(sidecar.CSV_COLUMNS, sidecar.csv_row(done), strict=True))
-        assert (row["duration_s"], row["analysed_s"]) == ("30.000", f"{expected:.3f}")
-        assert sidecar.write_sidecar(song, heard)
-        assert valid(json.loads(sidecar.sidecar_path(song).read_bytes()), "sidecar")
-        assert valid(sidecar.record(done), "record")
-
-
-def test_a_record_of_a_tagged_and_of_a_failed_file_are_as_their_schema_says(song: Path) -> None:
-    tagged = FileDone(index=0, path=song, status=Status.TAGGED, emotion=emotion())
-    failed = FileDone(index=0, path=song, status=Status.FAILED, reason="damaged")
-    assert valid(sidecar.record(tagged), "record")
-    assert valid(sidecar.record(failed), "record")
-    assert sidecar.record(failed)["emotion"] is None
-
-
-def test_a_csv_row_has_a_cell_for_each_column_whatever_became_of_the_file(song: Path) -> None:
-    tagged = FileDone(index=0, path=song, status=Status.TAGGED, emotion=emotion())
-    failed = FileDone(index=0, path=Path("a\nb\x1b[31m"), status=Status.FAILED, reason="damaged")
-    for done in (tagged, failed):
-        assert len(sidecar.csv_row(done)) == len(sidecar.CSV_COLUMNS)
-    assert sidecar.csv_row(failed)[0] == "a\\x0ab\\x1b[31m"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import sqlite3
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 from distinct_songs import song
-from fake_tagger import emotion
+from fake_tagger import MODEL, emotion
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -212,6 +213,20 @@ def test_why_a_song_has_none_comes_back_too(kind: str) -> None:
     text = encode(skipped)
     assert text is not None
     assert decode(text, index=0, path=A) == skipped
+
+
+def test_the_text_is_as_ever() -> None:
+    tagged = Tagged(index=0, path=A, emotion=dataclasses.replace(emotion(), valence=1e-7, arousal=1 / 3))
+    assert encode(tagged) == (
+        f'{{"quadrant":"Q1","model":"{MODEL}","confidence":0.7,"valence":1e-07,"arousal":0.3333333333333333,"duration_s":30.0,'
+        '"n_segments":28,"n_windows":1,"quadrant_probabilities":'
+        "[0.7,0.10000000000000002,0.10000000000000002,0.10000000000000002]}"
+    )
+    part = encode(Tagged(index=0, path=A, emotion=dataclasses.replace(emotion(), analysed_s=12.5)))
+    assert part is not None
+    assert part.endswith('02],"analysed_s":12.5}')
+    silent = Skipped(index=0, path=A, reason="caf\u00e9", kind="silent")
+    assert encode(silent) == '{"skipped":"silent","reason":"caf\\u00e9"}'
 
 
 def test_failures_and_formats_that_cannot_be_read_yet_are_not_remembered() -> None:
