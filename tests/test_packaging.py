@@ -96,7 +96,7 @@ def test_the_core_needs_no_training_stack(metadata: Message) -> None:
     requirements = [Requirement(text) for text in metadata.get_all("Requires-Dist", [])]
     core = {canonicalize_name(r.name) for r in requirements if "extra" not in str(r.marker)}
     assert core == {
-        *("numpy", "onnxruntime", "onnxruntime-gpu", "soundfile", "soxr", "av", "mutagen"),
+        *("numpy", "onnxruntime", "onnxruntime-gpu", "soundfile", "soxr", "av", "msgspec", "mutagen"),
         *("typer", "rich", "platformdirs"),
     }
 

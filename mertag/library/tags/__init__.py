@@ -11,17 +11,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from mertag.emotion import SongEmotion
 from mertag.errors import TagWriteError, UnsupportedFormatError
 from mertag.files import BeforeReplace
-from mertag.library.tags.container import Container, Fields, MalformedError, NoTagFormatError, Source
+from mertag.library.tags.container import (
+    Container,
+    Fields,
+    MalformedError,
+    NoTagFormatError,
+    Source,
+    foreign_digests,
+    payload_digest,
+)
 from mertag.library.tags.detect import kind_of, open_container
 from mertag.library.tags.fields import planned, without_ours
-from mertag.library.tags.labels import read_labels
-from mertag.library.tags.options import TagOptions, fields_of
-from mertag.library.tags.payload import audio_digest, foreign_digests, payload_digest
+from mertag.library.tags.options import TagOptions, fields_of, read_labels
 from mertag.library.tags.safe_write import Original, open_original, replace_file
 from mertag.library.tags.second_opinion import disagreement, opinion_of, worth_asking
 
@@ -175,6 +181,28 @@ def remove_tags(
     with open_original(Path(path)) as original:
         container = _container(original, original.file)
         return _write(original, container, without_ours(container.fields), options, before_replace)
+
+
+def audio_digest(path: Path) -> str:
+    """Return the digest of a file's audio, which tags do not change, in hexadecimal.
+
+    Raises
+    ------
+    UnsupportedFormatError
+        If mertag does not know its container.
+    TagWriteError
+        If it is damaged or cannot be read.
+    """
+    try:
+        with path.open("rb", buffering=0) as file:
+            source = Source(cast(BinaryIO, file))
+            return payload_digest(source, open_container(source))
+    except NoTagFormatError as error:
+        raise UnsupportedFormatError(path, str(error)) from error
+    except MalformedError as error:
+        raise TagWriteError(path, str(error)) from error
+    except OSError as error:
+        raise TagWriteError(path, f"it cannot be read ({error.strerror or error})") from error
 
 
 def _container(original: Original, file: BinaryIO) -> Container:

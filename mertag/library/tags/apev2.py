@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from mertag.formats import id3v1
 from mertag.library.tags.container import Entry, Fields, MalformedError, Piece, Range, Source, collect, splice
-from mertag.library.tags.keys import KEYS, MOOD
+from mertag.library.tags.options import KEYS, MOOD
 
 _MAGIC = b"APETAGEX"
 _FOOTER = 32

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from mertag.library.tags.container import Entry, Fields, MalformedError, Piece, Range, Source, collect, splice
-from mertag.library.tags.keys import MOOD, OWN
+from mertag.library.tags.options import MOOD, OWN
 
 PADDING = 1024
 """Bytes of padding in a header that has to grow."""

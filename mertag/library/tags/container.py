@@ -2,12 +2,24 @@
 
 A family module reads a file into a `Container`. To write, it never edits: it answers with `Piece` s, new
 bytes and ranges of the old file, that laid end to end are the new file. What is foreign is thereby carried
-over as bytes, not parsed and printed again, and the rest of the wing can compare the result with the original
-without knowing the format.
+over as bytes, not parsed and printed again, and the result can be compared with the original without knowing the
+format: by the digests of the audio and of what is foreign. What counts as the audio, by container:
+
+================  ===================================================================================
+MP3, AAC, TTA     frames between the ID3v2 tag and the tags behind them
+FLAC              everything after the metadata
+Ogg               all pages but those of the comment; of the stream's own, no numbers and checksums
+MP4               the content of every ``mdat``; the chunk offsets, relative to it, count as foreign
+WAV, AIFF         the content of ``data`` or ``SSND``, and the format (``fmt`` or ``COMM``)
+DSF               the format and the data chunk
+APEv2             everything before the tag
+ASF               everything after the header
+================  ===================================================================================
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -19,6 +31,9 @@ Fields = Mapping[str, tuple[str, ...]]
 
 MAX_TAG_BYTES = 128 * 2**20
 """The largest tag that is read into memory. Larger ones are refused: no cover art is that large."""
+
+
+_INLINE_BYTES = 64
 
 
 class MalformedError(Exception):
@@ -153,3 +168,34 @@ def splice(
 def total(pieces: Iterable[Piece]) -> int:
     """Return how many bytes `pieces` are."""
     return sum(len(piece) for piece in pieces)
+
+
+def payload_digest(source: Source, container: Container) -> str:
+    """Return the BLAKE2b digest of the audio, in hexadecimal."""
+    digest = hashlib.blake2b(digest_size=32)
+    for piece in container.payload():
+        _update(digest, source, piece)
+    return digest.hexdigest()
+
+
+def foreign_digests(source: Source, container: Container) -> list[tuple[str, bytes]]:
+    """Return what must stay, part by part: its name, and its bytes or, if they are many, their digest."""
+    found: list[tuple[str, bytes]] = []
+    for name, piece in container.foreign():
+        if len(piece) == 0:
+            continue
+        if isinstance(piece, bytes) and len(piece) <= _INLINE_BYTES:
+            found.append((name, piece))
+            continue
+        digest = hashlib.blake2b(digest_size=32)
+        _update(digest, source, piece)
+        found.append((name, len(piece).to_bytes(8, "big") + digest.digest()))
+    return found
+
+
+def _update(digest: hashlib.blake2b, source: Source, piece: Piece) -> None:
+    if isinstance(piece, bytes):
+        digest.update(piece)
+    else:
+        for chunk in source.chunks(piece):
+            digest.update(chunk)

@@ -14,8 +14,7 @@ from __future__ import annotations
 
 from mertag.emotion import QUADRANT_LABELS, QUADRANTS, Quadrant, SongEmotion, quadrant_of
 from mertag.library.tags.container import Fields
-from mertag.library.tags.keys import AROUSAL, CONFIDENCE, MARK, MODEL, MOOD, NOT_OURS, QUADRANT, VALENCE
-from mertag.library.tags.options import TagOptions
+from mertag.library.tags.options import AROUSAL, CONFIDENCE, MARK, MODEL, MOOD, NOT_OURS, QUADRANT, VALENCE, TagOptions
 
 DECIMALS = 3
 

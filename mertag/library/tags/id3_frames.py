@@ -23,7 +23,7 @@ from dataclasses import dataclass
 
 from mertag.formats import from_syncsafe
 from mertag.library.tags.container import Entry, MalformedError
-from mertag.library.tags.keys import KEYS, MOOD
+from mertag.library.tags.options import KEYS, MOOD
 
 # The last character may be NUL or a space: iTunes puts three-letter names into 2.3 tags.
 _ID = {2: re.compile(rb"[A-Z0-9]{3}"), 3: re.compile(rb"[A-Z0-9]{3}[A-Z0-9\0 ]")}

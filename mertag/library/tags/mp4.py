@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from mertag.library.tags.container import Entry, Fields, MalformedError, Piece, Range, Source, collect, splice
-from mertag.library.tags.keys import KEYS
 from mertag.library.tags.mp4_atoms import (
     Atom,
     TopAtom,
@@ -22,6 +21,7 @@ from mertag.library.tags.mp4_atoms import (
     top_atoms,
     tree,
 )
+from mertag.library.tags.options import KEYS
 
 PADDING = 1024
 """Bytes of free space beside a list that had to grow."""

@@ -20,7 +20,7 @@ from mutagen.id3 import ID3, TCON
 from mertag.library.tags.container import Entry
 from mertag.library.tags.id3_frames import frame_of, text_content
 from mertag.library.tags.id3_tag import parse
-from mertag.library.tags.keys import OWN
+from mertag.library.tags.options import OWN
 
 Texts = Mapping[str, tuple[str, ...]]
 """Values by name, such as ``{"TITLE": ("Song",)}``."""

@@ -1,26 +1,49 @@
-"""How tags are written: what a person may choose, checked once."""
+"""What a person may choose about the tags, and the names of the fields.
+
+Own names for the moods come from a file, TOML or JSON, told apart by content; a quadrant that is not named keeps its
+name::
+
+    Q1 = "Fröhlich"          {"Q1": "Fröhlich",
+    Q2 = "Wütend"             "Q2": "Wütend"}
+"""
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
-from mertag.emotion import QUADRANT_LABELS, QUADRANTS, Quadrant
+from mertag.emotion import QUADRANTS, Quadrant
 from mertag.errors import ConfigError
-from mertag.library.tags.keys import CHOOSABLE
+from mertag.strict_json import parse
+
+MOOD = "MOOD"
+QUADRANT = "MERTAG_QUADRANT"
+VALENCE = "MERTAG_VALENCE"
+AROUSAL = "MERTAG_AROUSAL"
+CONFIDENCE = "MERTAG_CONFIDENCE"
+MODEL = "MERTAG_MODEL"
+MARK = "MERTAG_MOOD"
+"""Whose the mood is: the mood once more if it is mertag's, or `NOT_OURS`. Only written where the other fields
+would tell the wrong thing."""
+NOT_OURS = "not mertag's"
+
+CHOOSABLE = (MOOD, QUADRANT, VALENCE, AROUSAL, CONFIDENCE, MODEL)
+"""The fields of which a person chooses which are written."""
+
+OWN = (*CHOOSABLE[1:], MARK)
+KEYS = (MOOD, *OWN)
+"""Every field that is read or written, in the order of writing."""
 
 SPLIT_BY_PLAYERS = "/;,"
 LONGEST_LABEL = 64
+MAX_FILE_BYTES = 2**16
 
 Labels = tuple[str, str, str, str]
 """The moods of Q1, Q2, Q3 and Q4."""
 
-DEFAULT_LABELS: Labels = (
-    QUADRANT_LABELS[Quadrant.Q1],
-    QUADRANT_LABELS[Quadrant.Q2],
-    QUADRANT_LABELS[Quadrant.Q3],
-    QUADRANT_LABELS[Quadrant.Q4],
-)
+DEFAULT_LABELS: Labels = (Quadrant.Q1.label, Quadrant.Q2.label, Quadrant.Q3.label, Quadrant.Q4.label)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,10 +62,10 @@ class TagOptions:
         Write several moods as one value with this between them, such as ``"; "``, for players that show only
         the first of several values.
     fields : tuple of str
-        Which of `mertag.library.tags.keys.CHOOSABLE` are written; the others are taken out, so that the figures of
+        Which of `CHOOSABLE` are written; the others are taken out, so that the figures of
         two runs never stand side by side. Someone else's mood stays also where ``MOOD`` is not among them.
     labels : tuple of 4 str
-        The moods of Q1..Q4, in any language; see `mertag.library.tags.labels`.
+        The moods of Q1..Q4, in any language; see `read_labels`.
     preserve_mtime : bool
         Give the file its old modification time back.
     break_hard_links : bool
@@ -119,3 +142,45 @@ def fields_of(names: Iterable[str]) -> tuple[str, ...]:
     if not wanted:
         raise ConfigError(f"no field is left to write; name some of {', '.join(short)} (`mertag remove` takes all out)")
     return tuple(key for key in CHOOSABLE if key in wanted)
+
+
+def read_labels(path: Path | str) -> Labels:
+    """Return the moods of Q1..Q4 that a file names.
+
+    Parameters
+    ----------
+    path : Path or str
+        UTF-8, at most `MAX_FILE_BYTES` long.
+
+    Raises
+    ------
+    ConfigError
+        If it cannot be read, or holds anything but labels.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            data = file.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        raise ConfigError(f"{path}: the labels cannot be read: {error.strerror or error}") from error
+    if len(data) > MAX_FILE_BYTES:
+        raise ConfigError(
+            f"{path}: a file of labels is a few lines long, this one has more than {MAX_FILE_BYTES} bytes"
+        )
+    try:
+        text = data.decode("utf-8-sig")
+        found = parse(text) if text.lstrip().startswith("{") else tomllib.loads(text)
+    except (ValueError, RecursionError) as error:  # not UTF-8, not JSON, not TOML
+        raise ConfigError(f"{path}: the labels are neither valid TOML nor JSON: {error}") from error
+    labels = dict(zip(QUADRANTS, DEFAULT_LABELS, strict=True))
+    for key, label in found.items():
+        if key not in labels:
+            raise ConfigError(f"{path}: {key!r} is no quadrant; those are {', '.join(QUADRANTS)}")
+        if not isinstance(label, str):
+            raise ConfigError(f"{path}: the label of {key} is no text; write it in quotes")
+        try:
+            check_label(key, label)
+        except ConfigError as error:
+            raise ConfigError(f"{path}: {error}") from error
+        labels[next(q for q in QUADRANTS if q == key)] = label
+    q1, q2, q3, q4 = (labels[quadrant] for quadrant in QUADRANTS)
+    return q1, q2, q3, q4

@@ -18,11 +18,11 @@ change would be lost; no portable call closes that gap.
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import os
 import shutil
 import stat
-import sys
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -31,16 +31,25 @@ from typing import BinaryIO, cast
 
 from mertag.errors import TagWriteError, UnsupportedFormatError
 from mertag.files import BeforeReplace, create_locked, sync_folder, temporary_beside
-from mertag.library.tags.assembly import assemble
-from mertag.library.tags.attributes import keep_extended_attributes, keep_mode, keep_owner
-from mertag.library.tags.container import Piece, total
-
-if sys.platform != "win32":
-    pass
+from mertag.library.tags.container import Piece, Range, total
 
 SPARE_BYTES = 2**20
 """What must stay free on the disk beside the copy."""
 
+_CHUNK = 2**20
+_NO_SUCH_COPY = {
+    errno.EXDEV,
+    errno.EINVAL,
+    errno.ENOSYS,
+    errno.EOPNOTSUPP,
+    errno.EPERM,
+    errno.EBADF,
+    errno.ETXTBSY,
+}
+_NO_ATTRIBUTES = {errno.ENOTSUP, errno.ENOSYS, errno.EINVAL}
+_NOT_OURS_TO_SET = {errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EINVAL, errno.ENODATA}
+_OWNERS = ("user.", "system.posix_acl")
+"""Attributes that people and their programs set; the others are the system's (labels, capabilities)."""
 _log = logging.getLogger(__name__)
 
 
@@ -232,3 +241,113 @@ def _discard(temporary: Path) -> None:
 
 def _reason(error: BaseException) -> str:
     return getattr(error, "strerror", None) or str(error)
+
+
+def assemble(source: BinaryIO, copy: BinaryIO, pieces: Sequence[Piece]) -> None:
+    """Write `pieces` to `copy`.
+
+    If most of the file stays where it is, the whole is copied first, which file systems that share blocks do
+    without copying, and only the rest is written over it.
+
+    Parameters
+    ----------
+    source, copy : binary files
+        The old file, open for reading, and the new one, empty, open for writing, and without a buffer.
+    pieces : sequence of bytes or Range
+        New bytes, and ranges of the old file.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written.
+    """
+    size, in_place, at = total(pieces), 0, 0
+    for piece in pieces:
+        in_place += len(piece) if isinstance(piece, Range) and piece.start == at else 0
+        at += len(piece)
+    whole_first = in_place > size // 2
+    if whole_first:
+        _copy(source, copy, Range(0, source.seek(0, os.SEEK_END)), 0)
+    at = 0
+    for piece in pieces:
+        if isinstance(piece, bytes):
+            _write(copy, piece, at)
+        elif not (whole_first and piece.start == at):
+            _copy(source, copy, piece, at)
+        at += len(piece)
+    copy.truncate(size)
+
+
+def _copy(source: BinaryIO, copy: BinaryIO, part: Range, at: int) -> None:
+    """Copy a range of `source` to `at`, inside the kernel where that is possible."""
+    done = 0
+    while done < len(part) and hasattr(os, "copy_file_range"):
+        try:
+            n = os.copy_file_range(
+                source.fileno(),
+                copy.fileno(),
+                len(part) - done,
+                offset_src=part.start + done,
+                offset_dst=at + done,
+            )
+        except OSError as error:
+            if error.errno not in _NO_SUCH_COPY:
+                raise
+            break
+        if n == 0:
+            break  # some file systems say so instead of refusing
+        done += n
+    while done < len(part):
+        source.seek(part.start + done)
+        chunk = source.read(min(_CHUNK, len(part) - done))
+        if not chunk:
+            raise OSError(errno.EIO, "the file became shorter while it was read")
+        _write(copy, chunk, at + done)
+        done += len(chunk)
+
+
+def _write(copy: BinaryIO, data: bytes, at: int) -> None:
+    copy.seek(at)
+    rest = memoryview(data)
+    while rest:
+        rest = rest[copy.write(rest) :]
+
+
+def keep_owner(copy: Path, status: os.stat_result) -> None:
+    """Give `copy` the owner and group in `status`; raise OSError if it cannot be."""
+    new = copy.stat()
+    if os.name == "posix" and (status.st_uid, status.st_gid) != (new.st_uid, new.st_gid):
+        os.chown(copy, status.st_uid, status.st_gid)
+
+
+def keep_mode(copy: Path, status: os.stat_result) -> None:
+    """Give `copy` the permissions in `status`; raise OSError if it cannot be."""
+    if stat.S_IMODE(copy.stat().st_mode) != stat.S_IMODE(status.st_mode):
+        copy.chmod(stat.S_IMODE(status.st_mode))
+
+
+def keep_extended_attributes(copy: Path, original: Path) -> None:
+    """Give `copy` the extended attributes of `original`; those of the system only as far as we may.
+
+    Raises
+    ------
+    OSError
+        If an attribute that a person may have set cannot be copied. A file system may have none at all.
+    """
+    if not hasattr(os, "listxattr"):
+        return
+    try:
+        names = os.listxattr(original)
+    except OSError as error:
+        if error.errno in _NO_ATTRIBUTES:
+            return
+        raise
+    for name in os.listxattr(copy):
+        if name.startswith(_OWNERS) and name not in names:
+            os.removexattr(copy, name)  # an access list that the folder hands to every new file
+    for name in names:
+        try:
+            os.setxattr(copy, name, os.getxattr(original, name))
+        except OSError as error:
+            if name.startswith(_OWNERS) or error.errno not in _NOT_OURS_TO_SET:
+                raise OSError(error.errno, f"attribute {name}: {error.strerror}") from error

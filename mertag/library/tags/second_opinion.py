@@ -32,7 +32,7 @@ from mutagen.wavpack import WavPack
 
 from mertag.library.tags.container import Container, Fields
 from mertag.library.tags.id3_tag import Id3Tag
-from mertag.library.tags.keys import KEYS, MOOD
+from mertag.library.tags.options import KEYS, MOOD
 
 _READERS: Mapping[str, Any] = {
     "WAV": WAVE,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mertag.library.tags.container import Entry, Fields, MalformedError, collect, splice
-from mertag.library.tags.keys import KEYS
+from mertag.library.tags.options import KEYS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from mertag.library.tags.ogg_page import lacing_of, render_page
+from mertag.library.tags.ogg import lacing_of, render_page
 
 TITLE, ARTIST = "Café del Mar", "Ünknown"
 

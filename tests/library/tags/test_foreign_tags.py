@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from mertag.emotion import SongEmotion
 from mertag.library.tags import TagOptions, audio_digest, ogg, read_tags, remove_tags, write_tags
 from mertag.library.tags.container import Entry, Source
-from mertag.library.tags.keys import KEYS
 from mertag.library.tags.mp4_atoms import Atom, move_chunks, tree
+from mertag.library.tags.options import KEYS
 
 pytestmark = pytest.mark.usefixtures("fast_disk")
 Encoded = Callable[[str], Path]

@@ -17,8 +17,7 @@ from mertag.emotion import QUADRANTS, SongEmotion
 from mertag.errors import ConfigError
 from mertag.library.tags import TagOptions, fields_of, read_labels, read_tags, remove_tags, write_tags
 from mertag.library.tags.fields import mood_is_ours, planned, without_ours
-from mertag.library.tags.keys import CHOOSABLE, NOT_OURS
-from mertag.library.tags.options import DEFAULT_LABELS, LONGEST_LABEL, SPLIT_BY_PLAYERS
+from mertag.library.tags.options import CHOOSABLE, DEFAULT_LABELS, LONGEST_LABEL, NOT_OURS, SPLIT_BY_PLAYERS
 
 MakeEmotion = Callable[..., SongEmotion]
 GERMAN = ("Fröhlich", "Wütend", "Traurig", "Gelassen")

@@ -19,9 +19,8 @@ from mertag.emotion import SongEmotion
 from mertag.errors import TagWriteError
 from mertag.files import remove_leftovers
 from mertag.library.tags import TagOptions, plan_tags, read_tags, remove_tags, write_tags
-from mertag.library.tags.assembly import assemble
 from mertag.library.tags.container import Range
-from mertag.library.tags.safe_write import open_original, replace_file
+from mertag.library.tags.safe_write import assemble, open_original, replace_file
 
 Song = Callable[[str], Path]
 

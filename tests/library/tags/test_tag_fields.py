@@ -13,7 +13,7 @@ from mertag.emotion import Quadrant, SongEmotion, Target, decide
 from mertag.errors import ConfigError
 from mertag.library.tags import TagOptions
 from mertag.library.tags.fields import mood_is_ours, planned, without_ours
-from mertag.library.tags.keys import CHOOSABLE
+from mertag.library.tags.options import CHOOSABLE
 
 MakeEmotion = Callable[..., SongEmotion]
 

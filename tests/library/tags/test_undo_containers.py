@@ -19,7 +19,7 @@ from mertag.library.history import JournalSize, journal_size
 from mertag.library.state.database import Database
 from mertag.library.state.journal import Journal
 from mertag.library.state.runs import Run
-from mertag.library.tags import TagOptions, ogg, ogg_page, remove_tags, write_tags
+from mertag.library.tags import TagOptions, ogg, remove_tags, write_tags
 from mertag.library.tags.container import Source
 from mertag.library.tags.safe_write import open_original
 from mertag.library.undo import undo_run
@@ -100,7 +100,7 @@ def test_an_ogg_file_whose_pages_are_all_renumbered_comes_back_and_costs_some_by
 
 def page_count_of(path: Path) -> int:
     with open_original(path) as original:
-        return len(list(ogg_page.pages(Source(original.file), 0)))
+        return len(list(ogg.pages(Source(original.file), 0)))
 
 
 def headers(path: Path) -> tuple[bytes, ...]:

@@ -19,7 +19,7 @@ from mertag.emotion import SongEmotion
 from mertag.errors import TagWriteError
 from mertag.library.tags import audio_digest, ogg, read_tags, remove_tags, write_tags
 from mertag.library.tags.container import Entry, MalformedError, Source
-from mertag.library.tags.ogg_page import Page, lacing_of, pages, render_page
+from mertag.library.tags.ogg import Page, lacing_of, pages, render_page
 from mertag.library.tags.vorbis import parse
 
 Song = Callable[[str], Path]
