@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 from mertag.emotion import SongEmotion
 from mertag.errors import TagWriteError, UnsupportedFormatError
@@ -100,7 +100,7 @@ def read_tags(path: Path | str) -> Mapping[str, tuple[str, ...]]:
         If it is damaged or cannot be read.
     """
     with open_original(Path(path)) as original:
-        return _container(original, original.file).fields
+        return _container(original).fields
 
 
 def plan_tags(path: Path | str, emotion: SongEmotion, options: TagOptions = _DEFAULTS) -> TagChange:
@@ -114,7 +114,7 @@ def plan_tags(path: Path | str, emotion: SongEmotion, options: TagOptions = _DEF
         If it is damaged or cannot be read.
     """
     with open_original(Path(path)) as original:
-        container = _container(original, original.file)
+        container = _container(original)
         return _change(original, container, planned(emotion, options, container.fields))
 
 
@@ -129,7 +129,7 @@ def plan_removal(path: Path | str) -> TagChange:
         If it is damaged or cannot be read.
     """
     with open_original(Path(path)) as original:
-        container = _container(original, original.file)
+        container = _container(original)
         return _change(original, container, without_ours(container.fields))
 
 
@@ -167,7 +167,7 @@ def write_tags(
         If it did not work; the file is what it was.
     """
     with open_original(Path(path)) as original:
-        container = _container(original, original.file)
+        container = _container(original)
         return _write(original, container, planned(emotion, options, container.fields), options, before_replace)
 
 
@@ -179,7 +179,7 @@ def remove_tags(
     Parameters, result and errors are those of `write_tags`.
     """
     with open_original(Path(path)) as original:
-        container = _container(original, original.file)
+        container = _container(original)
         return _write(original, container, without_ours(container.fields), options, before_replace)
 
 
@@ -193,21 +193,17 @@ def audio_digest(path: Path) -> str:
     TagWriteError
         If it is damaged or cannot be read.
     """
-    try:
-        with path.open("rb", buffering=0) as file:
-            source = Source(cast(BinaryIO, file))
-            return payload_digest(source, open_container(source))
-    except NoTagFormatError as error:
-        raise UnsupportedFormatError(path, str(error)) from error
-    except MalformedError as error:
-        raise TagWriteError(path, str(error)) from error
-    except OSError as error:
-        raise TagWriteError(path, f"it cannot be read ({error.strerror or error})") from error
+    with open_original(path) as original:
+        container = _container(original)
+        try:
+            return payload_digest(Source(original.file), container)
+        except MalformedError as error:
+            raise TagWriteError(path, str(error)) from error
 
 
-def _container(original: Original, file: BinaryIO) -> Container:
+def _container(original: Original) -> Container:
     try:
-        return open_container(Source(file))
+        return open_container(Source(original.file))
     except NoTagFormatError as error:
         raise UnsupportedFormatError(original.path, str(error)) from error
     except MalformedError as error:

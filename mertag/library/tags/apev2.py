@@ -28,31 +28,15 @@ def has_ape_tag(source: Source) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApeFile:
-    """A file with an APE tag, or without one yet, at its end.
+    """A file with an APE tag, or without one yet, at its end."""
 
-    Attributes
-    ----------
-    kind : str
-        Such as ``"WavPack"``.
-    version : int
-        1000 or 2000.
-    flags : int
-        As in the footer.
-    entries : tuple of Entry
-        The items.
-    audio : Range
-        Everything before the tag.
-    size, stop : int
-        Of the file, and where the tag ends in it.
-    """
-
-    kind: str
-    version: int
-    flags: int
+    kind: str  # such as "WavPack"
+    version: int  # 1000 or 2000
+    flags: int  # as in the footer
     entries: tuple[Entry, ...]
-    audio: Range
-    stop: int
-    size: int
+    audio: Range  # everything before the tag
+    stop: int  # where the tag ends
+    size: int  # of the file
 
     @property
     def name(self) -> str:
@@ -90,13 +74,7 @@ class ApeFile:
 
 
 def read(source: Source, kind: str) -> ApeFile:
-    """Read the tag at the end of a file.
-
-    Raises
-    ------
-    MalformedError
-        If the tag is damaged.
-    """
+    """Read the tag at the end of a file; raise `MalformedError` if the tag is damaged."""
     stop = source.size - len(id3v1(source))
     foot = source.peek(stop - _FOOTER, _FOOTER) if stop >= _FOOTER else b""
     if foot[:8] != _MAGIC:

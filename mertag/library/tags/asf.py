@@ -37,24 +37,12 @@ _KEYS = {**{key: key for key in _NAMES}, **{name.upper(): key for key, name in _
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AsfFile:
-    """An ASF file.
+    """An ASF file."""
 
-    Attributes
-    ----------
-    objects : tuple of bytes
-        The objects of the header.
-    entries : tuple of Entry
-        The descriptors of the Extended Content Description object.
-    reserved : bytes
-        Two bytes of the header.
-    data : Range
-        From the data object to the end of the file.
-    """
-
-    objects: tuple[bytes, ...]
-    entries: tuple[Entry, ...]
-    reserved: bytes
-    data: Range
+    objects: tuple[bytes, ...]  # of the header
+    entries: tuple[Entry, ...]  # the descriptors of the Extended Content Description object
+    reserved: bytes  # two bytes of the header
+    data: Range  # from the data object to the end of the file
 
     @property
     def name(self) -> str:
@@ -120,13 +108,7 @@ class AsfFile:
 
 
 def read(source: Source) -> AsfFile:
-    """Read the header of an ASF file.
-
-    Raises
-    ------
-    MalformedError
-        If the objects do not add up, or the header is signed.
-    """
+    """Read the header of an ASF file; raise `MalformedError` if the objects do not add up, or the header is signed."""
     head = source.read(0, _HEAD, "its ASF header")
     length, count = int.from_bytes(head[16:24], "little"), int.from_bytes(head[24:28], "little")
     if length < _HEAD:

@@ -60,21 +60,11 @@ Piece = bytes | Range
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One frame, comment, atom, descriptor or item of a tag.
+    """One frame, comment, atom, descriptor or item of a tag."""
 
-    Attributes
-    ----------
-    key : str or None
-        The name of the field that it holds; None for everything that is not ours to touch.
-    values : tuple of str
-        Its values; empty for foreign entries, which are not decoded.
-    raw : bytes
-        The entry as it stands in the file.
-    """
-
-    key: str | None
-    values: tuple[str, ...]
-    raw: bytes
+    key: str | None  # the name of the field that it holds; None for everything that is not ours to touch
+    values: tuple[str, ...]  # its values; empty for foreign entries, which are not decoded
+    raw: bytes  # the entry as it stands in the file
 
 
 class Source(ByteSource):
@@ -83,10 +73,7 @@ class Source(ByteSource):
     def read(self, start: int, length: int, what: str) -> bytes:
         """Return exactly `length` bytes from `start`.
 
-        Raises
-        ------
-        MalformedError
-            If the file ends before, or `length` is beyond `MAX_TAG_BYTES`.
+        Raises `MalformedError` if the file ends before, or `length` is beyond `MAX_TAG_BYTES`.
         """
         if length > MAX_TAG_BYTES:
             raise MalformedError(f"{what} is {length} bytes long, more than mertag handles ({MAX_TAG_BYTES})")
@@ -123,10 +110,7 @@ class Container(Protocol):
     def rebuilt(self, fields: Fields) -> list[Piece]:
         """Return the new file, in which the fields are `fields` and all else is as it was.
 
-        Raises
-        ------
-        MalformedError
-            If the new file cannot be expressed in this container.
+        Raises `MalformedError` if the new file cannot be expressed in this container.
         """
 
 

@@ -48,13 +48,7 @@ class DsfFile:
 
 
 def read(source: Source) -> DsfFile:
-    """Read the header and the tag of a DSF file.
-
-    Raises
-    ------
-    MalformedError
-        If the header does not fit the file.
-    """
+    """Read the header and the tag of a DSF file; raise `MalformedError` if the header does not fit the file."""
     head = source.read(0, _HEADER, "its header")
     length, size, pointer = (int.from_bytes(head[i : i + 8], "little") for i in (4, 12, 20))
     if length != _HEADER or size != source.size:

@@ -31,24 +31,12 @@ class _Block:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlacFile:
-    """A FLAC file.
+    """A FLAC file."""
 
-    Attributes
-    ----------
-    prefix : Range
-        An ID3v2 tag in front of the stream, mostly empty.
-    blocks : tuple
-        The metadata blocks.
-    comment : VorbisComment
-        The content of the comment block.
-    audio : Range
-        The frames, and whatever follows them.
-    """
-
-    prefix: Range
+    prefix: Range  # an ID3v2 tag in front of the stream, mostly empty
     blocks: tuple[_Block, ...]
-    comment: VorbisComment
-    audio: Range
+    comment: VorbisComment  # the content of the comment block
+    audio: Range  # the frames, and whatever follows them
 
     @property
     def name(self) -> str:
@@ -107,13 +95,7 @@ class FlacFile:
 
 
 def read(source: Source) -> FlacFile:
-    """Read the metadata of a FLAC file.
-
-    Raises
-    ------
-    MalformedError
-        If the blocks do not lead to the first frame.
-    """
+    """Read the metadata of a FLAC file; raise `MalformedError` if the blocks do not lead to the first frame."""
     start = tag_length(source.peek(0, HEADER))
     if source.peek(start, 4) != b"fLaC":
         raise MalformedError("it has several ID3 tags before the FLAC stream; remove them first")

@@ -18,24 +18,12 @@ from mertag.library.tags.older_tags import as_id3_frames, from_ape, from_id3v1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Id3File:
-    """A file with an ID3v2 tag, or without one yet, at its head.
+    """A file with an ID3v2 tag, or without one yet, at its head."""
 
-    Attributes
-    ----------
-    kind : str
-        ``"MP3"``, ``"AAC"`` or ``"True Audio"``.
-    tag : Id3Tag
-        The tag.
-    audio : Range
-        From the tag to the tags behind the audio.
-    size : int
-        Of the file, in bytes.
-    """
-
-    kind: str
+    kind: str  # "MP3", "AAC" or "True Audio"
     tag: Id3Tag
-    audio: Range
-    size: int
+    audio: Range  # from the tag to the tags behind the audio
+    size: int  # of the file
 
     @property
     def name(self) -> str:
@@ -62,13 +50,7 @@ class Id3File:
 
 
 def read(source: Source, kind: str) -> Id3File:
-    """Read the tag at the head of a file.
-
-    Raises
-    ------
-    MalformedError
-        If the tag is damaged.
-    """
+    """Read the tag at the head of a file; raise `MalformedError` if the tag is damaged."""
     length = tag_length(source.peek(0, HEADER))
     tag = parse(source.read(0, length, "its ID3 tag")) if length else fresh(_repeated(source))
     return Id3File(kind=kind, tag=tag, audio=Range(length, audio_end(source, length)), size=source.size)

@@ -78,10 +78,7 @@ class Frame:
 def walk(body: bytes, start: int, version: int, *, plain_sizes: bool) -> list[Frame]:
     """Return the frames of `body` from `start`; after the last one there are only zeros.
 
-    Raises
-    ------
-    MalformedError
-        If there is something that is not a frame, or a frame is longer than the tag.
+    Raises `MalformedError` if there is something that is not a frame, or a frame is longer than the tag.
     """
     id_length, header = (3, 6) if version == 2 else (4, 10)
     position = start
@@ -188,10 +185,7 @@ def _content(frame: bytes, version: int) -> bytes:
 def refuse_bomb(frame: bytes, version: int) -> None:
     """Refuse a compressed frame that would fill the memory of who unpacks it, as some readers do.
 
-    Raises
-    ------
-    MalformedError
-        If it unpacks to more than `MAX_UNPACKED_BYTES`.
+    Raises `MalformedError` if it unpacks to more than `MAX_UNPACKED_BYTES`.
     """
     if version == 2 or not frame[9] & (0x80 if version == 3 else 8):
         return

@@ -35,10 +35,7 @@ _LARGEST = 2**28 - 1
 def tag_length(head: bytes) -> int:
     """Return how many bytes the tag is that begins with the 10 bytes `head`; 0 if it is no ID3v2 tag.
 
-    Raises
-    ------
-    MalformedError
-        If it says it is one, but its length makes no sense.
+    Raises `MalformedError` if it says it is one, but its length makes no sense.
     """
     try:
         return id3v2_length(head)
@@ -48,34 +45,16 @@ def tag_length(head: bytes) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Id3Tag:
-    """An ID3v2 tag.
+    """An ID3v2 tag."""
 
-    Attributes
-    ----------
-    version : int
-        2, 3 or 4: the second number of ID3v2.x.
-    revision, flags : int
-        As in the header.
-    extended : bytes
-        The extended header, not unsynchronised; empty if there is none.
-    entries : tuple of Entry
-        The frames, as they stand in the file.
-    frames : tuple of bytes
-        The foreign frames, not unsynchronised: what must be equal after a write.
-    plain_sizes : bool
-        Whether it is a 2.4 tag with the plain frame sizes of old iTunes.
-    length : int
-        Bytes on disk, header and footer included; 0 for a tag that is not on disk yet.
-    """
-
-    version: int = 4
-    revision: int = 0
+    version: int = 4  # 2, 3 or 4: the second number of ID3v2.x
+    revision: int = 0  # this and the flags: as in the header
     flags: int = 0
-    extended: bytes = b""
-    entries: tuple[Entry, ...] = ()
-    frames: tuple[bytes, ...] = ()
-    plain_sizes: bool = False
-    length: int = 0
+    extended: bytes = b""  # the extended header, not unsynchronised; empty if there is none
+    entries: tuple[Entry, ...] = ()  # the frames, as they stand in the file
+    frames: tuple[bytes, ...] = ()  # the foreign frames, not unsynchronised: what must be equal after a write
+    plain_sizes: bool = False  # whether it is a 2.4 tag with the plain frame sizes of old iTunes
+    length: int = 0  # bytes on disk, header and footer included; 0 for a tag that is not on disk yet
 
     @property
     def name(self) -> str:

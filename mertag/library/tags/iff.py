@@ -32,31 +32,15 @@ class _Chunk:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IffFile:
-    """A RIFF or IFF file.
+    """A RIFF or IFF file."""
 
-    Attributes
-    ----------
-    kind : str
-        ``"WAV"`` or ``"AIFF"``.
-    order : str
-        Byte order of its sizes.
-    head : bytes
-        The first 12 bytes.
-    chunks : tuple
-        All chunks.
-    tag : Id3Tag
-        The tag, or a new one.
-    end, size : int
-        Where the chunks end, and the file.
-    """
-
-    kind: str
-    order: Literal["little", "big"]
-    head: bytes
+    kind: str  # "WAV" or "AIFF"
+    order: Literal["little", "big"]  # byte order of its sizes
+    head: bytes  # the first 12 bytes
     chunks: tuple[_Chunk, ...]
-    tag: Id3Tag
-    end: int
-    size: int
+    tag: Id3Tag  # the tag, or a new one
+    end: int  # where the chunks end
+    size: int  # of the file
 
     @property
     def name(self) -> str:
@@ -123,10 +107,7 @@ def _is_tag(name: bytes) -> bool:
 def read(source: Source) -> IffFile:
     """Read the chunks of a WAV or AIFF file.
 
-    Raises
-    ------
-    MalformedError
-        If a chunk reaches past the end, there is no audio or there are several tags.
+    Raises `MalformedError` if a chunk reaches past the end, there is no audio or there are several tags.
     """
     head = source.read(0, _FORM, "its header")
     order: Literal["little", "big"] = "little" if head[:4] == b"RIFF" else "big"

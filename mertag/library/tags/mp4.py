@@ -36,24 +36,12 @@ _HANDLER = bytes(8) + b"mdirappl" + bytes(9)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mp4File:
-    """An MP4 file.
+    """An MP4 file."""
 
-    Attributes
-    ----------
-    top : tuple of TopAtom
-        The atoms of the file.
-    moov : bytes
-        The content of ``moov``.
-    audio : tuple of Range
-        The content of every ``mdat``.
-    entries : tuple of Entry
-        The atoms of the tag list.
-    """
-
-    top: tuple[TopAtom, ...]
-    moov: bytes
-    audio: tuple[Range, ...]
-    entries: tuple[Entry, ...]
+    top: tuple[TopAtom, ...]  # the atoms of the file
+    moov: bytes  # the content of ``moov``
+    audio: tuple[Range, ...]  # the content of every ``mdat``
+    entries: tuple[Entry, ...]  # the atoms of the tag list
 
     @property
     def name(self) -> str:
@@ -137,10 +125,7 @@ class Mp4File:
 def read(source: Source) -> Mp4File:
     """Read the header of an MP4 file.
 
-    Raises
-    ------
-    MalformedError
-        If the atoms do not add up, or the tag list is not one of iTunes' kind.
+    Raises `MalformedError` if the atoms do not add up, or the tag list is not one of iTunes' kind.
     """
     top = top_atoms(source)
     headers = [atom for atom in top if atom.name == b"moov"]

@@ -27,24 +27,12 @@ _DEEPEST = 12
 
 @dataclass(slots=True)
 class Atom:
-    """One atom inside ``moov``.
+    """One atom inside ``moov``."""
 
-    Attributes
-    ----------
-    name : bytes
-        Four characters.
-    prefix : bytes
-        For a container, the bytes before its children (``meta`` has four); for a leaf, its content.
-    children : list of Atom or None
-        None for a leaf.
-    suffix : bytes
-        Bytes after the children that are no atom (``udta`` may end with four zeros).
-    """
-
-    name: bytes
-    prefix: bytes = b""
-    children: list[Atom] | None = None
-    suffix: bytes = b""
+    name: bytes  # four characters
+    prefix: bytes = b""  # for a container, the bytes before its children (``meta`` has four); for a leaf, its content
+    children: list[Atom] | None = None  # None for a leaf
+    suffix: bytes = b""  # bytes after the children that are no atom (``udta`` may end with four zeros)
 
     def __bytes__(self) -> bytes:
         content = b"".join((self.prefix, *map(bytes, self.children or ()), self.suffix))
@@ -53,13 +41,7 @@ class Atom:
         return (len(content) + 8).to_bytes(4, "big") + self.name + content
 
     def child(self, name: bytes) -> Atom | None:
-        """Return the only child of that name.
-
-        Raises
-        ------
-        MalformedError
-            If there are several.
-        """
+        """Return the only child of that name; raise `MalformedError` if there are several."""
         found = [atom for atom in self.children or () if atom.name == name]
         if len(found) > 1:
             raise MalformedError(f"its MP4 header is damaged: there are {len(found)} {name.decode('latin-1')!r} atoms")
@@ -89,13 +71,7 @@ class _Budget:
 
 
 def top_atoms(source: Source) -> list[TopAtom]:
-    """Return the atoms of the file.
-
-    Raises
-    ------
-    MalformedError
-        If one reaches past the end.
-    """
+    """Return the atoms of the file; raise `MalformedError` if one reaches past the end."""
     found: list[TopAtom] = []
     position = 0
     while position < source.size:
@@ -120,10 +96,7 @@ def top_atoms(source: Source) -> list[TopAtom]:
 def tree(data: bytes, name: bytes = b"moov") -> Atom:
     """Return the atoms inside a container whose content is `data`.
 
-    Raises
-    ------
-    MalformedError
-        If an atom reaches past its container, or there are too many.
+    Raises `MalformedError` if an atom reaches past its container, or there are too many.
     """
     return _tree(name, data, 0, _Budget())
 
@@ -164,13 +137,7 @@ def chunk_tables(moov: Atom) -> Iterator[Atom]:
 
 
 def chunk_offsets(atom: Atom) -> list[int]:
-    """Return the file offsets in an ``stco`` or ``co64`` atom.
-
-    Raises
-    ------
-    MalformedError
-        If it is shorter than it says.
-    """
+    """Return the file offsets in an ``stco`` or ``co64`` atom; raise `MalformedError` if it is shorter than it says."""
     width = 8 if atom.name == b"co64" else 4
     count = int.from_bytes(atom.prefix[4:8], "big")
     if len(atom.prefix) != 8 + count * width:
@@ -182,10 +149,7 @@ def chunk_offsets(atom: Atom) -> list[int]:
 def move_chunks(moov: Atom, move: Callable[[int], int]) -> None:
     """Replace every chunk offset by what `move` makes of it.
 
-    Raises
-    ------
-    MalformedError
-        If a 32-bit table cannot hold the new offset.
+    Raises `MalformedError` if a 32-bit table cannot hold the new offset.
     """
     for atom in chunk_tables(moov):
         width = 8 if atom.name == b"co64" else 4

@@ -27,21 +27,11 @@ _NO_PACKET_ENDS = 2**64 - 1
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page.
+    """One page."""
 
-    Attributes
-    ----------
-    start : int
-        Where it begins.
-    header : bytes
-        Everything before the body.
-    body : Range
-        The segments.
-    """
-
-    start: int
-    header: bytes
-    body: Range
+    start: int  # where it begins
+    header: bytes  # everything before the body
+    body: Range  # the segments
 
     @property
     def flags(self) -> int:
@@ -128,30 +118,14 @@ class _Codec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OggFile:
-    """An Ogg file.
+    """An Ogg file."""
 
-    Attributes
-    ----------
-    source : Source
-        The file: its pages are walked again when they are compared or renumbered.
-    codec : object
-        What is in it.
-    before : tuple of Page
-        The pages that hold the comment packet and the header packets that share pages with it.
-    comment : VorbisComment
-        The comment.
-    magic : bytes
-        What stands in the comment packet before the comment.
-    others : tuple of bytes
-        The other packets of these pages.
-    """
-
-    source: Source
+    source: Source  # the file: its pages are walked again when they are compared or renumbered
     codec: _Codec
-    before: tuple[Page, ...]
+    before: tuple[Page, ...]  # the pages that hold the comment packet and the header packets that share pages with it
     comment: VorbisComment
-    magic: bytes
-    others: tuple[bytes, ...]
+    magic: bytes  # what stands in the comment packet before the comment
+    others: tuple[bytes, ...]  # the other packets of these pages
 
     @property
     def name(self) -> str:

@@ -1,10 +1,10 @@
-"""The only place that replaces a file.
+"""Replacing a song: the only place that does (all other files are written by `mertag.files`).
 
 A tagger that edits in place and is killed leaves broken audio. So a new file is made beside the old one, from
-pieces of the old one and new bytes; it gets the old one's mode, owner and extended attributes; it is synced,
-read again and checked; and only then it takes the old one's name, in one step that the file system does
-wholly or not at all. Whoever looks sees the old file or the new one, never a part, whatever happens: a full
-disk, a killed process, a power cut. Every failure raises `TagWriteError` and leaves the old bytes untouched.
+pieces of the old one and new bytes, sharing blocks where the file system can; it gets the old one's mode, owner and
+extended attributes; it is synced, read again and checked; and only then it is renamed over the old one, which is
+atomic. A full disk, a killed process or a power cut leaves the old file or the new one, never a part. Every failure
+raises `TagWriteError` and leaves the old bytes untouched.
 
 What is refused, because it cannot be undone quietly: a read-only file, a file in a read-only folder, a file
 whose owner could not be kept, and a file with several hard links (replacing one name would separate it from
@@ -37,15 +37,9 @@ SPARE_BYTES = 2**20
 """What must stay free on the disk beside the copy."""
 
 _CHUNK = 2**20
-_NO_SUCH_COPY = {
-    errno.EXDEV,
-    errno.EINVAL,
-    errno.ENOSYS,
-    errno.EOPNOTSUPP,
-    errno.EPERM,
-    errno.EBADF,
-    errno.ETXTBSY,
-}
+_CANNOT_SHARE = frozenset(
+    {errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM, errno.EBADF, errno.ETXTBSY}
+)
 _NO_ATTRIBUTES = {errno.ENOTSUP, errno.ENOSYS, errno.EINVAL}
 _NOT_OURS_TO_SET = {errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EINVAL, errno.ENODATA}
 _OWNERS = ("user.", "system.posix_acl")
@@ -158,11 +152,7 @@ def replace_file(
 
 
 def _as_listed(real: Path) -> Path:
-    """Return a path with the name that its folder lists.
-
-    Where case does not count, a file may have been given as ``song.mp3`` that is called ``Song.MP3``, and to
-    replace it under the given name would rename it.
-    """
+    """Return a path with the name that its folder lists: where case does not count, another would rename it."""
     other = real.with_name(real.name.swapcase())
     try:
         if other.name == real.name or not other.samefile(real):
@@ -217,17 +207,19 @@ def _refuse_if_changed(original: Original) -> None:
 
 def _keep_attributes(original: Original, temporary: Path, *, preserve_mtime: bool) -> None:
     """Give the copy the owner, mode, extended attributes and, if asked for, times of the original."""
-    status = original.status
+    status, new = original.status, temporary.stat()
     try:
-        keep_owner(temporary, status)
+        if os.name == "posix" and (status.st_uid, status.st_gid) != (new.st_uid, new.st_gid):
+            os.chown(temporary, status.st_uid, status.st_gid)
     except OSError as error:
         raise TagWriteError(
             original.path,
             f"it belongs to user {status.st_uid}, group {status.st_gid}, and a new file could not be given "
             f"to them ({_reason(error)}); run mertag as its owner",
         ) from error
-    keep_mode(temporary, status)
-    keep_extended_attributes(temporary, original.real)
+    if stat.S_IMODE(temporary.stat().st_mode) != stat.S_IMODE(status.st_mode):
+        temporary.chmod(stat.S_IMODE(status.st_mode))
+    _keep_extended_attributes(temporary, original.real)
     if preserve_mtime:
         os.utime(temporary, ns=(status.st_atime_ns, status.st_mtime_ns))
 
@@ -244,22 +236,10 @@ def _reason(error: BaseException) -> str:
 
 
 def assemble(source: BinaryIO, copy: BinaryIO, pieces: Sequence[Piece]) -> None:
-    """Write `pieces` to `copy`.
+    """Write `pieces` to `copy`, which is empty and has no buffer.
 
     If most of the file stays where it is, the whole is copied first, which file systems that share blocks do
     without copying, and only the rest is written over it.
-
-    Parameters
-    ----------
-    source, copy : binary files
-        The old file, open for reading, and the new one, empty, open for writing, and without a buffer.
-    pieces : sequence of bytes or Range
-        New bytes, and ranges of the old file.
-
-    Raises
-    ------
-    OSError
-        If it cannot be written.
     """
     size, in_place, at = total(pieces), 0, 0
     for piece in pieces:
@@ -291,7 +271,7 @@ def _copy(source: BinaryIO, copy: BinaryIO, part: Range, at: int) -> None:
                 offset_dst=at + done,
             )
         except OSError as error:
-            if error.errno not in _NO_SUCH_COPY:
+            if error.errno not in _CANNOT_SHARE:
                 raise
             break
         if n == 0:
@@ -313,27 +293,8 @@ def _write(copy: BinaryIO, data: bytes, at: int) -> None:
         rest = rest[copy.write(rest) :]
 
 
-def keep_owner(copy: Path, status: os.stat_result) -> None:
-    """Give `copy` the owner and group in `status`; raise OSError if it cannot be."""
-    new = copy.stat()
-    if os.name == "posix" and (status.st_uid, status.st_gid) != (new.st_uid, new.st_gid):
-        os.chown(copy, status.st_uid, status.st_gid)
-
-
-def keep_mode(copy: Path, status: os.stat_result) -> None:
-    """Give `copy` the permissions in `status`; raise OSError if it cannot be."""
-    if stat.S_IMODE(copy.stat().st_mode) != stat.S_IMODE(status.st_mode):
-        copy.chmod(stat.S_IMODE(status.st_mode))
-
-
-def keep_extended_attributes(copy: Path, original: Path) -> None:
-    """Give `copy` the extended attributes of `original`; those of the system only as far as we may.
-
-    Raises
-    ------
-    OSError
-        If an attribute that a person may have set cannot be copied. A file system may have none at all.
-    """
+def _keep_extended_attributes(copy: Path, original: Path) -> None:
+    """Give `copy` the extended attributes of `original`; those of the system as far as permissions allow."""
     if not hasattr(os, "listxattr"):
         return
     try:

@@ -14,21 +14,11 @@ from mertag.library.tags.options import KEYS
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VorbisComment:
-    """A comment block.
+    """A comment block."""
 
-    Attributes
-    ----------
-    vendor : bytes
-        Who encoded the file.
-    entries : tuple of Entry
-        The comments, each with its length in front.
-    tail : bytes
-        What follows the comments: a framing bit, padding, or bytes that an encoder wants kept.
-    """
-
-    vendor: bytes = b"mertag"
-    entries: tuple[Entry, ...] = ()
-    tail: bytes = b""
+    vendor: bytes = b"mertag"  # who encoded the file
+    entries: tuple[Entry, ...] = ()  # the comments, each with its length in front
+    tail: bytes = b""  # what follows the comments: a framing bit, padding, or bytes that an encoder wants kept
 
     @property
     def fields(self) -> Fields:
@@ -51,10 +41,7 @@ class VorbisComment:
 def parse(data: bytes) -> VorbisComment:
     """Return the comment block that `data` begins with.
 
-    Raises
-    ------
-    MalformedError
-        If a length reaches past the end of the block.
+    Raises `MalformedError` if a length reaches past the end of the block.
     """
     vendor, position = _string(data, 0)
     count = _number(data, position)
