@@ -27,7 +27,7 @@ from mertag.emotion import CLASS_NAMES, Target
 from mertag.listen.windows import Segmentation
 from mertag_train.data.datasets import Dataset, read
 from mertag_train.data.folds import Folds, folds, split
-from mertag_train.data.log_mels import log_mels
+from mertag_train.data.store import log_mels
 from mertag_train.learn.config import (
     AugmentConfig,
     NetworkConfig,

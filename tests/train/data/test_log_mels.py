@@ -16,8 +16,7 @@ from mertag.listen.decode.audio import decode_all
 from mertag.listen.windows import FrontEnd
 from mertag_train.data.datasets import Dataset, read
 from mertag_train.data.frontend import LogMel
-from mertag_train.data.log_mels import cache_folder, log_mels
-from mertag_train.data.store import open_store
+from mertag_train.data.store import cache_folder, log_mels, open_store
 
 FRONT_END = FrontEnd()
 

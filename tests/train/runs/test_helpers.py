@@ -20,7 +20,7 @@ from mertag.cli.app import app
 from mertag.emotion import Target
 from mertag.errors import TrainingError
 from mertag_train.data.datasets import read
-from mertag_train.data.log_mels import log_mels
+from mertag_train.data.store import log_mels
 from mertag_train.learn.config import MemberConfig, NetworkConfig, SongConfig, TrainConfig
 from mertag_train.networks.ensemble import members_of
 from mertag_train.runs import run

@@ -12,8 +12,7 @@ import torch
 
 from mertag.emotion import CLASS_NAMES, Target
 from mertag_train.data.datasets import read
-from mertag_train.data.log_mels import log_mels
-from mertag_train.data.store import LogMelStore
+from mertag_train.data.store import LogMelStore, log_mels
 from mertag_train.learn.learners import Clips
 from mertag_train.learn.recipes import PAPER, ROBUST, small
 from mertag_train.learn.trainer import EpochReport, train_network

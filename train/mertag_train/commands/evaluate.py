@@ -294,7 +294,7 @@ def _surroundings(
 
     @cache
     def store() -> LogMelStore:
-        from mertag_train.data.log_mels import log_mels as log_mels_of
+        from mertag_train.data.store import log_mels as log_mels_of
 
         if opened is not None:
             return opened
@@ -332,7 +332,7 @@ def _songs(
     songs = read_dataset(name, data_dir, {**options, **_thresholds(name.casefold(), threshold)})
     if log_mels is None or not (log_mels / "index.json").exists():
         return songs.with_audio(), None
-    from mertag_train.data.log_mels import log_mels as log_mels_of
+    from mertag_train.data.store import log_mels as log_mels_of
     from mertag_train.learn.config import TrainConfig
 
     store = log_mels_of(songs, TrainConfig().front_end, folder=log_mels)

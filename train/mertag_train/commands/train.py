@@ -132,7 +132,7 @@ def train(
     come from the remaining 15 %. Then `mertag export` makes a model bundle of the run.
     """
     from mertag_train.commands.progress import TrainingProgress
-    from mertag_train.data.log_mels import log_mels as log_mels_of
+    from mertag_train.data.store import log_mels as log_mels_of
     from mertag_train.learn.config import TrainConfig
     from mertag_train.learn.recipes import RECIPES
     from mertag_train.runs import run

@@ -39,15 +39,7 @@ REMEDY = "Use fewer parts, add songs, or group by recording instead of artist."
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Folds:
-    """Which fold each song is in.
-
-    Attributes
-    ----------
-    fold_of : mapping of str to str
-        Fold by song id.
-    names : tuple of str
-        The folds, in order; one may be empty (a validation part that was not asked for).
-    """
+    """Which fold each song id is in, and the names of the folds, of which one may be empty, in order."""
 
     fold_of: Mapping[str, str]
     names: tuple[str, ...]
@@ -75,26 +67,21 @@ def folds(songs: Songs, target: Target, *, n: int = 10, group: Group = "recordin
     Parameters
     ----------
     songs : Dataset or iterable of Song
-        All get a fold; take `Dataset.with_audio` first where only those with audio shall be.
+        All get a fold; take `Dataset.with_audio` first where only those with audio shall.
     target : Target
         Its classes are spread evenly.
     n : int
-        How many folds, at least 2.
+        How many folds, at least 2; their names are ``"0"`` to ``str(n - 1)``.
     group : {"recording", "artist"}
         What never stands in two folds; with ``"artist"``, recordings don't either.
     seed : int
         Another seed, other folds.
 
-    Returns
-    -------
-    Folds
-        Named ``"0"`` to ``str(n - 1)``.
-
     Raises
     ------
     DatasetError
-        If a class has fewer than two songs, a fold would hold one class only, or a class would be missing
-        from the training side of a fold.
+        If a class has fewer than two songs, a fold would hold one class only, or a class would be missing from the
+        training side of a fold.
     """
     if n < 2:
         raise ValueError(f"cross-validation needs at least 2 folds, not {n}")
@@ -113,25 +100,15 @@ def split(
     group: Group = "artist",
     seed: int = 0,
 ) -> Folds:
-    """Split songs once into a training, a validation and a test part.
+    """Split songs once into the parts ``"train"``, ``"validation"`` and ``"test"``.
 
-    Parameters
-    ----------
-    songs, target, group, seed
-        As for `folds`.
-    fractions : three floats
-        Share of each part, summing to 1. A part with share 0 stays empty.
-
-    Returns
-    -------
-    Folds
-        Named ``"train"``, ``"validation"`` and ``"test"``.
+    The `fractions` are the share of each, summing to 1; a part with share 0 stays empty. All else is as for `folds`.
 
     Raises
     ------
     DatasetError
-        If a class has fewer than two songs or is missing from the training part, or if another part with a
-        share would hold fewer than two classes.
+        If a class has fewer than two songs or is missing from the training part, or if another part with a share would
+        hold fewer than two classes.
     """
     if len(fractions) != 3 or min(fractions) < 0 or fractions[0] == 0 or abs(sum(fractions) - 1) > 1e-6:
         raise ValueError(f"fractions must be three shares that sum to 1, the first above 0, not {fractions}")
@@ -143,13 +120,7 @@ def split(
 
 
 def official_split(songs: Songs, *, group: Group | None = "recording") -> Folds:
-    """Return the split of the data set's authors, with their names for its parts.
-
-    Parameters
-    ----------
-    songs : Dataset or iterable of Song
-    group : {"recording", "artist"}, or None
-        What must not stand in two parts.
+    """Return the split of the data set's authors, with their names for its parts, between which no `group` is divided.
 
     Raises
     ------
@@ -315,13 +286,9 @@ def assign_groups(groups: Sequence[Sequence[Song]], target: Target, shares: Sequ
 
     Parameters
     ----------
-    groups : sequence of sequences of Song
-        Each stays whole.
-    target : Target
-        Its classes are spread.
     shares : sequence of float
-        Share of each part, summing to 1. A part with share 0 gets nothing; any other is meant to get at least
-        one song of each class that has as many songs as there are parts.
+        Share of each part, summing to 1. A part with share 0 gets nothing; any other is meant to get at least one song
+        of each class that has as many songs as there are parts.
     seed : int
         Decides among groups of the same size, and among parts that fit equally well.
 

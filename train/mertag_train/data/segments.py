@@ -21,15 +21,7 @@ Ints = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SegmentTable:
-    """Segments, each with its clip and its place.
-
-    Attributes
-    ----------
-    clip : int64 array, shape (n_segments,)
-        Position of the clip in the store.
-    row : int64 array, shape (n_segments,)
-        First row of the segment in the store's frames.
-    """
+    """Segments: the position in the store of the clip of each (n_segments,), and its first row in the frames."""
 
     clip: Ints
     row: Ints
@@ -43,10 +35,7 @@ class SegmentTable:
 
 
 def grid(store: LogMelStore, clips: Ints, segmentation: Segmentation) -> SegmentTable:
-    """Return every full segment of the clips, on the fixed grid, clip after clip.
-
-    A clip shorter than one segment has none.
-    """
+    """Return every full segment of the clips on the fixed grid, clip after clip; a shorter clip has none."""
     clip: list[Ints] = []
     row: list[Ints] = []
     for index in clips:

@@ -1,33 +1,40 @@
-"""The log-mels of a data set, computed once a clip, on disk as one array and an index.
+"""The log-mels of a data set, computed once a clip, kept on disk as one array and an index, and found there again.
 
 On disk: ``logmel.npy``, float32 or float16, shape (total_frames, n_mels), clip after clip; ``index.json``, the
-front end and each clip's id and number of samples. numpy only, so that a store can be trained from where no
-audio library is.
+front end and each clip's id and number of samples. What decodes audio is loaded only where log-mels are computed, so
+that a store can be trained from where no audio library is.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import os
 import secrets
 import shutil
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
-from mertag.errors import DatasetError
+from mertag.errors import DatasetError, FileError
 from mertag.listen.windows import FrontEnd
+from mertag_train.arrays import AnyFloats, Floats32, Ints
+from mertag_train.data.datasets import Dataset, Song
+
+Clip = tuple[str, int, AnyFloats]
+"""Id, number of samples, and log-mel of shape (n_frames, n_mels), of a clip."""
 
 SCHEMA = 1
 FRAMES, INDEX = "logmel.npy", "index.json"
 STALE_S = 24 * 3600.0
 """Age at which what a killed run left half written is taken away."""
+SHOWN = 5
+"""How many broken clips an error names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,28 +44,24 @@ class LogMelStore:
     Attributes
     ----------
     frames : array, shape (total_frames, n_mels)
-        dB, clip after clip; a memory map when it was opened from disk.
-    ids : tuple of str
-        The clips, in the order of `frames`.
+        dB, clip after clip in the order of `ids`; a memory map when it was opened from disk.
     offsets : int64 array, shape (n_clips + 1,)
         Clip i is ``frames[offsets[i]:offsets[i + 1]]``.
     n_samples : int64 array, shape (n_clips,)
         Duration of each clip in samples.
-    front_end : FrontEnd
-        What the log-mels were made with.
     """
 
-    frames: npt.NDArray[np.floating]
+    frames: AnyFloats
     ids: tuple[str, ...]
-    offsets: npt.NDArray[np.int64]
-    n_samples: npt.NDArray[np.int64]
+    offsets: Ints
+    n_samples: Ints
     front_end: FrontEnd
 
-    def clip(self, index: int) -> npt.NDArray[np.floating]:
+    def clip(self, index: int) -> AnyFloats:
         """Return the log-mel of one clip, shape (n_frames, n_mels)."""
         return self.frames[self.offsets[index] : self.offsets[index + 1]]
 
-    def index_of(self, ids: Sequence[str]) -> npt.NDArray[np.int64]:
+    def index_of(self, ids: Sequence[str]) -> Ints:
         """Return the positions of some clips; raise DatasetError for one that is not here."""
         where = {clip_id: i for i, clip_id in enumerate(self.ids)}
         absent = [clip_id for clip_id in ids if clip_id not in where]
@@ -70,25 +73,119 @@ class LogMelStore:
         return np.array([where[clip_id] for clip_id in ids], dtype=np.int64)
 
 
-def write_store(
-    folder: Path, clips: Iterable[tuple[str, int, npt.NDArray[np.floating]]], front_end: FrontEnd
+def log_mels(
+    dataset: Dataset,
+    front_end: FrontEnd,
+    *,
+    folder: Path | None = None,
+    workers: int = 2,
+    on_clip: Callable[[int, int], None] = lambda done, total: None,
 ) -> LogMelStore:
-    """Write clips, one by one, as a store; one that is there is replaced only when all is written.
+    """Return the log-mels of a data set's songs with audio, computing those that are not on disk.
 
     Parameters
     ----------
-    folder : Path
-        Where it shall lie.
-    clips : iterable of (id, n_samples, log-mel of shape (n_frames, n_mels))
-        Read once; one clip is in memory at a time.
-    front_end : FrontEnd
-        What the log-mels were made with.
+    folder : Path or None
+        Where the store lies or shall lie. A store that is there is used as it is, so that training also runs where the
+        audio is not. None: in the user's cache, under a name that changes with the audio files.
+    workers : int
+        How many processes decode.
+    on_clip : callable
+        Told (done, total) while computing.
 
     Raises
     ------
     DatasetError
-        If there is no clip, the folder holds anything but a store (nothing in it is touched), or it cannot be
-        written.
+        If clips cannot be decoded (the first few are named); if the folder holds something else; or if the store that
+        is there was made with another front end, or lacks clips whose audio is there.
+    """
+    place = folder or cache_folder(dataset, front_end)
+    if (place / INDEX).exists():
+        store = open_store(place)
+        _check_fits(store, place, dataset, front_end)
+        return store
+    refuse_other_folder(place)  # now, not after an hour of decoding
+    songs = dataset.with_audio().songs
+    return write_store(place, _computed(songs, front_end, workers, on_clip), front_end)
+
+
+def _check_fits(store: LogMelStore, place: Path, dataset: Dataset, front_end: FrontEnd) -> None:
+    if store.front_end != front_end:
+        raise DatasetError(f"{place}: made with another front end; name another --log-mels folder")
+    here = set(store.ids)
+    lacking = [song.id for song in dataset.songs if song.path is not None and song.id not in here]
+    if lacking:
+        raise DatasetError(
+            f"{place}: {len(lacking)} songs of {dataset.name} are not in these log-mels, such as {lacking[0]!r}; "
+            "name another --log-mels folder"
+        )
+    if not any(song.id in here for song in dataset.songs):
+        raise DatasetError(f"{place}: no song of {dataset.name} is in these log-mels; name another --log-mels folder")
+
+
+def _computed(
+    songs: tuple[Song, ...], front_end: FrontEnd, workers: int, on_clip: Callable[[int, int], None]
+) -> Iterator[Clip]:
+    # Here: they need audio libraries, a store that is there does not.
+    import torch
+
+    from mertag.listen.decode.pool import DecoderPool
+    from mertag_train.data.frontend import LogMel
+
+    log_mel = LogMel(front_end)
+    paths = [(index, song.path) for index, song in enumerate(songs) if song.path is not None]
+    chunks: dict[int, list[Floats32]] = {}
+    broken: list[FileError] = []
+    done = 0
+    with DecoderPool(workers=workers, front_end=front_end) as pool, torch.inference_mode():
+        for piece in pool.decode(paths):
+            of_song = chunks.setdefault(piece.index, [])
+            if piece.chunk is not None:
+                of_song.append(np.array(piece.chunk))
+            if piece.error is not None:
+                broken.append(piece.error)
+            if not piece.last:
+                continue
+            done += 1
+            on_clip(done, len(songs))
+            del chunks[piece.index]
+            if piece.error is None:
+                waveform = np.concatenate([np.zeros(0, dtype=np.float32), *of_song])
+                if len(waveform) >= front_end.n_fft:
+                    yield songs[piece.index].id, len(waveform), log_mel(torch.from_numpy(waveform)).numpy()
+                else:
+                    broken.append(FileError(piece.path, "shorter than one frame"))
+    if broken:
+        named = "; ".join(str(error) for error in broken[:SHOWN])
+        more = f"; and {len(broken) - SHOWN} more" if len(broken) > SHOWN else ""
+        raise DatasetError(
+            f"{len(broken)} of {len(songs)} clips cannot be read: {named}{more}. Repair them, or remove them"
+        )
+
+
+def cache_folder(dataset: Dataset, front_end: FrontEnd) -> Path:
+    """Return where the log-mels of a data set are kept; it changes when an audio file does."""
+    import platformdirs
+
+    stats = [(song.id, song.path.stat()) for song in dataset.songs if song.path is not None]
+    seen = [(song_id, found.st_size, found.st_mtime_ns) for song_id, found in stats]
+    key = json.dumps([SCHEMA, dataclasses.asdict(front_end), seen], sort_keys=True)
+    name = f"{dataset.name}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
+    return Path(platformdirs.user_cache_path("mertag")) / "log-mels" / name
+
+
+def write_store(folder: Path, clips: Iterable[Clip], front_end: FrontEnd) -> LogMelStore:
+    """Write clips, one by one, as a store; one that is there is replaced only when all is written.
+
+    Parameters
+    ----------
+    clips : iterable of Clip
+        Read once; one clip is in memory at a time.
+
+    Raises
+    ------
+    DatasetError
+        If there is no clip, the folder holds anything but a store (nothing in it is touched), or it cannot be written.
     """
     refuse_other_folder(folder)
     try:
@@ -124,9 +221,7 @@ def refuse_other_folder(folder: Path) -> None:
         raise DatasetError(f"{folder}: {what} no log-mel store; name a folder that is empty or not there yet")
 
 
-def _write_parts(
-    partial: Path, clips: Iterable[tuple[str, int, npt.NDArray[np.floating]]], front_end: FrontEnd
-) -> None:
+def _write_parts(partial: Path, clips: Iterable[Clip], front_end: FrontEnd) -> None:
     ids: list[str] = []
     n_samples: list[int] = []
     n_frames: list[int] = []
@@ -177,13 +272,7 @@ def _cannot_write(folder: Path, error: OSError) -> DatasetError:
 
 
 def open_store(folder: Path) -> LogMelStore:
-    """Open a store, its frames memory-mapped.
-
-    Raises
-    ------
-    DatasetError
-        If there is none, or its parts do not belong together.
-    """
+    """Open a store, memory-mapped; raise DatasetError if there is none, or its parts do not belong together."""
     try:
         index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
         if index["schema"] != SCHEMA:

@@ -32,20 +32,9 @@ NOISE_FRAMES = 4_096
 
 
 def augment(segments: Tensor, fill: Tensor, config: AugmentConfig, rng: np.random.Generator) -> Tensor:
-    """Return segments with what a recipe asks for: another pitch, equaliser and gain, and hidden stretches.
+    """Return segments (batch, n_frames, n_mels) in dB with another pitch, equaliser and gain, and hidden stretches.
 
-    Hidden stretches of time and frequency are set to the band means.
-
-    Parameters
-    ----------
-    segments : Tensor, shape (batch, n_frames, n_mels)
-        dB.
-    fill : Tensor, shape (n_mels,)
-        The band means, in dB.
-    config : AugmentConfig
-        How much.
-    rng : numpy Generator
-        What chance there is in it.
+    Hidden stretches of time and frequency are set to `fill` (n_mels,), the band means in dB.
     """
     batch, n_frames, n_mels = segments.shape
     device = segments.device

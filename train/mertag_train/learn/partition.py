@@ -74,10 +74,8 @@ class Partition:
     ----------
     names : tuple of str
         The classes' names, n_classes of them.
-    labels : int64 array, shape (n_segments,)
-        Inherited classes.
-    losses : float64 array, shape (n_segments,)
-        What was looked at, nats.
+    labels, losses : arrays, shape (n_segments,)
+        Inherited classes; what was looked at, nats.
     clean_probability : float64 array, shape (n_segments,)
         Omega.
     labelled : bool array, shape (n_segments,)
@@ -125,19 +123,15 @@ def partition(losses: Floats, labels: Ints, names: Sequence[str], config: Partit
     losses : float64 array, shape (n_segments,)
         Cross-entropy of each segment with its inherited label, in evaluation mode, without augmentation; nats.
     labels : int64 array, shape (n_segments,)
-        Inherited classes.
-    names : sequence of str
-        The classes' names, n_classes of them.
-    config : PartitionConfig
-        How.
+        Inherited classes, as indices of `names`.
     seed : int
         Of the expectation maximisation's start.
 
     Returns
     -------
     Partition
-        Of each class at least the share `PartitionConfig.least_share` is in X, those with the smallest losses: a
-        class that is hard to learn would vanish from it otherwise. Where losses do not differ, all are clean.
+        Of each class at least the share `PartitionConfig.least_share` is in X, those with the smallest losses: a class
+        that is hard to learn would vanish from it otherwise. Where losses do not differ, all are clean.
 
     Raises
     ------

@@ -24,14 +24,10 @@ def predict(
     at_most: int | None = None,
     batch_size: int = 256,
 ) -> list[Floats32]:
-    """Return the segment probabilities of each clip, in evaluation mode.
+    """Return the segment probabilities of each clip, in evaluation mode, in which the network is left.
 
     Parameters
     ----------
-    network : nn.Module
-        Segments to logits; it is left in evaluation mode.
-    store : LogMelStore
-        Where the clips lie.
     frames : Tensor, shape (total_frames, n_mels)
         The store's frames, on the network's device.
     clips : int64 array, shape (n_clips,)
@@ -40,8 +36,6 @@ def predict(
         The fixed grid.
     at_most : int or None
         Only so many segments a clip, spread evenly; None for all of the grid.
-    batch_size : int
-        Segments at a time.
 
     Returns
     -------
@@ -66,19 +60,10 @@ def predict(
 
 @torch.no_grad()
 def segment_logits(network: nn.Module, frames: Tensor, rows: Ints, n_frames: int, *, batch_size: int = 256) -> Tensor:
-    """Return the logits of segments in evaluation mode, in which the network is left.
+    """Return the logits (n_segments, n_classes), float32, of segments in evaluation mode, in which the network is left.
 
-    Parameters
-    ----------
-    frames : Tensor, shape (total_frames, n_mels)
-        On the network's device.
-    rows : int64 array, shape (n_segments,)
-        First row of each segment of `n_frames` frames.
-
-    Returns
-    -------
-    Tensor, shape (n_segments, n_classes)
-        float32, on that device; of shape (0, 1) where there is no segment.
+    They begin at `rows` (n_segments,) of `frames` (total_frames, n_mels), on the network's device, and are `n_frames`
+    long. Without a segment, the shape is (0, 1).
     """
     network.eval()
     device = frames.device

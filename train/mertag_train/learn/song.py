@@ -156,23 +156,10 @@ def song_table(
 
 
 def fit(table: SongTable, *, n_classes: int, c: float = 1.0, seed: int = 0, kind: SongClassifier = "svm") -> Pipeline:
-    """Fit the song classifier.
+    """Fit the song classifier: a pipeline whose ``predict_proba`` has one column for each of `n_classes` classes.
 
-    Parameters
-    ----------
-    table : SongTable
-        What it learns from.
-    n_classes : int
-        K.
-    c, kind
-        As in `mertag_train.learn.config.SongConfig`.
-    seed : int
-        Of the folds of the calibration, which logistic regression does not need.
-
-    Returns
-    -------
-    Pipeline
-        Its ``predict_proba`` has one column a class, all `n_classes` of them.
+    `c` and `kind` are as in `mertag_train.learn.config.SongConfig`; `seed` is that of the folds of the calibration,
+    which logistic regression does not need.
 
     Raises
     ------

@@ -39,16 +39,9 @@ VALIDATION_SEGMENTS = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """How far an epoch is.
+    """How far an epoch is, all from 1; the steps are those of the epoch, the loss is that of the last step in nats.
 
-    Attributes
-    ----------
-    epoch, epochs, step, steps : int
-        From 1; the steps are those of the epoch.
-    loss : float
-        Of the last step, nats.
-    elapsed_s, remaining_s : float
-        Of the whole training since it was begun or resumed, in seconds; what remains is an estimate.
+    `elapsed_s` is that of the whole training since it was begun or resumed; `remaining_s` is an estimate.
     """
 
     epoch: int
@@ -69,8 +62,8 @@ class EpochReport:
     loss : float
         Mean training loss, nats.
     validation_accuracy : float or None
-        Share of held-out clips whose mean probability over a few segments is highest for their class; None
-        without held-out clips. It is reported only: no epoch is chosen by it.
+        Share of held-out clips whose mean probability over a few segments is highest for their class; None without
+        held-out clips. It is reported only: no epoch is chosen by it.
     figures : mapping of str to float
         What the learner has on record: parts of the loss, the share of clean labels.
     partition : Partition or None
@@ -150,8 +143,7 @@ def train_network(
     checkpoint_path : Path or None
         Written after each epoch.
     resume : bool
-        Go on from `checkpoint_path` where it exists; on the CPU the result is bit for bit that of an
-        uninterrupted run.
+        Go on from `checkpoint_path` where it exists; on the CPU the result is bit for bit that of an uninterrupted run.
     on_epoch, on_step : callables
         Progress.
 
@@ -163,11 +155,11 @@ def train_network(
     Raises
     ------
     TrainingError
-        If no clip is as long as one segment; if the loss or a weight is not finite; if the loss is still within 1 %
-        of ln K when the warm-up (with inherited labels: the training) is over, and the network has learnt nothing:
-        plain VGG16 can stall, and its losses would then be told apart by noise. A mixed label has a high loss by
-        itself, so that it is not looked at there. Also if the checkpoint cannot be read or written, or is of
-        another configuration.
+        If no clip is as long as one segment; if the loss or a weight is not finite; if the loss is still within 1 % of
+        ln K when the warm-up (with inherited labels: the training) is over, and the network has learnt nothing: plain
+        VGG16 can stall, and its losses would then be told apart by noise. A mixed label has a high loss by itself, so
+        that it is not looked at there. Also if the checkpoint cannot be read or written, or is of another
+        configuration.
     """
     device = frames.device
     torch.manual_seed(config.seed)

@@ -36,12 +36,7 @@ def equal_mass_bins(confidence: Floats, n_bins: int = N_BINS) -> Ints:
 def calibration_error(confidence: Floats, correct: Bools, *, n_bins: int = N_BINS) -> float:
     """Return the expected calibration error: the mean over songs of their bin's |accuracy - confidence|.
 
-    Parameters
-    ----------
-    confidence : float64 array, shape (n_songs,)
-        Probability of the predicted class.
-    correct : bool array, shape (n_songs,)
-        Whether that class is the true one.
+    Both arrays are (n_songs,): the probability of the predicted class, and whether that class is the true one.
     """
     bins = equal_mass_bins(confidence, n_bins)
     gap = np.bincount(bins, weights=correct) - np.bincount(bins, weights=confidence)
@@ -57,10 +52,7 @@ def calibration_error_if_perfect(
 ) -> float:
     """Return the calibration error that a perfectly calibrated model would show on average.
 
-    Parameters
-    ----------
-    confidence : float64 array, shape (n_songs,)
-        In each simulation, a song is right with just this probability.
+    In each of `n_simulations`, a song is right with just its probability in `confidence` (n_songs,).
     """
     n = len(confidence)
     bins = equal_mass_bins(confidence, n_bins)
@@ -103,18 +95,8 @@ def coverage(
 ) -> list[dict[str, float | None]]:
     """Return what is left, and how much of it is right, when only confident predictions count.
 
-    Parameters
-    ----------
-    confidence, correct : arrays, shape (n_songs,)
-        As for `calibration_error`.
-    thresholds : sequence of float
-        A prediction counts from this confidence on.
-
-    Returns
-    -------
-    list of dict
-        For each threshold ``at_least``, the ``share`` of the songs that count, and their ``accuracy``; None where
-        none counts.
+    For each threshold of the confidence ``at_least``, the ``share`` of the songs that count, and their ``accuracy``;
+    None where none counts. The arrays are as for `calibration_error`.
     """
     found: list[dict[str, float | None]] = []
     for threshold in thresholds:

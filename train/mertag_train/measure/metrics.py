@@ -104,17 +104,7 @@ class Metrics:
 
 
 def predicted_classes(probabilities: npt.ArrayLike) -> Ints:
-    """Return the predicted class of each song.
-
-    Parameters
-    ----------
-    probabilities : array, shape (n_songs, n_classes)
-
-    Returns
-    -------
-    int64 array, shape (n_songs,)
-        Ties as `mertag.emotion.decide` has them.
-    """
+    """Return the predicted class (n_songs,) of each song, of probabilities (n_songs, n_classes)."""
     p = np.asarray(probabilities, dtype=np.float64)
     predicted = p[:, 1] >= p[:, 0] if p.shape[1] == 2 else p.argmax(1)
     return predicted.astype(np.int64)
@@ -169,18 +159,9 @@ def evaluate_predictions(
 
 
 def mean_and_sd(results: Sequence[Metrics]) -> Mapping[str, tuple[float, float | None]]:
-    """Return mean and standard deviation of each figure over folds or seeds.
+    """Return mean and standard deviation of each figure over folds or seeds, by the names of `Metrics`.
 
-    Parameters
-    ----------
-    results : sequence of Metrics
-        Of one target.
-
-    Returns
-    -------
-    mapping of str to (mean, sd)
-        By the names of `Metrics`. The sample's standard deviation (n - 1); None for a single result. A
-        figure that the target does not have is left out.
+    The deviation is the sample's (n - 1), None for a single result. A figure that the target does not have is left out.
     """
     if not results or len({result.target for result in results}) > 1:
         raise ValueError("expected results of one target")
@@ -223,10 +204,8 @@ class McNemar:
 def mcnemar(labels: npt.ArrayLike, first: npt.ArrayLike, second: npt.ArrayLike) -> McNemar:
     """Compare two methods by the songs on which one is right and the other wrong.
 
-    Parameters
-    ----------
-    labels, first, second : int arrays, shape (n_songs,)
-        True classes, and those that each method predicts, of the same songs in the same order.
+    The arrays (n_songs,) are the true classes, and those that each method predicts, of the same songs in the same
+    order.
     """
     truth, one, two = (np.asarray(values) for values in (labels, first, second))
     if not truth.shape == one.shape == two.shape or truth.ndim != 1:
@@ -245,18 +224,7 @@ AXIS_QUADRANTS = {Target.VALENCE: [0, 3], Target.AROUSAL: [0, 1]}
 def measure(
     truth: Ints, probabilities: Mapping[str, Floats], target: Target, *, seed: int
 ) -> dict[Target, dict[str, Metrics]]:
-    """Measure methods on the same songs.
-
-    Parameters
-    ----------
-    truth : int64 array, shape (n_songs,)
-        Classes.
-    probabilities : mapping of str to float64 array, shape (n_songs, n_classes)
-        By method.
-    target : Target
-        What is predicted.
-    seed : int
-        Of the draws that say what perfect calibration would show.
+    """Measure the probabilities (n_songs, n_classes) of methods on the same songs, of classes `truth` (n_songs,).
 
     Returns
     -------

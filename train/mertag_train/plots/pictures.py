@@ -36,16 +36,8 @@ def save_png(figure: Figure, path: Path, *, dpi: int) -> None:
 def draw_reliability(axes: Axes, probabilities: Floats, labels: Ints, *, what: str = "") -> None:
     """Draw how often a method is right, by how sure it is: bins of equal mass with their Wilson intervals.
 
-    Parameters
-    ----------
-    axes : Axes
-        Where.
-    probabilities : float64 array, shape (n_songs, n_classes)
-        Of the method.
-    labels : int64 array, shape (n_songs,)
-        The true classes.
-    what : str
-        Named in the title, before the calibration error.
+    Of the method are `probabilities` (n_songs, n_classes), of which `labels` (n_songs,) are the true classes; `what` is
+    named in the title, before the calibration error.
     """
     predicted = predicted_classes(probabilities)
     confidence = probabilities[np.arange(len(predicted)), predicted]

@@ -108,8 +108,8 @@ def draw(timeline: SegmentTimeline, *, title: str, spans_s: Sequence[tuple[float
     title : str
         The song's name, taken literally; long ones lose their middle.
     spans_s : sequence of (float, float)
-        Start and end in seconds of the windows that the song's decision is the mean of (`window_spans`); one
-        alone is not drawn.
+        Start and end in seconds of the windows that the song's decision is the mean of (`window_spans`); one alone is
+        not drawn.
 
     Returns
     -------

@@ -101,7 +101,7 @@ def help_with(folder: str, target: str, share: tuple[int, int], root: str, log_m
 
     from mertag.emotion import Target
     from mertag_train.data.datasets import read
-    from mertag_train.data.log_mels import log_mels as log_mels_of
+    from mertag_train.data.store import log_mels as log_mels_of
     from mertag_train.learn.config import TrainConfig
     from mertag_train.runs import run
 

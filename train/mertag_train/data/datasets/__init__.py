@@ -28,20 +28,9 @@ READERS: Mapping[str, Callable[..., Dataset]] = MappingProxyType(
 
 
 def read(name: str, data_dir: Path | str | None = None, **options: Any) -> Dataset:
-    """Read a data set.
+    """Read the data set of a name, from `data_dir` (for ``folder``, also a table) or ``$MERTAG_DATA/<name>``.
 
-    Parameters
-    ----------
-    name : str
-        ``"pmemo"``, ``"4q"``, ``"eim"`` or ``"folder"``, in any case.
-    data_dir : path, optional
-        Its folder (for ``folder``, also a table); else ``$MERTAG_DATA/<name>``.
-    **options
-        What the reader of that name takes: `pmemo.read`, `four_q.read`, `eim.read`, `folder.read`.
-
-    Returns
-    -------
-    Dataset
+    The options are those of the reader of that name: `pmemo.read`, `four_q.read`, `eim.read`, `folder.read`.
 
     Raises
     ------

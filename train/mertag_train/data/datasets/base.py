@@ -124,10 +124,7 @@ class Dataset:
     def with_audio(self) -> Dataset:
         """Return the data set without the songs whose audio is missing; `missing_audio` still names them.
 
-        Raises
-        ------
-        DatasetError
-            If no song has audio.
+        Raises DatasetError if no song has audio.
         """
         songs = tuple(song for song in self.songs if song.path is not None)
         if not songs:
@@ -154,10 +151,7 @@ def _at(source: str) -> str:
 def class_counts(songs: Iterable[Song], target: Target) -> dict[str, int]:
     """Return how many songs each class of a target has, by class name, every class named.
 
-    Raises
-    ------
-    DatasetError
-        If a song has no class for the target.
+    Raises DatasetError if a song has no class for the target.
     """
     counts = [0] * len(CLASS_NAMES[target])
     for song in songs:
@@ -226,9 +220,9 @@ def group_recordings(keys: Mapping[str, tuple[str, str] | None]) -> dict[str, st
     return {song: song if key is None else first.setdefault(key, song) for song, key in keys.items()}
 
 
-def repeated(groups: Mapping[str, str]) -> list[tuple[str, ...]]:
-    """Return the groups that hold more than one song, each as its song ids."""
+def repeated(songs: Iterable[Song]) -> list[tuple[str, ...]]:
+    """Return the recordings that more than one song holds, each as its song ids."""
     members: dict[str, list[str]] = {}
-    for song, group in groups.items():
-        members.setdefault(group, []).append(song)
+    for song in songs:
+        members.setdefault(song.group, []).append(song.id)
     return [tuple(ids) for ids in members.values() if len(ids) > 1]

@@ -14,21 +14,20 @@ Audio without a row is one of the duplicates that the authors took out, and is n
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
-from mertag.emotion import Target
 from mertag.errors import ConfigError
-from mertag_train.data.datasets.base import (
-    Dataset,
-    Dynamics,
-    Song,
-    artist_key,
-    group_recordings,
-    recording_key,
-    repeated,
-    targets_of_signs,
+from mertag_train.data.datasets.base import Dataset, Dynamics, repeated
+from mertag_train.data.datasets.published import (
+    Columns,
+    Origin,
+    find_root,
+    mp3_files,
+    published,
+    rated_songs,
+    refuse_absent,
 )
-from mertag_train.data.datasets.locate import Origin, find_root, mp3_files
 from mertag_train.data.datasets.tables import Row, Table, fault, read_table
 
 THRESHOLD = 5.0
@@ -42,6 +41,7 @@ AROUSAL = "annotations/arousal_cont_average.csv"
 VALENCE = "annotations/valence_cont_average.csv"
 SPLIT = "Mediaeval 2013 set"
 SPLITS = ("development", "evaluation")
+COLUMNS = Columns(valence="mean_valence", arousal="mean_arousal", title="Song title", artist="Artist")
 
 ORIGIN = Origin(
     name="eim",
@@ -57,18 +57,8 @@ ORIGIN = Origin(
 def read(data_dir: Path | str | None = None, *, threshold: float = THRESHOLD) -> Dataset:
     """Read Emotion in Music.
 
-    Parameters
-    ----------
-    data_dir : path, optional
-        The folder that holds ``annotations`` and ``clips_45seconds``; else ``$MERTAG_DATA/eim``.
-    threshold : float
-        A rating above it is positive, on both axes.
-
-    Returns
-    -------
-    Dataset
-        Targets valence, arousal and quadrant (the pair of signs); `Song.official_split` is ``"development"``
-        or ``"evaluation"``.
+    The folder is the one that holds ``annotations`` and ``clips_45seconds``, else ``$MERTAG_DATA/eim``. A rating above
+    the threshold is positive, on both axes. `Song.official_split` is ``"development"`` or ``"evaluation"``.
 
     Raises
     ------
@@ -83,47 +73,29 @@ def read(data_dir: Path | str | None = None, *, threshold: float = THRESHOLD) ->
     root = find_root(ORIGIN, data_dir)
     ratings = read_table(root / STATIC, ("song_id", "mean_arousal", "mean_valence")).by("song_id")
     info = read_table(root / INFO, ("song_id", "Artist", "Song title", SPLIT)).by("song_id")
-    for song, row in ratings.items():
-        if song not in info:
-            raise row.fault(
-                f"song {song!r} has no line in {INFO}, which says whose music it is",
-                f"Take {INFO} from the same download.",
-            )
-    groups = group_recordings(
-        {song: recording_key(info[song].text("Song title"), info[song].text("Artist")) for song in ratings}
-    )
+    why = ", which says whose music it is"
+    refuse_absent(ratings, info, INFO, f"Take {INFO} from the same download.", why)
     audio = mp3_files(root / "clips_45seconds")
     dynamics = _dynamics(root)
-    songs = []
-    for song, row in ratings.items():
-        valence = row.number("mean_valence", low=SCALE[0], high=SCALE[1])
-        arousal = row.number("mean_arousal", low=SCALE[0], high=SCALE[1])
-        songs.append(
-            Song(
-                id=song,
-                path=audio.get(song),
-                group=groups[song],
-                artist=artist_key(info[song].text("Artist")),
-                targets=targets_of_signs(valence_positive=valence > threshold, arousal_positive=arousal > threshold),
-                valence=valence,
-                arousal=arousal,
-                dynamics=dynamics.get(song),
-                official_split=_official_split(info[song]),
-            )
-        )
-    notes = [f"{' and '.join(ids)} are one recording and stay together." for ids in repeated(groups)]
+    rated = rated_songs(
+        ratings,
+        info,
+        audio,
+        COLUMNS,
+        scale=SCALE,
+        positive=lambda valence, arousal: (valence > threshold, arousal > threshold),
+        dynamics=dynamics,
+    )
+    songs = [replace(song, official_split=_official_split(info[song.id])) for song in rated]
+    notes = [f"{' and '.join(ids)} are one recording and stay together." for ids in repeated(songs)]
     if not dynamics:
         notes.append("There are no ratings over time.")
-    return Dataset(
-        name=ORIGIN.name,
-        root=root,
-        songs=tuple(songs),
-        missing_audio=tuple(song for song in ratings if song not in audio),
-        unlabelled=tuple(path for song, path in audio.items() if song not in ratings),
-        targets=(Target.VALENCE, Target.AROUSAL, Target.QUADRANT),
+    return published(
+        ORIGIN,
+        root,
+        songs,
+        audio,
         labelling=f"V+ = valence > {threshold:g}, A+ = arousal > {threshold:g}, of 1 to 9",
-        citation=ORIGIN.citation,
-        source=ORIGIN.source,
         notes=tuple(notes),
         scale=SCALE,
         thresholds=(threshold, threshold),

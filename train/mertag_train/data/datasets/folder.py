@@ -31,7 +31,7 @@ from mertag_train.data.datasets.base import (
     targets_of_signs,
     thin_class,
 )
-from mertag_train.data.datasets.locate import data_folder
+from mertag_train.data.datasets.published import data_folder
 from mertag_train.data.datasets.tables import Row, Table, fault, read_table
 
 NAME = "folder"
@@ -47,19 +47,9 @@ Rating = tuple[float | None, float | None]
 def read(data_dir: Path | str | None = None, *, scale: tuple[float, float] | None = None) -> Dataset:
     """Read one's own labelled music.
 
-    Parameters
-    ----------
-    data_dir : path, optional
-        The folder, or the table; else ``$MERTAG_DATA/folder``.
-    scale : (lowest, highest), optional
-        Scale of the ratings, for a table with ``valence`` and ``arousal``; a rating at its middle or above is
-        positive.
-
-    Returns
-    -------
-    Dataset
-        All three targets from quadrants or ratings, else the one that the labels name. A song's id is its
-        path from the folder.
+    It is the folder, or the table, else ``$MERTAG_DATA/folder``. All three targets follow from quadrants or ratings,
+    else there is the one that the labels name. A song's id is its path from the folder. The scale (lowest, highest) is
+    that of the ratings, for a table with ``valence`` and ``arousal``; a rating at its middle or above is positive.
 
     Raises
     ------

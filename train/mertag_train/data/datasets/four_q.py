@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mertag.emotion import QUADRANTS, Quadrant, Target
+from mertag.emotion import QUADRANTS, Quadrant
 from mertag_train.data.datasets.base import (
     Dataset,
     Song,
@@ -25,7 +25,7 @@ from mertag_train.data.datasets.base import (
     repeated,
     targets_of_quadrant,
 )
-from mertag_train.data.datasets.locate import Origin, find_root, mp3_files
+from mertag_train.data.datasets.published import Origin, find_root, mp3_files, published, refuse_absent
 from mertag_train.data.datasets.tables import Row, read_table
 
 ANNOTATIONS = "panda_dataset_taffc_annotations.csv"
@@ -49,15 +49,7 @@ SAME_RECORDING: tuple[tuple[str, str], ...] = (("MT0000523076", "MT0000941301"),
 def read(data_dir: Path | str | None = None) -> Dataset:
     """Read 4Q.
 
-    Parameters
-    ----------
-    data_dir : path, optional
-        The folder that holds ``MER_audio_taffc_dataset``, or that folder; else ``$MERTAG_DATA/4q``.
-
-    Returns
-    -------
-    Dataset
-        Targets valence, arousal and quadrant.
+    The folder is the one that holds ``MER_audio_taffc_dataset``, or that one, else ``$MERTAG_DATA/4q``.
 
     Raises
     ------
@@ -68,8 +60,9 @@ def read(data_dir: Path | str | None = None) -> Dataset:
     root = find_root(ORIGIN, data_dir)
     labels = read_table(root / ANNOTATIONS, ("Song", "Quadrant")).by("Song")
     metadata = read_table(root / METADATA, ("Song", "Artist", "Title", "Quadrant")).by("Song")
-    _check_same_songs(labels, metadata, root / METADATA)
-    _check_same_songs(metadata, labels, root / ANNOTATIONS)
+    remedy = "Take both tables from the same download, or delete the line."
+    refuse_absent(labels, metadata, METADATA, remedy)
+    refuse_absent(metadata, labels, ANNOTATIONS, remedy)
     quadrants = {song: _quadrant(row) for song, row in labels.items()}
     for song, row in metadata.items():
         if _quadrant(row) is not quadrants[song]:
@@ -80,18 +73,14 @@ def read(data_dir: Path | str | None = None) -> Dataset:
             )
 
     audio: dict[str, Path] = {}
-    unlabelled: list[Path] = []
     for quadrant in QUADRANTS:
         for song, path in mp3_files(root / quadrant).items():
-            if song not in quadrants:
-                unlabelled.append(path)
-                continue
-            if quadrants[song] is not quadrant:
+            if song in quadrants and quadrants[song] is not quadrant:
                 raise labels[song].fault(
                     f"song {song!r} is {quadrants[song]}, but its audio is {path}",
                     f"Move the clip to the folder {quadrants[song]}, or correct the table.",
                 )
-            audio[song] = path
+            audio[song if song in quadrants else f"{quadrant}/{song}"] = path
 
     groups = group_recordings(
         {song: recording_key(row.text("Title"), row.text("Artist")) for song, row in metadata.items()}
@@ -101,37 +90,28 @@ def read(data_dir: Path | str | None = None) -> Dataset:
             merged = groups[second]
             groups = {song: groups[first] if group == merged else group for song, group in groups.items()}
 
-    return Dataset(
-        name=ORIGIN.name,
-        root=root,
-        songs=tuple(
-            Song(
-                id=song,
-                path=audio.get(song),
-                group=groups[song],
-                artist=artist_key(metadata[song].text("Artist")),
-                targets=targets_of_quadrant(quadrant),
-            )
-            for song, quadrant in quadrants.items()
-        ),
-        missing_audio=tuple(song for song in quadrants if song not in audio),
-        unlabelled=tuple(unlabelled),
-        targets=(Target.VALENCE, Target.AROUSAL, Target.QUADRANT),
-        labelling="quadrant as annotated; V+ = Q1, Q4; A+ = Q1, Q2",
-        citation=ORIGIN.citation,
-        source=ORIGIN.source,
-        notes=_notes(metadata, groups),
-    )
+    songs = [
+        Song(
+            id=song,
+            path=audio.get(song),
+            group=groups[song],
+            artist=artist_key(metadata[song].text("Artist")),
+            targets=targets_of_quadrant(quadrant),
+        )
+        for song, quadrant in quadrants.items()
+    ]
+    labelling = "quadrant as annotated; V+ = Q1, Q4; A+ = Q1, Q2"
+    return published(ORIGIN, root, songs, audio, labelling=labelling, notes=_notes(metadata, songs))
 
 
-def _notes(metadata: dict[str, Row], groups: dict[str, str]) -> tuple[str, ...]:
+def _notes(metadata: dict[str, Row], songs: list[Song]) -> tuple[str, ...]:
     notes = []
     if len(metadata) != N_PUBLISHED:
         notes.append(f"{len(metadata)} of the {N_PUBLISHED} published songs are here.")
     nameless = [song for song, row in metadata.items() if artist_key(row.text("Artist")) is None]
     if nameless:
         notes.append(f"No artist is known for {', '.join(nameless)}: each is a group of its own.")
-    notes.extend(f"{' and '.join(ids)} are one recording and stay together." for ids in repeated(groups))
+    notes.extend(f"{' and '.join(ids)} are one recording and stay together." for ids in repeated(songs))
     return tuple(notes)
 
 
@@ -141,12 +121,3 @@ def _quadrant(row: Row) -> Quadrant:
         return Quadrant(value.upper())
     except ValueError:
         raise row.fault(f"unknown quadrant {value!r}", "Write Q1, Q2, Q3 or Q4.") from None
-
-
-def _check_same_songs(rows: dict[str, Row], other: dict[str, Row], other_path: Path) -> None:
-    for song, row in rows.items():
-        if song not in other:
-            raise row.fault(
-                f"song {song!r} has no line in {other_path.name}",
-                "Take both tables from the same download, or delete the line.",
-            )

@@ -17,19 +17,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mertag.emotion import Target
 from mertag.errors import ConfigError
-from mertag_train.data.datasets.base import (
-    Dataset,
-    Dynamics,
-    Song,
-    artist_key,
-    group_recordings,
-    recording_key,
-    repeated,
-    targets_of_signs,
+from mertag_train.data.datasets.base import Dataset, Dynamics, repeated
+from mertag_train.data.datasets.published import (
+    Columns,
+    Origin,
+    find_root,
+    mp3_files,
+    published,
+    rated_songs,
+    refuse_absent,
 )
-from mertag_train.data.datasets.locate import Origin, find_root, mp3_files
 from mertag_train.data.datasets.tables import read_table
 
 VALENCE_MEDIAN = 0.625
@@ -43,6 +41,7 @@ SCALE = (0.0, 1.0)
 STATIC = "annotations/static_annotations.csv"
 DYNAMIC = "annotations/dynamic_annotations.csv"
 METADATA = "metadata.csv"
+COLUMNS = Columns(valence="Valence(mean)", arousal="Arousal(mean)", title="title", artist="artist")
 
 ORIGIN = Origin(
     name="pmemo",
@@ -62,17 +61,8 @@ def read(
 ) -> Dataset:
     """Read PMEmo.
 
-    Parameters
-    ----------
-    data_dir : path, optional
-        The folder that holds ``PMEmo2019``, or that folder; else ``$MERTAG_DATA/pmemo``.
-    valence_threshold, arousal_threshold : float
-        A rating at or above it is positive. `SCALE_MIDDLE` for both is the other choice in use.
-
-    Returns
-    -------
-    Dataset
-        Targets valence, arousal and quadrant (the pair of signs).
+    The folder is the one that holds ``PMEmo2019``, or that one, else ``$MERTAG_DATA/pmemo``. A rating at or above its
+    threshold is positive; `SCALE_MIDDLE` for both is the other choice in use.
 
     Raises
     ------
@@ -87,53 +77,32 @@ def read(
     root = find_root(ORIGIN, data_dir)
     ratings = read_table(root / STATIC, ("musicId", "Arousal(mean)", "Valence(mean)")).by("musicId")
     metadata = read_table(root / METADATA, ("musicId", "title", "artist")).by("musicId")
-    for song, row in ratings.items():
-        if song not in metadata:
-            raise row.fault(
-                f"song {song!r} has no line in {METADATA}, which says whose music it is",
-                f"Take {METADATA} from the same download.",
-            )
-    groups = group_recordings(
-        {song: recording_key(metadata[song].text("title"), metadata[song].text("artist")) for song in ratings}
-    )
+    why = ", which says whose music it is"
+    refuse_absent(ratings, metadata, METADATA, f"Take {METADATA} from the same download.", why)
     audio = mp3_files(root / "chorus")
     dynamics = _dynamics(root / DYNAMIC)
-    songs = []
-    for song, row in ratings.items():
-        valence = row.number("Valence(mean)", low=SCALE[0], high=SCALE[1])
-        arousal = row.number("Arousal(mean)", low=SCALE[0], high=SCALE[1])
-        songs.append(
-            Song(
-                id=song,
-                path=audio.get(song),
-                group=groups[song],
-                artist=artist_key(metadata[song].text("artist")),
-                targets=targets_of_signs(
-                    valence_positive=valence >= valence_threshold,
-                    arousal_positive=arousal >= arousal_threshold,
-                ),
-                valence=valence,
-                arousal=arousal,
-                dynamics=dynamics.get(song),
-            )
-        )
-    twice = repeated(groups)
+    songs = rated_songs(
+        ratings,
+        metadata,
+        audio,
+        COLUMNS,
+        scale=SCALE,
+        positive=lambda valence, arousal: (valence >= valence_threshold, arousal >= arousal_threshold),
+        dynamics=dynamics,
+    )
+    twice = repeated(songs)
     notes = [f"{len(twice)} recordings stand under more than one id and stay together."] if twice else []
     unrated = sum(song not in ratings for song in metadata)
     if unrated:
         notes.append(f"{unrated} of the {len(metadata)} songs have no ratings and are not used.")
     if not dynamics:
         notes.append(f"There are no ratings over time ({DYNAMIC} is absent).")
-    return Dataset(
-        name=ORIGIN.name,
-        root=root,
-        songs=tuple(songs),
-        missing_audio=tuple(song for song in ratings if song not in audio),
-        unlabelled=tuple(path for song, path in audio.items() if song not in ratings),
-        targets=(Target.VALENCE, Target.AROUSAL, Target.QUADRANT),
+    return published(
+        ORIGIN,
+        root,
+        songs,
+        audio,
         labelling=f"V+ = valence >= {valence_threshold:g}, A+ = arousal >= {arousal_threshold:g}, of 0 to 1",
-        citation=ORIGIN.citation,
-        source=ORIGIN.source,
         notes=tuple(notes),
         scale=SCALE,
         thresholds=(valence_threshold, arousal_threshold),

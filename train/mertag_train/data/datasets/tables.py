@@ -26,17 +26,7 @@ def fault(path: Path, line: int | None, what: str, remedy: str) -> DatasetError:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One line of a table.
-
-    Attributes
-    ----------
-    path : Path
-        The file.
-    line : int
-        Line on which the row ends, from 1.
-    values : mapping of str to str
-        Stripped values by lower-case column name.
-    """
+    """One line of a table: the line on which it ends, from 1, and stripped values by lower-case column name."""
 
     path: Path
     line: int
@@ -51,26 +41,14 @@ class Row:
         return self.values.get(column.casefold()) or None
 
     def required(self, column: str) -> str:
-        """Return the value.
-
-        Raises
-        ------
-        DatasetError
-            If it is empty.
-        """
+        """Return the value; raise DatasetError if it is empty."""
         value = self.text(column)
         if not value:
             raise self.fault(f"column {column!r} is empty", "Fill it in, or delete the line.")
         return value
 
     def number(self, column: str, *, low: float = -math.inf, high: float = math.inf) -> float:
-        """Return the value as a number.
-
-        Raises
-        ------
-        DatasetError
-            If it is not a finite number, or lies outside `low`..`high`.
-        """
+        """Return the value as a number; raise DatasetError if it is not a finite one within `low`..`high`."""
         value = self.text(column)
         try:
             number = float(value)
@@ -109,13 +87,7 @@ class Table:
         return column.casefold() in {name.casefold() for name in self.columns}
 
     def by(self, column: str) -> dict[str, Row]:
-        """Return the rows by the value of an identifying column, in the file's order.
-
-        Raises
-        ------
-        DatasetError
-            If a value is empty, or stands on two lines.
-        """
+        """Return the rows by an identifying column; raise DatasetError if a value is empty or stands twice."""
         found: dict[str, Row] = {}
         for row in self.rows:
             key = row.required(column)
@@ -129,26 +101,16 @@ class Table:
 
 
 def read_table(path: Path, columns: Sequence[str]) -> Table:
-    """Read a CSV file.
+    """Read a CSV file; empty lines are left out, columns beside those that there must be are kept.
 
-    Parameters
-    ----------
-    path : Path
-        UTF-8 (with or without a byte order mark), UTF-16 with one, or else Windows-1252 or Latin-1, in which
-        older data sets are written.
-    columns : sequence of str
-        Columns that there must be; others are kept.
-
-    Returns
-    -------
-    Table
-        Empty lines are left out.
+    It is UTF-8 (with or without a byte order mark), UTF-16 with one, or else Windows-1252 or Latin-1, in which older
+    data sets are written.
 
     Raises
     ------
     DatasetError
-        If the file cannot be read or is empty, a column is missing or stands twice, or a line has too few or
-        too many values.
+        If the file cannot be read or is empty, a column is missing or stands twice, or a line has too few or too many
+        values.
     """
     text = _decode(path)
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)

@@ -35,10 +35,8 @@ class Clips:
 
     Attributes
     ----------
-    index : int64 array, shape (n,)
-        Positions in the store.
-    label : int64 array, shape (n,)
-        Class indices.
+    index, label : int64 arrays, shape (n,)
+        Positions in the store, and class indices.
     truth : sequence of int64 arrays, or None
         The real class of each segment of the fixed grid, clip by clip; -1 where it is not known. It is never learnt
         from: a partition is scored with it.
@@ -55,20 +53,14 @@ class Setting:
 
     Attributes
     ----------
-    store : LogMelStore
-        Where the clips lie.
     frames : Tensor, shape (total_frames, n_mels)
         The store's frames, on the device that trains.
     clips : Clips
         What is learnt from.
-    config : TrainConfig
-        The whole configuration.
     class_names : sequence of str
         n_classes of them.
-    network : SegmentNetwork
-        What is trained.
     optimiser : Optimiser
-        Of it; `Optimiser.predictor` is what predicts.
+        Of the network; `Optimiser.predictor` is what predicts.
     rng : numpy Generator
         Of all chance but dropout, which is torch's.
     """
