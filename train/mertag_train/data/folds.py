@@ -62,7 +62,7 @@ class Folds:
 
 
 def folds(songs: Songs, target: Target, *, n: int = 10, group: Group = "recording", seed: int = 0) -> Folds:
-    """Assign songs to folds for cross-validation.
+    """Assign songs to `n` folds, named ``"0"`` to ``str(n - 1)``, for cross-validation.
 
     Parameters
     ----------
@@ -70,12 +70,8 @@ def folds(songs: Songs, target: Target, *, n: int = 10, group: Group = "recordin
         All get a fold; take `Dataset.with_audio` first where only those with audio shall.
     target : Target
         Its classes are spread evenly.
-    n : int
-        How many folds, at least 2; their names are ``"0"`` to ``str(n - 1)``.
     group : {"recording", "artist"}
         What never stands in two folds; with ``"artist"``, recordings don't either.
-    seed : int
-        Another seed, other folds.
 
     Raises
     ------
@@ -151,16 +147,10 @@ def save_folds(folds: Folds, path: Path) -> None:
 
 
 def load_folds(path: Path, songs: Songs, *, group: Group | None = "recording") -> Folds:
-    """Read folds that were saved, or published by others, for these songs.
+    """Read folds from a CSV file ``song_id,fold``, which may be published by others, for these songs.
 
-    Parameters
-    ----------
-    path : Path
-        A CSV file ``song_id,fold``.
-    songs : Dataset or iterable of Song
-        Every one must have a line. With a `Dataset`, lines of `Dataset.missing_audio` are left out.
-    group : {"recording", "artist"}, or None
-        What must not stand in two folds; None for folds that are known to be leaky.
+    Every song must have a line; with a `Dataset`, lines of `Dataset.missing_audio` are left out. The group is what must
+    not stand in two folds, None for folds that are known to be leaky.
 
     Raises
     ------
@@ -282,7 +272,7 @@ def bound_groups(songs: Iterable[Song], group: Group) -> list[tuple[Song, ...]]:
 
 
 def assign_groups(groups: Sequence[Sequence[Song]], target: Target, shares: Sequence[float], *, seed: int) -> list[int]:
-    """Assign groups of songs to parts, so that each part holds its share of every class.
+    """Assign groups of songs to parts, so that each part holds its share of every class; return the part of each group.
 
     Parameters
     ----------
@@ -291,11 +281,6 @@ def assign_groups(groups: Sequence[Sequence[Song]], target: Target, shares: Sequ
         of each class that has as many songs as there are parts.
     seed : int
         Decides among groups of the same size, and among parts that fit equally well.
-
-    Returns
-    -------
-    list of int
-        Part of each group.
     """
     counts = [list(class_counts(group, target).values()) for group in groups]
     total = [sum(column) for column in zip(*counts, strict=True)]

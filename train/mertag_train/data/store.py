@@ -88,10 +88,8 @@ def log_mels(
     folder : Path or None
         Where the store lies or shall lie. A store that is there is used as it is, so that training also runs where the
         audio is not. None: in the user's cache, under a name that changes with the audio files.
-    workers : int
-        How many processes decode.
     on_clip : callable
-        Told (done, total) while computing.
+        Told (done, total) while `workers` processes decode.
 
     Raises
     ------
@@ -176,11 +174,6 @@ def cache_folder(dataset: Dataset, front_end: FrontEnd) -> Path:
 
 def write_store(folder: Path, clips: Iterable[Clip], front_end: FrontEnd) -> LogMelStore:
     """Write clips, one by one, as a store; one that is there is replaced only when all is written.
-
-    Parameters
-    ----------
-    clips : iterable of Clip
-        Read once; one clip is in memory at a time.
 
     Raises
     ------

@@ -31,13 +31,7 @@ def save(
     epoch: int,
     config: TrainConfig,
 ) -> None:
-    """Write a checkpoint; a killed process leaves the one before.
-
-    Raises
-    ------
-    TrainingError
-        If it cannot be written; the one before is then still there.
-    """
+    """Write a checkpoint; if it cannot be (TrainingError) or the process is killed, the one before is still there."""
     state: dict[str, Any] = {
         "epoch": epoch,
         "config": json.dumps(config.to_json(), sort_keys=True),
@@ -59,13 +53,7 @@ def save(
 
 
 def load(path: Path, optimiser: Optimiser, rng: np.random.Generator, learner: Learner, *, config: TrainConfig) -> int:
-    """Restore a checkpoint; return its epoch.
-
-    Raises
-    ------
-    TrainingError
-        If it cannot be read, or was written by another configuration.
-    """
+    """Restore a checkpoint, return its epoch; TrainingError if it is unreadable or of another configuration."""
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         written, epoch = state["config"], int(state["epoch"])

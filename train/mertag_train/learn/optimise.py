@@ -31,16 +31,8 @@ def learning_rate(config: OptimiserConfig, done: float, *, epochs: int, step: fl
     """Return the learning rate of one step: a linear climb, then a cosine to zero.
 
     The peak is at the first step after the climb; the zero would be at the step after the last. The schedule goes by
-    epochs, and not by steps, so that an epoch of many small steps does not use up the rate of the others.
-
-    Parameters
-    ----------
-    done : float
-        How many epochs are done, in parts of one too, before the step.
-    epochs : int
-        How many there will be.
-    step : float
-        The step's share of its epoch.
+    epochs, and not by steps, so that an epoch of many small steps does not use up the rate of the others: `done` of
+    them are behind, in parts of one too, and the step is the share `step` of its epoch.
     """
     climb = epochs * config.ramp if config.schedule == "one_cycle" else min(1.0, epochs / 2)
     if done < climb:

@@ -118,20 +118,15 @@ def fit_mixture(losses: Floats, config: PartitionConfig, *, seed: int) -> Mixtur
 def partition(losses: Floats, labels: Ints, names: Sequence[str], config: PartitionConfig, *, seed: int) -> Partition:
     """Tell the segments whose labels are probably right from the others.
 
+    Of each class at least the share `PartitionConfig.least_share` is in X, those with the smallest losses: a class that
+    is hard to learn would vanish from it otherwise. Where losses do not differ, all are clean.
+
     Parameters
     ----------
     losses : float64 array, shape (n_segments,)
         Cross-entropy of each segment with its inherited label, in evaluation mode, without augmentation; nats.
     labels : int64 array, shape (n_segments,)
         Inherited classes, as indices of `names`.
-    seed : int
-        Of the expectation maximisation's start.
-
-    Returns
-    -------
-    Partition
-        Of each class at least the share `PartitionConfig.least_share` is in X, those with the smallest losses: a class
-        that is hard to learn would vanish from it otherwise. Where losses do not differ, all are clean.
 
     Raises
     ------

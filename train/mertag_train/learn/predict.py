@@ -32,10 +32,8 @@ def predict(
         The store's frames, on the network's device.
     clips : int64 array, shape (n_clips,)
         Positions in the store.
-    segmentation : Segmentation
-        The fixed grid.
     at_most : int or None
-        Only so many segments a clip, spread evenly; None for all of the grid.
+        Only so many segments of the fixed grid a clip, spread evenly; None for all.
 
     Returns
     -------

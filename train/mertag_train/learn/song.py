@@ -40,12 +40,8 @@ SAME_PROBABILITY = 1e-6
 class SongTable:
     """What a song classifier is fitted on.
 
-    Attributes
-    ----------
-    features : float32 array, shape (n_rows, 7 * n_classes)
-        As the exported classifier sees them.
-    label, song : int64 arrays, shape (n_rows,)
-        Class, and to which song a row belongs: rows of one song never stand on two sides of the calibration.
+    The features (n_rows, 7 * n_classes) are as the exported classifier sees them. Each row has a class and a song: rows
+    of one song never stand on two sides of the calibration.
     """
 
     features: Floats32
@@ -73,21 +69,9 @@ def cutting_of(config: TrainConfig) -> Cutting:
 
 
 def window_features(probabilities: AnyFloats, n_samples: int, cutting: Cutting) -> Floats:
-    """Return the features of each window of one song, shape (n_windows, 7 * n_classes).
+    """Return the features of each window of one song of `n_samples`, shape (n_windows, 7 * n_classes).
 
-    Parameters
-    ----------
-    probabilities : array, shape (n_segments, n_classes)
-        Of the segments on the fixed grid.
-    n_samples : int
-        Duration of the song in samples.
-    cutting : Cutting
-        Front end, segmentation and window rule.
-
-    Raises
-    ------
-    ValueError
-        If there is no segment.
+    Its segments on the fixed grid have the `probabilities` (n_segments, n_classes); ValueError if there is none.
     """
     found = windows(
         np.arange(len(probabilities), dtype=np.int64) * cutting.segmentation.hop_samples(cutting.front_end),
@@ -110,20 +94,9 @@ def song_table(
 ) -> SongTable:
     """Return the rows to fit a song classifier on.
 
-    Parameters
-    ----------
-    probabilities : sequence of arrays, shape (n_segments, n_classes)
-        Segment probabilities of each song; songs without a segment are left out.
-    n_samples : sequence of int
-        Duration of each song in samples.
-    labels : int64 array, shape (n_songs,)
-        Classes.
-    cutting : Cutting
-        Front end, segmentation and window rule.
-    sub_windows_s : sequence of float
-        Durations, in seconds, of further stretches: one of each a song, at a random place.
-    seed : int
-        Of those places.
+    The segment `probabilities` (n_segments, n_classes), durations in samples and classes are those of each song; songs
+    without a segment are left out. Each song also gives one stretch of each of `sub_windows_s` seconds, at a random
+    place.
 
     Raises
     ------
@@ -196,21 +169,8 @@ def predict_songs(
 ) -> Floats:
     """Return the song probabilities, shape (n_songs, n_classes): the mean over each song's windows.
 
-    Parameters
-    ----------
-    classifier : Pipeline
-        What `fit` gave.
-    probabilities : sequence of arrays, shape (n_segments, n_classes)
-        Of each song, each with at least one segment.
-    n_samples : sequence of int
-        Duration of each song in samples.
-    cutting : Cutting
-        Front end, segmentation and window rule.
-
-    Raises
-    ------
-    ValueError
-        If there is no song, or one has no segment.
+    Of each song are the `probabilities` (n_segments, n_classes) of its segments and its duration in samples. Raises
+    ValueError if there is no song, or one has no segment.
     """
     found = [
         classifier.predict_proba(window_features(p, int(n), cutting).astype(np.float32)).mean(0)

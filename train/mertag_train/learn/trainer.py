@@ -130,22 +130,16 @@ def train_network(
 
     Parameters
     ----------
-    store : LogMelStore
-        Where the clips lie.
     frames : Tensor, shape (total_frames, n_mels)
         The store's frames, on the device that trains.
     train, validation : Clips
         What is learnt from; what the progress is measured on.
-    config : TrainConfig
-        The whole configuration.
     class_names : sequence of str
         n_classes of them.
     checkpoint_path : Path or None
         Written after each epoch.
     resume : bool
         Go on from `checkpoint_path` where it exists; on the CPU the result is bit for bit that of an uninterrupted run.
-    on_epoch, on_step : callables
-        Progress.
 
     Returns
     -------

@@ -113,16 +113,10 @@ def predicted_classes(probabilities: npt.ArrayLike) -> Ints:
 def evaluate_predictions(
     labels: npt.ArrayLike, probabilities: npt.ArrayLike, *, target: Target, seed: int = 0
 ) -> Metrics:
-    """Measure song probabilities against labels.
+    """Measure song probabilities (n_songs, n_classes), each row of which sums to 1, against true classes (n_songs,).
 
     Parameters
     ----------
-    labels : int array, shape (n_songs,)
-        True classes.
-    probabilities : array, shape (n_songs, n_classes)
-        Each row sums to 1.
-    target : Target
-        Whose classes they are.
     seed : int
         Of the simulation behind `Metrics.calibration_error_if_perfect`.
 
@@ -188,12 +182,8 @@ def wilson_interval(successes: int, n: int) -> tuple[float, float]:
 class McNemar:
     """Two methods on the same songs.
 
-    Attributes
-    ----------
-    only_first, only_second : int
-        Songs that only the first, or only the second method has right.
-    p_value : float
-        Probability of a difference at least this large if both were equally good (two-sided).
+    `only_first` and `only_second` are the songs that only one of them has right, `p_value` the probability of a
+    difference at least this large if both were equally good (two-sided).
     """
 
     only_first: int

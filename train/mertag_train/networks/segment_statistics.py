@@ -138,17 +138,10 @@ def cosines(n_mels: int, n_cepstra: int = N_CEPSTRA) -> Tensor:
 
 
 def modulation(envelopes: Tensor) -> Tensor:
-    """Return the logarithm of 1 + the mean magnitude in `MODULATION_BINS`.
+    """Return the logarithm of 1 + the mean magnitude in `MODULATION_BINS`: (batch, len(MODULATION_BINS) * n_groups).
 
-    Parameters
-    ----------
-    envelopes : Tensor, shape (batch, n_frames, n_groups)
-        How loud groups of bands are in each frame.
-
-    Returns
-    -------
-    Tensor, shape (batch, len(MODULATION_BINS) * n_groups)
-        Of the discrete Fourier transform over time, under a Hann window; a bin above the Nyquist rate counts as 0.
+    It is that of the discrete Fourier transform over time, under a Hann window, of how loud groups of bands are (batch,
+    n_frames, n_groups); a bin above the Nyquist rate counts as 0.
     """
     n_frames = envelopes.shape[1]
     last = MODULATION_BINS[-1][1]
@@ -275,17 +268,10 @@ class Onsets(nn.Module):
 
 
 def autocorrelation(strength: Tensor) -> Tensor:
-    """Return the autocorrelation at lags `SHORTEST_LAG` to `LONGEST_LAG`, shape (batch, n_lags).
+    """Return the autocorrelation at lags `SHORTEST_LAG` to `LONGEST_LAG`, (batch, n_lags), of values with mean 0.
 
-    Parameters
-    ----------
-    strength : Tensor, shape (batch, n_frames)
-        With mean 0.
-
-    Returns
-    -------
-    Tensor
-        The mean of the products over the frames that both have, over the variance; 0 for a lag as long as the segment.
+    It is the mean of the products over the frames that both have, over the variance; 0 for a lag as long as the
+    segment.
     """
     n_frames = strength.shape[1]
     lags = torch.arange(SHORTEST_LAG, LONGEST_LAG + 1, device=strength.device)

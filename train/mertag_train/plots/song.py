@@ -99,14 +99,10 @@ _CJK_FONTS = (
 
 
 def draw(timeline: SegmentTimeline, *, title: str, spans_s: Sequence[tuple[float, float]] = ()) -> Figure:
-    """Draw the emotion of a song over time.
+    """Draw the emotion of a song over time; the title is taken literally, and long ones lose their middle.
 
     Parameters
     ----------
-    timeline : SegmentTimeline
-        Of the song, from `mertag.Tagger.segments`.
-    title : str
-        The song's name, taken literally; long ones lose their middle.
     spans_s : sequence of (float, float)
         Start and end in seconds of the windows that the song's decision is the mean of (`window_spans`); one alone is
         not drawn.

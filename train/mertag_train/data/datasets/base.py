@@ -25,16 +25,9 @@ MIN_SONGS_PER_CLASS = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dynamics:
-    """How valence and arousal change over a song.
+    """Mean ratings over a song, at ascending times in seconds from the start of the clip.
 
-    Attributes
-    ----------
-    times_s : tuple of float
-        Seconds from the start of the clip, ascending.
-    valence, arousal : tuple of float
-        Mean rating at each time.
-    scale : tuple of float
-        Lowest and highest rating possible. Not always the scale of the song's own `valence` and `arousal`.
+    The scale, lowest and highest rating possible, is not always that of the song's own `valence` and `arousal`.
     """
 
     times_s: tuple[float, ...]
@@ -61,8 +54,6 @@ class Song:
         Class index in the order of `CLASS_NAMES`.
     valence, arousal : float or None
         Mean rating, on the data set's scale.
-    dynamics : Dynamics or None
-        Ratings over time.
     official_split : str or None
         The part in which the data set's authors placed it.
     """

@@ -51,18 +51,8 @@ class Clips:
 class Setting:
     """Where a learner learns.
 
-    Attributes
-    ----------
-    frames : Tensor, shape (total_frames, n_mels)
-        The store's frames, on the device that trains.
-    clips : Clips
-        What is learnt from.
-    class_names : sequence of str
-        n_classes of them.
-    optimiser : Optimiser
-        Of the network; `Optimiser.predictor` is what predicts.
-    rng : numpy Generator
-        Of all chance but dropout, which is torch's.
+    The store's frames (total_frames, n_mels) lie on the device that trains; there are n_classes `class_names`;
+    `Optimiser.predictor` is what predicts; `rng` is for all chance but dropout, which is torch's.
     """
 
     store: LogMelStore
