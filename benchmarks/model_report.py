@@ -16,8 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mertag.emotion import CLASS_NAMES, Target
-from mertag_train.measure.calibration import calibration_interval, coverage
-from mertag_train.measure.metrics import by_axis, measure, predicted_classes
+from mertag_train.measure.metrics import by_axis, calibration_interval, coverage, measure, predicted_classes
 from mertag_train.plots.pictures import draw_reliability, new_figure, save_png
 
 Floats = npt.NDArray[np.float64]

@@ -12,15 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mertag.emotion import Target, decide
-from mertag_train.measure.calibration import (
+from mertag_train.measure.metrics import (
+    by_axis,
     calibration_error,
     calibration_error_if_perfect,
     calibration_interval,
     coverage,
     equal_mass_bins,
-)
-from mertag_train.measure.metrics import (
-    by_axis,
     evaluate_predictions,
     mcnemar,
     mean_and_sd,

@@ -9,8 +9,13 @@ import numpy as np
 
 from mertag.files import replaced_whole
 from mertag_train.arrays import Floats, Ints
-from mertag_train.measure.calibration import calibration_error, calibration_error_if_perfect, equal_mass_bins
-from mertag_train.measure.metrics import predicted_classes, wilson_interval
+from mertag_train.measure.metrics import (
+    calibration_error,
+    calibration_error_if_perfect,
+    equal_mass_bins,
+    predicted_classes,
+    wilson_interval,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -49,8 +49,7 @@ from mertag_train.data.store import LogMelStore
 from mertag_train.learn import song
 from mertag_train.learn.config import TrainConfig
 from mertag_train.learn.trainer import EpochReport, Progress
-from mertag_train.measure.calibration import coverage
-from mertag_train.measure.metrics import predicted_classes
+from mertag_train.measure.metrics import coverage, predicted_classes
 from mertag_train.runs.cross_fitting import CrossValidation
 from mertag_train.runs.experiment import (
     Parts,

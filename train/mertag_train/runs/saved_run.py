@@ -52,7 +52,7 @@ class Run:
     cross_validation : mapping
         The same of the songs that are learnt from; empty where nothing was cross-fitted.
     confidence : mapping
-        By target, what is left of those songs above a confidence (`mertag_train.measure.calibration.coverage`).
+        By target, what is left of those songs above a confidence (`mertag_train.measure.metrics.coverage`).
     networks : mapping of Target to SegmentNetwork or Committee
         In evaluation mode.
     classifiers : mapping of Target to Pipeline

@@ -87,9 +87,7 @@ def find_root(origin: Origin, data_dir: Path | str | None) -> Path:
     raise DatasetError(f"{what} The audio belongs in {origin.audio}. {_obtain(origin)}")
 
 
-def refuse_absent(
-    rows: Mapping[str, Row], others: Mapping[str, Row], table: str, remedy: str, *, why: str = ""
-) -> None:
+def refuse_absent(rows: Mapping[str, Row], others: Mapping[str, Row], table: str, remedy: str, why: str = "") -> None:
     """Raise DatasetError for the first song of a table that has no line in another one."""
     for song, row in rows.items():
         if song not in others:
