@@ -43,8 +43,6 @@ DURABLE_EVERY_S = 1.0
 REST_S = 30.0
 """How long a state file that failed is left alone."""
 
-_CHUNK_BYTES = 1 << 20
-
 _ENTRY = """
 SELECT files.size, files.mtime_ns, files.audio, files.settled, analyses.result
 FROM files LEFT JOIN analyses ON analyses.audio = files.audio AND analyses.model = ? WHERE files.path = ?
@@ -60,25 +58,13 @@ ON CONFLICT (path) DO UPDATE SET
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What is remembered of a file.
+    """What is remembered of a file."""
 
-    Attributes
-    ----------
-    size, mtime_ns : int
-        Its size and time of change then; others now mean that it has changed.
-    audio : bytes
-        Digest of its audio; empty if it has no tag format and was not looked into any further.
-    settled : str
-        For which model and options nothing was left to do; empty: for none.
-    result : str or None
-        The analysis of its audio with the model that was asked for.
-    """
-
-    size: int
+    size: int  # its size and time of change then; others now mean that it has changed
     mtime_ns: int
-    audio: bytes
-    settled: str
-    result: str | None
+    audio: bytes  # digest of its audio; empty if it has no tag format and was not looked into any further
+    settled: str  # for which model and options nothing was left to do; empty: for none
+    result: str | None  # the analysis of its audio with the model that was asked for
 
 
 class State:
@@ -91,8 +77,6 @@ class State:
 
     Attributes
     ----------
-    run : Run
-        As given.
     troubles : queue of str
         Warnings for the user: at most one in a run.
     """
@@ -288,13 +272,7 @@ class Places:
         self._folder, self._real = "", ""
 
     def look(self, path: Path) -> tuple[bytes, os.stat_result]:
-        """Return the real path of a file and its status.
-
-        Raises
-        ------
-        OSError
-            If it is not there.
-        """
+        """Return the real path of a file and its status; raise `OSError` if it is not there."""
         text = os.fspath(path)
         status = os.lstat(text)
         if stat.S_ISLNK(status.st_mode):
@@ -348,8 +326,5 @@ def kept_time(status: os.stat_result) -> int:
 
 
 def _whole(path: Path) -> bytes:
-    digest = hashlib.blake2b(digest_size=32, person=b"whole file")  # never the digest of some audio
-    with path.open("rb", buffering=0) as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.digest()
+    with path.open("rb", buffering=0) as file:  # the person: it is never the digest of some audio
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=32, person=b"whole file")).digest()

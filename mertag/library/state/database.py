@@ -19,7 +19,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from mertag.errors import ConfigError, StateError
@@ -136,9 +135,7 @@ class Database:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -167,12 +164,8 @@ class Database:
                     self._connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
                     self._durable = durable
                 self._connection.execute("BEGIN IMMEDIATE")
-                try:
+                with self._connection:  # commits, or rolls back
                     yield self._connection
-                except BaseException:
-                    self._connection.rollback()
-                    raise
-                self._connection.commit()
             except sqlite3.Error as error:
                 raise self._failed(error) from error
 
@@ -229,7 +222,11 @@ def _open(path: Path) -> sqlite3.Connection:
             )
         connection.execute("PRAGMA journal_mode = WAL")  # where the file system has no shared memory, it stays as it is
         connection.execute("PRAGMA synchronous = FULL")  # how to go back must be on the disk before a file is replaced
-        _check_if_suspected(path, connection)
+        if _suspicion(path).exists():  # too slow to be done every time
+            (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+            _suspicion(path).unlink(missing_ok=True)
+            if found != "ok":
+                raise _ForeignError(f"it is damaged: {found}")
         for number in range(schema if tables else 0, len(MIGRATIONS)):
             connection.executescript(
                 f"BEGIN IMMEDIATE; {MIGRATIONS[number]} PRAGMA user_version = {number + 1}; COMMIT;"
@@ -242,17 +239,8 @@ def _open(path: Path) -> sqlite3.Connection:
 
 
 def _suspicion(path: Path) -> Path:
+    """Return the name of the empty file that says: check this state file when it is opened next."""
     return path.with_name(path.name + ".check")
-
-
-def _check_if_suspected(path: Path, connection: sqlite3.Connection) -> None:
-    """Read the whole file if an earlier run found damage in it: too slow to be done every time."""
-    if not _suspicion(path).exists():
-        return
-    (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-    _suspicion(path).unlink(missing_ok=True)
-    if found != "ok":
-        raise _ForeignError(f"it is damaged: {found}")
 
 
 def _is_damage(error: sqlite3.DatabaseError) -> bool:

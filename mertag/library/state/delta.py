@@ -47,12 +47,7 @@ class DeltaError(Exception):
 
 
 def make_delta(old: BinaryIO, new: BinaryIO) -> bytes:
-    """Return what turns `new` into `old`.
-
-    Parameters
-    ----------
-    old, new : binary files
-        Open for reading; seekable.
+    """Return what turns `new` into `old`; both are open for reading.
 
     Raises
     ------
@@ -75,13 +70,6 @@ def make_delta(old: BinaryIO, new: BinaryIO) -> bytes:
 
 def old_pieces(delta: bytes, new: BinaryIO) -> list[Piece]:
     """Return the old file as new bytes and ranges of the new file, which laid end to end are the old one.
-
-    Parameters
-    ----------
-    delta : bytes
-        From `make_delta`.
-    new : binary file
-        The new file.
 
     Raises
     ------

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterable
+from io import FileIO
 from pathlib import Path
 from typing import BinaryIO, Literal, NamedTuple, TypeAlias, cast
 
@@ -21,19 +22,9 @@ from mertag.library.state.delta import DeltaError, make_delta, old_pieces, read_
 
 Kind: TypeAlias = Literal["tags", "sidecar"]
 
-_CHUNK = 2**20
-
 
 class Journal:
-    """The journal of one run. May be used from several threads.
-
-    Parameters
-    ----------
-    database : Database
-        The open state file.
-    run : int
-        The run that writes.
-    """
+    """The journal of one run, by its number. May be used from several threads."""
 
     def __init__(self, database: Database, run: int) -> None:
         self._database, self._run = database, run
@@ -55,13 +46,7 @@ class Entry:
         self._noted: tuple[int, Path, bytes] | None = None  # its row, the file, the digest of the new one
 
     def __call__(self, old: Path, new: Path) -> None:
-        """Note how to turn `new` back into `old`.
-
-        Raises
-        ------
-        TagWriteError
-            If that did not work.
-        """
+        """Note how to turn `new` back into `old`; raise `TagWriteError` if that did not work."""
         try:
             found = _compared(old, new, may_be_new=self._kind == "sidecar")
             with self._database.transaction() as connection:
@@ -78,13 +63,7 @@ class Entry:
             ) from error
 
     def withdraw(self) -> None:
-        """Delete the entry, if the write did not happen.
-
-        Raises
-        ------
-        StateError
-            If the state file does not work.
-        """
+        """Delete the entry, if the write did not happen; raise `StateError` if the state file does not work."""
         if self._noted is None:
             return
         row, path, new_digest = self._noted
@@ -102,13 +81,7 @@ class Entry:
 
 
 def unsettle(database: Database, path: Path) -> None:
-    """Forget that a song was up to date: it, or its sidecar `path`, is about to change.
-
-    Raises
-    ------
-    StateError
-        If the state file does not work.
-    """
+    """Forget that a song was up to date: it, or its sidecar `path`, is about to change."""
     with database.transaction() as connection:
         _unsettle(connection.execute, path)
 
@@ -124,7 +97,7 @@ def digest_of(chunks: Iterable[bytes]) -> bytes:
 def file_digest(file: BinaryIO) -> bytes:
     """Return the digest of a whole file, open for reading."""
     file.seek(0)
-    return digest_of(iter(lambda: file.read(_CHUNK), b""))
+    return hashlib.file_digest(cast(FileIO, file), lambda: hashlib.blake2b(digest_size=32)).digest()
 
 
 class _Compared(NamedTuple):

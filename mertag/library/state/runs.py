@@ -22,7 +22,6 @@ import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from mertag._version import __version__
@@ -90,9 +89,7 @@ class Run:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.finish()
 
     def finish(self) -> None:
@@ -130,10 +127,7 @@ class Run:
 
 
 def is_under_way(database: Database, owner: str) -> bool:
-    """Return whether the run with this owner (column of ``runs``) still runs.
-
-    A run on a file system without locks counts as over.
-    """
+    """Return whether the run with this owner (column of ``runs``) still runs; without file locks, it counts as over."""
     if not _OWNER.fullmatch(owner):
         return False
     path = _lock_file(database.path, owner)
