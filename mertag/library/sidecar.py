@@ -17,33 +17,21 @@ from mertag._version import __version__
 from mertag.emotion import SongEmotion
 from mertag.errors import TagWriteError
 from mertag.files import BeforeReplace, path_text, read_regular, write_whole
-from mertag.library.records import (
-    SCHEMA,
-    Emotion,
-    ModelName,
-    PathBytes,
-    PathText,
-    Struct,
-    Version,
-    emotion_of,
-    path_and_bytes,
-    to_dict,
-    to_json,
-)
+from mertag.library import records
 
 SUFFIX = ".mertag.json"
 _MAX_BYTES = 1 << 20  # a sidecar has about 600
 
 
-class Sidecar(Struct, kw_only=True):
+class Sidecar(records.Struct, kw_only=True):
     """SONG.mertag.json: the emotion of the song beside it."""
 
     schema: Literal[1]
-    mertag: Version
-    file: PathText
-    file_base64: PathBytes | UnsetType = UNSET
-    emotion: Emotion
-    model: ModelName
+    mertag: records.Version
+    file: records.PathText
+    file_base64: records.PathBytes | UnsetType = UNSET
+    emotion: records.Emotion
+    model: records.ModelName
 
 
 class _Header(msgspec.Struct):
@@ -96,7 +84,7 @@ def write_sidecar(path: Path, emotion: SongEmotion, *, before_replace: BeforeRep
     """
     if not plan_sidecar(path, emotion):
         return False
-    text = to_json(_content(path, emotion), indent=2) + "\n"
+    text = records.to_json(_content(path, emotion), indent=2) + "\n"
     try:
         write_whole(sidecar_path(path), text, before_replace=before_replace)
     except OSError as error:
@@ -105,14 +93,14 @@ def write_sidecar(path: Path, emotion: SongEmotion, *, before_replace: BeforeRep
 
 
 def _content(path: Path, emotion: SongEmotion) -> dict[str, Any]:
-    file, exact = path_and_bytes(path.name)
-    return to_dict(
+    file, exact = records.path_and_bytes(path.name)
+    return records.to_dict(
         Sidecar(
-            schema=SCHEMA,
+            schema=records.SCHEMA,
             mertag=__version__,
             file=file,
             file_base64=exact,
-            emotion=emotion_of(emotion),
+            emotion=records.emotion_of(emotion),
             model=emotion.model,
         )
     )
@@ -134,6 +122,6 @@ def _read_own(path: Path) -> dict[str, Any] | None:
         raise TagWriteError(path, f"its sidecar could not be read: {error.strerror or error}") from error
     except ValueError as error:
         raise TagWriteError(path, f"{name} was not written by mertag; move it away to have a sidecar") from error
-    if header.schema > SCHEMA:
+    if header.schema > records.SCHEMA:
         raise TagWriteError(path, f"{name} was written by a later mertag ({header.mertag}); upgrade mertag")
     return content
