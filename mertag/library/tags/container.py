@@ -95,7 +95,7 @@ class Container(Protocol):
 
     @property
     def name(self) -> str:
-        """What a person calls it, such as ``"MP3 (ID3v2.3)"``."""
+        """The name that is shown, such as ``"MP3 (ID3v2.3)"``."""
 
     @property
     def fields(self) -> Fields:

@@ -1,4 +1,4 @@
-"""What a person may choose about the tags, and the names of the fields.
+"""The options of tag writing, the names of the fields, and labels from a file.
 
 Own names for the moods come from a file, TOML or JSON, told apart by content; a quadrant that is not named keeps its
 name::
@@ -30,7 +30,7 @@ would tell the wrong thing."""
 NOT_OURS = "not mertag's"
 
 CHOOSABLE = (MOOD, QUADRANT, VALENCE, AROUSAL, CONFIDENCE, MODEL)
-"""The fields of which a person chooses which are written."""
+"""The fields of which some can be chosen."""
 
 OWN = (*CHOOSABLE[1:], MARK)
 KEYS = (MOOD, *OWN)
@@ -120,7 +120,7 @@ def check_label(quadrant: str, label: str) -> None:
 
 
 def fields_of(names: Iterable[str]) -> tuple[str, ...]:
-    """Return the fields that a person named, in the order of writing.
+    """Return the fields that were named, in the order of writing.
 
     Parameters
     ----------

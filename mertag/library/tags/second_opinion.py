@@ -1,4 +1,4 @@
-"""What mutagen, which shares no code with this wing, sees in a file: the second check of a new copy.
+"""The second check of a new copy: what mutagen, which shares no code with mertag, reads in it.
 
 The other checks read a copy with the code that wrote it; a mistake in that code could pass them. Where
 mutagen reads the original, it must read the copy as well, find the fields as planned, and everything else as
@@ -82,7 +82,7 @@ class Opinion:
 
 
 def worth_asking(container: Container) -> bool:
-    """Return whether mutagen can be asked about a file: not about tags made to keep it busy for hours."""
+    """Return whether mutagen reads the tag in reasonable time; see `Id3Tag.costly`."""
     tag = getattr(container, "tag", None)
     return not (isinstance(tag, Id3Tag) and tag.costly)
 
