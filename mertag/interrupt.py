@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any, Self, TypeVar
 
@@ -16,11 +17,10 @@ class Terminated(KeyboardInterrupt):
 
 
 class Interruptible:
-    """While open, SIGINT and SIGTERM raise `KeyboardInterrupt` (or `Terminated`), and only inside `next`.
+    """While open, SIGINT and SIGTERM raise `KeyboardInterrupt` (or `Terminated`), and only inside `waiting` and `each`.
 
-    One that comes at another moment, when a file is being written or reported, is kept for the following
-    `next`. It acts on the main thread only, and only where Python's own handlers are in place: another
-    program's handler, and its threads, are its own.
+    One that comes at another moment, when a file is being written or reported, is kept for the next of these. It acts
+    on the main thread only, and only where Python's own handlers are in place: another program's handler is its own.
     """
 
     def __init__(self) -> None:
@@ -47,29 +47,35 @@ class Interruptible:
         if self._pending is not None and kind is None:
             raise self._pending
 
-    def next(self, items: Iterator[T]) -> T | None:
-        """Return the next item, None at the end.
+    def each(self, items: Iterable[T]) -> Iterator[T]:
+        """Yield the items; an interrupt acts while one is awaited.
 
         Raises
         ------
         KeyboardInterrupt
-            If an interrupt came, now or since the last call.
+            If an interrupt came, now or since the last item was yielded.
         """
+        iterator = iter(items)
+        while True:
+            with self.waiting():
+                try:
+                    item = next(iterator)
+                except StopIteration:
+                    return
+            yield item
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Let an interrupt act at once while open; one that came before acts at the beginning."""
         self._waiting = True
         try:
             self.check()
-            return next(items, None)
+            yield
         finally:
             self._waiting = False
 
     def check(self) -> None:
-        """Raise the interrupt that came since the last call, if one did.
-
-        Raises
-        ------
-        KeyboardInterrupt
-            That one.
-        """
+        """Raise the `KeyboardInterrupt` that was kept, if one was."""
         if self._pending is not None:
             pending, self._pending = self._pending, None
             raise pending

@@ -10,7 +10,7 @@ from fake_tagger import emotion
 
 from mertag.emotion import Quadrant
 from mertag.library import sidecar, tags
-from mertag.library.accounting import Event, FileHandled, Finished, Found, Summary
+from mertag.library.accounting import Event, FileDone, Finished, Found, Summary
 from mertag.library.state.database import Database
 from mertag.library.state.journal import Journal
 from mertag.library.state.runs import Run
@@ -61,7 +61,7 @@ def outcome(events: object) -> tuple[dict[str, str], Summary]:
         elif isinstance(event, Finished):
             summary = event.summary
         else:
-            assert isinstance(event, FileHandled)
+            assert isinstance(event, FileDone)
             files[event.path.name] = f"{event.status}: {event.reason}" if event.reason else event.status
     assert found is not None
     assert summary is not None

@@ -23,26 +23,31 @@ unchanged, skipped or failed, also when the run is interrupted::
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator, Iterable
+import time
+from array import array
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Protocol, TypeAlias
 
-from mertag.batch.account import Account
-from mertag.batch.events import BatchOptions, Event, FileDone, Finished, Found, Note, NotTagged, Status, Summary
-from mertag.batch.one_song import WriteJournal, before_analysis
-from mertag.batch.pipeline import Pipeline, SongTagger
-from mertag.errors import ConfigError, StateError
+from mertag.batch.memory import Memory
+from mertag.batch.one_song import Later, Prepared, Ready, Song, Steps
+from mertag.batch.options import BatchOptions
+from mertag.batch.threads import Lookahead, Writers
+from mertag.errors import ConfigError, StateError, reason_of
 from mertag.interrupt import Interruptible
 from mertag.library import find as library
+from mertag.library.accounting import Account, Event, FileDone, FileGroup, Finished, Found, Note, Status, Summary
 from mertag.library.state.analyses import State
 from mertag.library.state.journal import Journal
+from mertag.outcomes import Outcome
 
 __all__ = [
     "BatchOptions",
     "Event",
     "FileDone",
+    "FileGroup",
     "Finished",
     "Found",
-    "NotTagged",
     "Note",
     "SongTagger",
     "Status",
@@ -50,9 +55,30 @@ __all__ = [
     "tag_library",
 ]
 
+STATUSES = (Status.TAGGED, Status.UNCHANGED, Status.SKIPPED, Status.FAILED)
+
+LOOKING_THREADS = 4
+
+POLL_S = 0.25
+"""How often is looked whether another run has finished a song that this one waits for."""
 
 MOST_UNNOTED = 10
 """So many songs in a row may fail while the state does not work: then a night's analyses would be for nothing."""
+
+_Write: TypeAlias = tuple[Song, Outcome, bool]  # the last: whether the outcome was remembered
+
+
+class SongTagger(Protocol):
+    """What a run needs of `mertag.listen.tagger.Tagger`."""
+
+    @property
+    def model_key(self) -> str:
+        """All that a result depends on beside the audio; asked for only if there is a memory."""
+        ...
+
+    def tag_many(self, paths: Iterable[Path]) -> Iterator[Outcome]:
+        """Yield one outcome a path, in any order, with the path's position as its index."""
+        ...
 
 
 def tag_library(
@@ -61,7 +87,7 @@ def tag_library(
     tagger: SongTagger,
     options: BatchOptions,
     state: State | None = None,
-    journal: WriteJournal | None = None,
+    journal: Journal | None = None,
 ) -> Generator[Event, None, None]:
     """Analyse the songs under `paths` and write what `options` ask for.
 
@@ -107,55 +133,174 @@ def tag_library(
     if journal is None and state is not None:
         journal = Journal(state.run.database, state.run.id)
     songs, unreadable = _find(paths, options)
-    account = Account(songs, run=None if state is None else state.run.id)
     yield Found(n=len(songs))
-    account.start()
-    pipeline = Pipeline(
-        songs,
-        tagger=tagger,
-        options=options,
-        before=before_analysis(options, unreadable),
-        state=state,
-        journal=journal,
-    )
+    account = Account(len(songs), STATUSES, run=None if state is None or options.dry_run else state.run.id)
+    steps = _steps(options, unreadable, journal, state, tagger)
+    writers = _writers(options, steps)
     stopped_by = ""
-    in_a_row = 0  # failures
-    heeded = True  # whether the caller takes events: one that has thrown an error wants the summary only
+    failures_in_a_row = 0
+    caller_failed = False  # one that has thrown an error into the iterator wants the summary only
     try:
         with Interruptible() as interruptible:
+            stages = _stages(songs, steps, tagger, writers, state, interruptible)
             try:
-                with contextlib.closing(pipeline.events(interruptible)) as events:
+                with contextlib.closing(_with_troubles(stages, state)) as events:
                     for event in events:
                         if isinstance(event, FileDone):
-                            account.add(event, dry_run=options.dry_run)
-                            in_a_row = in_a_row + 1 if event.status is Status.FAILED else 0
-                        heeded = False
+                            account.add(event)
+                            failures_in_a_row = failures_in_a_row + 1 if event.status is Status.FAILED else 0
+                        caller_failed = True
                         yield event
-                        heeded = True
-                        if in_a_row >= MOST_UNNOTED and journal is not None and state is not None and not state.works:
-                            raise StateError(
-                                f"{state.run.database.path}: the state file does not work, so that no write can be "
-                                "noted and nothing is written; mend that (is its disk full?), and run the same "
-                                "command again"
-                            )
+                        caller_failed = False
+                        if failures_in_a_row >= MOST_UNNOTED and journal is not None:
+                            _require_working(state)
                         limit = options.stop_at_failures
                         if limit is not None and account.failed >= limit:
                             stopped_by = (
                                 f"stopped after {limit} failures" if limit > 1 else "stopped at the first failure"
                             )
                             break
-            finally:
-                late = list(pipeline.leftovers())
+            finally:  # what is being written is finished and counted, however the run ends
+                writers.stop()
+                late = list(writers.rest())
                 for done in late:
-                    account.add(done, dry_run=options.dry_run)
-                pipeline.close()
-                if heeded:
+                    account.add(done)
+                if state is not None:
+                    state.release_all()
+                if not caller_failed:
                     yield from late
     except (Exception, KeyboardInterrupt) as error:
         reason = "interrupted" if isinstance(error, KeyboardInterrupt) else "stopped by an error"
-        yield Finished(summary=account.summary(reason))
+        yield Finished(summary=account.summary(songs, not_reached_because=reason))
         raise
-    yield Finished(summary=account.summary(stopped_by))
+    yield Finished(summary=account.summary(songs, not_reached_because=stopped_by))
+
+
+def _stages(
+    songs: Sequence[Path],
+    steps: Steps,
+    tagger: SongTagger,
+    writers: Writers[_Write, FileDone],
+    state: State | None,
+    interruptible: Interruptible,
+) -> Generator[FileDone | Note, None, None]:
+    """Yield what becomes of each file: recall -> look -> listen -> keep -> write, as the comments say."""
+    todo = array("L")
+    for item in interruptible.each(steps.recall(i, path) or i for i, path in enumerate(songs)):  # recall
+        if isinstance(item, FileDone):
+            yield item
+        else:
+            todo.append(item)
+    yield from steps.notes()
+
+    def look(index: int) -> Prepared:
+        return steps.look(index, songs[index])
+
+    waits = False
+    while todo:
+        later = array("L")  # what another run has under way
+        with contextlib.closing(Lookahead(todo, look, threads=0 if state is None else LOOKING_THREADS)) as ahead:
+            while True:
+                for ready in interruptible.each(ahead.ready()):  # look; what is known is not listened to
+                    yield from _take(ready, later, writers)
+                if ahead.exhausted:
+                    break
+                with _closed(tagger.tag_many(ahead.round())) as outcomes:  # listen
+                    for outcome in interruptible.each(outcomes):
+                        song = ahead.song_of(outcome)
+                        steps.keep(song, outcome)  # keep
+                        writers.submit((song, outcome, False))  # write
+                        yield from writers.finished()
+                        for ready in ahead.passed_by():
+                            yield from _take(ready, later, writers)
+                for song in ahead.forgotten():
+                    steps.give_back(song)
+                    reason = "the tagger ended without a result for it"
+                    yield FileDone(index=song.index, path=song.path, status=Status.FAILED, reason=reason)
+        for done in writers.rest():
+            yield done
+            interruptible.check()
+        if state is not None:
+            state.release_all()  # nothing is under way, so nothing of ours may keep us waiting
+        if len(later) == len(todo):
+            if not waits:
+                n = "1 song is" if len(later) == 1 else f"{len(later)} songs are"
+                yield Note(text=f"{n} under way in another run of mertag; waiting for its results")
+            waits = True
+            with interruptible.waiting():
+                time.sleep(POLL_S)
+        todo = later
+
+
+def _take(ready: Ready, later: array[int], writers: Writers[_Write, FileDone]) -> Iterator[FileDone]:
+    """Pass on a song that needs no analysis now, and yield what has been written meanwhile."""
+    if isinstance(ready, FileDone):
+        yield ready
+    elif isinstance(ready, Later):
+        later.append(ready.index)
+    else:
+        writers.submit((ready.song, ready.outcome, True))
+    yield from writers.finished()
+
+
+def _steps(
+    options: BatchOptions,
+    unreadable: Mapping[int, str],
+    journal: Journal | None,
+    state: State | None,
+    tagger: SongTagger,
+) -> Steps:
+    if state is None:
+        return Steps(options, unreadable, journal)
+    return Memory(options, unreadable, journal, state=state, model=tagger.model_key)
+
+
+def _writers(options: BatchOptions, steps: Steps) -> Writers[_Write, FileDone]:
+    def write(job: _Write) -> FileDone:
+        song, outcome, remembered = job
+        try:
+            return steps.write(song, outcome, remembered=remembered)
+        except Exception as error:  # noqa: BLE001  a mistake of ours must cost its song only, and must not go unsaid
+            return FileDone(index=song.index, path=song.path, status=Status.FAILED, reason=reason_of(error))
+
+    # Two names of one file must not be written at once: the second write would take the first for another program's.
+    threads = min(options.writers, 1) if options.tag.break_hard_links else options.writers
+    return Writers(threads if options.writes else 0, write)
+
+
+def _with_troubles(
+    events: Generator[FileDone | Note, None, None], state: State | None
+) -> Generator[FileDone | Note, None, None]:
+    """Yield the events, and after each what the state file has trouble with."""
+    with contextlib.closing(events):
+        for event in events:
+            yield event
+            yield from _troubles(state)
+    yield from _troubles(state)
+
+
+def _troubles(state: State | None) -> Iterator[Note]:
+    while state is not None and not state.troubles.empty():
+        yield Note(text=state.troubles.get(), warning=True)
+
+
+def _require_working(state: State | None) -> None:
+    if state is not None and not state.works:
+        raise StateError(
+            f"{state.run.database.path}: the state file does not work, so that no write can be noted and nothing is "
+            "written; mend that (is its disk full?), and run the same command again"
+        )
+
+
+@contextlib.contextmanager
+def _closed(outcomes: Iterator[Outcome]) -> Iterator[Iterator[Outcome]]:
+    """Close what the tagger gave at the end, so that decoding ends, too; a plain iterator has nothing to close."""
+    try:
+        yield outcomes
+    finally:
+        close = getattr(outcomes, "close", None)
+        if close is not None:
+            close()
 
 
 def _find(paths: Iterable[Path], options: BatchOptions) -> tuple[list[Path], dict[int, str]]:

@@ -1,70 +1,63 @@
 """What a run does with its memory: which songs need nothing, which need no analysis, and what is kept of the others.
 
-`recall` goes by path, size and time of change and opens no file; `prepare` looks at what it left. `heard` keeps an
-analysis before anything is written, so that a night's work is never lost; `finish` writes, and keeps what the file is
-from then on.
+`recall` goes by path, size and time of change and opens no file; `look` looks at what it left. `keep` keeps an
+analysis before anything is written; `write` writes, and keeps what the file is from then on.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping, Set
 from pathlib import Path
 
-from mertag.batch.events import BatchOptions, FileDone, Status
-from mertag.batch.feed import Known, Later, Prepared, Song
-from mertag.batch.noting import Noting
-from mertag.batch.one_song import NO_TAG_FORMAT, UP_TO_DATE, WriteJournal, finish
-from mertag.batch.settled import settled_key
+from mertag._version import __version__
+from mertag.batch.one_song import NO_TAG_FORMAT, UP_TO_DATE, Known, Later, Prepared, Song, Steps
+from mertag.batch.options import BatchOptions
 from mertag.errors import FileError, reason_of
+from mertag.library.accounting import FileDone, Note, Status
 from mertag.library.sidecar import SUFFIX
 from mertag.library.state.analyses import Entry, Places, State, decode, encode, kept_time, size_and_time, song_digest
+from mertag.library.state.journal import Journal
 from mertag.library.tags import plan_tags
 from mertag.listen.song import difference, model_of
 from mertag.outcomes import Outcome, Skipped, Tagged
 
 
-class Memory:
-    """The memory of one run.
+class Memory(Steps):
+    """The steps that a song takes where analyses are remembered.
 
     Parameters
     ----------
+    options, unreadable, journal
+        As of `Steps`.
     state : State
         What is remembered.
     model : str
         The key of the model; see `mertag.listen.song`.
-    options : BatchOptions
-        What is asked for.
-    before : callable
-        Says what settles a file without an analysis: `mertag.batch.one_song.before_analysis`.
-    journal : WriteJournal, optional
-        Notes how to take each write back.
     """
 
     def __init__(
         self,
-        state: State,
-        *,
-        model: str,
         options: BatchOptions,
-        before: Callable[[int, Path], FileDone | None],
-        journal: WriteJournal | None,
+        unreadable: Mapping[int, str],
+        journal: Journal | None,
+        *,
+        state: State,
+        model: str,
     ) -> None:
-        self._state, self._model, self._options = state, model, options
-        self._before, self._journal = before, journal
+        super().__init__(options, unreadable, journal)
+        self._state, self._model = state, model
         self._places = Places()
-        self._settled = settled_key(model, options)
-        self._no_format = settled_key("", options) if options.write_tags and not options.sidecar else ""
+        self._done_key = done_key(model, options)
+        self._no_format = done_key("", options) if options.write_tags and not options.sidecar else ""
         self._since_s = state.run.started_s if options.force else 0.0
         self._again: Counter[str] = Counter()
 
     def recall(self, index: int, path: Path) -> FileDone | None:
-        """Return how a file ends that needs nothing more; None if it has to be looked at. Opens no file.
-
-        To be called from one thread.
-        """
+        """As of `Steps`; to be called from one thread."""
         if self._options.force:
             return None
         try:
@@ -80,40 +73,39 @@ class Memory:
                 self._again[difference(others[0], self._model)] += 1
         return self._nothing_to_do(index, path, (status.st_size, kept_time(status)), entry)
 
-    def notes(self) -> Iterator[str]:
+    def notes(self) -> Iterator[Note]:
         """Yield, once `recall` has seen all songs, which of them are to be analysed again, and why."""
         follows = "--retag analyses nothing, so they are skipped" if self._options.retag else "they are analysed again"
         for reason, n in self._again.items():
             songs = "1 song was" if n == 1 else f"{n} songs were"
-            yield f"{songs} analysed {reason}: {follows}"
+            yield Note(text=f"{songs} analysed {reason}: {follows}")
 
-    def prepare(self, index: int, path: Path) -> Prepared:
-        """Look at a song and say what it needs; claim it, if it needs anything. May be called from several threads."""
+    def look(self, index: int, path: Path) -> Prepared:
+        """Look at a song and say what it needs; claim it, if it needs anything."""
         claimed: list[bytes] = []
         try:
-            prepared = self._prepare(index, path, claimed)
+            prepared = self._looked_at(index, path, claimed)
         except Exception as error:  # noqa: BLE001  whatever a strange file does to the parsers, the run goes on
             prepared = FileDone(index=index, path=path, status=Status.FAILED, reason=reason_of(error))
         if isinstance(prepared, FileDone | Later) and claimed:
             self._state.release(*claimed)
         return prepared
 
-    def heard(self, song: Song, outcome: Outcome) -> None:
+    def keep(self, song: Song, outcome: Outcome) -> None:
         """Keep an analysis, unless the file has changed since its audio was identified."""
         text = encode(outcome)
         if text is not None and song.audio and size_and_time(song.place) == (song.size, song.mtime_ns):
             self._state.remember_result(song.audio, self._model, text)
 
-    def finish(self, song: Song, outcome: Outcome, *, remembered: bool) -> FileDone:
-        """Write what was asked for, keep what the file is now, and give the song back. May be called from threads."""
+    def write(self, song: Song, outcome: Outcome, *, remembered: bool) -> FileDone:
+        """Write what was asked for, keep what the file is now, and give the song back."""
         if isinstance(outcome, Tagged) and not self._is_still(song):
             self._state.release(*song.claims)
             reason = "another program changed its audio meanwhile; nothing was written, run again"
             return FileDone(index=song.index, path=song.path, status=Status.FAILED, reason=reason)
-        noting = Noting(self._journal)
-        done = finish(song.index, outcome, self._options, journal=noting, remembered=remembered)
-        size, mtime_ns = noting.tagged or (song.size, song.mtime_ns)
-        if song.audio and (noting.tagged or size_and_time(song.place) == (size, mtime_ns)):
+        done, new_file = self._written(song.index, outcome, remembered=remembered)
+        size, mtime_ns = new_file or (song.size, song.mtime_ns)
+        if song.audio and (new_file or size_and_time(song.place) == (size, mtime_ns)):
             complete = done.status in (Status.TAGGED, Status.UNCHANGED) and not self._options.dry_run
             self._state.remember_file(
                 song.place,
@@ -144,12 +136,12 @@ class Memory:
         """Give back a song that got no outcome."""
         self._state.release(*song.claims)
 
-    def _prepare(self, index: int, path: Path, claimed: list[bytes]) -> Prepared:
-        refused = self._before(index, path)
+    def _looked_at(self, index: int, path: Path, claimed: list[bytes]) -> Prepared:
+        refused = self._refused(index, path)
         if refused is not None:
             if refused.reason == NO_TAG_FORMAT:
                 self._remember_no_format(path)
-            if refused.status is not Status.FAILED or not self._fields_stand(index, path):
+            if refused.status is not Status.FAILED or not self._is_up_to_date(index, path):
                 return refused
         try:
             place = os.fsencode(os.path.realpath(path, strict=True))
@@ -173,14 +165,14 @@ class Memory:
             return FileDone(index=index, path=path, status=Status.SKIPPED, reason=self._why_unknown(song.audio))
         if not song.audio:
             return song
-        heard = b"\0" + song.audio + self._model.encode()  # no path begins with a zero
-        if not self._state.claim(heard):
+        analysis = b"\0" + song.audio + self._model.encode()  # no path begins with a zero
+        if not self._state.claim(analysis):
             return Later(index=index)
-        claimed.append(heard)
-        song = dataclasses.replace(song, claims=(place, heard))
-        return self._known(song) or song  # again: who had it may have finished in between
+        claimed.append(analysis)
+        song = dataclasses.replace(song, claims=(place, analysis))
+        return self._known(song) or song  # again: another run may have finished it in between
 
-    def _fields_stand(self, index: int, path: Path) -> bool:
+    def _is_up_to_date(self, index: int, path: Path) -> bool:
         """Return whether a file that cannot be written has its fields already: then nothing has to be written."""
         if not self._options.write_tags or self._options.sidecar or self._options.force:
             return False
@@ -222,7 +214,7 @@ class Memory:
                 return None
             return FileDone(index=index, path=path, status=Status.SKIPPED, reason=NO_TAG_FORMAT, remembered=True)
         if isinstance(outcome, Skipped) or not self._options.writes:
-            return finish(index, outcome, self._options, remembered=True)
+            return self._written(index, outcome, remembered=True)[0]
         if entry.settled and entry.settled == self._mark(path):
             return FileDone(
                 index=index,
@@ -235,11 +227,11 @@ class Memory:
         return None
 
     def _mark(self, path: Path) -> str:
-        """Return what `settled` says of a file that is done: for what, and the state of its sidecar."""
+        """Return what is kept of a file that is done: the key, and the state of its sidecar."""
         if not self._options.sidecar:
-            return self._settled
+            return self._done_key
         status = size_and_time(os.fsencode(path) + SUFFIX.encode())
-        return "" if status is None else f"{self._settled} {status[0]} {status[1]}"
+        return "" if status is None else f"{self._done_key} {status[0]} {status[1]}"
 
     def _remember_no_format(self, path: Path) -> None:
         place = os.fsencode(os.path.realpath(path))
@@ -252,3 +244,26 @@ class Memory:
         if others:
             return f"remembered only {difference(others[0], self._model)}; run without --retag to analyse it"
         return f"never analysed with the model {model_of(self._model)}; run without --retag to analyse it"
+
+
+def done_key(model: str, options: BatchOptions) -> str:
+    """Return a fingerprint of the model and of every option that decides what is written.
+
+    A new version of mertag may write something else, so that its number is in it; a file is then looked at again, and
+    not analysed.
+    """
+    asked = (__version__, model, options.write_tags, options.sidecar, _plain(options.tag))
+    return hashlib.blake2b(repr(asked).encode("utf-8", "backslashreplace"), digest_size=12).hexdigest()
+
+
+def _plain(value: object) -> object:
+    """Return a value as one whose `repr` is the same in every process."""
+    if dataclasses.is_dataclass(value):
+        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return sorted((repr(_plain(key)), repr(_plain(one))) for key, one in value.items())
+    if isinstance(value, Set):
+        return sorted(repr(_plain(one)) for one in value)
+    if isinstance(value, tuple | list):
+        return [_plain(one) for one in value]
+    return value

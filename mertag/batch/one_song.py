@@ -1,65 +1,133 @@
-"""One file of a run: what is settled before its analysis, and what is written after it; see `mertag.batch`."""
+"""One song of a run: whether it can be written at all, the steps it takes, and what is written in the end."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import TypeAlias
 
-from mertag.batch.events import BatchOptions, FileDone, Status
+from mertag.batch.options import BatchOptions
 from mertag.errors import StateError, UnsupportedFormatError, reason_of
 from mertag.files import remove_leftovers
 from mertag.library import sidecar, tags
+from mertag.library.accounting import FileDone, Note, Status
+from mertag.library.state.analyses import size_and_time
+from mertag.library.state.journal import Journal, Kind
 from mertag.library.tags import TagChange
-from mertag.outcomes import Failed, Outcome, Skipped, Tagged
+from mertag.outcomes import Outcome, Skipped, Tagged
 
 NO_TAG_FORMAT = "no tag format that mertag writes"
 UP_TO_DATE = "already up to date"
 
 
-class WriteNote(Protocol):
-    """What notes one write: gets the old and the new file just before the one becomes the other."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Song:
+    """A file that is to be analysed or written.
 
-    def __call__(self, old: Path, new: Path, /) -> None:
-        """Note how to go back; raise if that does not work, and nothing is written."""
-        ...
-
-    def withdraw(self) -> None:
-        """Take the note back: the write did not happen after all."""
-        ...
-
-
-class WriteJournal(Protocol):
-    """What a run needs of `mertag.library.state.journal.Journal`."""
-
-    def before_replace(self, kind: Literal["tags", "sidecar"]) -> WriteNote:
-        """Return what notes one write."""
-        ...
-
-
-def before_analysis(options: BatchOptions, unreadable: Mapping[int, str]) -> Callable[[int, Path], FileDone | None]:
-    """Return what settles a file without an analysis whose result could not be written anyway.
-
-    It may be called from several threads.
+    Attributes
+    ----------
+    index : int
+        Its position among the files that were found.
+    path : Path
+        As it was found.
+    place : bytes
+        Its real path, by which it is remembered; empty without a memory.
+    audio : bytes
+        The digest of its audio; empty if the file is not to be remembered.
+    size, mtime_ns : int
+        The state of the file for which `audio` is right.
+    claims : tuple of bytes
+        What is claimed for it.
     """
-    folders: dict[Path, bool] = {}  # writable? the last folder only: files come folder by folder
-    lock = threading.Lock()
 
-    def folder_is_writable(folder: Path) -> bool:
-        with lock:
-            if folder not in folders:
-                folders.clear()
-                folders[folder] = os.access(folder, os.W_OK | os.X_OK)
-                if options.write_tags and not options.dry_run:
-                    remove_leftovers(folder)  # of a run that was killed
-            return folders[folder]
+    index: int
+    path: Path
+    place: bytes = b""
+    audio: bytes = b""
+    size: int = 0
+    mtime_ns: int = 0
+    claims: tuple[bytes, ...] = ()
 
-    def refusal(index: int, path: Path) -> tuple[Status, str] | None:
-        if index in unreadable:
-            return Status.FAILED, unreadable[index]
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """A song whose analysis is remembered."""
+
+    song: Song
+    outcome: Tagged | Skipped
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Later:
+    """A song that another run has under way, or this one under another name."""
+
+    index: int
+
+
+Ready: TypeAlias = FileDone | Known | Later
+"""What needs no analysis now."""
+
+Prepared: TypeAlias = Ready | Song
+
+
+class Steps:
+    """The steps that a song takes where nothing is remembered: `recall`, `look`, `keep`, `write`.
+
+    All but `recall` may be called from several threads.
+
+    Parameters
+    ----------
+    options : BatchOptions
+        What is asked for.
+    unreadable : mapping of int to str
+        Why the files that cannot be read cannot, by index.
+    journal : Journal, optional
+        Notes how to take each write back; what it cannot note is not written.
+    """
+
+    def __init__(self, options: BatchOptions, unreadable: Mapping[int, str], journal: Journal | None) -> None:
+        self._options, self._unreadable, self._journal = options, unreadable, journal
+        self._folders: dict[Path, bool] = {}  # writable? the last folder only: files come folder by folder
+        self._lock = threading.Lock()
+
+    def recall(self, index: int, path: Path) -> FileDone | None:
+        """Return how a file ends that needs nothing more; None if it has to be looked at. Opens no file."""
+        return None
+
+    def notes(self) -> Iterator[Note]:
+        """Yield what the person should know before the first song is analysed."""
+        return iter(())
+
+    def look(self, index: int, path: Path) -> Prepared:
+        """Look at a song and say what it needs; never raises."""
+        return self._refused(index, path) or Song(index=index, path=path)
+
+    def keep(self, song: Song, outcome: Outcome) -> None:
+        """Keep an analysis, before anything is written: a night's work is never lost."""
+
+    def write(self, song: Song, outcome: Outcome, *, remembered: bool) -> FileDone:
+        """Write what was asked for, and say what became of the file."""
+        return self._written(song.index, outcome, remembered=remembered)[0]
+
+    def give_back(self, song: Song) -> None:
+        """Give back a song that got no outcome."""
+
+    def _refused(self, index: int, path: Path) -> FileDone | None:
+        """Return how a file ends whose result could not be written anyway, without an analysis."""
+        try:
+            refusal = self._refusal(index, path)
+        except Exception as error:  # noqa: BLE001  whatever a strange file does to the parsers, the run goes on
+            refusal = Status.FAILED, reason_of(error)
+        return None if refusal is None else FileDone(index=index, path=path, status=refusal[0], reason=refusal[1])
+
+    def _refusal(self, index: int, path: Path) -> tuple[Status, str] | None:
+        options = self._options
+        if index in self._unreadable:
+            return Status.FAILED, self._unreadable[index]
         if not options.writes:
             return None
         real = path.resolve()
@@ -74,98 +142,98 @@ def before_analysis(options: BatchOptions, unreadable: Mapping[int, str]) -> Cal
             if status.st_nlink > 1 and not options.tag.break_hard_links:
                 links = f"it has {status.st_nlink} hard links, which writing would separate"
                 return Status.FAILED, f"{links} (allow that with --break-hard-links)"
-        if not folder_is_writable(real.parent):
+        if not self._is_writable(real.parent):
             return Status.FAILED, "its folder cannot be written to; check its permissions"
         return None
 
-    def before(index: int, path: Path) -> FileDone | None:
-        try:
-            refused = refusal(index, path)
-        except Exception as error:  # noqa: BLE001  whatever a strange file does to the parsers, the run goes on
-            refused = Status.FAILED, reason_of(error)
-        return None if refused is None else FileDone(index=index, path=path, status=refused[0], reason=refused[1])
+    def _is_writable(self, folder: Path) -> bool:
+        with self._lock:
+            if folder not in self._folders:
+                self._folders.clear()
+                self._folders[folder] = os.access(folder, os.W_OK | os.X_OK)
+                if self._options.write_tags and not self._options.dry_run:
+                    remove_leftovers(folder)  # of a run that was killed
+            return self._folders[folder]
 
-    return before
-
-
-def finish(
-    index: int,
-    outcome: Outcome,
-    options: BatchOptions,
-    *,
-    journal: WriteJournal | None = None,
-    remembered: bool = False,
-) -> FileDone:
-    """Write what was asked for, and say what became of the file.
-
-    Parameters
-    ----------
-    index : int
-        Its position among the files that were found.
-    outcome : Tagged, Skipped or Failed
-        What was heard.
-    options : BatchOptions
-        What to write.
-    journal : WriteJournal, optional
-        Is told of each replacement beforehand; what it cannot note is not written.
-    remembered : bool
-        Whether the outcome comes from memory.
-    """
-    if isinstance(outcome, Skipped):
-        return FileDone(
-            index=index, path=outcome.path, status=Status.SKIPPED, reason=outcome.reason, remembered=remembered
+    def _written(self, index: int, outcome: Outcome, *, remembered: bool) -> tuple[FileDone, tuple[int, int] | None]:
+        """Return what became of a file, and size and time of change of the song that was written, if one was."""
+        path, options = outcome.path, self._options
+        if not isinstance(outcome, Tagged):
+            status = Status.SKIPPED if isinstance(outcome, Skipped) else Status.FAILED
+            known = remembered and status is Status.SKIPPED
+            done = FileDone(index=index, path=path, status=status, reason=outcome.reason, remembered=known)
+            return done, None
+        emotion = outcome.emotion
+        change: TagChange | None = None
+        sidecar_changed: bool | None = None
+        failures: list[str] = []
+        note = ""
+        tagged = _BeforeReplace(self._journal, "tags")
+        beside = _BeforeReplace(self._journal, "sidecar")
+        if options.write_tags:
+            try:
+                if options.dry_run:
+                    change = tags.plan_tags(path, emotion, options.tag)
+                else:
+                    change = tags.write_tags(path, emotion, options.tag, before_replace=tagged)
+            except UnsupportedFormatError as error:
+                note = error.reason
+            except Exception as error:  # noqa: BLE001  one file that cannot be written must not stop the others
+                failures.append(reason_of(error))
+                tagged.withdraw()
+        if options.sidecar:  # also after failed tags: the analysis is not lost then
+            try:
+                if options.dry_run:
+                    sidecar_changed = sidecar.plan_sidecar(path, emotion)
+                else:
+                    sidecar_changed = sidecar.write_sidecar(path, emotion, before_replace=beside)
+            except Exception as error:  # noqa: BLE001  as above
+                failures.append(reason_of(error))
+                beside.withdraw()
+        if failures:
+            status, reason = Status.FAILED, "; ".join(failures)
+        elif options.write_tags and change is None and sidecar_changed is None:
+            status, reason = Status.SKIPPED, note
+        elif not options.writes or sidecar_changed or (change and change.changed):
+            status, reason = Status.TAGGED, note
+        else:
+            status, reason = Status.UNCHANGED, UP_TO_DATE
+        done = FileDone(
+            index=index,
+            path=path,
+            status=status,
+            emotion=emotion,
+            change=change,
+            sidecar_changed=sidecar_changed,
+            reason=reason,
+            remembered=remembered,
         )
-    if isinstance(outcome, Failed):
-        return FileDone(index=index, path=outcome.path, status=Status.FAILED, reason=outcome.reason)
-    assert isinstance(outcome, Tagged)
-    path, emotion = outcome.path, outcome.emotion
-    change: TagChange | None = None
-    sidecar_changed: bool | None = None
-    failures: list[str] = []
-    note = ""
-    if options.write_tags:
-        noted = None if journal is None or options.dry_run else journal.before_replace("tags")
-        try:
-            if options.dry_run:
-                change = tags.plan_tags(path, emotion, options.tag)
-            else:
-                change = tags.write_tags(path, emotion, options.tag, before_replace=noted)
-        except UnsupportedFormatError as error:
-            note = error.reason
-        except Exception as error:  # noqa: BLE001  one file that cannot be written must not stop the others
-            failures.append(reason_of(error))
-            _withdraw(noted)
-    if options.sidecar:  # also after failed tags: the analysis is not lost then
-        noted = None if journal is None or options.dry_run else journal.before_replace("sidecar")
-        try:
-            if options.dry_run:
-                sidecar_changed = sidecar.plan_sidecar(path, emotion)
-            else:
-                sidecar_changed = sidecar.write_sidecar(path, emotion, before_replace=noted)
-        except Exception as error:  # noqa: BLE001  as above
-            failures.append(reason_of(error))
-            _withdraw(noted)
-    if failures:
-        status, reason = Status.FAILED, "; ".join(failures)
-    elif options.write_tags and change is None and sidecar_changed is None:
-        status, reason = Status.SKIPPED, note
-    elif not options.writes or sidecar_changed or (change and change.changed):
-        status, reason = Status.TAGGED, note
-    else:
-        status, reason = Status.UNCHANGED, UP_TO_DATE
-    return FileDone(
-        index=index,
-        path=path,
-        status=status,
-        emotion=emotion,
-        change=change,
-        sidecar_changed=sidecar_changed,
-        reason=reason,
-        remembered=remembered,
-    )
+        return done, tagged.new_file
 
 
-def _withdraw(noted: WriteNote | None) -> None:
-    if noted is not None:
-        with contextlib.suppress(StateError):  # a note that stays behind does no harm: nothing matches it
-            noted.withdraw()
+class _BeforeReplace:
+    """Has the journal note one write, and notes what the new file is.
+
+    That is taken from the new file before it has its name: looked up afterwards, it could be another program's.
+
+    Attributes
+    ----------
+    new_file : (int, int) or None
+        Size and time of change, in ns, of the file that was written; None if none was.
+    """
+
+    def __init__(self, journal: Journal | None, kind: Kind) -> None:
+        self._entry = None if journal is None else journal.before_replace(kind)
+        self.new_file: tuple[int, int] | None = None
+
+    def __call__(self, old: Path, new: Path, /) -> None:
+        if self._entry is not None:
+            self._entry(old, new)
+        self.new_file = size_and_time(os.fsencode(new))
+
+    def withdraw(self) -> None:
+        """Take the note back: the write did not happen after all."""
+        self.new_file = None
+        if self._entry is not None:
+            with contextlib.suppress(StateError):  # a note that stays behind does no harm: nothing matches it
+                self._entry.withdraw()

@@ -148,9 +148,7 @@ class LazyGroup(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was called; errors become exit codes."""
-        from mertag.cli.log import lines_on_stderr
-
-        with lines_on_stderr(), console.errors_end_the_command():
+        with console.lines_on_stderr(), console.errors_end_the_command():
             try:
                 return super().invoke(ctx)
             except ModuleNotFoundError as error:  # imported by the command itself, when it ran

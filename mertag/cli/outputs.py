@@ -7,6 +7,7 @@ line is written out as soon as its song is finished, so that an interrupted run 
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -19,7 +20,7 @@ from mertag.files import write_whole
 from mertag.library import records
 
 if TYPE_CHECKING:
-    from mertag.batch import FileDone, Summary
+    from mertag.library.accounting import FileDone, Summary
 
 Sink = Callable[["FileDone"], None]
 
@@ -27,14 +28,27 @@ _JSON_START = ('{"schema":', '{\n  "schema":')
 _CSV_START = ",".join(records.CSV_COLUMNS[:4])  # later columns may come and go
 
 
-def check_target(option: str, target: str) -> None:
-    """Refuse a target that cannot be written, or whose content is not ours.
+def check_outputs(targets: dict[str, str | None]) -> None:
+    """Refuse outputs that cannot be: two on stdout or in one file, or in the place of someone else's file.
 
     Raises
     ------
     ConfigError
-        Naming the option and the file.
+        Naming the option.
     """
+    taken: dict[str, str] = {}
+    for option, target in targets.items():
+        if target is None:
+            continue
+        place = target if target == "-" else os.path.realpath(target)
+        if place in taken:
+            raise ConfigError(f"{taken[place]} and {option} both go to {target}; give each its own place")
+        taken[place] = option
+        _check(option, target)
+
+
+def _check(option: str, target: str) -> None:
+    """Refuse a target that cannot be written, or whose content is not ours."""
     path = Path(target)
     if target == "-" or (path.exists() and not path.is_file() and not path.is_dir()):  # a pipe, /dev/stdout
         return
@@ -78,47 +92,37 @@ def open_sinks(jsonl: str | None, csv_file: str | None) -> Iterator[Sink]:
         yield add
 
 
-def write_report(target: str, summary: Summary, **facts: object) -> None:
-    """Write the report of a run: its facts, its summary, and every file that was not tagged, with the reason.
-
-    Raises
-    ------
-    ConfigError
-        If the file cannot be written.
-    """
-    counts = ("found", "tagged", "unchanged", "skipped", "failed", "not_reached")
-    content = {
-        "schema": records.SCHEMA,
-        "mertag": __version__,
-        **facts,
-        "run": summary.run,
-        "summary": {**{n: getattr(summary, n) for n in counts}, "elapsed_s": round(summary.elapsed_s, 3)},
-        "not_tagged": [
-            {"status": str(g.status), "reason": g.reason, "files": [records.path_fields(p) for p in g.paths]}
-            for g in summary.reasons
-        ],
-    }
-    write_json("--report", target, content)
-
-
-def write_json(option: str, target: str, content: dict[str, object]) -> None:
-    """Write one JSON document where an option says: a file, or ``"-"`` for stdout.
+def write_report(target: str, summary: Summary, facts: dict[str, object], *, groups: str) -> None:
+    """Write the report of a run to a file, or to stdout (``"-"``): its facts, its summary, and all files by reason.
 
     Raises
     ------
     MertagError
         If the file cannot be written.
     """
+    content = {
+        "schema": records.SCHEMA,
+        "mertag": __version__,
+        **facts,
+        "summary": {
+            "found": summary.found,
+            **{status.replace(" ", "_"): n for status, n in summary.counts.items()},
+            "not_reached": summary.not_reached,
+            "elapsed_s": round(summary.elapsed_s, 3),
+        },
+        groups: [
+            {"status": str(g.status), "reason": g.reason, "files": [records.path_fields(p) for p in g.paths]}
+            for g in summary.reasons
+        ],
+    }
     text = records.to_json(content, indent=2) + "\n"
-    if target == "-":
-        with _explained("--report -"):
+    with _explained(f"--report {target}"):
+        path = Path(target)
+        if target == "-":
             stream = console.results_stream()
             stream.write(text)
             stream.flush()
-        return
-    with _explained(f"{option} {target}"):
-        path = Path(target)
-        if path.exists() and not path.is_file():
+        elif path.exists() and not path.is_file():
             path.write_text(text, encoding="ascii")
         else:
             write_whole(path, text)

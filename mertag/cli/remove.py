@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,38 +9,25 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mertag.cli import console
-from mertag.cli.memory import refuse_music
+from mertag.cli import tag_options as opt
+from mertag.cli.outputs import check_outputs
+from mertag.cli.shared import command_line, refuse_music
 from mertag.cli.undo import StateOption
 from mertag.errors import ConfigError
 
 if TYPE_CHECKING:
-    from mertag.library.accounting import FileHandled
     from mertag.library.state.journal import Journal
 
 
 def remove(
-    paths: Annotated[list[Path] | None, typer.Argument(metavar="PATHS", help="Songs and folders.")] = None,
+    paths: opt.Paths = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show old -> new for each file, and change nothing.")
     ] = False,
-    preserve_mtime: Annotated[
-        bool,
-        typer.Option("--preserve-mtime", help="Keep the time of change (some players then miss the change)."),
-    ] = False,
-    break_hard_links: Annotated[
-        bool,
-        typer.Option(
-            "--break-hard-links",
-            help="Write files that have several names, too: the other names keep the old content.",
-        ),
-    ] = False,
-    include: Annotated[
-        list[str] | None,
-        typer.Option(metavar="GLOB", help="Only files whose name matches ('*.flac', 'Live/*'); repeatable."),
-    ] = None,
-    exclude: Annotated[
-        list[str] | None, typer.Option(metavar="GLOB", help="No files or folders that match; repeatable.")
-    ] = None,
+    preserve_mtime: opt.PreserveMtime = False,
+    break_hard_links: opt.BreakHardLinks = False,
+    include: opt.Include = None,
+    exclude: opt.Exclude = None,
     state: StateOption = None,
     no_state: Annotated[
         bool, typer.Option("--no-state", help="Remember nothing: what is removed cannot be undone.")
@@ -63,8 +47,7 @@ def remove(
         raise ConfigError("nothing to do; give songs or folders")
     if no_state and state is not None:
         raise ConfigError("--state and --no-state exclude each other")
-    from mertag.cli.tag import check_outputs
-    from mertag.cli.take_back_view import show_all
+    from mertag.cli.view import View
     from mertag.library import find as library
     from mertag.library.remove import remove_from
     from mertag.library.tags import TagOptions
@@ -92,15 +75,9 @@ def remove(
             dry_run=dry_run,
             unreadable=unreadable,
         )
-        summary = show_all(
-            events,
-            noun="removed",
-            dry_run=dry_run,
-            quiet=quiet,
-            changes=_lines,
-            report=report,
-            facts={"command": "remove", "run": run},
-        )
+        view = View(noun="file", dry_run=dry_run, quiet=quiet, stdout_taken=report == "-")
+        with view.opened(report, {"command": "remove", "run": run}):
+            summary = view.follow(events)
     if summary.failed:
         raise typer.Exit(console.ExitCode.SOME_FAILED)
 
@@ -113,16 +90,5 @@ def _journal(stack: ExitStack, state: Path | None) -> tuple[Journal, int]:
 
     refuse_music(state)
     database = stack.enter_context(Database(state or default_path(), notify=console.warn))
-    run = stack.enter_context(Run(database, kind="remove", command=shlex.join(["mertag", *sys.argv[1:]])))
+    run = stack.enter_context(Run(database, kind="remove", command=command_line()))
     return Journal(database, run.id), run.id
-
-
-def _lines(done: FileHandled) -> Iterator[str]:
-    from mertag.cli.tag_view import field_lines
-
-    name = console.clean(done.path)
-    if done.change is None:
-        yield f"{name}: {done.status}: {console.clean(done.reason)}"
-        return
-    yield name
-    yield from field_lines(done.change)

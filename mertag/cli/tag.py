@@ -7,14 +7,15 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from mertag.cli import console
 from mertag.cli import tag_options as opt
-from mertag.cli.files_from import read_paths
-from mertag.cli.log import LogLevel, show_from
+from mertag.cli.console import LogLevel, show_from
+from mertag.cli.outputs import check_outputs
+from mertag.cli.shared import OnlyRemembered, open_tagger, opened_state, without_model
 from mertag.errors import ConfigError
 from mertag.library.find import Shard
 
@@ -82,7 +83,7 @@ def tag(
     check_outputs({"--jsonl": jsonl, "--csv": csv, "--report": report})
     part = None if shard is None else Shard.parse(shard)
     with _nothing_done_yet():
-        roots = [*(paths or []), *(read_paths(files_from) if files_from else [])]
+        roots = [*(paths or []), *(opt.read_paths(files_from) if files_from else [])]
 
     from mertag.batch import BatchOptions
     from mertag.library.tags import TagOptions, fields_of, read_labels
@@ -114,14 +115,12 @@ def tag(
         retag=retag,
         force=force,
     )
-    from mertag.cli import memory
-
     show_from(LogLevel.info if verbose and log_level is not LogLevel.debug else log_level)
-    with memory.opened(state, no_state=no_state, needed=retag or (options.writes and not dry_run)) as remembered:
-        tagger: Tagger | memory.OnlyRemembered
+    with opened_state(state, no_state=no_state, needed=retag or (options.writes and not dry_run)) as remembered:
+        tagger: Tagger | OnlyRemembered
         with _nothing_done_yet():
             if retag:
-                tagger, facts = memory.without_model(model, segment_hop_s=segment_hop, windows=windows)
+                tagger, facts = without_model(model, segment_hop_s=segment_hop, windows=windows)
             else:
                 tagger, facts = open_tagger(
                     model,
@@ -136,67 +135,13 @@ def tag(
             if not quiet:
                 console.say(console.clean(_heading(facts, retag=retag)))
                 if windows is not None:
-                    heard = f"{windows} windows are" if windows > 1 else "1 window is"
-                    console.say(f"of each long song, only {heard} heard (--windows {windows})")
+                    n = f"{windows} windows are" if windows > 1 else "1 window is"
+                    console.say(f"of each long song, only {n} heard (--windows {windows})")
             summary = _run(
                 roots, tagger, options, facts, state=remembered, jsonl=jsonl, csv=csv, report=report, quiet=quiet
             )
     if summary.failed:
         raise typer.Exit(console.ExitCode.SOME_FAILED)
-
-
-def check_outputs(targets: dict[str, str | None]) -> None:
-    """Refuse outputs that cannot be: two on stdout or in one file, or in the place of someone else's file.
-
-    Raises
-    ------
-    ConfigError
-        Naming the option.
-    """
-    from mertag.cli.outputs import check_target
-
-    taken: dict[str, str] = {}
-    for option, target in targets.items():
-        if target is None:
-            continue
-        place = target if target == "-" else os.path.realpath(target)
-        if place in taken:
-            raise ConfigError(f"{taken[place]} and {option} both go to {target}; give each its own place")
-        taken[place] = option
-        check_target(option, target)
-
-
-def open_tagger(
-    model: Path | None,
-    device: Literal["auto", "cuda", "cpu"],
-    *,
-    workers: int | None,
-    segment_hop_s: float | None,
-    windows: int | None = None,
-    one_song: bool = False,
-) -> tuple[Tagger, dict[str, object]]:
-    """Open the tagger; return it, and which model runs where and why, for the person and for the report.
-
-    For `one_song`, all threads work on the same part of it.
-    """
-    from mertag.listen.tagger import Tagger
-
-    tagger = Tagger(
-        model,
-        device=device,
-        workers=workers,
-        segment_hop_s=segment_hop_s,
-        windows=windows,
-        at_once=1 if one_song else None,
-        notify=lambda message: _log.warning("%s", message),
-    )
-    segment = tagger.models.segment
-    return tagger, {
-        "model": tagger.bundle.id,
-        "device": segment.device,
-        "provider": segment.provider,
-        "reason": segment.reason,
-    }
 
 
 def _heading(facts: dict[str, object], *, retag: bool) -> str:
@@ -228,56 +173,24 @@ def _run(
     report: str | None,
     quiet: bool,
 ) -> Summary:
-    from mertag.batch import FileDone, Finished, Found, Note, tag_library
-    from mertag.cli.outputs import open_sinks, write_report
-    from mertag.cli.tag_view import Progress, TagView
+    from mertag.batch import Found, tag_library
+    from mertag.cli.outputs import open_sinks
+    from mertag.cli.view import View
 
-    stdout_taken = "-" in (jsonl, csv, report)
-    writes = options.write_tags or options.sidecar
-    drawn_over = stdout_taken and console.stream_is_terminal("stdout")  # a bar would stand amid the results
-    progress = Progress(quiet=quiet, bar=console.stream_is_terminal("stderr") and not drawn_over)
-    view = TagView(
-        progress,
-        table=not (writes or jsonl or csv or report == "-"),
-        changes=options.dry_run,
-        changes_on_stdout=not stdout_taken,
+    view = View(
+        noun="song",
+        dry_run=options.dry_run,
         quiet=quiet,
+        stdout_taken="-" in (jsonl, csv, report),
+        table=not (options.writes or jsonl or csv or report == "-"),
     )
-    summary: Summary | None = None
-    try:
-        with progress.shown():
-            events = tag_library(roots, tagger=tagger, options=options, state=state)
-            with _nothing_done_yet():
-                first = next(events)
-            assert isinstance(first, Found)
-            view.show(first)
-            if not first.n:
-                _log.warning("no audio files were found there; nothing to do")
-            with open_sinks(jsonl, csv) as add:
-                for event in events:
-                    if isinstance(event, Finished):
-                        summary = event.summary
-                        continue
-                    if isinstance(event, Note):
-                        view.show(event)
-                        continue
-                    assert isinstance(event, FileDone)
-                    try:
-                        add(event)
-                        view.show(event)
-                    except Exception as error:  # such as a full disk: the songs done so far still get a summary
-                        finished = events.throw(error)
-                        assert isinstance(finished, Finished)
-                        summary = finished.summary
-                        raise
-    finally:  # an interruption and an error too come after the summary, and must not cost it
-        if summary is not None:
-            view.table()
-            view.summary(summary, dry_run=options.dry_run)
-            if report is not None:
-                write_report(report, summary, **facts, dry_run=options.dry_run)
-            if summary.not_reached:
-                how_far = f"{summary.found - summary.not_reached} of {summary.found} files are finished"
-                console.say(f"stopped early: {how_far}, and stay so; run the same command again for the rest")
-    assert summary is not None  # the last event, unless an error was raised
-    return summary
+    with view.opened(report, facts):
+        events = tag_library(roots, tagger=tagger, options=options, state=state)
+        with _nothing_done_yet():
+            first = next(events)
+        assert isinstance(first, Found)
+        view.show(first)
+        if not first.n:
+            _log.warning("no audio files were found there; nothing to do")
+        with open_sinks(jsonl, csv) as add:
+            return view.follow(events, add)

@@ -5,13 +5,17 @@ An option is a type that `mertag.cli.tag.tag` uses as an annotation; its default
 
 from __future__ import annotations
 
+import codecs
+import os
+import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from mertag.cli.log import LogLevel
+from mertag.cli.console import LogLevel
+from mertag.errors import ConfigError
 
 
 class DeviceChoice(StrEnum):
@@ -177,3 +181,40 @@ Retag = Annotated[bool, typer.Option("--retag", help="Write only what is remembe
 Force = Annotated[
     bool, typer.Option("--force", help="Analyse every song again, and look at every file, whatever is remembered.")
 ]
+
+
+def read_paths(source: str) -> list[Path]:
+    """Return the paths that a file, or stdin (``"-"``), lists for ``--files-from``, in its order.
+
+    Raises
+    ------
+    ConfigError
+        If the list cannot be read, or is UTF-16.
+    """
+    try:
+        data = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
+    except OSError as error:
+        raise ConfigError(f"--files-from {source}: cannot be read: {error.strerror or error}") from error
+    try:
+        return parse_paths(data)
+    except ValueError as error:
+        raise ConfigError(f"--files-from {source}: {error}") from error
+
+
+def parse_paths(data: bytes) -> list[Path]:
+    """Return the paths in a list that another program wrote. Names are bytes, and kept as they are.
+
+    They end with NUL where there is a NUL in the list (``find -print0``, ``fd -0``): then any name can be listed. Else
+    they end with a line break, before which a carriage return may stand. A byte order mark, and empty names, are passed
+    over.
+
+    Raises
+    ------
+    ValueError
+        If it is UTF-16, in which every other byte is NUL (what ``>`` of Windows PowerShell writes).
+    """
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise ValueError("the list is UTF-16; write it as UTF-8 (in PowerShell: | Out-File -Encoding utf8)")
+    data = data.removeprefix(codecs.BOM_UTF8)
+    names = data.split(b"\0") if b"\0" in data else [line.removesuffix(b"\r") for line in data.split(b"\n")]
+    return [Path(os.fsdecode(name)) for name in names if name]

@@ -10,13 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mertag.cli import console
-from mertag.cli.memory import refuse_music
+from mertag.cli.outputs import check_outputs
+from mertag.cli.shared import refuse_music
 from mertag.errors import ConfigError, StateError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from mertag.library.accounting import Event, FileHandled
     from mertag.library.state.database import Database
 
 StateOption = Annotated[
@@ -67,8 +65,6 @@ def undo(
     code is then 1. Files that were moved are recognised by their content where mertag knows their new place, or it is
     given. An undo that was stopped can be run again. Nothing to undo is no error: exit code 0, and a message.
     """
-    from mertag.cli.tag import check_outputs
-
     check_outputs({"--report": report})
     database = _opened(state)
     if database is None:
@@ -130,7 +126,7 @@ def _undo(
     quiet: bool,
 ) -> int:
     """Undo a run; return how many files were left."""
-    from mertag.cli.take_back_view import show_all
+    from mertag.cli.view import View
     from mertag.library.accounting import Found
     from mertag.library.undo import UndoOptions, undo_run
 
@@ -155,25 +151,10 @@ def _undo(
         else:
             console.say(f"nothing to undo: run {run} wrote nothing{where}")
 
-    def lines(done: FileHandled) -> Iterator[str]:
-        would = "would be undone" if done.status == "undone" else done.status
-        yield f"{console.clean(done.path)}: {would}"
-
-    def all_events() -> Iterator[Event]:
-        yield first
-        yield from events
-
-    facts: dict[str, object] = {"command": "undo", "run": first.run}
-    summary = show_all(
-        all_events(),
-        noun="undone",
-        dry_run=dry_run,
-        quiet=quiet or not first.n,
-        changes=lines,
-        report=report,
-        facts=facts,
-    )
-    return summary.failed
+    view = View(noun="file", dry_run=dry_run, quiet=quiet or not first.n, stdout_taken=report == "-")
+    with view.opened(report, {"command": "undo", "run": first.run}):
+        view.show(first)
+        return view.follow(events).failed
 
 
 def _list(database: Database) -> None:

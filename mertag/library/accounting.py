@@ -1,9 +1,9 @@
-"""Handling many files one by one: each is accounted for, and an interruption waits until the file at hand is done.
+"""What becomes of every file of a run, as events and as a sum: the same for tagging, undoing and removing.
 
-What `mertag.library.undo` and `mertag.library.remove` have in common. A run yields one `Found`, one `FileHandled` for
-each file that was reached, and one `Finished`, whose summary adds up::
+A run yields one `Found`, one `FileDone` for each file that was reached, now and then a `Note`, and one `Finished`,
+whose summary adds up::
 
-    found = the sum of the counts + not reached
+    found = the sum of the counts + what was not reached and is not in them
 """
 
 from __future__ import annotations
@@ -11,84 +11,157 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import TypeAlias, TypeVar
 
+from mertag.emotion import SongEmotion
 from mertag.interrupt import Interruptible
 from mertag.library.tags import TagChange
 
 T = TypeVar("T")
 
 
+class Status(StrEnum):
+    """How a file ended. A run that tags has the first four, one that removes REMOVED in place of TAGGED."""
+
+    TAGGED = "tagged"
+    UNCHANGED = "unchanged"
+    SKIPPED = "skipped"
+    FAILED = "failed"
+    REMOVED = "removed"
+    UNDONE = "undone"
+    ALREADY_UNDONE = "already undone"
+    LEFT = "left"
+
+    @property
+    def is_failure(self) -> bool:
+        """Whether the file is not as was asked for."""
+        return self in (Status.FAILED, Status.LEFT)
+
+    @property
+    def is_success(self) -> bool:
+        """Whether what was asked for is done; the other files are listed by reason."""
+        return self in (Status.TAGGED, Status.REMOVED, Status.UNDONE, Status.ALREADY_UNDONE)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """So many files will be accounted for; `run` is the run that is taken back, if one is."""
+    """The search is over: `n` files will be accounted for; `run` is the run that is undone, if one is."""
 
     n: int
     run: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FileHandled:
+class Note:
+    """A sentence for the person: what will be analysed again and why, who is waited for, what stopped working.
+
+    Attributes
+    ----------
+    text : str
+        The sentence.
+    warning : bool
+        Whether something is wrong.
+    """
+
+    text: str
+    warning: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileDone:
     """One file is finished, and nothing more will happen to it.
 
     Attributes
     ----------
+    index : int
+        Its position among the files that were found.
     path : Path
         The file, where it is now.
-    status : str
-        How it ended: in one word, which the summary counts.
-    reason : str
-        Why; empty where the status says all.
-    fine : bool
-        False if it is not as was asked for.
+    emotion : SongEmotion or None
+        None if it was not, or could not be, analysed. A failed write has an emotion.
     change : TagChange or None
-        Old and new tags, where tags change and that is known.
+        Old and new tags, where tags change; None if it was known without opening the file that nothing is left to do.
+    sidecar_changed : bool or None
+        Whether the sidecar was written (in a dry run: would be); None if none was asked for, or it failed.
+    reason : str
+        Why it ended so; empty where the status says all; for a tagged file, empty or a note.
+    remembered : bool
+        Whether it needed no analysis, since that was remembered.
     """
 
+    index: int
     path: Path
-    status: str
-    reason: str = ""
-    fine: bool = True
+    status: Status
+    emotion: SongEmotion | None = None
     change: TagChange | None = None
+    sidecar_changed: bool | None = None
+    reason: str = ""
+    remembered: bool = False
+
+    @property
+    def wrote(self) -> bool:
+        """Whether the song or its sidecar was changed (in a dry run: would be)."""
+        return bool(self.sidecar_changed or (self.change and self.change.changed))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Group:
-    """Files that ended the same way for the same reason."""
+class FileGroup:
+    """Files that ended the same way for the same reason; `reached` is False for those that the run did not come to."""
 
-    status: str
+    status: Status
     reason: str
-    fine: bool
     paths: tuple[Path, ...]
+    reached: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """What became of every file.
+    """What became of every file. Of a run that tags, ``found == tagged + unchanged + skipped + failed``, always.
 
     Attributes
     ----------
     found : int
         How many there were.
-    counts : mapping of str to int
+    counts : mapping of Status to int
         How many ended with each status; every status that can be stands in it.
     not_reached : int
-        How many the run did not come to.
-    failed : int
-        How many are not as was asked for, of those that were reached.
-    groups : tuple of Group
-        All files with a reason, by status and reason, the largest groups first.
+        How many the run did not come to. Where a run tags, they count as skipped.
     elapsed_s : float
         Seconds since the search ended.
+    reasons : tuple of FileGroup
+        All files with which what was asked for was not done, by status and reason.
+    run : int or None
+        What ``mertag undo --run`` takes; None if nothing was written, or is not remembered.
     """
 
     found: int
-    counts: Mapping[str, int]
+    counts: Mapping[Status, int]
     not_reached: int
-    failed: int
-    groups: tuple[Group, ...]
     elapsed_s: float
+    reasons: tuple[FileGroup, ...]
+    run: int | None = None
+
+    @property
+    def tagged(self) -> int:
+        """How many were tagged."""
+        return self.counts.get(Status.TAGGED, 0)
+
+    @property
+    def unchanged(self) -> int:
+        """How many were as was asked for already."""
+        return self.counts.get(Status.UNCHANGED, 0)
+
+    @property
+    def skipped(self) -> int:
+        """How many were skipped."""
+        return self.counts.get(Status.SKIPPED, 0)
+
+    @property
+    def failed(self) -> int:
+        """How many are not as was asked for, of those that were reached."""
+        return sum(n for status, n in self.counts.items() if status.is_failure)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,25 +171,85 @@ class Finished:
     summary: Summary
 
 
-Event: TypeAlias = Found | FileHandled | Finished
+Event: TypeAlias = Found | Note | FileDone | Finished
+
+
+class Account:
+    """Counts what became of every file that was found, from now on.
+
+    Parameters
+    ----------
+    found : int
+        How many files there are.
+    statuses : sequence of Status
+        Every status that can be.
+    run : int, optional
+        The run's number in the state file, for the summary.
+    """
+
+    def __init__(self, found: int, statuses: Sequence[Status], *, run: int | None = None) -> None:
+        self._run = run
+        self._done = bytearray(found)
+        self._counts = dict.fromkeys(statuses, 0)
+        self._groups: dict[tuple[Status, str], list[Path]] = {}
+        self._wrote = False
+        self._started_s = time.monotonic()
+
+    @property
+    def failed(self) -> int:
+        """How many files are not as was asked for, so far."""
+        return sum(n for status, n in self._counts.items() if status.is_failure)
+
+    def add(self, done: FileDone) -> None:
+        """Count a finished file."""
+        self._done[done.index] = 1
+        self._counts[done.status] += 1
+        self._wrote = self._wrote or done.wrote
+        if not done.status.is_success:
+            self._groups.setdefault((done.status, done.reason), []).append(done.path)
+
+    def summary(self, songs: Sequence[Path] = (), *, not_reached_because: str = "") -> Summary:
+        """Return the sum, the largest groups first.
+
+        With `songs`, all files that were found, those that were not reached are skipped for the reason that is given,
+        and the groups go by status first.
+        """
+        groups = [FileGroup(status=s, reason=r, paths=tuple(paths)) for (s, r), paths in self._groups.items()]
+        groups.sort(key=lambda group: -len(group.paths))
+        counts = dict(self._counts)
+        if songs:
+            not_reached = tuple(path for path, done in zip(songs, self._done, strict=True) if not done)
+            counts[Status.SKIPPED] += len(not_reached)
+            if not_reached:
+                reason = f"not reached ({not_reached_because})"
+                groups.append(FileGroup(status=Status.SKIPPED, reason=reason, paths=not_reached, reached=False))
+            groups.sort(key=lambda group: (group.status, -len(group.paths), group.reason))
+        return Summary(
+            found=len(self._done),
+            counts=counts,
+            not_reached=self._done.count(0),
+            elapsed_s=time.monotonic() - self._started_s,
+            reasons=tuple(groups),
+            run=self._run if self._wrote else None,
+        )
 
 
 def handle_all(
     items: Sequence[T],
-    handle: Callable[[T], FileHandled],
+    handle: Callable[[int, T], FileDone],
     *,
-    statuses: Sequence[str],
+    statuses: Sequence[Status],
     run: int | None = None,
 ) -> Generator[Event, None, None]:
-    """Handle `items` in their order, and account for each.
+    """Handle `items` one by one, in their order, and account for each.
 
     Parameters
     ----------
     items : sequence
         One for each file.
     handle : callable
-        Does it, and says what became of the file. What it raises ends the run.
-    statuses : sequence of str
+        Does it, given its position and the item, and says what became of the file. What it raises ends the run.
+    statuses : sequence of Status
         Every status that can be.
     run : int, optional
         For `Found`.
@@ -131,36 +264,15 @@ def handle_all(
     KeyboardInterrupt
         After `Finished`, if the run is interrupted on the main thread; the file at hand is finished first.
     """
-    started_s = time.monotonic()
-    counts = dict.fromkeys(statuses, 0)
-    groups: dict[tuple[str, str, bool], list[Path]] = {}
-    failed = 0
-
-    def finished() -> Finished:
-        found = [Group(status=s, reason=r, fine=f, paths=tuple(p)) for (s, r, f), p in groups.items()]
-        return Finished(
-            summary=Summary(
-                found=len(items),
-                counts=dict(counts),
-                not_reached=len(items) - sum(counts.values()),
-                failed=failed,
-                groups=tuple(sorted(found, key=lambda group: -len(group.paths))),
-                elapsed_s=time.monotonic() - started_s,
-            )
-        )
-
+    account = Account(len(items), statuses)
     yield Found(n=len(items), run=run)
-    waiting = iter(items)
     try:
         with Interruptible() as interruptible:
-            while (item := interruptible.next(waiting)) is not None:
-                done = handle(item)
-                counts[done.status] += 1
-                failed += not done.fine
-                if done.reason:
-                    groups.setdefault((done.status, done.reason, done.fine), []).append(done.path)
+            for index, item in interruptible.each(enumerate(items)):
+                done = handle(index, item)
+                account.add(done)
                 yield done
     except (Exception, KeyboardInterrupt):
-        yield finished()
+        yield Finished(summary=account.summary())
         raise
-    yield finished()
+    yield Finished(summary=account.summary())

@@ -7,26 +7,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Generator, Sequence
-from enum import StrEnum
 from pathlib import Path
 
 from mertag.errors import StateError, UnsupportedFormatError, reason_of
 from mertag.files import remove_leftovers
-from mertag.library.accounting import Event, FileHandled, handle_all
+from mertag.library.accounting import Event, FileDone, Status, handle_all
 from mertag.library.state.journal import Journal
 from mertag.library.tags import TagChange, TagOptions, plan_removal, remove_tags
 
 _log = logging.getLogger(__name__)
+STATUSES = (Status.REMOVED, Status.UNCHANGED, Status.SKIPPED, Status.FAILED)
 _DEFAULTS = TagOptions()
-
-
-class Status(StrEnum):
-    """How a file ended."""
-
-    REMOVED = "removed"
-    UNCHANGED = "unchanged"
-    SKIPPED = "skipped"
-    FAILED = "failed"
 
 
 def remove_from(
@@ -55,7 +46,7 @@ def remove_from(
     Yields
     ------
     Event
-        See `mertag.library.accounting`; the statuses are those of `Status`.
+        See `mertag.library.accounting`; the statuses are `STATUSES`.
 
     Raises
     ------
@@ -71,21 +62,21 @@ def remove_from(
             tidied.add(folder)
             remove_leftovers(folder)  # of a run that was killed
 
-    def one(path: Path) -> FileHandled:
+    def one(index: int, path: Path) -> FileDone:
         if path in reasons:
-            return FileHandled(path=path, status=Status.FAILED, reason=reasons[path], fine=False)
+            return FileDone(index=index, path=path, status=Status.FAILED, reason=reasons[path])
         try:
             tidy(path.resolve().parent)
             change = plan_removal(path) if dry_run else _remove(path, options, journal)
         except UnsupportedFormatError as error:
-            return FileHandled(path=path, status=Status.SKIPPED, reason=error.reason)
+            return FileDone(index=index, path=path, status=Status.SKIPPED, reason=error.reason)
         except Exception as error:  # noqa: BLE001  whatever a strange file does to the parsers, the run goes on
-            return FileHandled(path=path, status=Status.FAILED, reason=reason_of(error), fine=False)
+            return FileDone(index=index, path=path, status=Status.FAILED, reason=reason_of(error))
         if not change.changed:
-            return FileHandled(path=path, status=Status.UNCHANGED, reason="it holds nothing of mertag's")
-        return FileHandled(path=path, status=Status.REMOVED, change=change)
+            return FileDone(index=index, path=path, status=Status.UNCHANGED, reason="it holds nothing of mertag's")
+        return FileDone(index=index, path=path, status=Status.REMOVED, change=change)
 
-    return handle_all([*reasons, *songs], one, statuses=tuple(Status))
+    return handle_all([*reasons, *songs], one, statuses=STATUSES)
 
 
 def _remove(path: Path, options: TagOptions, journal: Journal | None) -> TagChange:

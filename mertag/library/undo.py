@@ -18,13 +18,12 @@ from array import array
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import BinaryIO
 
 from mertag.errors import ConfigError, FileError, StateError, TagWriteError, reason_of
 from mertag.files import sync_folder
-from mertag.library.accounting import Event, FileHandled, handle_all
+from mertag.library.accounting import Event, FileDone, Status, handle_all
 from mertag.library.state.database import Database
 from mertag.library.state.delta import DeltaError, old_pieces, read_pieces
 from mertag.library.state.journal import digest_of, file_digest, unsettle
@@ -34,14 +33,6 @@ from mertag.library.tags.safe_write import Original, open_original, refuse, repl
 from mertag.library.whereabouts import Whereabouts
 
 _log = logging.getLogger(__name__)
-
-
-class Status(StrEnum):
-    """How a file ended."""
-
-    UNDONE = "undone"
-    ALREADY = "already undone"
-    LEFT = "left"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +57,7 @@ class UndoOptions:
     break_hard_links: bool = False
 
 
+STATUSES = (Status.UNDONE, Status.ALREADY_UNDONE, Status.LEFT)
 _DEFAULTS = UndoOptions()
 _UNKNOWN = -1  # an undo that could not be noted as a run
 
@@ -89,7 +81,7 @@ def undo_run(
     Yields
     ------
     Event
-        See `mertag.library.accounting`; the statuses are those of `Status`. If there is nothing to undo,
+        See `mertag.library.accounting`; the statuses are `STATUSES`. If there is nothing to undo,
         ``Found(n=0)``.
 
     Raises
@@ -114,7 +106,7 @@ def undo_run(
                 except StateError as error:
                     _log.warning("%s; files are given back all the same", error)
             undo = _Undo(database, whereabouts, options, by)
-            yield from handle_all(ids, undo.one, statuses=tuple(Status), run=chosen)
+            yield from handle_all(ids, undo.one, statuses=STATUSES, run=chosen)
 
     return events()
 
@@ -197,7 +189,7 @@ class _Undo:
         self._database, self._whereabouts, self._options, self._by = database, whereabouts, options, by
         self._warned = False
 
-    def one(self, number: int) -> FileHandled:
+    def one(self, index: int, number: int) -> FileDone:
         entry = _entry(self._database, number)
         path = entry.path
         try:
@@ -205,14 +197,14 @@ class _Undo:
                 path = self._elsewhere(entry)
             status = self._undone(entry, path)
         except _GoneError:
-            status = Status.ALREADY
+            status = Status.ALREADY_UNDONE
         except DeltaError as error:
             reason = f"its entry in the journal cannot be used: {error}"
-            return FileHandled(path=path, status=Status.LEFT, reason=reason, fine=False)
+            return FileDone(index=index, path=path, status=Status.LEFT, reason=reason)
         except (FileError, OSError) as error:
-            return FileHandled(path=path, status=Status.LEFT, reason=reason_of(error), fine=False)
+            return FileDone(index=index, path=path, status=Status.LEFT, reason=reason_of(error))
         self._mark(entry)
-        return FileHandled(path=path, status=status)
+        return FileDone(index=index, path=path, status=status)
 
     def _elsewhere(self, entry: _Entry) -> Path:
         """Return where a file is that is not in its place."""
@@ -233,7 +225,7 @@ class _Undo:
         with open_original(path) as original:
             now = file_digest(original.file)
             if now == entry.old_digest:
-                return Status.ALREADY
+                return Status.ALREADY_UNDONE
             if now != entry.new_digest:
                 raise TagWriteError(path, self._what_happened(entry))
             if entry.old_digest is None:

@@ -16,8 +16,7 @@ import soundfile
 from distinct_songs import song
 from fake_tagger import FakeTagger, emotion
 
-from mertag.batch import BatchOptions, Event, FileDone, Finished, Note, Status, Summary, pipeline, tag_library
-from mertag.batch import feed as feed_module
+from mertag.batch import BatchOptions, Event, FileDone, Finished, Note, Status, Summary, tag_library, threads
 from mertag.emotion import Quadrant
 from mertag.errors import ConfigError, StateError, TagWriteError
 from mertag.library import sidecar, tags
@@ -527,7 +526,7 @@ def test_claims_of_an_interrupted_run_do_not_block_the_next_with_the_same_state(
 def test_a_long_row_of_songs_that_need_no_analysis_does_not_pile_up(
     library: Library, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(feed_module, "MOST_WAITING", 3)
+    monkeypatch.setattr(threads, "MOST_WAITING", 3)
     library.add(*(f"q1_{i:02}.flac" for i in range(20)))
     library.run(BatchOptions())
     library.add("q1_00a.flac", "q1_07a.flac", "q1_19a.flac")
@@ -540,16 +539,16 @@ def test_a_long_row_of_songs_that_need_no_analysis_does_not_pile_up(
             rounds += 1
             yield from super().tag_many(paths)
 
-    real = feed_module.Feed.round
+    real = threads.Lookahead.round
 
-    def watched(self: feed_module.Feed) -> Iterator[Path]:
+    def watched(self: threads.Lookahead) -> Iterator[Path]:
         nonlocal most
         for path in real(self):
             most = max(most, len(self.waiting))
             yield path
         most = max(most, len(self.waiting))
 
-    monkeypatch.setattr(pipeline.Feed, "round", watched)
+    monkeypatch.setattr(threads.Lookahead, "round", watched)
     tagger = Watches()
     assert library.run(TAGS, tagger=tagger).tagged == 23
     assert len(tagger.analysed) == 3

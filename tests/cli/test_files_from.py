@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mertag.cli.files_from import parse_paths, read_paths
+from mertag.cli.tag_options import parse_paths, read_paths
 from mertag.errors import ConfigError
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="names that are any bytes")

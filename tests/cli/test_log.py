@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from mertag.cli.log import LogLevel, lines_on_stderr, show_from
+from mertag.cli.console import LogLevel, lines_on_stderr, show_from
 
 LEVELS = ["debug", "info", "warning", "error"]
 

@@ -11,7 +11,7 @@ from fake_tagger import emotion
 from written_songs import contents, make_song, outcome, write
 
 from mertag.library import tags
-from mertag.library.accounting import FileHandled
+from mertag.library.accounting import FileDone
 from mertag.library.remove import remove_from
 from mertag.library.state.database import Database
 from mertag.library.state.journal import Journal
@@ -63,7 +63,7 @@ def test_a_dry_run_shows_what_would_change_and_changes_nothing(database: Databas
     write(database, songs[0])
     before = contents(songs[0].parent)
     events = remove_from(songs, journal=None, dry_run=True)
-    [change] = [event.change for event in events if isinstance(event, FileHandled) and event.change]
+    [change] = [event.change for event in events if isinstance(event, FileDone) and event.change]
     assert (change.old["MOOD"], change.new) == (("Happy",), {})
     assert contents(songs[0].parent) == before
 

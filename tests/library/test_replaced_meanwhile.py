@@ -10,7 +10,7 @@ from distinct_songs import song
 from fake_tagger import FakeTagger
 
 from mertag.batch import BatchOptions, FileDone, tag_library
-from mertag.cli.memory import OnlyRemembered
+from mertag.cli.shared import OnlyRemembered
 from mertag.library.state.analyses import open_state
 from mertag.library.tags import read_tags
 from mertag.outcomes import Outcome

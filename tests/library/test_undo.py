@@ -18,7 +18,7 @@ from mertag.emotion import Quadrant
 from mertag.errors import ConfigError
 from mertag.files import remove_leftovers
 from mertag.library import sidecar, tags
-from mertag.library.accounting import Event, FileHandled, Finished
+from mertag.library.accounting import Event, FileDone, Finished
 from mertag.library.history import journal_size, past_runs
 from mertag.library.state.database import Database
 from mertag.library.state.journal import Journal
@@ -52,7 +52,7 @@ def test_a_run_is_undone_newest_write_first_and_then_there_is_nothing_to_undo(da
     events = list(undo_run(database))
 
     assert contents(music) == before
-    handled = [event.path.name for event in events if isinstance(event, FileHandled)]
+    handled = [event.path.name for event in events if isinstance(event, FileDone)]
     in_order = [name for song in songs(music) for name in (song.name, f"{song.name}.mertag.json")]
     assert handled == in_order[::-1]
     assert events[0].run == run  # type: ignore[union-attr]
@@ -418,7 +418,7 @@ def test_an_interrupted_undo_finishes_its_file_and_accounts_for_the_rest(databas
     def interrupt_after_the_first() -> None:
         for event in undo_run(database):
             seen.append(event)
-            if isinstance(event, FileHandled):
+            if isinstance(event, FileDone):
                 signal.raise_signal(signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt):

@@ -18,7 +18,7 @@ from mertag.emotion import Quadrant
 from mertag.errors import TagWriteError
 from mertag.files import remove_leftovers
 from mertag.library import sidecar, tags
-from mertag.library.accounting import FileHandled
+from mertag.library.accounting import FileDone
 from mertag.library.state.database import Database
 from mertag.library.state.journal import Journal, digest_of
 from mertag.library.state.runs import Run
@@ -138,7 +138,7 @@ def test_where_the_journals_disk_is_full_nothing_is_written_and_undo_still_works
         with pytest.raises(TagWriteError):  # what still fits is noted, and written
             write_again_and_again(database, run, song)
         refused(song, Journal(database, run), "disk is full")
-        statuses = {event.status for event in undo_run(database) if isinstance(event, FileHandled)}
+        statuses = {event.status for event in undo_run(database) if isinstance(event, FileDone)}
         assert "left" not in statuses
     assert song.read_bytes() == old
 

@@ -14,7 +14,7 @@ import soundfile
 
 from mertag.emotion import SongEmotion
 from mertag.errors import FileError
-from mertag.library.accounting import FileHandled
+from mertag.library.accounting import FileDone
 from mertag.library.history import JournalSize, journal_size
 from mertag.library.state.database import Database
 from mertag.library.state.journal import Journal
@@ -45,8 +45,8 @@ def tag(database: Database, path: Path, *emotions: SongEmotion | None) -> None:
                 write_tags(path, emotion, TagOptions(overwrite=True), before_replace=hook)
 
 
-def undone(database: Database) -> list[FileHandled]:
-    return [event for event in undo_run(database) if isinstance(event, FileHandled)]
+def undone(database: Database) -> list[FileDone]:
+    return [event for event in undo_run(database) if isinstance(event, FileDone)]
 
 
 def said(size: JournalSize, what: str) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mertag.cli import console
-from mertag.cli.tag import open_tagger
+from mertag.cli.shared import open_tagger
 from mertag.cli.tag_options import DeviceChoice, DeviceOption, ModelOption
 from mertag.errors import ConfigError, MertagError
 

@@ -1,24 +1,61 @@
-"""What `mertag tag` remembers: opening the state file, and a run that needs no model."""
+"""What several commands open: the tagger, and the state file."""
 
 from __future__ import annotations
 
+import logging
 import shlex
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from mertag.cli import console
 from mertag.errors import ConfigError, FileError, StateError
 
 if TYPE_CHECKING:
     from mertag.library.state.analyses import State
+    from mertag.listen.tagger import Tagger
     from mertag.outcomes import Outcome
+
+_log = logging.getLogger(__name__)
+
+
+def open_tagger(
+    model: Path | None,
+    device: Literal["auto", "cuda", "cpu"],
+    *,
+    workers: int | None,
+    segment_hop_s: float | None,
+    windows: int | None = None,
+    one_song: bool = False,
+) -> tuple[Tagger, dict[str, object]]:
+    """Open the tagger; return it, and which model runs where and why, for the person and for the report.
+
+    For `one_song`, all threads work on the same part of it.
+    """
+    from mertag.listen.tagger import Tagger
+
+    tagger = Tagger(
+        model,
+        device=device,
+        workers=workers,
+        segment_hop_s=segment_hop_s,
+        windows=windows,
+        at_once=1 if one_song else None,
+        notify=lambda message: _log.warning("%s", message),
+    )
+    segment = tagger.models.segment
+    return tagger, {
+        "model": tagger.bundle.id,
+        "device": segment.device,
+        "provider": segment.provider,
+        "reason": segment.reason,
+    }
 
 
 @contextmanager
-def opened(path: Path | None, *, no_state: bool, needed: bool) -> Iterator[State | None]:
+def opened_state(path: Path | None, *, no_state: bool, needed: bool) -> Iterator[State | None]:
     """Open the state file for a run; yield None if there is to be none.
 
     Parameters
@@ -45,15 +82,19 @@ def opened(path: Path | None, *, no_state: bool, needed: bool) -> Iterator[State
 
     refuse_music(path)
     with ExitStack() as stack:
-        command = shlex.join(["mertag", *sys.argv[1:]])
         try:
-            state = stack.enter_context(open_state(path, command=command, notify=console.warn))
+            state = stack.enter_context(open_state(path, command=command_line(), notify=console.warn))
         except (ConfigError, StateError) as error:
             if needed or path is not None:
                 raise
             console.warn(f"{error}; nothing is remembered")
             state = None
         yield state
+
+
+def command_line() -> str:
+    """Return what was called, for the list of runs."""
+    return shlex.join(["mertag", *sys.argv[1:]])
 
 
 def refuse_music(path: Path | None) -> None:

@@ -1,0 +1,286 @@
+"""Progress and summary of a run that tags, undoes or removes: failures as they come, changes, the table, the sum."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from mertag.cli import console
+from mertag.cli.outputs import Sink, write_report
+from mertag.files import path_text
+from mertag.library.accounting import Event, FileDone, Finished, Found, Note, Status, Summary
+
+if TYPE_CHECKING:
+    from mertag.library.tags import TagChange
+
+_log = logging.getLogger(__name__)
+
+LINE_EVERY_S = 30.0
+"""How often progress is said where there is no terminal."""
+
+DRAW_EVERY_S = 0.05
+"""How often the bar changes: a hundred thousand songs that are remembered must not wait for it."""
+
+TABLE_COLUMNS = ("song", "quadrant", "label", "valence", "arousal", "confidence")
+
+
+def duration(seconds: float) -> str:
+    """Return a duration as a person says it: ``45 s``, ``3 min 20 s``, ``2 h 10 min``."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, s = divmod(whole, 60)
+    hours, m = divmod(minutes, 60)
+    return f"{hours} h {m} min" if hours else f"{m} min {s} s"
+
+
+def count(n: int, noun: str) -> str:
+    """Return ``1 song``, ``2 songs``."""
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
+class Progress:
+    """Progress on stderr, with rate and time left: a bar on a terminal, a line now and then elsewhere."""
+
+    def __init__(self, *, quiet: bool, bar: bool) -> None:
+        self._wants_bar = bar and not quiet
+        self._bar: Any = None
+        self._total = self._done = self._failed = self._remembered = 0
+        self._drawn_s = 0.0
+        self._started_s = self._line_s = time.monotonic()
+        self._quiet = quiet
+
+    @contextmanager
+    def shown(self) -> Iterator[None]:
+        """Draw the bar, if there is to be one, while open."""
+        if not self._wants_bar:
+            yield
+            return
+        from rich import progress
+
+        columns = (
+            progress.BarColumn(),
+            progress.MofNCompleteColumn(),
+            progress.TextColumn("{task.fields[rate]}", markup=False),
+            progress.TextColumn("left:"),
+            progress.TimeRemainingColumn(),
+        )
+        stderr = console.rich_console(stderr=True)
+        on_terminal = console.stream_is_terminal("stdout")  # then results are printed above the bar, too
+        with progress.Progress(*columns, console=stderr, redirect_stdout=on_terminal) as self._bar:
+            self._task = self._bar.add_task("", total=None, rate="")
+            yield
+        self._bar = None
+
+    def start(self, total: int, noun: str) -> None:
+        """Say how many songs, or files, there are."""
+        self._total, self._started_s, self._line_s = total, time.monotonic(), time.monotonic()
+        if self._bar is not None:
+            self._bar.update(self._task, total=total)
+        elif not self._quiet:
+            console.say(f"found {count(total, noun)}")
+
+    def step(self, *, failed: bool, remembered: bool = False) -> None:
+        """Count one finished file; those that are remembered say nothing about how fast the others are."""
+        self._done += 1
+        self._failed += failed
+        self._remembered += remembered
+        now_s = time.monotonic()
+        analysed = self._done - self._remembered
+        rate_hz = (analysed or self._done) / max(now_s - self._started_s, 1e-9)
+        if self._bar is not None:
+            if now_s - self._drawn_s >= DRAW_EVERY_S or self._done == self._total:
+                self._drawn_s = now_s
+                self._bar.update(self._task, completed=self._done, rate=f"{rate_hz:.1f} songs/s")
+        elif not self._quiet and now_s - self._line_s >= LINE_EVERY_S:
+            self._line_s = now_s
+            left = duration((self._total - self._done) / rate_hz)
+            console.say(f"{self._done} of {self._total}, {self._failed} failed, {rate_hz:.1f} songs/s, {left} left")
+
+    def line(self, text: str) -> None:
+        """Print a line on stderr, above the bar."""
+        if self._bar is None:
+            console.say(text)
+        else:
+            self._bar.console.print(text, soft_wrap=True)
+
+
+class View:
+    """Renders the events of one run.
+
+    Parameters
+    ----------
+    noun : str
+        What is counted: ``"song"`` where the run tags, else ``"file"``.
+    dry_run : bool
+        Nothing is done, so that the changes of each file are results.
+    quiet : bool
+        Failures only.
+    stdout_taken : bool
+        Stdout carries a document, so that changes go to stderr.
+    table : bool
+        Print a table of results to stdout.
+    """
+
+    def __init__(self, *, noun: str, dry_run: bool, quiet: bool, stdout_taken: bool, table: bool = False) -> None:
+        self._noun, self._dry_run, self._quiet, self._stdout_taken = noun, dry_run, quiet, stdout_taken
+        drawn_over = stdout_taken and console.stream_is_terminal("stdout")  # a bar would stand amid the results
+        self._progress = Progress(quiet=quiet, bar=console.stream_is_terminal("stderr") and not drawn_over)
+        self._summary: Summary | None = None
+        self._rows: list[tuple[int, tuple[str, ...]]] | None = [] if table else None
+
+    @contextmanager
+    def opened(self, report: str | None, facts: dict[str, object]) -> Iterator[None]:
+        """Show progress while open; then the summary, also before an interruption or an error is raised on.
+
+        Parameters
+        ----------
+        report : str or None
+            Where the report goes.
+        facts : dict
+            What it says of the run itself.
+        """
+        try:
+            with self._progress.shown():
+                yield
+        finally:
+            if self._summary is not None:
+                self._finish(self._summary, report, facts)
+
+    def follow(self, events: Generator[Event, None, None], add: Sink | None = None) -> Summary:
+        """Render the events as they come, pass each finished file to `add` first, and return the summary.
+
+        An error in that, such as a full disk, is thrown into `events`: the files done so far still get a summary.
+        """
+        for event in events:
+            if isinstance(event, Finished):
+                self._summary = event.summary
+                continue
+            try:
+                if isinstance(event, FileDone) and add is not None:
+                    add(event)
+                self.show(event)
+            except Exception as error:
+                finished = events.throw(error)
+                assert isinstance(finished, Finished)
+                self._summary = finished.summary
+                raise
+        assert self._summary is not None  # the last event, unless an error was raised
+        return self._summary
+
+    def show(self, event: Event) -> None:
+        """Render one event."""
+        if isinstance(event, Found):
+            self._progress.start(event.n, self._noun)
+        elif isinstance(event, Note):
+            if event.warning:
+                self._progress.line(f"mertag: warning: {console.clean(event.text)}")
+            elif not self._quiet:
+                self._progress.line(console.clean(event.text))
+        elif isinstance(event, FileDone):
+            self._file(event)
+
+    def _file(self, done: FileDone) -> None:
+        _log.info("%s", outcome_line(done))
+        if done.status.is_failure:
+            self._progress.line(f"{done.status}: {console.clean(done.path)}: {console.clean(done.reason)}")
+        if self._dry_run:
+            for line in change_lines(done):
+                if not self._stdout_taken:
+                    console.out(line)
+                elif not self._quiet:
+                    self._progress.line(line)
+        if self._rows is not None and done.emotion is not None:
+            e = done.emotion
+            numbers = (f"{e.valence:.2f}", f"{e.arousal:.2f}", f"{e.confidence:.2f}")
+            row = (console.clean(done.path), e.quadrant.value, e.quadrant.label, *numbers)
+            self._rows.append((done.index, row))
+        self._progress.step(failed=done.status.is_failure, remembered=done.remembered)
+
+    def _finish(self, summary: Summary, report: str | None, facts: dict[str, object]) -> None:
+        """Print the table, in the order in which the songs were found, and the summary; write the report."""
+        if self._rows:
+            console.table(TABLE_COLUMNS, [row for _, row in sorted(self._rows)], right=TABLE_COLUMNS[3:])
+        if not self._quiet:
+            self._say(summary)
+        if report is not None:
+            facts = {**facts, "dry_run": self._dry_run}
+            if self._noun == "song":
+                write_report(report, summary, {**facts, "run": summary.run}, groups="not_tagged")
+            else:
+                write_report(report, summary, facts, groups="reasons")
+        if summary.not_reached:
+            how_far = f"{summary.found - summary.not_reached} of {summary.found} files are finished"
+            console.say(f"stopped early: {how_far}, and stay so; run the same command again for the rest")
+
+    def _say(self, summary: Summary) -> None:
+        """Print every file with which what was asked for was not done, by reason, and the line that adds up."""
+        tags = self._noun == "song"
+        for group in summary.reasons:
+            reason, n = console.clean(group.reason), count(len(group.paths), self._noun)
+            if group.status.is_failure:  # each was named, with its reason, when it failed
+                if len(group.paths) > 1:
+                    console.say(f"{group.status}: {reason}: {n}, named above")
+            elif tags and (group.status is Status.UNCHANGED or not group.reached):
+                console.say(f"{group.status}: {reason}: {n}")
+            elif len(group.paths) == 1:
+                console.say(f"{group.status}: {console.clean(group.paths[0])}: {reason}")
+            elif tags:
+                console.say(f"{group.status}: {reason}: {n}:")
+                for path in group.paths:
+                    console.say(f"  {console.clean(path)}")
+            else:
+                console.say(f"{group.status}: {reason}: {n}")
+        parts = [f"{n} {status}" for status, n in summary.counts.items()]
+        if self._dry_run:
+            parts[0] = parts[0].replace(" ", " would be ", 1)
+        not_counted = summary.found - sum(summary.counts.values())
+        if not_counted:
+            parts.append(f"{not_counted} not reached")
+        rate = (summary.found - summary.not_reached) / max(summary.elapsed_s, 1e-9)
+        pace = f" ({rate:.1f} songs/s)" if tags else ""
+        console.say(f"found {summary.found} = {' + '.join(parts)}, in {duration(summary.elapsed_s)}{pace}")
+        if summary.run is not None:
+            console.say(f"this was run {summary.run}; `mertag undo --run {summary.run}` gives the old files back")
+
+
+def outcome_line(done: FileDone) -> str:
+    """Return what became of one file, on one line."""
+    line = f"{done.status}: {path_text(done.path)}"
+    if done.emotion is not None:
+        e = done.emotion
+        line += f": {e.quadrant} {e.quadrant.label}, confidence {e.confidence:.2f}"
+    return f"{line}: {done.reason}" if done.reason else line
+
+
+def change_lines(done: FileDone) -> Iterator[str]:
+    """Yield the lines that show what would change in one file, old -> new."""
+    if done.status.is_failure:
+        return
+    name = console.clean(done.path)
+    if done.status not in (Status.TAGGED, Status.REMOVED):
+        status = "would be undone" if done.status is Status.UNDONE else str(done.status)
+        yield f"{name}: {status}: {console.clean(done.reason)}" if done.reason else f"{name}: {status}"
+        return
+    yield name
+    if done.change is not None:
+        yield from field_lines(done.change)
+    if done.sidecar_changed:
+        yield "  sidecar: would be written"
+    if done.reason:
+        yield f"  note: {console.clean(done.reason)}"
+
+
+def field_lines(change: TagChange) -> Iterator[str]:
+    """Yield a line for each field that changes, old -> new."""
+    for field in sorted({*change.old, *change.new}):
+        old, new = change.old.get(field, ()), change.new.get(field, ())
+        if old != new:
+            yield f"  {console.clean(field)}: {_values(old)} -> {_values(new)}"
+
+
+def _values(values: tuple[str, ...]) -> str:
+    return "; ".join(console.clean(value) for value in values) if values else "(none)"
