@@ -20,11 +20,10 @@ import soundfile
 
 from mertag.emotion import Quadrant, SongEmotion
 from mertag.library import tags
-from mertag.library.history import journal_size, past_runs
 from mertag.library.state.database import Database
 from mertag.library.state.journal import Journal
 from mertag.library.state.runs import Run
-from mertag.library.undo import undo_run
+from mertag.library.undo import journal_size, past_runs, undo_run
 
 WRITES = 100_000
 DELTA_BYTES = 45  # what the writes of MP3 and FLAC files take

@@ -113,7 +113,7 @@ def _settings(name: str, command: TyperCommand) -> dict[str, object]:
     for parameter in command.params:
         if parameter.name in lists and isinstance(parameter, TyperOption):
             parameter.allow_from_autoenv = False  # typer would split a pattern at its spaces
-    return settings.for_command(name, options) | lists
+    return settings.for_command(name, options, commands=COMMANDS) | lists
 
 
 def _missing(name: str, error: ModuleNotFoundError) -> Exception:

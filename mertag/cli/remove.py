@@ -10,7 +10,6 @@ import typer
 
 from mertag.cli import console
 from mertag.cli import tag_options as opt
-from mertag.cli.outputs import check_outputs
 from mertag.cli.shared import command_line, refuse_music
 from mertag.cli.undo import StateOption
 from mertag.errors import ConfigError
@@ -47,6 +46,7 @@ def remove(
         raise ConfigError("nothing to do; give songs or folders")
     if no_state and state is not None:
         raise ConfigError("--state and --no-state exclude each other")
+    from mertag.cli.outputs import check_outputs
     from mertag.cli.view import View
     from mertag.library import find as library
     from mertag.library.remove import remove_from

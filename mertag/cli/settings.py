@@ -16,11 +16,10 @@ from __future__ import annotations
 
 import os
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
-from typing import Annotated, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Union, get_args, get_origin, get_type_hints
 
 from mertag.errors import ConfigError
 
@@ -29,8 +28,6 @@ SHARED = ("model", "device")
 
 SECOND_NAMES = {"write_tags": "write_id3"}
 """Options that have two names on the command line: the second one, and the parameter."""
-
-COMMAND_TABLES = ("tag", "undo", "remove", "info", "train", "evaluate", "export", "plot")
 
 
 def config_path() -> Path:
@@ -73,28 +70,21 @@ class Kind:
 
 
 def kinds_of(command: Callable[..., object]) -> dict[str, Kind]:
-    """Return what values each parameter of a command takes."""
-    hints = get_type_hints(command, include_extras=True)
-    return {name: _kind(hint) for name, hint in hints.items() if name != "return"}
+    """Return what values each parameter of a command takes, from its annotations."""
+    return {name: _kind(hint) for name, hint in get_type_hints(command).items() if name != "return"}
 
 
 def _kind(hint: object) -> Kind:
-    origin, inner = get_origin(hint), get_args(hint)
-    if origin is Annotated:
-        return _kind(inner[0])
-    if origin in (Union, types.UnionType):
-        return _kind(next(part for part in inner if part is not types.NoneType))
-    if origin in (list, tuple):
-        return Kind(type=_kind(inner[0]).type, many=True)
-    if origin is Literal:
-        return Kind(type=type(inner[0]))
-    if isinstance(hint, type) and issubclass(hint, (bool, int, float)) and not issubclass(hint, Enum):
-        return Kind(type=next(t for t in (bool, int, float) if issubclass(hint, t)))
-    return Kind(type=str)
+    if get_origin(hint) in (Union, types.UnionType):
+        hint = next(part for part in get_args(hint) if part is not types.NoneType)
+    many = get_origin(hint) is list
+    if many:
+        (hint,) = get_args(hint)
+    return Kind(type=next((plain for plain in (bool, int, float) if hint is plain), str), many=many)
 
 
-def for_command(command: str, options: Mapping[str, Kind]) -> dict[str, object]:
-    """Return the settings of one command.
+def for_command(command: str, options: Mapping[str, Kind], *, commands: Collection[str]) -> dict[str, object]:
+    """Return the settings of one command from the file.
 
     Parameters
     ----------
@@ -102,6 +92,8 @@ def for_command(command: str, options: Mapping[str, Kind]) -> dict[str, object]:
         Its name.
     options : mapping
         The options it has, with underscores, and what values they take.
+    commands : collection of str
+        The names of all commands.
 
     Returns
     -------
@@ -115,38 +107,38 @@ def for_command(command: str, options: Mapping[str, Kind]) -> dict[str, object]:
     """
     path = config_path()
     content = _read(path)
-    known = sorted({*SHARED, *COMMAND_TABLES})
-    found: dict[str, object] = {}
+    given: dict[str, object] = {}
 
     def take(key: str, value: object, where: str) -> None:
-        name = _named(key)
+        name = _parameter(key)
         if not options[name].takes(value):
             raise ConfigError(f"{path}: {where}{key} must be {options[name]}, not {value!r}")
-        found[name] = [value] if options[name].many and not isinstance(value, list) else value
+        given[name] = [value] if options[name].many and not isinstance(value, list) else value
 
     for key, value in content.items():
         if key in SHARED:
             if key in options:
                 take(key, value, "")
-        elif key not in COMMAND_TABLES or not isinstance(value, dict):
-            raise ConfigError(f"{path}: unknown setting {key!r}; known at the top are: {', '.join(known)}")
+        elif key not in commands or not isinstance(value, dict):
+            known = ", ".join(sorted({*SHARED, *commands}))
+            raise ConfigError(f"{path}: unknown setting {key!r}; known at the top are: {known}")
     table = content.get(command, {})
     assert isinstance(table, dict)  # checked above
     for key, value in table.items():
-        if _named(key) not in options or key == "help":
+        if _parameter(key) not in options or key == "help":
             raise ConfigError(f"{path}: [{command}] has no option {key!r}; see `mertag {command} --help`")
         take(key, value, f"[{command}] ")
-    return found
+    return given
 
 
 def lists_from_environment(command: str, options: Mapping[str, Kind]) -> dict[str, list[str]]:
     """Return the options that variables give as lists: texts one a line (they may hold spaces), numbers by spaces."""
-    found: dict[str, list[str]] = {}
+    lists: dict[str, list[str]] = {}
     for name, kind in options.items():
         value = os.environ.get(_variable(command, name), "")
         if kind.many and value:
-            found[name] = [part for part in value.split("\n" if kind.type is str else None) if part]
-    return found
+            lists[name] = [part for part in value.split("\n" if kind.type is str else None) if part]
+    return lists
 
 
 def unknown_variables(command: str, options: Mapping[str, Kind]) -> list[str]:
@@ -155,7 +147,7 @@ def unknown_variables(command: str, options: Mapping[str, Kind]) -> list[str]:
     return sorted(name for name in os.environ if name.startswith(_variable(command, "")) and name not in known)
 
 
-def _named(key: str) -> str:
+def _parameter(key: str) -> str:
     """Return the parameter that a key of the file stands for."""
     name = key.replace("-", "_")
     return SECOND_NAMES.get(name, name)

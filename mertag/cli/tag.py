@@ -14,7 +14,6 @@ import typer
 from mertag.cli import console
 from mertag.cli import tag_options as opt
 from mertag.cli.console import LogLevel, show_from
-from mertag.cli.outputs import check_outputs
 from mertag.cli.shared import OnlyRemembered, open_tagger, opened_state, without_model
 from mertag.errors import ConfigError
 from mertag.library.find import Shard
@@ -80,6 +79,8 @@ def tag(
     for path in paths or []:
         if not os.path.lexists(path):
             raise ConfigError(f"{path}: no such file or folder")
+    from mertag.cli.outputs import check_outputs
+
     check_outputs({"--jsonl": jsonl, "--csv": csv, "--report": report})
     part = None if shard is None else Shard.parse(shard)
     with _nothing_done_yet():

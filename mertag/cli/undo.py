@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mertag.cli import console
-from mertag.cli.outputs import check_outputs
 from mertag.cli.shared import refuse_music
 from mertag.errors import ConfigError, StateError
 
@@ -65,6 +64,8 @@ def undo(
     code is then 1. Files that were moved are recognised by their content where mertag knows their new place, or it is
     given. An undo that was stopped can be run again. Nothing to undo is no error: exit code 0, and a message.
     """
+    from mertag.cli.outputs import check_outputs
+
     check_outputs({"--report": report})
     database = _opened(state)
     if database is None:
@@ -158,7 +159,7 @@ def _undo(
 
 
 def _list(database: Database) -> None:
-    from mertag.library.history import journal_size, past_runs
+    from mertag.library.undo import journal_size, past_runs
 
     runs = past_runs(database)
     if not runs:

@@ -1,9 +1,9 @@
-"""Taking back what a run wrote: the old bytes, exactly, newest write first.
+"""Undoing what a run wrote, with the list of runs: the old bytes, exactly, newest write first.
 
 A file is only touched if it is, byte for byte, what the run wrote, and only replaced by what is, byte for byte, what
 was there before; both digests are in the journal. So it does not matter what else happened: a file that someone
-changed since is left, one that is already as it was is only noted, and an undo that was killed can simply be run
-again. Sidecars that a run made are removed; those it changed get their old content.
+changed since is left, one that is already as it was is only noted, and an undo that was killed can be run again.
+Sidecars that a run made are removed; those it changed get their old content.
 
 A file that is not where it was written is looked for by its content among the files that mertag knows and those that
 are given. Owner, permissions and extended attributes stay as they are now. The time of change is now, so that players
@@ -19,18 +19,18 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from mertag.errors import ConfigError, FileError, StateError, TagWriteError, reason_of
 from mertag.files import sync_folder
 from mertag.library.accounting import Event, FileDone, Status, handle_all
+from mertag.library.moved_files import MovedFiles
 from mertag.library.state.database import Database
 from mertag.library.state.delta import DeltaError, old_pieces, read_pieces
-from mertag.library.state.journal import digest_of, file_digest, unsettle
+from mertag.library.state.journal import Kind, digest_of, file_digest, unsettle
 from mertag.library.state.runs import Run, is_under_way
 from mertag.library.tags.container import total
 from mertag.library.tags.safe_write import Original, open_original, refuse, replace_file
-from mertag.library.whereabouts import Whereabouts
 
 _log = logging.getLogger(__name__)
 
@@ -94,8 +94,8 @@ def undo_run(
     KeyboardInterrupt
         After `Finished`; the file at hand is finished first.
     """
-    whereabouts = Whereabouts(database, options.paths)
-    chosen, ids = _chosen(database, run, whereabouts)
+    moved = MovedFiles(database, options.paths)
+    chosen, ids = _chosen(database, run, moved)
 
     def events() -> Generator[Event, None, None]:
         with ExitStack() as stack:
@@ -105,88 +105,82 @@ def undo_run(
                     by = stack.enter_context(Run(database, kind="undo", command=command)).id
                 except StateError as error:
                     _log.warning("%s; files are given back all the same", error)
-            undo = _Undo(database, whereabouts, options, by)
+            undo = _Undo(database, moved, options, by)
             yield from handle_all(ids, undo.one, statuses=STATUSES, run=chosen)
 
     return events()
 
 
-def _chosen(database: Database, run: int | None, whereabouts: Whereabouts) -> tuple[int | None, Sequence[int]]:
-    """Return the run that is taken back, and its entries, newest first."""
+def _chosen(database: Database, run: int | None, moved: MovedFiles) -> tuple[int | None, Sequence[int]]:
+    """Return the run that is undone, and its entries, newest first."""
     if run is None:
-        found = database.rows("SELECT DISTINCT run FROM writes WHERE undone = 0 ORDER BY run DESC")
-        candidates = [_int(number) for (number,) in found]
+        candidates = [
+            n for (n,) in _rows(database, "SELECT DISTINCT run FROM writes WHERE undone = 0 ORDER BY run DESC")
+        ]
     elif database.rows("SELECT 1 FROM runs WHERE id = ?", (run,)):
         candidates = [run]
     else:
         raise ConfigError(f"there is no run {run}; `mertag undo --list` shows the runs that wrote something")
     for candidate in candidates:
-        ids = _entries(database, candidate, whereabouts, standing_only=run is None)
+        ids = _entries(database, candidate, moved, standing_only=run is None)
         if ids:
-            [(owner, finished)] = database.rows("SELECT owner, finished_s FROM runs WHERE id = ?", (candidate,))
-            if finished is None and is_under_way(database, str(owner)):
+            [(owner, finished_s)] = _rows(database, "SELECT owner, finished_s FROM runs WHERE id = ?", candidate)
+            if finished_s is None and is_under_way(database, owner):
                 raise ConfigError(f"run {candidate} still goes on; wait for its end, or stop it, and then undo it")
             return candidate, ids
     return run, ()
 
 
-def _entries(database: Database, run: int, whereabouts: Whereabouts, *, standing_only: bool) -> Sequence[int]:
-    condition = "run = ? AND undone = 0" if standing_only else "run = ?"
-    if whereabouts.is_everywhere:
-        rows = database.rows(f"SELECT id FROM writes WHERE {condition} ORDER BY id DESC", (run,))
-        return array("q", (_int(number) for (number,) in rows))
+def _entries(database: Database, run: int, moved: MovedFiles, *, standing_only: bool) -> Sequence[int]:
+    where = f"FROM writes WHERE run = ?{' AND undone = 0' if standing_only else ''} ORDER BY id DESC"
+    if moved.is_everywhere:
+        return array("q", (n for (n,) in _rows(database, f"SELECT id {where}", run)))
     ids = array("q")
-    for number, name in database.rows(f"SELECT id, path FROM writes WHERE {condition} ORDER BY id DESC", (run,)):
-        path = _path(name)
-        if whereabouts.covers(path) or (
-            not os.path.lexists(path) and _moved(_entry(database, _int(number)), whereabouts)
-        ):
-            ids.append(_int(number))
+    for number, name in _rows(database, f"SELECT id, path {where}", run):
+        path = Path(os.fsdecode(name))
+        if moved.covers(path) or (not os.path.lexists(path) and _entry(database, number).places(moved)):
+            ids.append(number)
     return ids
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+def _rows(database: Database, query: str, *values: object) -> list[tuple[Any, ...]]:
+    """Return rows whose columns are as the tables say."""
+    return database.rows(query, values)
+
+
+@dataclass(frozen=True, slots=True)
 class _Entry:
     """One write, as the journal has it."""
 
     id: int
     run: int
-    path: Path
-    kind: str
+    name: bytes
+    kind: Kind
     old_digest: bytes | None
     new_digest: bytes
     new_size: int
     old_mtime_ns: int
     delta: bytes
 
+    @property
+    def path(self) -> Path:
+        return Path(os.fsdecode(self.name))
+
+    def places(self, moved: MovedFiles) -> list[Path]:
+        return moved.places(self.path, self.kind, self.new_digest, self.new_size)
+
 
 def _entry(database: Database, number: int) -> _Entry:
-    columns = "run, path, kind, old_digest, new_digest, new_size, old_mtime_ns, delta"
-    [(run, path, kind, old, new, size, mtime_ns, delta)] = database.rows(
-        f"SELECT {columns} FROM writes WHERE id = ?", (number,)
-    )
-    return _Entry(
-        id=number,
-        run=_int(run),
-        path=_path(path),
-        kind=str(kind),
-        old_digest=None if old is None else _bytes(old),
-        new_digest=_bytes(new),
-        new_size=_int(size),
-        old_mtime_ns=_int(mtime_ns),
-        delta=_bytes(delta),
-    )
-
-
-def _moved(entry: _Entry, whereabouts: Whereabouts) -> list[Path]:
-    return whereabouts.moved(entry.path, entry.kind, entry.new_digest, entry.new_size)
+    columns = "id, run, path, kind, old_digest, new_digest, new_size, old_mtime_ns, delta"
+    [row] = _rows(database, f"SELECT {columns} FROM writes WHERE id = ?", number)
+    return _Entry(*row)
 
 
 class _Undo:
     """Takes back one write after the other."""
 
-    def __init__(self, database: Database, whereabouts: Whereabouts, options: UndoOptions, by: int) -> None:
-        self._database, self._whereabouts, self._options, self._by = database, whereabouts, options, by
+    def __init__(self, database: Database, moved: MovedFiles, options: UndoOptions, by: int) -> None:
+        self._database, self._moved, self._options, self._by = database, moved, options, by
         self._warned = False
 
     def one(self, index: int, number: int) -> FileDone:
@@ -208,11 +202,11 @@ class _Undo:
 
     def _elsewhere(self, entry: _Entry) -> Path:
         """Return where a file is that is not in its place."""
-        found = _moved(entry, self._whereabouts)
-        if len(found) == 1:
-            return found[0]
-        if found:
-            raise TagWriteError(entry.path, f"it is gone, and several files are what it was, such as {found[0]}")
+        places = entry.places(self._moved)
+        if len(places) == 1:
+            return places[0]
+        if places:
+            raise TagWriteError(entry.path, f"it is gone, and several files are what it was, such as {places[0]}")
         if entry.old_digest is None and entry.path.parent.is_dir():
             raise _GoneError
         raise TagWriteError(
@@ -235,11 +229,10 @@ class _Undo:
         return Status.UNDONE
 
     def _what_happened(self, entry: _Entry) -> str:
-        later = self._database.rows(
-            "SELECT max(run) FROM writes WHERE path = ? AND id > ? AND undone = 0", (os.fsencode(entry.path), entry.id)
-        )
-        if later[0][0] is not None and later[0][0] != entry.run:
-            return f"run {later[0][0]} wrote it again later; undo that one first"
+        query = "SELECT max(run) FROM writes WHERE path = ? AND id > ? AND undone = 0"
+        [(later,)] = _rows(self._database, query, entry.name, entry.id)
+        if later is not None and later != entry.run:
+            return f"run {later} wrote it again later; undo that one first"
         return "someone changed it since; it is left as it is"
 
     def _give_back(self, entry: _Entry, original: Original) -> None:
@@ -300,15 +293,74 @@ class _GoneError(Exception):
     """There is nothing to take back."""
 
 
-def _path(name: object) -> Path:
-    return Path(os.fsdecode(_bytes(name)))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PastRun:
+    """A run that wrote something.
+
+    Attributes
+    ----------
+    id : int
+        Its number.
+    kind, command : str
+        ``"tag"`` or ``"remove"``; what was asked for.
+    started_s : float
+        Seconds since 1970.
+    ended : str
+        ``"finished"``, ``"under way"`` or ``"killed"``.
+    files, standing : int
+        How many files it wrote, and how many of these writes were not undone.
+    journal_bytes, written_bytes : int
+        The size of its entries in the journal (all that they hold, not the deltas alone), and of the files.
+    """
+
+    id: int
+    kind: str
+    command: str
+    started_s: float
+    ended: str
+    files: int
+    standing: int
+    journal_bytes: int
+    written_bytes: int
 
 
-def _bytes(value: object) -> bytes:
-    assert isinstance(value, bytes)  # as the table says
-    return value
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JournalSize:
+    """What the journal takes, beside the files that it can give back; each of these counts once."""
+
+    journal_bytes: int
+    written_bytes: int
+
+    @property
+    def share(self) -> float:
+        """The journal's share of the files, 0..1; 0 if there are none."""
+        return self.journal_bytes / self.written_bytes if self.written_bytes else 0.0
 
 
-def _int(value: object) -> int:
-    assert isinstance(value, int)  # as the table says
-    return value
+# A path stands in an index, too; six numbers take some bytes each, and sqlite's own part is small.
+_ENTRY_BYTES = "(length(delta) + 2 * length(path) + ifnull(length(old_digest), 0) + length(new_digest) + 40)"
+
+
+def past_runs(database: Database) -> list[PastRun]:
+    """Return the runs that wrote something, newest first; raise `StateError` if the state file cannot be read."""
+    query = f"""
+        SELECT runs.id, runs.kind, command, started_s,
+            count(*), sum(undone = 0), sum({_ENTRY_BYTES}), sum(new_size), finished_s, owner
+        FROM writes JOIN runs ON runs.id = writes.run GROUP BY runs.id ORDER BY runs.id DESC
+    """
+    names = ("id", "kind", "command", "started_s", "files", "standing", "journal_bytes", "written_bytes")
+    runs = []
+    for *columns, finished_s, owner in _rows(database, query):
+        ended = "finished"
+        if finished_s is None:
+            ended = "under way" if is_under_way(database, owner) else "killed"
+        runs.append(PastRun(**dict(zip(names, columns, strict=True)), ended=ended))
+    return runs
+
+
+def journal_size(database: Database) -> JournalSize:
+    """Return what the whole journal takes; raise `StateError` if the state file cannot be read."""
+    [(journal,)] = _rows(database, f"SELECT total({_ENTRY_BYTES}) FROM writes")
+    newest = "SELECT new_size, max(id) FROM writes GROUP BY path"
+    [(written,)] = _rows(database, f"SELECT total(new_size) FROM ({newest})")
+    return JournalSize(journal_bytes=int(journal), written_bytes=int(written))

@@ -19,12 +19,11 @@ from mertag.errors import ConfigError
 from mertag.files import remove_leftovers
 from mertag.library import sidecar, tags
 from mertag.library.accounting import Event, FileDone, Finished
-from mertag.library.history import journal_size, past_runs
 from mertag.library.state.database import Database
 from mertag.library.state.journal import Journal
 from mertag.library.state.runs import Run
 from mertag.library.tags import TagOptions
-from mertag.library.undo import UndoOptions, undo_run
+from mertag.library.undo import UndoOptions, journal_size, past_runs, undo_run
 
 
 @pytest.fixture

@@ -15,14 +15,13 @@ import soundfile
 from mertag.emotion import SongEmotion
 from mertag.errors import FileError
 from mertag.library.accounting import FileDone
-from mertag.library.history import JournalSize, journal_size
 from mertag.library.state.database import Database
 from mertag.library.state.journal import Journal
 from mertag.library.state.runs import Run
 from mertag.library.tags import TagOptions, ogg, remove_tags, write_tags
 from mertag.library.tags.container import Source
 from mertag.library.tags.safe_write import open_original
-from mertag.library.undo import undo_run
+from mertag.library.undo import JournalSize, journal_size, undo_run
 
 ENTRY_BYTES = 600
 """What one write may take in the journal, all in all: here, the path is most of it."""
