@@ -25,17 +25,7 @@ OWN_PACKAGES = ("mertag", "mertag_train", "mertag_export")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LazyCommand:
-    """One line of the table.
-
-    Attributes
-    ----------
-    target : str
-        ``"module:function"``.
-    help : str
-        What ``mertag --help`` says about it.
-    extra : str or None
-        The extra that provides what it needs beyond the core dependencies.
-    """
+    """One command: ``"module:function"``, what ``mertag --help`` says of it, and the extra that it needs, if any."""
 
     target: str
     help: str
@@ -45,8 +35,7 @@ class LazyCommand:
 COMMANDS: Mapping[str, LazyCommand] = MappingProxyType(
     {
         "tag": LazyCommand(
-            target="mertag.cli.tag:tag",
-            help="Recognise the emotion of songs; write tags, sidecars, JSONL, CSV.",
+            target="mertag.cli.tag:tag", help="Recognise the emotion of songs; write tags, sidecars, JSONL, CSV."
         ),
         "undo": LazyCommand(
             target="mertag.cli.undo:undo", help="Give files the bytes back that they had before a run."
@@ -62,9 +51,7 @@ COMMANDS: Mapping[str, LazyCommand] = MappingProxyType(
             extra="train",
         ),
         "export": LazyCommand(
-            target="mertag_export.cli:export",
-            help="Turn a training run into an ONNX model bundle.",
-            extra="export",
+            target="mertag_export.cli:export", help="Turn a training run into an ONNX model bundle.", extra="export"
         ),
         "plot": LazyCommand(
             target="mertag_train.commands.plot:plot",
@@ -76,13 +63,7 @@ COMMANDS: Mapping[str, LazyCommand] = MappingProxyType(
 
 
 def load_command(name: str) -> TyperCommand:
-    """Import one command's function and make a typer command of it.
-
-    Raises
-    ------
-    MissingExtraError
-        If a package that it needs is not installed.
-    """
+    """Import one command's function and make a typer command of it; raise `MissingExtraError` if it lacks a package."""
     single = typer.Typer(add_completion=False, rich_markup_mode=None)
     single.command(name=name)(_function(name))
     command = typer.main.get_command(single)
@@ -178,8 +159,7 @@ app = typer.Typer(cls=LazyGroup, no_args_is_help=True, rich_markup_mode=None)
 )
 def mertag(
     version: Annotated[
-        bool,
-        typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True),
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True)
     ] = False,
 ) -> None:
     """Recognise the emotion of music, and write it into your library's tags, safely."""

@@ -83,15 +83,7 @@ def clean(text: object) -> str:
 
 
 def out(text: str) -> None:
-    """Print one line of results, at once.
-
-    Raises
-    ------
-    MertagError
-        If it cannot be written (a full disk).
-    BrokenPipeError
-        If nobody reads it any more.
-    """
+    """Print one line of results, at once; `MertagError` if the disk is full, `BrokenPipeError` if nobody reads it."""
     try:
         print(text, flush=True)
     except BrokenPipeError:
@@ -155,17 +147,7 @@ def rich_console(*, stderr: bool = False) -> Console:
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[str] = ()) -> None:
-    """Print a table of results: drawn on a terminal, tab-separated elsewhere.
-
-    Parameters
-    ----------
-    columns : sequence of str
-        The heads.
-    rows : iterable of sequences of str
-        The cells; they are cleaned here.
-    right : sequence of str
-        The columns that are aligned to the right.
-    """
+    """Print a table of results: drawn on a terminal (columns in `right` to the right), tab-separated elsewhere."""
     if not stream_is_terminal("stdout"):
         out("\t".join(columns))
         for row in rows:
@@ -202,13 +184,7 @@ def errors_end_the_command() -> Iterator[None]:
 
 
 def run(command: Callable[[], object]) -> object:
-    """Call a typer command's ``main`` with streams that cannot crash, and end with an exit code.
-
-    Raises
-    ------
-    SystemExit
-        Almost always: that is how typer's commands end.
-    """
+    """Call a typer command's ``main`` with streams that cannot crash, and end with an exit code (`SystemExit`)."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a name that the locale cannot encode must not end the run
             stream.reconfigure(errors="backslashreplace")
@@ -219,12 +195,10 @@ def run(command: Callable[[], object]) -> object:
     except SystemExit:
         _flush_or_silence()
         raise
-    except (MertagError, BrokenPipeError, KeyboardInterrupt) as error:
-        if isinstance(error, BrokenPipeError):
-            _silence()
-        elif isinstance(error, MertagError):
-            complain(error)
-            _flush_or_silence()
+    except KeyboardInterrupt as error:
+        sys.exit(exit_code(error))
+    except BrokenPipeError as error:
+        _silence()
         sys.exit(exit_code(error))
     except Exception as error:  # noqa: BLE001  the last place that can give it a documented exit code
         complain(error)
@@ -239,7 +213,7 @@ def _flush_or_silence() -> None:
     except BrokenPipeError:
         _silence()
         sys.exit(ExitCode.CLOSED_PIPE)
-    except OSError:  # who printed that was told, and ends the command with its error
+    except OSError:  # `out` has raised it, and that ends the command
         _silence()
 
 

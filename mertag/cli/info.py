@@ -35,8 +35,7 @@ def info(
     except (BundleError, DeviceError, ConfigError) as error:
         problem = error
         facts["model"] = {"error": str(error)}
-    facts["onnxruntime"] = _onnxruntime()
-    facts["decoders"] = _decoders()
+    facts |= _engines()
     facts["packages"] = {n: metadata.version(n) for n in ("numpy", "soxr", "mutagen", "typer", "rich")}
     facts["paths"] = _paths()
     if json:
@@ -63,16 +62,16 @@ def _brief(facts: dict[str, object]) -> dict[str, object]:
 
 def _figures(metrics: Mapping[str, object]) -> dict[str, object]:
     """Return the accuracy of what `mertag tag` says, by target; whatever else a bundle's maker noted is left out."""
-    found: dict[str, object] = {}
+    figures: dict[str, object] = {}
     for target, methods in metrics.items():
         measured = methods.get("song_classifier") if isinstance(methods, Mapping) else None
         try:
             low, high = measured["accuracy_interval"]  # type: ignore[index]  # checked by doing
-            told = f"accuracy {measured['accuracy']:.3f} ({low:.3f} to {high:.3f}), {measured['n']} songs"  # type: ignore[index]
+            accuracy = f"accuracy {measured['accuracy']:.3f} ({low:.3f} to {high:.3f})"  # type: ignore[index]
+            figures[target] = f"{accuracy}, {measured['n']} songs"  # type: ignore[index]
         except (TypeError, KeyError, ValueError):
             continue
-        found[target] = told
-    return found
+    return figures
 
 
 def _model(folder: object, device: DeviceChoice) -> tuple[dict[str, object], dict[str, object]]:
@@ -105,23 +104,20 @@ def _model(folder: object, device: DeviceChoice) -> tuple[dict[str, object], dic
     return described, in_use
 
 
-def _onnxruntime() -> dict[str, object]:
-    import onnxruntime
-
-    return {"version": onnxruntime.__version__, "providers_available": onnxruntime.get_available_providers()}
-
-
-def _decoders() -> dict[str, object]:
+def _engines() -> dict[str, object]:
     import av
+    import onnxruntime
     import soundfile
 
-    return {
+    runtime = {"version": onnxruntime.__version__, "providers_available": onnxruntime.get_available_providers()}
+    decoders = {
         "soundfile": soundfile.__version__,
         "libsndfile": soundfile.__libsndfile_version__,
         "libsndfile_formats": sorted(soundfile.available_formats()),
         "pyav": av.__version__,
         "ffmpeg": {name: ".".join(map(str, version)) for name, version in av.library_versions.items()},
     }
+    return {"onnxruntime": runtime, "decoders": decoders}
 
 
 def _paths() -> dict[str, object]:

@@ -29,13 +29,7 @@ _CSV_START = ",".join(records.CSV_COLUMNS[:4])  # later columns may come and go
 
 
 def check_outputs(targets: dict[str, str | None]) -> None:
-    """Refuse outputs that cannot be: two on stdout or in one file, or in the place of someone else's file.
-
-    Raises
-    ------
-    ConfigError
-        Naming the option.
-    """
+    """Refuse outputs that cannot be: two on stdout or in one file, or in the place of someone else's file."""
     taken: dict[str, str] = {}
     for option, target in targets.items():
         if target is None:
@@ -71,13 +65,7 @@ def _check(option: str, target: str) -> None:
 
 @contextmanager
 def open_sinks(jsonl: str | None, csv_file: str | None) -> Iterator[Sink]:
-    """Open the line formats that were asked for; yield what takes each finished file.
-
-    Parameters
-    ----------
-    jsonl, csv_file : str or None
-        A file name, ``"-"`` for stdout, None for neither.
-    """
+    """Open the line formats that were asked for (None: not this one); yield what takes each finished file."""
     sinks: list[Sink] = []
     with ExitStack() as stack:
         if jsonl is not None:
@@ -93,13 +81,7 @@ def open_sinks(jsonl: str | None, csv_file: str | None) -> Iterator[Sink]:
 
 
 def write_report(target: str, summary: Summary, facts: dict[str, object], *, groups: str) -> None:
-    """Write the report of a run to a file, or to stdout (``"-"``): its facts, its summary, and all files by reason.
-
-    Raises
-    ------
-    MertagError
-        If the file cannot be written.
-    """
+    """Write the report of a run to a file, or to stdout (``"-"``): its facts, its summary, and files by reason."""
     content = {
         "schema": records.SCHEMA,
         "mertag": __version__,
@@ -162,7 +144,7 @@ def _open(option: str, target: str) -> Iterator[TextIO]:
     try:
         yield file
     except BaseException:
-        with suppress(OSError):  # what could not be written cannot be written now either, and was told
+        with suppress(OSError):  # what could not be written cannot be written now either: that error is on its way
             file.close()
         raise
     with _explained(f"{option} {target}"):

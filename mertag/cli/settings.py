@@ -45,15 +45,7 @@ def config_path() -> Path:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
-    """What values an option takes.
-
-    Attributes
-    ----------
-    type : type
-        bool, int, float or str; a path or one of several words is a str here.
-    many : bool
-        Whether it may be given several times.
-    """
+    """What values an option takes; a path, or one of several words, is a str here. `many`: it may be repeated."""
 
     type: type[bool | int | float | str]
     many: bool = False
@@ -84,26 +76,13 @@ def _kind(hint: object) -> Kind:
 
 
 def for_command(command: str, options: Mapping[str, Kind], *, commands: Collection[str]) -> dict[str, object]:
-    """Return the settings of one command from the file.
-
-    Parameters
-    ----------
-    command : str
-        Its name.
-    options : mapping
-        The options it has, with underscores, and what values they take.
-    commands : collection of str
-        The names of all commands.
-
-    Returns
-    -------
-    dict
-        From option (with underscores) to value; empty if there is no file.
+    """Return the settings that the file has for one command, by option (with underscores); none if there is no file.
 
     Raises
     ------
     ConfigError
-        If the file cannot be read, is not TOML, or holds something unknown or of another type.
+        If the file cannot be read, is not TOML, or holds something unknown (what is not in `options`, or a table for
+        none of the `commands`) or a value of another type.
     """
     path = config_path()
     content = _read(path)

@@ -56,22 +56,9 @@ def open_tagger(
 
 @contextmanager
 def opened_state(path: Path | None, *, no_state: bool, needed: bool) -> Iterator[State | None]:
-    """Open the state file for a run; yield None if there is to be none.
+    """Open a state file, or the user's, for a run; yield None if there is to be none.
 
-    Parameters
-    ----------
-    path : Path, optional
-        The file; if not given, the user's.
-    no_state : bool
-        Whether to go without.
-    needed : bool
-        Whether the run writes: a file that cannot be opened then ends it, since no write could be taken back. A run
-        that only shows goes on without.
-
-    Raises
-    ------
-    ConfigError, StateError
-        If the file is needed and cannot be used.
+    If that fails, it ends a run that writes (`needed`), since no write could be undone. One that only shows goes on.
     """
     if no_state:
         if path is not None:
@@ -82,13 +69,13 @@ def opened_state(path: Path | None, *, no_state: bool, needed: bool) -> Iterator
 
     refuse_music(path)
     with ExitStack() as stack:
+        state = None
         try:
             state = stack.enter_context(open_state(path, command=command_line(), notify=console.warn))
         except (ConfigError, StateError) as error:
             if needed or path is not None:
                 raise
             console.warn(f"{error}; nothing is remembered")
-            state = None
         yield state
 
 
@@ -98,13 +85,7 @@ def command_line() -> str:
 
 
 def refuse_music(path: Path | None) -> None:
-    """Refuse a song as the state file: what is no state file is set aside, and a song must not be.
-
-    Raises
-    ------
-    ConfigError
-        If the file is music, by its name or by its content.
-    """
+    """Refuse a song, by name or content, as the state file: what is no state file is set aside, a song must not be."""
     if path is None or not path.is_file():
         return
     from mertag.formats import AUDIO_SUFFIXES
@@ -143,11 +124,6 @@ def without_model(
     """Return what stands for the tagger with ``--retag``, and the facts of the run.
 
     The bundle is read, since its checksum says what may be written; no network is loaded.
-
-    Raises
-    ------
-    BundleError, ConfigError
-        As of the tagger.
     """
     from mertag.listen.bundle import load_bundle
     from mertag.listen.song import model_key
@@ -155,9 +131,5 @@ def without_model(
 
     bundle = load_bundle(model)
     key = model_key(bundle, segmentation=chosen_segmentation(bundle, segment_hop_s, console.warn), windows=windows)
-    return OnlyRemembered(key), {
-        "model": bundle.id,
-        "device": "none",
-        "provider": "none",
-        "reason": "nothing is analysed",
-    }
+    facts: dict[str, object] = {"model": bundle.id, "device": "none", "provider": "none"}
+    return OnlyRemembered(key), facts | {"reason": "nothing is analysed"}

@@ -89,9 +89,7 @@ def tag(
     from mertag.batch import BatchOptions
     from mertag.library.tags import TagOptions, fields_of, read_labels
 
-    chosen: dict[str, Any] = {}
-    if fields:
-        chosen["fields"] = fields_of(fields)
+    chosen: dict[str, Any] = {"fields": fields_of(fields)} if fields else {}
     if labels is not None:
         chosen["labels"] = read_labels(labels)
     options = BatchOptions(
@@ -134,7 +132,9 @@ def tag(
         facts |= {"windows": windows, "segment_hop_s": segment_hop, "shard": shard}
         with tagger:
             if not quiet:
-                console.say(console.clean(_heading(facts, retag=retag)))
+                heading = "{model} on {device} ({provider}; {reason})"
+                heading = "{model}: only what is remembered is written" if retag else heading
+                console.say(console.clean("model " + heading.format(**facts)))
                 if windows is not None:
                     n = f"{windows} windows are" if windows > 1 else "1 window is"
                     console.say(f"of each long song, only {n} heard (--windows {windows})")
@@ -143,13 +143,6 @@ def tag(
             )
     if summary.failed:
         raise typer.Exit(console.ExitCode.SOME_FAILED)
-
-
-def _heading(facts: dict[str, object], *, retag: bool) -> str:
-    """Return which model is used, and where."""
-    if retag:
-        return f"model {facts['model']}: only what is remembered is written"
-    return "model {model} on {device} ({provider}; {reason})".format(**facts)
 
 
 @contextmanager

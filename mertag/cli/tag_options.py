@@ -184,13 +184,7 @@ Force = Annotated[
 
 
 def read_paths(source: str) -> list[Path]:
-    """Return the paths that a file, or stdin (``"-"``), lists for ``--files-from``, in its order.
-
-    Raises
-    ------
-    ConfigError
-        If the list cannot be read, or is UTF-16.
-    """
+    """Return the paths that a file, or stdin (``"-"``), lists for ``--files-from``, in its order."""
     try:
         data = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
     except OSError as error:
@@ -206,12 +200,7 @@ def parse_paths(data: bytes) -> list[Path]:
 
     They end with NUL where there is a NUL in the list (``find -print0``, ``fd -0``): then any name can be listed. Else
     they end with a line break, before which a carriage return may stand. A byte order mark, and empty names, are passed
-    over.
-
-    Raises
-    ------
-    ValueError
-        If it is UTF-16, in which every other byte is NUL (what ``>`` of Windows PowerShell writes).
+    over. UTF-16, in which every other byte is NUL (what ``>`` of Windows PowerShell writes), is a `ValueError`.
     """
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise ValueError("the list is UTF-16; write it as UTF-8 (in PowerShell: | Out-File -Encoding utf8)")

@@ -15,6 +15,7 @@ from mertag.errors import ConfigError, StateError
 
 if TYPE_CHECKING:
     from mertag.library.state.database import Database
+    from mertag.library.undo import UndoOptions
 
 StateOption = Annotated[
     Path | None,
@@ -22,8 +23,8 @@ StateOption = Annotated[
         "--state", metavar="FILE", help="Where mertag remembers; if not given, state.sqlite in your state folder."
     ),
 ]
-_COLUMNS = ("run", "began", "command", "ended", "files", "not undone", "journal", "share")
-_ON_TERMINALS = ("run", "began", "files", "not undone", "journal", "command")
+COLUMNS = ("run", "began", "command", "ended", "files", "not undone", "journal", "share")
+COLUMNS_ON_TERMINALS = ("run", "began", "files", "not undone", "journal", "command")
 
 
 def undo(
@@ -65,6 +66,7 @@ def undo(
     given. An undo that was stopped can be run again. Nothing to undo is no error: exit code 0, and a message.
     """
     from mertag.cli.outputs import check_outputs
+    from mertag.library.undo import UndoOptions
 
     check_outputs({"--report": report})
     database = _opened(state)
@@ -77,24 +79,21 @@ def undo(
                 raise ConfigError("--list shows all runs; give it without --run and PATHS")
             _list(database)
             return
-        failed = _undo(
-            database,
-            run,
-            tuple(paths or ()),
+        options = UndoOptions(
+            paths=tuple(paths or ()),
             dry_run=dry_run,
             restore_mtime=restore_mtime,
             break_hard_links=break_hard_links,
-            report=report,
-            quiet=quiet,
         )
+        failed = _undo(database, run, options, report=report, quiet=quiet)
     if failed:
         raise typer.Exit(console.ExitCode.SOME_FAILED)
 
 
 def set_aside(state: Path) -> list[Path]:
     """Return the files that could not be used as this state file, the newest first."""
-    found = state.parent.glob(f"{state.name}.aside-*")
-    return sorted((path for path in found if not path.name.endswith(("-wal", "-shm", ".lock"))), reverse=True)
+    paths = state.parent.glob(f"{state.name}.aside-*")
+    return sorted((path for path in paths if not path.name.endswith(("-wal", "-shm", ".lock"))), reverse=True)
 
 
 def _opened(state: Path | None) -> Database | None:
@@ -107,52 +106,38 @@ def _opened(state: Path | None) -> Database | None:
             raise ConfigError(f"--state {state}: there is no such file")
         return None
     refuse_music(state)
-    said: list[str] = []
-    database = Database(path, notify=said.append)
-    if said:
+    problems: list[str] = []
+    database = Database(path, notify=problems.append)
+    if problems:
         database.close()
-        raise StateError(f"{said[0]}; nothing can be undone without it")
+        raise StateError(f"{problems[0]}; nothing can be undone without it")
     return database
 
 
-def _undo(
-    database: Database,
-    run: int | None,
-    paths: tuple[Path, ...],
-    *,
-    dry_run: bool,
-    restore_mtime: bool,
-    break_hard_links: bool,
-    report: str | None,
-    quiet: bool,
-) -> int:
+def _undo(database: Database, run: int | None, options: UndoOptions, *, report: str | None, quiet: bool) -> int:
     """Undo a run; return how many files were left."""
     from mertag.cli.view import View
     from mertag.library.accounting import Found
-    from mertag.library.undo import UndoOptions, undo_run
+    from mertag.library.undo import undo_run
 
-    options = UndoOptions(paths=paths, dry_run=dry_run, restore_mtime=restore_mtime, break_hard_links=break_hard_links)
     events = undo_run(database, run, options, command="mertag undo")
     first = next(events)
     assert isinstance(first, Found)
     if not quiet:
-        where = " there" if paths else ""
+        where = " there" if options.paths else ""
         if first.n:
-            verb = "would be" if dry_run else "is being"
+            verb = "would be" if options.dry_run else "is being"
             console.say(f"run {first.run} {verb} undone{where}")
         elif run is None:
             console.say(f"nothing to undo: no run wrote anything{where} that still stands")
             for aside in set_aside(database.path):
-                console.say(
-                    console.clean(
-                        f"an older state file was set aside: {aside}. What it knows, if it is not damaged: "
-                        f"mertag undo --state {shlex.quote(str(aside))}"
-                    )
-                )
+                command = f"mertag undo --state {shlex.quote(str(aside))}"
+                older = f"an older state file was set aside: {aside}. What it knows, if it is not damaged: {command}"
+                console.say(console.clean(older))
         else:
             console.say(f"nothing to undo: run {run} wrote nothing{where}")
 
-    view = View(noun="file", dry_run=dry_run, quiet=quiet or not first.n, stdout_taken=report == "-")
+    view = View(noun="file", dry_run=options.dry_run, quiet=quiet or not first.n, stdout_taken=report == "-")
     with view.opened(report, {"command": "undo", "run": first.run}):
         view.show(first)
         return view.follow(events).failed
@@ -174,7 +159,7 @@ def _list(database: Database) -> None:
             str(run.files),
             str(run.standing),
             size(run.journal_bytes),
-            share(run.journal_bytes / run.written_bytes if run.written_bytes else 0.0),
+            share(run.share),
         )
         for run in runs
     ]
@@ -183,9 +168,9 @@ def _list(database: Database) -> None:
             (run, began, files, standing, journal, command if ended == "finished" else f"{command} ({ended})")
             for run, began, command, ended, files, standing, journal, _ in rows
         ]
-        console.table(_ON_TERMINALS, short, right=_ON_TERMINALS[:5])
+        console.table(COLUMNS_ON_TERMINALS, short, right=COLUMNS_ON_TERMINALS[:5])
     else:
-        console.table(_COLUMNS, rows, right=("run", *_COLUMNS[4:]))
+        console.table(COLUMNS, rows, right=("run", *COLUMNS[4:]))
     total = journal_size(database)
     console.say(
         f"the journal takes {size(total.journal_bytes)}: {share(total.share)} of the {size(total.written_bytes)} "

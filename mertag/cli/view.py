@@ -109,20 +109,10 @@ class Progress:
 
 
 class View:
-    """Renders the events of one run.
+    """Renders the events of one run: one that tags counts songs (`noun`), the others files.
 
-    Parameters
-    ----------
-    noun : str
-        What is counted: ``"song"`` where the run tags, else ``"file"``.
-    dry_run : bool
-        Nothing is done, so that the changes of each file are results.
-    quiet : bool
-        Failures only.
-    stdout_taken : bool
-        Stdout carries a document, so that changes go to stderr.
-    table : bool
-        Print a table of results to stdout.
+    In a dry run, the changes of each file are results, which go to stderr if a document has taken stdout. With `table`,
+    a table of results goes to stdout. With `quiet`, only failures go to stderr.
     """
 
     def __init__(self, *, noun: str, dry_run: bool, quiet: bool, stdout_taken: bool, table: bool = False) -> None:
@@ -134,14 +124,9 @@ class View:
 
     @contextmanager
     def opened(self, report: str | None, facts: dict[str, object]) -> Iterator[None]:
-        """Show progress while open; then the summary, also before an interruption or an error is raised on.
+        """Show progress while open; then the summary and the report, also if an interruption or an error ends it.
 
-        Parameters
-        ----------
-        report : str or None
-            Where the report goes.
-        facts : dict
-            What it says of the run itself.
+        `facts` is what the report says of the run itself.
         """
         try:
             with self._progress.shown():

@@ -55,15 +55,7 @@ class Found:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Note:
-    """A sentence for the person: what will be analysed again and why, who is waited for, what stopped working.
-
-    Attributes
-    ----------
-    text : str
-        The sentence.
-    warning : bool
-        Whether something is wrong.
-    """
+    """A sentence for the person, such as what will be analysed again and why; a warning, if something is wrong."""
 
     text: str
     warning: bool = False
@@ -175,16 +167,9 @@ Event: TypeAlias = Found | Note | FileDone | Finished
 
 
 class Account:
-    """Counts what became of every file that was found, from now on.
+    """Counts what becomes of every file that was `found`, from now on; `statuses` are all that can be.
 
-    Parameters
-    ----------
-    found : int
-        How many files there are.
-    statuses : sequence of Status
-        Every status that can be.
-    run : int, optional
-        The run's number in the state file, for the summary.
+    `run` is the run's number in the state file, for the summary.
     """
 
     def __init__(self, found: int, statuses: Sequence[Status], *, run: int | None = None) -> None:
@@ -241,28 +226,10 @@ def handle_all(
     statuses: Sequence[Status],
     run: int | None = None,
 ) -> Generator[Event, None, None]:
-    """Handle `items` one by one, in their order, and account for each.
+    """Handle `items`, one for each file, in their order, and account for each.
 
-    Parameters
-    ----------
-    items : sequence
-        One for each file.
-    handle : callable
-        Does it, given its position and the item, and says what became of the file. What it raises ends the run.
-    statuses : sequence of Status
-        Every status that can be.
-    run : int, optional
-        For `Found`.
-
-    Yields
-    ------
-    Event
-        See the module.
-
-    Raises
-    ------
-    KeyboardInterrupt
-        After `Finished`, if the run is interrupted on the main thread; the file at hand is finished first.
+    `handle` does it, given the position and the item, and says what became of the file; what it raises ends the run. An
+    interruption, on the main thread, waits until the file at hand is finished; it is raised after `Finished`.
     """
     account = Account(len(items), statuses)
     yield Found(n=len(items), run=run)

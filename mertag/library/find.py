@@ -70,10 +70,10 @@ class Shard:
         ConfigError
             If it is no such text.
         """
-        found = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", text, re.ASCII)
-        if found is None or int(found[2]) == 0:
+        match = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", text, re.ASCII)
+        if match is None or int(match[2]) == 0:
             raise ConfigError(f"shard {text!r} cannot be; it must be like 2/4, the second of four parts")
-        return cls(number=int(found[1]), of=int(found[2]))
+        return cls(number=int(match[1]), of=int(match[2]))
 
     def holds(self, at: str) -> bool:
         """Return whether a song belongs to this part; `at` is its path below the given folder."""
@@ -103,7 +103,7 @@ def find_audio(
     exclude : sequence of patterns
         Files that match one are left out, those given by name too; folders that match one are not searched.
     shard : Shard, optional
-        Only the songs of this part. A folder that cannot be read is told in every part.
+        Only the songs of this part. A folder that cannot be read is reported in every part.
     on_error : callable, optional
         Called with the path and the reason for each folder or link that cannot be read. Without it, the first
         one raises.
@@ -168,27 +168,27 @@ class _Search:
         """Yield the files of a folder and of those in it; without recursion, since folders can be nested deeply."""
         levels = [self._entries(root)]
         while levels:
-            found = next(levels[-1], None)
-            if found is None:
+            entry = next(levels[-1], None)
+            if entry is None:
                 levels.pop()
-            elif isinstance(found, _Folder):
-                levels.append(self._entries(found))
+            elif isinstance(entry, _Folder):
+                levels.append(self._entries(entry))
             else:
-                yield found
+                yield entry
 
     def _entries(self, folder: _Folder) -> Iterator[_Folder | Path]:
         """Yield what counts in one folder, by name: its files and its folders."""
         if not self._is_new(folder.real):
             return
         try:
-            with os.scandir(folder.path) as entries:
-                found = sorted(entries, key=lambda entry: entry.name)
+            with os.scandir(folder.path) as scanned:
+                entries = sorted(scanned, key=lambda entry: entry.name)
         except OSError as error:
             self._on_error(folder.path, f"the folder cannot be read: {error.strerror or error}")
             return
-        if folder.below and any(entry.name in IGNORE_MARKERS for entry in found):
+        if folder.below and any(entry.name in IGNORE_MARKERS for entry in entries):
             return
-        for entry in found:
+        for entry in entries:
             if entry.name.startswith("."):
                 continue
             path, at = folder.path / entry.name, f"{folder.below}{entry.name}"
@@ -203,7 +203,7 @@ class _Search:
             real = os.path.realpath(path) if is_link else f"{folder.real}{os.sep}{entry.name}"
             if is_folder:
                 yield _Folder(path, f"{at}/", real)
-            elif path.suffix.lower() not in AUDIO_SUFFIXES or not self._included(at):
+            elif path.suffix.lower() not in AUDIO_SUFFIXES or (self._include and not _matches(self._include, at)):
                 continue
             elif is_file:
                 if self._is_song(real, at):
@@ -217,9 +217,6 @@ class _Search:
 
     def _is_mine(self, at: str) -> bool:
         return self._shard is None or self._shard.holds(at)
-
-    def _included(self, at: str) -> bool:
-        return not self._include or _matches(self._include, at)
 
     def _is_new(self, real: str) -> bool:
         if real in self._seen:

@@ -54,19 +54,17 @@ def remove_from(
         After `Finished`; the file at hand is finished first.
     """
     reasons = dict(unreadable)
-    tidied: set[Path] = set()  # the last folder only: files come folder by folder
-
-    def tidy(folder: Path) -> None:
-        if folder not in tidied and not dry_run:
-            tidied.clear()
-            tidied.add(folder)
-            remove_leftovers(folder)  # of a run that was killed
+    tidied = Path()
 
     def one(index: int, path: Path) -> FileDone:
+        nonlocal tidied
         if path in reasons:
             return FileDone(index=index, path=path, status=Status.FAILED, reason=reasons[path])
         try:
-            tidy(path.resolve().parent)
+            folder = path.resolve().parent
+            if folder != tidied and not dry_run:  # files come folder by folder
+                tidied = folder
+                remove_leftovers(folder)  # of a run that was killed
             change = plan_removal(path) if dry_run else _remove(path, options, journal)
         except UnsupportedFormatError as error:
             return FileDone(index=index, path=path, status=Status.SKIPPED, reason=error.reason)
@@ -80,14 +78,13 @@ def remove_from(
 
 
 def _remove(path: Path, options: TagOptions, journal: Journal | None) -> TagChange:
-    if journal is None:
-        return remove_tags(path, options)
-    entry = journal.before_replace("tags")
+    entry = None if journal is None else journal.before_replace("tags")
     try:
         return remove_tags(path, options, before_replace=entry)
     except BaseException:
         try:
-            entry.withdraw()
+            if entry is not None:
+                entry.withdraw()
         except StateError as error:  # the note stays, and an undo finds the file as it was
             _log.warning("%s", error)
         raise

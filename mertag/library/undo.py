@@ -37,7 +37,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UndoOptions:
-    """How a run is taken back.
+    """How a run is undone.
 
     Attributes
     ----------
@@ -65,7 +65,7 @@ _UNKNOWN = -1  # an undo that could not be noted as a run
 def undo_run(
     database: Database, run: int | None = None, options: UndoOptions = _DEFAULTS, *, command: str = "undo"
 ) -> Generator[Event, None, None]:
-    """Take back what a run wrote.
+    """Undo what a run wrote.
 
     Parameters
     ----------
@@ -81,8 +81,7 @@ def undo_run(
     Yields
     ------
     Event
-        See `mertag.library.accounting`; the statuses are `STATUSES`. If there is nothing to undo,
-        ``Found(n=0)``.
+        See `mertag.library.accounting`; the statuses are `STATUSES`. If there is nothing to undo, ``Found(n=0)``.
 
     Raises
     ------
@@ -187,11 +186,9 @@ class _Undo:
         entry = _entry(self._database, number)
         path = entry.path
         try:
-            if not os.path.lexists(path):
-                path = self._elsewhere(entry)
-            status = self._undone(entry, path)
-        except _GoneError:
-            status = Status.ALREADY_UNDONE
+            place = path if os.path.lexists(path) else self._elsewhere(entry)
+            path = place or path
+            status = Status.ALREADY_UNDONE if place is None else self._undone(entry, place)
         except DeltaError as error:
             reason = f"its entry in the journal cannot be used: {error}"
             return FileDone(index=index, path=path, status=Status.LEFT, reason=reason)
@@ -200,19 +197,17 @@ class _Undo:
         self._mark(entry)
         return FileDone(index=index, path=path, status=status)
 
-    def _elsewhere(self, entry: _Entry) -> Path:
-        """Return where a file is that is not in its place."""
+    def _elsewhere(self, entry: _Entry) -> Path | None:
+        """Return where a file is that is not in its place; None if there should be none, as before the write."""
         places = entry.places(self._moved)
         if len(places) == 1:
             return places[0]
         if places:
             raise TagWriteError(entry.path, f"it is gone, and several files are what it was, such as {places[0]}")
         if entry.old_digest is None and entry.path.parent.is_dir():
-            raise _GoneError
-        raise TagWriteError(
-            entry.path,
-            f"it is not there any more; if it was moved, say where: mertag undo --run {entry.run} NEW-PLACE",
-        )
+            return None
+        command = f"mertag undo --run {entry.run} NEW-PLACE"
+        raise TagWriteError(entry.path, f"it is not there any more; if it was moved, say where: {command}")
 
     def _undone(self, entry: _Entry, path: Path) -> Status:
         """Give one file its old bytes, or remove it if there was none."""
@@ -252,13 +247,8 @@ class _Undo:
             if self._options.restore_mtime or original.status.st_mtime_ns == entry.old_mtime_ns:
                 os.utime(new, ns=(original.status.st_atime_ns, entry.old_mtime_ns))
 
-        replace_file(
-            original,
-            pieces,
-            check=check,
-            break_hard_links=self._options.break_hard_links,
-            before_replace=before,
-        )
+        broken = self._options.break_hard_links
+        replace_file(original, pieces, check=check, break_hard_links=broken, before_replace=before)
 
     def _remove(self, original: Original) -> None:
         refuse(original, 0, break_hard_links=self._options.break_hard_links)
@@ -289,12 +279,21 @@ class _Undo:
                 _log.warning("%s; files are given back all the same", error)
 
 
-class _GoneError(Exception):
-    """There is nothing to take back."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JournalSize:
+    """What entries of the journal take (all that they hold, not the deltas alone), beside the files of these writes."""
+
+    journal_bytes: int
+    written_bytes: int
+
+    @property
+    def share(self) -> float:
+        """The journal's share of the files, 0..1; 0 if there are none."""
+        return self.journal_bytes / self.written_bytes if self.written_bytes else 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PastRun:
+class PastRun(JournalSize):
     """A run that wrote something.
 
     Attributes
@@ -309,8 +308,6 @@ class PastRun:
         ``"finished"``, ``"under way"`` or ``"killed"``.
     files, standing : int
         How many files it wrote, and how many of these writes were not undone.
-    journal_bytes, written_bytes : int
-        The size of its entries in the journal (all that they hold, not the deltas alone), and of the files.
     """
 
     id: int
@@ -320,21 +317,6 @@ class PastRun:
     ended: str
     files: int
     standing: int
-    journal_bytes: int
-    written_bytes: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JournalSize:
-    """What the journal takes, beside the files that it can give back; each of these counts once."""
-
-    journal_bytes: int
-    written_bytes: int
-
-    @property
-    def share(self) -> float:
-        """The journal's share of the files, 0..1; 0 if there are none."""
-        return self.journal_bytes / self.written_bytes if self.written_bytes else 0.0
 
 
 # A path stands in an index, too; six numbers take some bytes each, and sqlite's own part is small.
@@ -359,7 +341,7 @@ def past_runs(database: Database) -> list[PastRun]:
 
 
 def journal_size(database: Database) -> JournalSize:
-    """Return what the whole journal takes; raise `StateError` if the state file cannot be read."""
+    """Return what the whole journal takes, beside the files, each counted once; raise `StateError` as `past_runs`."""
     [(journal,)] = _rows(database, f"SELECT total({_ENTRY_BYTES}) FROM writes")
     newest = "SELECT new_size, max(id) FROM writes GROUP BY path"
     [(written,)] = _rows(database, f"SELECT total(new_size) FROM ({newest})")
