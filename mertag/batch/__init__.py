@@ -48,12 +48,16 @@ __all__ = [
     "FileGroup",
     "Finished",
     "Found",
+    "NotTagged",
     "Note",
     "SongTagger",
     "Status",
     "Summary",
     "tag_library",
 ]
+
+NotTagged = FileGroup
+"""Files that were not tagged, by reason: the name of a group where a run tags."""
 
 STATUSES = (Status.TAGGED, Status.UNCHANGED, Status.SKIPPED, Status.FAILED)
 
@@ -156,9 +160,8 @@ def tag_library(
                             _require_working(state)
                         limit = options.stop_at_failures
                         if limit is not None and account.failed >= limit:
-                            stopped_by = (
-                                f"stopped after {limit} failures" if limit > 1 else "stopped at the first failure"
-                            )
+                            after = f"after {limit} failures" if limit > 1 else "at the first failure"
+                            stopped_by = f"stopped {after}"
                             break
             finally:  # what is being written is finished and counted, however the run ends
                 writers.stop()
@@ -184,7 +187,14 @@ def _stages(
     state: State | None,
     interruptible: Interruptible,
 ) -> Generator[FileDone | Note, None, None]:
-    """Yield what becomes of each file: recall -> look -> listen -> keep -> write, as the comments say."""
+    """Yield what becomes of each file, as it takes the stages of a run.
+
+    - recall: what path, size and time of change say is done needs nothing more; no file is opened
+    - look, in threads: can it be written, is its audio known, does another run have it?
+    - listen: the tagger analyses what is left
+    - keep: the analysis is remembered before anything is written
+    - write, in threads: tags and sidecar
+    """
     todo = array("L")
     for item in interruptible.each(steps.recall(i, path) or i for i, path in enumerate(songs)):  # recall
         if isinstance(item, FileDone):
@@ -201,7 +211,7 @@ def _stages(
         later = array("L")  # what another run has under way
         with contextlib.closing(Lookahead(todo, look, threads=0 if state is None else LOOKING_THREADS)) as ahead:
             while True:
-                for ready in interruptible.each(ahead.ready()):  # look; what is known is not listened to
+                for ready in interruptible.each(ahead.ready()):  # look
                     yield from _take(ready, later, writers)
                 if ahead.exhausted:
                     break

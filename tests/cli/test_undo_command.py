@@ -284,3 +284,14 @@ def test_sizes_are_said_as_people_say_them(n: int, text: str) -> None:
 
 def test_shares_are_said_with_two_digits() -> None:
     assert [share(part) for part in (0.0, 0.000042, 0.123)] == ["0 %", "0.0042 %", "12 %"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no full disk here")
+def test_a_dry_run_whose_output_is_full_still_has_a_summary(state: Path, songs: list[Path], tmp_path: Path) -> None:
+    tagged(state, songs)
+    command = [sys.executable, "-m", "mertag", "undo", "--dry-run", "--state", str(state)]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
+    assert done.returncode == 3
+    assert "found 3 = 1 would be undone + 0 already undone + 0 left + 2 not reached" in done.stderr
+    assert "could not be written: No space left on device" in done.stderr
