@@ -15,14 +15,14 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from mertag.emotion import QUADRANT_LABELS, QUADRANTS, SongEmotion
 from mertag.files import path_text, printable
-from mertag.library.tags import TagChange
+from mertag.library.accounting import FileDone
 
 SCHEMA: Literal[1] = 1
 """Number of the format of sidecars, records and reports; it grows when a field changes its meaning."""
@@ -112,22 +112,7 @@ class File(Struct):
     path_base64: PathBytes | UnsetType = UNSET
 
 
-class Done(Protocol):
-    """A finished file, such as `mertag.batch.FileDone`."""
-
-    @property
-    def path(self) -> Path: ...  # noqa: D102
-    @property
-    def status(self) -> str: ...  # noqa: D102
-    @property
-    def reason(self) -> str: ...  # noqa: D102
-    @property
-    def emotion(self) -> SongEmotion | None: ...  # noqa: D102
-    @property
-    def change(self) -> TagChange | None: ...  # noqa: D102
-
-
-def record(done: Done) -> dict[str, Any]:
+def record(done: FileDone) -> dict[str, Any]:
     """Return one finished file as a JSON object, a `Record`. What is not known is null."""
     path, exact = path_and_bytes(done.path)
     change = done.change
@@ -145,7 +130,7 @@ def record(done: Done) -> dict[str, Any]:
     )
 
 
-def csv_row(done: Done) -> list[str]:
+def csv_row(done: FileDone) -> list[str]:
     r"""Return one finished file as the cells of `CSV_COLUMNS`; control characters become ``\xNN``."""
     cells = [printable(path_text(done.path)), str(done.status), printable(done.reason)]
     if done.emotion is None:
