@@ -43,7 +43,7 @@ def export(
     model that `mertag tag` uses by itself does not change.
     """
     from mertag.listen.manifest import Precision
-    from mertag_export.licence import read_licence
+    from mertag_export.card import read_licence
     from mertag_export.run import ExportOptions, export_run
     from mertag_train.commands.train import RUNS
     from mertag_train.runs import run as runs

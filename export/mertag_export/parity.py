@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
+from typing import Literal
 
 import librosa
 import numpy as np
@@ -13,14 +15,74 @@ import torch
 from sklearn.pipeline import Pipeline
 
 from mertag.emotion import Target, decide
+from mertag.errors import DatasetError, ExportError, FileError
+from mertag.listen.decode.audio import decode_all
 from mertag.listen.manifest import Precision
 from mertag.listen.sessions import Session
 from mertag.listen.windows import FrontEnd, Segmentation
 from mertag_export.graphs import Clip, Probabilities, run_song_graph
 from mertag_export.segment import SegmentGraph
+from mertag_train.data.datasets import Dataset, read
 from mertag_train.learn.song import Cutting, window_features
 from mertag_train.networks.ensemble import Committee
 from mertag_train.networks.vgg import SegmentNetwork
+from mertag_train.runs.run import Run
+
+Part = Literal["train", "validation", "test"]
+Example = tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]
+"""Waveform (n_samples,) and starts (n_segments,): the inputs of a segment graph."""
+
+
+def dataset_of(run: Run, data_dir: Path | None) -> Dataset:
+    """Read a run's data set again, from `data_dir` or else from where it lay when the run was trained.
+
+    If it is not there, the message of the DatasetError says how to name its place.
+    """
+    try:
+        return read(run.dataset["name"], data_dir or Path(run.dataset["root"]), **run.dataset.get("options", {}))
+    except DatasetError as error:
+        if data_dir is not None:
+            raise
+        raise DatasetError(
+            f"{error} The export is proved on songs of the run's data set; if it has moved, say where it lies now "
+            "with --data-dir."
+        ) from error
+
+
+def clips_of(run: Run, dataset: Dataset, part: Part, count: int) -> list[Clip]:
+    """Return `count` decoded songs of one part of a run, spread evenly over it; all, if it has fewer.
+
+    Songs that cannot be decoded, or are shorter than one segment, are left out. If none is left, ExportError is raised.
+    """
+    songs = sorted((s for s in dataset.songs if run.fold_of.get(s.id) == part and s.path), key=lambda s: s.id)
+    if len(songs) > count:
+        songs = [songs[i] for i in np.linspace(0, len(songs) - 1, count).round().astype(int)]
+    front_end, segmentation = run.config.front_end, run.config.segmentation
+    clips: list[Clip] = []
+    trouble = ""
+    for song in songs:
+        assert song.path is not None
+        try:
+            waveform = decode_all(song.path, front_end=front_end)
+        except FileError as error:
+            trouble = f" ({error})"
+            continue
+        starts = segmentation.start_frames(len(waveform), front_end)
+        if len(starts):
+            clips.append(Clip(id=song.id, waveform=waveform, starts=starts))
+    if not clips:
+        raise ExportError(
+            f"the export is proved on the audio of {run.dataset['name']}, and none of the run's {part} songs can be "
+            f"read below {dataset.root}{trouble}; say where the data set lies with --data-dir"
+        )
+    return clips
+
+
+def calibration(clips: list[Clip], n_segments: int) -> list[Example]:
+    """Return up to `n_segments` segments of each clip, spread evenly over it, as the inputs of a graph."""
+    chosen = [np.linspace(0, len(c.starts) - 1, min(n_segments, len(c.starts))).round().astype(int) for c in clips]
+    return [(clip.waveform, clip.starts[index]) for clip, index in zip(clips, chosen, strict=True)]
+
 
 SEGMENT_LIMIT = 1e-4
 """How far an fp32 segment probability may be from torch, and from librosa and torch."""

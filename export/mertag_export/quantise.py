@@ -42,7 +42,7 @@ from onnxruntime.quantization import (
 )
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from mertag_export.clips import Example
+from mertag_export.parity import Example
 
 CONVOLUTION = "Conv"
 
@@ -59,15 +59,7 @@ class _Reader(CalibrationDataReader):  # type: ignore[misc]
 
 
 def quantise(source: Path, out: Path, examples: Sequence[Example]) -> None:
-    """Write the int8 form of a float32 segment graph.
-
-    Parameters
-    ----------
-    source, out : Path
-        The graph and where its int8 form goes.
-    examples : sequence of (waveform, starts)
-        Real audio that shows the range of each activation.
-    """
+    """Write the int8 form of the float32 segment graph `source`; real audio, `examples`, shows it its ranges."""
     root = logging.getLogger()
     level = root.level
     root.setLevel(logging.ERROR)  # the quantiser advises on the root logger

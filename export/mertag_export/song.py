@@ -17,16 +17,9 @@ OPSET = {"": 18, "ai.onnx.ml": 3}
 
 
 def export_song(classifier: Pipeline, path: Path, *, n_classes: int) -> None:
-    """Write a song classifier as ``features`` (n_windows, 7 * n_classes) -> ``probabilities``, both float32.
+    """Write what `mertag_train.learn.song.fit` makes as ``features`` -> ``probabilities``, both float32.
 
-    Parameters
-    ----------
-    classifier : Pipeline
-        As `mertag_train.learn.song.fit` makes it.
-    path : Path
-        The file.
-    n_classes : int
-        K.
+    The shapes are (n_windows, 7 * n_classes) and (n_windows, n_classes).
     """
     last = classifier[-1]
     with warnings.catch_warnings():

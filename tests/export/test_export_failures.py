@@ -17,7 +17,7 @@ from small_run import mertag
 from mertag.errors import ConfigError, ExportError, ParityError
 from mertag.listen.bundle import load_bundle
 from mertag.listen.manifest import Precision
-from mertag_export import steps
+from mertag_export import run as export_steps
 from mertag_export.run import ExportOptions, export_run
 from mertag_train.runs import run as runs
 
@@ -39,13 +39,13 @@ def ready_graphs(made: Made, monkeypatch: pytest.MonkeyPatch) -> dict[Precision,
     """Take the graphs of the bundle in place of exporting them again; what is put in here spoils them."""
     spoil: dict[Precision, Spoil] = {}
 
-    def export_segment(graph: steps.SegmentGraph, path: Path, *_: object) -> None:
+    def export_segment(graph: export_steps.SegmentGraph, path: Path, *_: object) -> None:
         precision = Precision.FP16 if graph.half_networks else Precision.FP32
         model = onnx.load(made.bundle.folder / f"segment.{precision}.onnx")
         spoil.get(precision, lambda model: None)(model)
         onnx.save(model, path)
 
-    monkeypatch.setattr(steps, "export_segment", export_segment)
+    monkeypatch.setattr(export_steps, "export_segment", export_segment)
     return spoil
 
 
@@ -82,7 +82,7 @@ def test_a_half_precision_graph_that_computes_something_else_is_found(
 def test_a_song_graph_that_computes_something_else_is_found(
     run: runs.Run, ready_graphs: dict[Precision, Spoil], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    exact = steps.export_song
+    exact = export_steps.export_song
 
     def spoilt(classifier: object, path: Path, *, n_classes: int) -> None:
         exact(classifier, path, n_classes=n_classes)  # type: ignore[arg-type]
@@ -92,7 +92,7 @@ def test_a_song_graph_that_computes_something_else_is_found(
         rho.floats[0] += 1e-3
         onnx.save(model, path)
 
-    monkeypatch.setattr(steps, "export_song", spoilt)
+    monkeypatch.setattr(export_steps, "export_song", spoilt)
     with pytest.raises(ParityError, match="scikit-learn"):
         export_run(run, tmp_path / "bundle", options())
     assert litter(tmp_path) == []

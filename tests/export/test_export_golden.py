@@ -16,7 +16,7 @@ from mertag.errors import ParityError
 from mertag.listen.bundle import GOLDEN_NAME, load_bundle, write_bundle
 from mertag.listen.manifest import Precision
 from mertag.listen.windows import FrontEnd
-from mertag_export.golden import TOLERANCE, check_golden, golden_waveform
+from mertag_export.graphs import TOLERANCE, check_golden, golden_waveform
 
 
 def test_every_graph_gives_its_golden_output(made: Made) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mertag.errors import ConfigError
-from mertag_export.licence import licence_of, read_licence
+from mertag_export.card import licence_of, read_licence
 
 
 @pytest.mark.parametrize("dataset", ["4q", "pmemo", "eim", "4Q"])

@@ -18,8 +18,7 @@ from mertag.emotion import CLASS_NAMES, Target
 from mertag.listen.bundle import load_bundle
 from mertag.listen.manifest import Precision
 from mertag.listen.windows import FrontEnd, Segmentation
-from mertag_export.golden import check_golden
-from mertag_export.graphs import Clip, run_segment_graph, session
+from mertag_export.graphs import Clip, check_golden, run_segment_graph, session
 from mertag_export.parity import largest_difference, mean_difference, run_librosa, run_torch
 from mertag_export.quantise import quantise
 from mertag_export.segment import SegmentGraph, export_segment

@@ -19,8 +19,14 @@ from mertag.listen.tagger import Tagger
 from mertag.listen.windows import FrontEnd, Segmentation
 from mertag_export.graphs import Clip, run_segment_graph, session
 from mertag_export.parity import run_torch
-from mertag_export.segment import SHARED_GROUPS, SegmentGraph, export_segment, shared_groups, trunk_parts
-from mertag_export.side_by_side import SideBySide
+from mertag_export.segment import (
+    SHARED_GROUPS,
+    FusedStatistics,
+    SegmentGraph,
+    export_segment,
+    shared_groups,
+    trunk_parts,
+)
 from mertag_train.data.frontend import LogMel
 from mertag_train.networks.ensemble import Committee
 from mertag_train.networks.segment_statistics import Statistics
@@ -191,7 +197,7 @@ def test_side_by_side_is_what_each_network_says() -> None:
     with torch.inference_mode():
         alone = torch.stack([network(segments).softmax(1) for network in several])
         normal = (segments - several[0].mean) / several[0].std
-        together = SideBySide(several)(statistics.measure(normal))
+        together = FusedStatistics(several)(statistics.measure(normal))
     np.testing.assert_allclose(together, alone, atol=1e-5)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from mertag.listen.bundle import Bundle, default_bundle_path, load_bundle
 from mertag.listen.manifest import Precision
-from mertag_export.golden import TOLERANCE, check_golden
+from mertag_export.graphs import TOLERANCE, check_golden
 
 pytestmark = pytest.mark.skipif(not default_bundle_path().is_dir(), reason="this checkout holds no bundled model")
 
