@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Keep what the runtime remembers (which precision is faster) out of the user's cache folder."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MERTAG_BF16", "0")  # trainings give the same on every processor, in child processes too
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         for name in ("MERTAG_BUNDLE", "MERTAG_PRECISION"):
             patch.delenv(name, raising=False)

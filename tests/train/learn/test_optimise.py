@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from mertag_train.learn.config import OptimiserConfig
-from mertag_train.learn.optimise import Optimiser, learning_rate
+from mertag_train.learn.optimise import Optimiser, autocast, bf16_is_fast, learning_rate
 
 ONE_CYCLE = OptimiserConfig(learning_rate=0.1, schedule="one_cycle", ramp=0.3)
 COSINE = OptimiserConfig(learning_rate=0.1, schedule="cosine")
@@ -138,3 +138,27 @@ def test_a_broken_weight_is_seen() -> None:
     assert optimiser.is_finite()
     nn.init.constant_(layer.bias, math.nan)
     assert not optimiser.is_finite()
+
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize("native", [False, True])
+def test_bf16_is_used_where_it_is_native_unless_the_environment_decides(
+    native: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MERTAG_BF16")
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: native)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    assert bf16_is_fast(CPU) is native
+    for chosen, wanted in (("1", True), ("0", False), ("", native)):
+        monkeypatch.setenv("MERTAG_BF16", chosen)
+        assert bf16_is_fast(CPU) is wanted
+
+
+def test_autocast_computes_layers_in_bf16_where_that_was_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    layer, x = nn.Linear(4, 2), torch.randn(3, 4)
+    for chosen, dtype in (("0", torch.float32), ("1", torch.bfloat16)):
+        monkeypatch.setenv("MERTAG_BF16", chosen)
+        with autocast(CPU):
+            assert layer(x).dtype is dtype

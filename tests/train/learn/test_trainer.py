@@ -18,7 +18,14 @@ from mertag.errors import TrainingError
 from mertag.listen.windows import Segmentation
 from mertag_train.data.segments import grid
 from mertag_train.learn import trainer
-from mertag_train.learn.config import AugmentConfig, PartitionConfig, ShortCropConfig, SsslConfig, TrainConfig
+from mertag_train.learn.config import (
+    AugmentConfig,
+    LearnerName,
+    PartitionConfig,
+    ShortCropConfig,
+    SsslConfig,
+    TrainConfig,
+)
 from mertag_train.learn.learners.base import InheritedLearner
 from mertag_train.learn.trainer import Clips, EpochReport, Progress, band_statistics, predict, train_network
 from mertag_train.networks.vgg import SegmentNetwork
@@ -57,6 +64,18 @@ def test_it_learns_to_tell_loud_from_quiet_clips() -> None:
     assert reports[-1].loss < reports[0].loss
     assert reports[-1].validation_accuracy == 1.0
     assert all(r.epochs == 10 and r.duration_s > 0 and r.segments_per_s > 0 for r in reports)
+
+
+@pytest.mark.parametrize("learner", ["inherited", "sssl", "soft-labels", "elr"])
+def test_bf16_learns_what_fp32_learns(learner: LearnerName, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = toy_config(epochs=4, learner=learner, warm_up_epochs=2 if learner in ("sssl", "soft-labels") else 0)
+    losses: dict[str, list[float]] = {"0": [], "1": []}
+    for chosen, found in losses.items():  # any processor can compute in bf16, if slowly
+        monkeypatch.setenv("MERTAG_BF16", chosen)
+        network = run(config, on_epoch=lambda report, found=found: found.append(report.loss))
+        assert {parameter.dtype for parameter in network.parameters()} == {torch.float32}
+    assert losses["0"] != losses["1"]
+    assert losses["0"] == pytest.approx(losses["1"], rel=0.05, abs=0.02)
 
 
 def test_the_statistics_inside_are_those_of_the_training_clips_only() -> None:
