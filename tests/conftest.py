@@ -13,6 +13,10 @@ import pytest
 if TYPE_CHECKING:
     from mertag.listen.bundle import Bundle
 
+# One thread a process, child processes too: the networks of the tests are too small for more, and threads of several
+# test processes that wait for the same cores take ten times as long. To be set before anything imports torch.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
