@@ -18,6 +18,14 @@ if TYPE_CHECKING:
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Keep the tests of a file in one process of pytest-xdist, and all tests of the one exported run."""
+    made = "made" in getattr(item, "fixturenames", ())
+    item.add_marker(pytest.mark.xdist_group("made" if made else item.path.stem))
+    if made:
+        item.add_marker(pytest.mark.command)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Keep what the runtime remembers (which precision is faster) out of the user's cache folder."""

@@ -31,6 +31,7 @@ def test_the_bundle_lies_in_its_run_and_says_what_it_is(made: Made) -> None:
     assert manifest.segmentation.duration_s == 1.0
     assert [head.target for head in manifest.heads] == [Target.QUADRANT]
     assert set(manifest.segment) == set(Precision)
+    assert manifest.shared == ()  # segments of 1 s, 1 s apart
     assert "mertag train --dataset folder" in manifest.training_command
     assert str(made.music) not in (made.bundle.folder / "manifest.json").read_text()
     measured = json.loads((made.run / "metrics.json").read_text())

@@ -10,7 +10,6 @@ import onnx
 import pytest
 import soundfile
 import torch
-from conftest import Made
 from small_run import SmallNetwork, sound
 
 from mertag.emotion import Target
@@ -93,17 +92,6 @@ def test_segments_differ_little_from_those_of_the_exact_graph(networks: dict[Tar
     assert 0 < np.abs(shared - exact).mean() < 0.05
 
 
-def test_it_is_the_same_in_onnx_for_any_lengths(networks: dict[Target, SmallNetwork], tmp_path: Path) -> None:
-    graph = SegmentGraph(FRONT_END, networks, n_frames=N_FRAMES, shared_groups=SHARED_GROUPS).eval()
-    example = clip_of(160, [0, 43, 86])
-    export_segment(graph, tmp_path / "a.onnx", torch.from_numpy(example.waveform), torch.from_numpy(example.starts))
-    opened = session(tmp_path / "a.onnx")
-    for clip in (example, clip_of(N_FRAMES, [0]), clip_of(100, [36, 0])):
-        np.testing.assert_allclose(
-            run_segment_graph(opened, clip, (QUADRANT,))[QUADRANT], run_torch(graph, clip)[QUADRANT], atol=1e-5
-        )
-
-
 def test_the_parts_of_the_trunk_are_the_trunk(networks: dict[Target, SmallNetwork]) -> None:
     network = networks[QUADRANT]
     for groups in range(5):
@@ -112,10 +100,9 @@ def test_the_parts_of_the_trunk_are_the_trunk(networks: dict[Target, SmallNetwor
         assert sum(isinstance(layer, torch.nn.MaxPool2d) for layer in shared) == groups
 
 
-def test_only_segments_that_overlap_share_anything(made: Made) -> None:
+def test_only_segments_that_overlap_share_anything() -> None:
     assert shared_groups(Segmentation(duration_s=3.0, hop_s=1.0)) == SHARED_GROUPS
     assert shared_groups(Segmentation(duration_s=1.0, hop_s=1.0)) == 0
-    assert made.bundle.manifest.shared == ()  # segments of 1 s, 1 s apart
 
 
 @pytest.mark.skipif(not default_bundle_path().is_dir(), reason="this checkout holds no bundled model")
@@ -157,8 +144,9 @@ def nodes_of(path: Path, op_type: str) -> int:
     return sum(node.op_type == op_type for node in onnx.load(path).graph.node)
 
 
+@pytest.mark.command
 @pytest.mark.parametrize(("groups", "half"), [(4, False), (0, True)])  # as for a CPU, and as for a GPU
-def test_networks_of_statistics_are_one_in_the_graph(
+def test_the_graph_says_the_same_in_onnx_for_any_lengths_and_holds_networks_of_statistics_as_one(
     networks: dict[Target, SmallNetwork], tmp_path: Path, groups: int, half: bool
 ) -> None:
     one, two, other = with_statistics(0), with_statistics(1), with_statistics(2)
@@ -176,11 +164,10 @@ def test_networks_of_statistics_are_one_in_the_graph(
     np.testing.assert_allclose(
         run_segment_graph(opened, clip, [QUADRANT])[QUADRANT], np.mean(alone, axis=0), atol=5e-3 if half else 1e-4
     )
-    short = clip_of(N_FRAMES, [0])
-    exact = [answer({QUADRANT: network}, short, groups) for network in members]
-    np.testing.assert_allclose(
-        run_segment_graph(opened, short, [QUADRANT])[QUADRANT], np.mean(exact, axis=0), atol=5e-3 if half else 1e-4
-    )
+    for other_length in (clip_of(N_FRAMES, [0]), clip_of(100, [36, 0])):
+        exact = [answer({QUADRANT: network}, other_length, groups) for network in members]
+        found = run_segment_graph(opened, other_length, [QUADRANT])[QUADRANT]
+        np.testing.assert_allclose(found, np.mean(exact, axis=0), atol=5e-3 if half else 1e-4)
 
 
 def test_side_by_side_is_what_each_network_says() -> None:
