@@ -17,13 +17,29 @@ if TYPE_CHECKING:
 # test processes that wait for the same cores take ten times as long. To be set before anything imports torch.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+OF_THE_EXPORTED_RUN = {
+    f"tests/export/{name}.py"
+    for name in (
+        "test_export_command",
+        "test_export_failures",
+        "test_export_golden",
+        "test_export_graphs",
+        "test_plain_example",
+    )
+}
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """Keep the tests of a file in one process of pytest-xdist, and all tests of the one exported run."""
-    made = "made" in getattr(item, "fixturenames", ())
-    item.add_marker(pytest.mark.xdist_group("made" if made else item.path.stem))
-    if made:
-        item.add_marker(pytest.mark.command)
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """Keep the tests of a file in one process, for their fixtures, and so all tests of the one exported run."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            file, _, _ = nodeid.partition("::")
+            return "the exported run" if file in OF_THE_EXPORTED_RUN else file
+
+    return Scheduling(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)

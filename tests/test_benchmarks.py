@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,20 @@ import pytest
 from mertag.listen.bundle import Bundle
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
+SCRIPTS = sorted(p.name for p in BENCHMARKS.glob("*.py") if "ArgumentParser" in p.read_text(encoding="utf-8"))
+
+
+@pytest.mark.command
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_every_benchmark_finds_what_it_imports_and_says_how_to_use_it(
+    script: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    monkeypatch.setattr(sys, "argv", [script, "--help"])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(BENCHMARKS / script), run_name="__main__")
+    assert ended.value.code == 0
+    assert script in capsys.readouterr().out
 
 
 @pytest.mark.slow
@@ -92,6 +107,7 @@ def test_the_tagging_benchmark_measures_memory(tiny_bundle: Bundle, tmp_path: Pa
     assert set(found["memory_by_length"]["peak_mb"]) == {"mp3, 60 s", "flac, 60 s", "m4a, 60 s"}
 
 
+@pytest.mark.slow
 def test_the_benchmark_of_the_start_has_what_cannot_be_avoided_beside_it(tiny_bundle: Bundle, tmp_path: Path) -> None:
     words = ["--repeats", "1", "--threads", "1"]
     printed, found = run("startup.py", *words, "--model", tiny_bundle.folder, "--json", tmp_path / "start.json")
@@ -101,6 +117,7 @@ def test_the_benchmark_of_the_start_has_what_cannot_be_avoided_beside_it(tiny_bu
     assert medians["python"] < medians["one clip"]
 
 
+@pytest.mark.slow
 def test_the_benchmark_of_ways_on_a_gpu_runs_without_one(tmp_path: Path) -> None:
     words = ["--device", "cpu", "--segments", "2", "--blocks", "1", "--repeats", "1", "--threads", "1"]
     printed, found = run("gpu.py", *words, "--json", tmp_path / "gpu.json")

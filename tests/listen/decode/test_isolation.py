@@ -64,7 +64,7 @@ PROGRAM = """
 import functools, sys
 sys.path[:0] = {search!r}
 from mertag.listen.decode import pool as decoding
-decoding._BASE_TIMEOUT_S, decoding._MOST_TIMEOUTS = 10.0, 1.5
+decoding._BASE_TIMEOUT_S, decoding._MOST_TIMEOUTS = 6.0, 1.5
 decoding.DecoderPool = functools.partial(
     decoding.DecoderPool, decoder="faulty:decode", memory_limit_bytes=600 << 20
 )
@@ -86,9 +86,9 @@ def test_whatever_a_decoder_does_to_itself_the_run_goes_on_and_adds_up(bundle: P
         "segfault": "crashed on it (SIGSEGV)",
         "abort": "crashed on it (SIGABRT)",
         "exit": "ended in the midst of it (exit status 0)",
-        "spin": "made no progress for 10 s",
-        "stuck": "made no progress for 10 s",
-        "drip": "was not done after 15 s",
+        "spin": "made no progress for 6 s",
+        "stuck": "made no progress for 6 s",
+        "drip": "was not done after 9 s",
     }
     if sys.platform == "linux":  # only Linux enforces the limit
         faults |= dict.fromkeys(("eat", "bomb"), "needs more memory to decode than a decoder may take")
