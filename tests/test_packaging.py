@@ -149,6 +149,14 @@ def test_every_place_installs_for_development_in_the_same_way(place: str) -> Non
     assert INSTALL_FOR_DEVELOPMENT in text
 
 
+def test_every_command_that_is_told_to_contributors_is_a_recipe() -> None:
+    recipes = set(re.findall(r"^(\w+).*:$", (ROOT / "justfile").read_text(encoding="utf-8"), re.MULTILINE))
+    for place in ("CONTRIBUTING.md", ".ci/run", ".pre-commit-config.yaml"):
+        named = set(re.findall(r"(?:`| )just (\w+)`?", (ROOT / place).read_text(encoding="utf-8")))
+        assert named, place
+        assert named <= recipes, place
+
+
 def test_the_exit_codes_of_the_readme_are_those_of_the_console() -> None:
     from mertag.cli.console import ExitCode
 

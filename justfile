@@ -1,0 +1,46 @@
+# What people and CI run, by the same words. Tools are those of the activated environment, else those of .venv.
+#
+#   pip install -c constraints.txt -e '.[dev]' brings `just`.
+
+bin := env("VIRTUAL_ENV", justfile_directory() / ".venv") / "bin"
+export PATH := bin + ":" + env("PATH")
+
+# List these commands
+default:
+    @just --list
+
+# Style, types and import rules; changes nothing
+check:
+    ruff check .
+    ruff format --check .
+    mypy
+    lint-imports
+
+# Mend the style
+fmt:
+    ruff check --fix .
+    ruff format .
+
+# The inner loop: no test that starts processes or trains
+fast *options:
+    pytest -n 2 -m "not slow and not command" {{ options }}
+
+# All tests but the slow ones
+test *options:
+    pytest -n 2 {{ options }}
+
+# The same, with the share of the code that they run; fails below the floor in pyproject.toml
+cover *options:
+    pytest -n 2 --cov --cov-report=term:skip-covered {{ options }}
+
+# Tests that take minutes
+slow *options:
+    pytest -m slow {{ options }}
+
+# Whether what the README shows is still true
+docs:
+    pytest tests/test_readme.py tests/test_packaging.py
+
+# A benchmark by its name: `just bench startup --repeats 3`
+bench name *options:
+    python benchmarks/{{ name }}.py {{ options }}
