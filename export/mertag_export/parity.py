@@ -23,7 +23,8 @@ from mertag.listen.windows import FrontEnd, Segmentation
 from mertag_export.graphs import Clip, Probabilities, run_song_graph
 from mertag_export.segment import SegmentGraph
 from mertag_train.data.datasets import Dataset, read
-from mertag_train.learn.song import Cutting, window_features
+from mertag_train.learn.config import TrainConfig
+from mertag_train.learn.song import window_features
 from mertag_train.networks.ensemble import Committee
 from mertag_train.networks.vgg import SegmentNetwork
 from mertag_train.runs.run import Run
@@ -183,14 +184,14 @@ def decision_agreement(
     b: Sequence[Probabilities],
     clips: Sequence[Clip],
     classifiers: Mapping[Target, Pipeline],
-    cutting: Cutting,
+    config: TrainConfig,
 ) -> float:
     """Return the share of songs whose quadrant is the same after the song classifier."""
 
     def quadrant(found: Probabilities, clip: Clip) -> str:
         songs = {
             target: classifiers[target]
-            .predict_proba(window_features(p, len(clip.waveform), cutting).astype(np.float32))
+            .predict_proba(window_features(p, len(clip.waveform), config).astype(np.float32))
             .mean(0)
             .tolist()
             for target, p in found.items()

@@ -38,7 +38,7 @@ from mertag_export.quantise import quantise
 from mertag_export.segment import SegmentGraph, export_segment, shared_groups
 from mertag_export.song import export_song
 from mertag_train.data.datasets import Dataset
-from mertag_train.learn.song import cutting_of, window_features
+from mertag_train.learn.song import window_features
 from mertag_train.runs.run import Run
 
 PARITY_CLIPS = 6
@@ -194,9 +194,9 @@ class _Export:
     def _song(self, target: Target, exact: list[Probabilities], clips: list[Clip]) -> str:
         """Make and prove the song graph of a target; return its file name."""
         name = f"song.{target}.onnx"
-        classifier, cutting = self.run.classifiers[target], cutting_of(self.config)
+        classifier = self.run.classifiers[target]
         export_song(classifier, self.folder / name, n_classes=len(CLASS_NAMES[target]))
-        features = [window_features(p[target], len(c.waveform), cutting) for p, c in zip(exact, clips, strict=True)]
+        features = [window_features(p[target], len(c.waveform), self.config) for p, c in zip(exact, clips, strict=True)]
         rows = np.concatenate(features).astype(np.float32)
         difference = song_difference(session(self.folder / name), classifier, rows)
         self._check(f"songs, ONNX against scikit-learn ({target})", difference, SONG_LIMIT)
@@ -217,7 +217,7 @@ class _Export:
             quantise(self.shared, path, calibration(ranges, CALIBRATION_SEGMENTS))
         found = self._answers(path, clips)
         self._check(f"segments, {precision} against fp32, mean", mean_difference(found, exact), MEAN_LIMIT[precision])
-        agree = decision_agreement(found, exact, clips, self.run.classifiers, cutting_of(self.config))
+        agree = decision_agreement(found, exact, clips, self.run.classifiers, self.config)
         what = f"song decisions on {len(clips)} songs, {precision} against fp32"
         self._check(what, agree, agreement_limit(len(clips)), agreement=True)
         return path.name

@@ -10,12 +10,10 @@ import numpy as np
 import pytest
 
 from mertag.errors import DatasetError, TrainingError
-from mertag.listen.windows import FrontEnd, Segmentation, WindowRule, song_features
+from mertag.listen.windows import Segmentation, song_features
 from mertag_train.learn.config import SongClassifier, TrainConfig
 from mertag_train.learn.song import (
-    Cutting,
     SongTable,
-    cutting_of,
     fit,
     load,
     predict_songs,
@@ -25,7 +23,7 @@ from mertag_train.learn.song import (
 )
 
 RATE = 22_050
-CUTTING = Cutting(front_end=FrontEnd(), segmentation=Segmentation(duration_s=3.0), window_rule=WindowRule())
+CONFIG = TrainConfig()
 
 
 def songs(
@@ -42,21 +40,21 @@ def songs(
 
 def test_a_clip_is_one_window_with_seven_features_a_class() -> None:
     p = songs(1)[0][0]
-    found = window_features(p, 30 * RATE, CUTTING)
+    found = window_features(p, 30 * RATE, CONFIG)
     assert found.shape == (1, 14)
     np.testing.assert_array_equal(found[0], song_features(p))
 
 
 def test_a_long_song_has_the_features_of_each_window() -> None:
     p = songs(1, duration_s=60)[0][0]
-    found = window_features(p, 60 * RATE, CUTTING)
+    found = window_features(p, 60 * RATE, CONFIG)
     np.testing.assert_array_equal(found, [song_features(p[a:b]) for a, b in ((0, 28), (15, 43), (30, 58))])
 
 
 def test_the_table_holds_the_windows_of_each_song_and_leaves_short_songs_out() -> None:
     p, n_samples, label = songs(3)
     p[1] = p[1][:0]
-    table = song_table(p, n_samples, label, CUTTING)
+    table = song_table(p, n_samples, label, CONFIG)
     assert table.features.dtype == np.float32
     assert table.song.tolist() == [0, 2]
     assert table.label.tolist() == [0, 0]
@@ -65,28 +63,28 @@ def test_the_table_holds_the_windows_of_each_song_and_leaves_short_songs_out() -
 
 def test_no_song_long_enough_is_a_training_error() -> None:
     with pytest.raises(TrainingError, match="no song is as long as one segment"):
-        song_table([np.zeros((0, 2))], [RATE], np.array([0]), CUTTING)
+        song_table([np.zeros((0, 2))], [RATE], np.array([0]), CONFIG)
 
 
 def test_sub_windows_are_stretches_of_their_duration_inside_the_song() -> None:
     p, n_samples, label = songs(4)
-    table = song_table(p, n_samples, label, CUTTING, sub_windows_s=(6.0, 15.0, 30.0), seed=3)
+    table = song_table(p, n_samples, label, CONFIG, sub_windows_s=(6.0, 15.0, 30.0), seed=3)
     assert table.song.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3]  # one of 30 s would be the whole clip
     for song in range(4):
         _, of_6_s, of_15_s = table.features[table.song == song]
         for row, span in ((of_6_s, 4), (of_15_s, 13)):
             places = [song_features(p[song][i : i + span]) for i in range(28 - span + 1)]
             assert sum(np.allclose(row, place, atol=1e-6) for place in places) == 1
-    again = song_table(p, n_samples, label, CUTTING, sub_windows_s=(6.0, 15.0, 30.0), seed=3)
+    again = song_table(p, n_samples, label, CONFIG, sub_windows_s=(6.0, 15.0, 30.0), seed=3)
     np.testing.assert_array_equal(table.features, again.features)
 
 
 @pytest.mark.parametrize("n_classes", [2, 4])
 def test_probabilities_sum_to_one_and_mostly_name_the_class(n_classes: int) -> None:
     p, n_samples, label = songs(40, n_classes)
-    classifier = fit(song_table(p, n_samples, label, CUTTING), n_classes=n_classes)
+    classifier = fit(song_table(p, n_samples, label, CONFIG), n_classes=n_classes)
     unseen, lengths, truth = songs(40, n_classes, seed=1)
-    found = predict_songs(classifier, unseen, lengths, CUTTING)
+    found = predict_songs(classifier, unseen, lengths, CONFIG)
     assert found.shape == (40, n_classes)
     np.testing.assert_allclose(found.sum(1), 1, atol=1e-9)
     assert (found >= 0).all()
@@ -95,10 +93,10 @@ def test_probabilities_sum_to_one_and_mostly_name_the_class(n_classes: int) -> N
 
 def test_a_song_of_several_windows_has_their_mean() -> None:
     p, n_samples, label = songs(20)
-    classifier = fit(song_table(p, n_samples, label, CUTTING), n_classes=2)
+    classifier = fit(song_table(p, n_samples, label, CONFIG), n_classes=2)
     long = songs(1, duration_s=60)[0][0]
-    (found,) = predict_songs(classifier, [long], [60 * RATE], CUTTING)
-    each = classifier.predict_proba(window_features(long, 60 * RATE, CUTTING).astype(np.float32))
+    (found,) = predict_songs(classifier, [long], [60 * RATE], CONFIG)
+    each = classifier.predict_proba(window_features(long, 60 * RATE, CONFIG).astype(np.float32))
     assert len(each) == 3
     np.testing.assert_allclose(found, each.mean(0))
 
@@ -106,22 +104,22 @@ def test_a_song_of_several_windows_has_their_mean() -> None:
 @pytest.mark.parametrize("labels", [[0, 0, 0, 1], [0, 0, 0, 0]])
 def test_fewer_than_two_songs_of_a_class_are_a_data_set_error(labels: list[int]) -> None:
     p, n_samples, _ = songs(4)
-    table = song_table(p, n_samples, np.array(labels), CUTTING, sub_windows_s=(6.0,))
+    table = song_table(p, n_samples, np.array(labels), CONFIG, sub_windows_s=(6.0,))
     with pytest.raises(DatasetError, match="needs two songs of each class, and has"):
         fit(table, n_classes=2)
 
 
 def test_two_songs_of_each_class_are_enough() -> None:
     p, n_samples, label = songs(8, 4)
-    classifier = fit(song_table(p, n_samples, label, CUTTING, sub_windows_s=(6.0,)), n_classes=4)
-    assert predict_songs(classifier, p, n_samples, CUTTING).shape == (8, 4)
+    classifier = fit(song_table(p, n_samples, label, CONFIG, sub_windows_s=(6.0,)), n_classes=4)
+    assert predict_songs(classifier, p, n_samples, CONFIG).shape == (8, 4)
 
 
 @pytest.mark.parametrize("counts", [(2, 9), (5, 5), (3, 20)])
 def test_a_song_never_stands_on_both_sides_of_the_calibration(counts: tuple[int, int]) -> None:
     label = np.repeat([0, 1], counts)
     p, n_samples, _ = songs(len(label), duration_s=70)
-    table = song_table(p, n_samples, label, CUTTING, sub_windows_s=(6.0, 15.0))
+    table = song_table(p, n_samples, label, CONFIG, sub_windows_s=(6.0, 15.0))
     folds = fit(table, n_classes=2)[-1].cv
     assert len(folds) == min(5, *counts)
     for train, test in folds:
@@ -138,7 +136,7 @@ def kind(request: pytest.FixtureRequest) -> SongClassifier:
 @pytest.fixture
 def saved(tmp_path: Path, kind: SongClassifier) -> tuple[Path, SongTable]:
     p, n_samples, label = songs(24, 4)
-    table = song_table(p, n_samples, label, CUTTING, sub_windows_s=(6.0,))
+    table = song_table(p, n_samples, label, CONFIG, sub_windows_s=(6.0,))
     path = tmp_path / "song.npz"
     save(path, table, fit(table, n_classes=4, c=2.0, seed=5, kind=kind), n_classes=4, c=2.0, seed=5, kind=kind)
     return path, table
@@ -158,10 +156,10 @@ def test_what_is_saved_is_the_same_classifier_when_it_is_loaded(
 
 def test_logistic_regression_is_sure_of_what_is_clear_and_only_of_that() -> None:
     p, n_samples, label = songs(80, 4)
-    classifier = fit(song_table(p, n_samples, label, CUTTING), n_classes=4, c=0.1, kind="logistic")
+    classifier = fit(song_table(p, n_samples, label, CONFIG), n_classes=4, c=0.1, kind="logistic")
     clear = np.tile([0.9, 0.05, 0.03, 0.02], (28, 1))
     undecided = np.full((28, 4), 0.25)
-    said = predict_songs(classifier, [clear, undecided], [30 * RATE] * 2, CUTTING)
+    said = predict_songs(classifier, [clear, undecided], [30 * RATE] * 2, CONFIG)
     assert said[0, 0] > 0.9
     assert said[1].max() < 0.6
 
@@ -198,14 +196,6 @@ def test_another_classifier_than_the_saved_one_is_refused(shift: float, saved: t
 
 
 def test_another_segment_hop_moves_the_windows() -> None:
-    cutting = replace(CUTTING, segmentation=Segmentation(duration_s=3.0, hop_s=0.5))
+    config = replace(CONFIG, segmentation=Segmentation(duration_s=3.0, hop_s=0.5))
     p = np.random.default_rng(0).uniform(0, 1, (115, 2))  # 60 s: starts 0, 0.5 .. 57 s
-    assert len(window_features(p, 60 * RATE, cutting)) == 3
-
-
-def test_songs_are_cut_as_the_configuration_says() -> None:
-    config = TrainConfig()
-    cutting = cutting_of(config)
-    assert cutting.segmentation == config.segmentation
-    assert cutting.window_rule == config.window_rule
-    assert cutting.front_end == config.front_end
+    assert len(window_features(p, 60 * RATE, config)) == 3

@@ -15,14 +15,15 @@ import torch
 from torch import Tensor, nn
 
 from mertag.listen.windows import FrontEnd
+from mertag_train.arrays import AnyFloats, Floats, Floats32, Ints
 
 
-def mel_filters(front_end: FrontEnd) -> npt.NDArray[np.float32]:
+def mel_filters(front_end: FrontEnd) -> Floats32:
     """Return librosa's Slaney mel filters, shape (n_mels, n_fft // 2 + 1)."""
     # Here, so that everything that works on a saved store runs without librosa.
     from librosa.filters import mel as slaney_filters
 
-    filters: npt.NDArray[np.float32] = slaney_filters(
+    filters: Floats32 = slaney_filters(
         sr=front_end.sample_rate,
         n_fft=front_end.n_fft,
         n_mels=front_end.n_mels,
@@ -35,7 +36,7 @@ def mel_filters(front_end: FrontEnd) -> npt.NDArray[np.float32]:
     return filters
 
 
-def _mel_edges_hz(front_end: FrontEnd) -> npt.NDArray[np.float64]:
+def _mel_edges_hz(front_end: FrontEnd) -> Floats:
     """Return the n_mels + 2 frequencies from which and to which the filters of `mel_filters` reach, without librosa.
 
     Slaney's scale (Auditory Toolbox, 1998): linear below 1 kHz, 15 mel wide; above, 27 mel are a factor of 6.4.
@@ -46,19 +47,17 @@ def _mel_edges_hz(front_end: FrontEnd) -> npt.NDArray[np.float64]:
         return hz / step_hz if hz < corner_hz else corner_mel + float(np.log(hz / corner_hz)) / log_step
 
     edges = np.linspace(to_mel(front_end.fmin_hz), to_mel(front_end.fmax_hz), front_end.n_mels + 2)
-    hz: npt.NDArray[np.float64] = np.where(
-        edges < corner_mel, edges * step_hz, corner_hz * np.exp(log_step * (edges - corner_mel))
-    )
+    hz: Floats = np.where(edges < corner_mel, edges * step_hz, corner_hz * np.exp(log_step * (edges - corner_mel)))
     return hz
 
 
-def mel_centres_hz(front_end: FrontEnd) -> npt.NDArray[np.float64]:
+def mel_centres_hz(front_end: FrontEnd) -> Floats:
     """Return the centre frequencies of the mel bands in Hz, shape (n_mels,): those of `mel_filters`."""
     return _mel_edges_hz(front_end)[1:-1]
 
 
 @functools.cache
-def _filters_and_window(front_end: FrontEnd) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+def _filters_and_window(front_end: FrontEnd) -> tuple[Floats, Floats]:
     edges = _mel_edges_hz(front_end)
     bin_hz = np.arange(front_end.n_fft // 2 + 1)[:, None] * front_end.sample_rate / front_end.n_fft
     low, centre, high = edges[:-2], edges[1:-1], edges[2:]
@@ -68,7 +67,7 @@ def _filters_and_window(front_end: FrontEnd) -> tuple[npt.NDArray[np.float64], n
     return filters, window
 
 
-def quick_log_mel(waveform: npt.NDArray[np.floating], front_end: FrontEnd) -> npt.NDArray[np.float32]:
+def quick_log_mel(waveform: AnyFloats, front_end: FrontEnd) -> Floats32:
     """Return the log-mel of a waveform, shape (n_frames, n_mels), in dB, where neither librosa nor a graph is at hand.
 
     What `LogMel` gives, for sounds that are made up while training.
@@ -79,9 +78,9 @@ def quick_log_mel(waveform: npt.NDArray[np.floating], front_end: FrontEnd) -> np
     return np.asarray(10 * np.log10(np.maximum(power, front_end.amin)), dtype=np.float32)
 
 
-def _dft(n: npt.NDArray[np.int64], k: npt.NDArray[np.int64], period: int) -> npt.NDArray[np.complex128]:
+def _dft(n: Ints, k: Ints, period: int) -> npt.NDArray[np.complex128]:
     """Return ``exp(-2 pi i n k / period)``, shape (len(n), len(k)), its angles exact by integer arithmetic."""
-    angle: npt.NDArray[np.float64] = -2 * np.pi * (np.outer(n, k) % period) / period
+    angle: Floats = -2 * np.pi * (np.outer(n, k) % period) / period
     return np.cos(angle) + 1j * np.sin(angle)
 
 

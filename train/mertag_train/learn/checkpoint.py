@@ -23,13 +23,7 @@ if TYPE_CHECKING:
 
 
 def save(
-    path: Path,
-    optimiser: Optimiser,
-    rng: np.random.Generator,
-    learner: Learner,
-    *,
-    epoch: int,
-    config: TrainConfig,
+    path: Path, optimiser: Optimiser, rng: np.random.Generator, learner: Learner, *, epoch: int, config: TrainConfig
 ) -> None:
     """Write a checkpoint; if it cannot be (TrainingError) or the process is killed, the one before is still there."""
     state: dict[str, Any] = {

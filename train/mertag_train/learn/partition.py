@@ -150,12 +150,7 @@ def partition(losses: Floats, labels: Ints, names: Sequence[str], config: Partit
         if labelled[mine].sum() < least:
             labelled[mine[np.argsort(losses[mine], kind="stable")[:least]]] = True
     return Partition(
-        names=tuple(names),
-        labels=labels,
-        losses=losses,
-        clean_probability=clean,
-        labelled=labelled,
-        mixtures=mixtures,
+        names=tuple(names), labels=labels, losses=losses, clean_probability=clean, labelled=labelled, mixtures=mixtures
     )
 
 

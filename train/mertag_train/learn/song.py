@@ -22,7 +22,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from mertag.errors import DatasetError, TrainingError
-from mertag.listen.windows import FrontEnd, Segmentation, WindowRule, song_features, windows
+from mertag.listen.windows import song_features, windows
 from mertag_train.arrays import AnyFloats, Floats, Floats32, Ints
 from mertag_train.learn.config import SongClassifier, TrainConfig
 
@@ -54,31 +54,17 @@ class SongTable:
         return SongTable(features=self.features[rows], label=self.label[rows], song=self.song[rows])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cutting:
-    """How songs are cut: what `song_table` and `predict_songs` need to know beside the probabilities."""
-
-    front_end: FrontEnd
-    segmentation: Segmentation
-    window_rule: WindowRule
-
-
-def cutting_of(config: TrainConfig) -> Cutting:
-    """Return how songs are cut under a configuration."""
-    return Cutting(front_end=config.front_end, segmentation=config.segmentation, window_rule=config.window_rule)
-
-
-def window_features(probabilities: AnyFloats, n_samples: int, cutting: Cutting) -> Floats:
+def window_features(probabilities: AnyFloats, n_samples: int, config: TrainConfig) -> Floats:
     """Return the features of each window of one song of `n_samples`, shape (n_windows, 7 * n_classes).
 
     Its segments on the fixed grid have the `probabilities` (n_segments, n_classes); ValueError if there is none.
     """
     found = windows(
-        np.arange(len(probabilities), dtype=np.int64) * cutting.segmentation.hop_samples(cutting.front_end),
-        segment_samples=cutting.segmentation.segment_samples(cutting.front_end),
+        np.arange(len(probabilities), dtype=np.int64) * config.segmentation.hop_samples(config.front_end),
+        segment_samples=config.segmentation.segment_samples(config.front_end),
         n_samples=n_samples,
-        sample_rate=cutting.front_end.sample_rate,
-        rule=cutting.window_rule,
+        sample_rate=config.front_end.sample_rate,
+        rule=config.window_rule,
     )
     return np.stack([song_features(probabilities[window]) for window in found])
 
@@ -87,7 +73,7 @@ def song_table(
     probabilities: Sequence[AnyFloats],
     n_samples: Sequence[int],
     labels: Ints,
-    cutting: Cutting,
+    config: TrainConfig,
     *,
     sub_windows_s: Sequence[float] = (),
     seed: int = 0,
@@ -110,9 +96,9 @@ def song_table(
     for index, (p, length) in enumerate(zip(probabilities, n_samples, strict=True)):
         if len(p) == 0:
             continue
-        of_song = list(window_features(p, int(length), cutting))
+        of_song = list(window_features(p, int(length), config))
         for duration_s in sub_windows_s:
-            span = max(1, round((duration_s - cutting.segmentation.duration_s) / cutting.segmentation.hop_s) + 1)
+            span = max(1, round((duration_s - config.segmentation.duration_s) / config.segmentation.hop_s) + 1)
             if span < len(p):
                 first = int(rng.integers(0, len(p) - span + 1))
                 of_song.append(song_features(p[first : first + span]))
@@ -162,10 +148,7 @@ def fit(table: SongTable, *, n_classes: int, c: float = 1.0, seed: int = 0, kind
 
 
 def predict_songs(
-    classifier: Pipeline,
-    probabilities: Sequence[AnyFloats],
-    n_samples: Sequence[int],
-    cutting: Cutting,
+    classifier: Pipeline, probabilities: Sequence[AnyFloats], n_samples: Sequence[int], config: TrainConfig
 ) -> Floats:
     """Return the song probabilities, shape (n_songs, n_classes): the mean over each song's windows.
 
@@ -173,7 +156,7 @@ def predict_songs(
     ValueError if there is no song, or one has no segment.
     """
     found = [
-        classifier.predict_proba(window_features(p, int(n), cutting).astype(np.float32)).mean(0)
+        classifier.predict_proba(window_features(p, int(n), config).astype(np.float32)).mean(0)
         for p, n in zip(probabilities, n_samples, strict=True)
     ]
     return np.stack(found)

@@ -269,11 +269,7 @@ def _refuse_stall(loss: float, n_classes: int) -> None:
 
 
 def _validate(
-    network: nn.Module,
-    store: LogMelStore,
-    frames: Tensor,
-    clips: Clips | None,
-    config: TrainConfig,
+    network: nn.Module, store: LogMelStore, frames: Tensor, clips: Clips | None, config: TrainConfig
 ) -> float | None:
     if clips is None or len(clips.index) == 0:
         return None

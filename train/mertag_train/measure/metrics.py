@@ -237,11 +237,7 @@ def calibration_error(confidence: Floats, correct: Bools, *, n_bins: int = N_BIN
 
 
 def calibration_error_if_perfect(
-    confidence: Floats,
-    *,
-    n_bins: int = N_BINS,
-    n_simulations: int = N_SIMULATIONS,
-    seed: int = 0,
+    confidence: Floats, *, n_bins: int = N_BINS, n_simulations: int = N_SIMULATIONS, seed: int = 0
 ) -> float:
     """Return the calibration error that a perfectly calibrated model would show on average.
 
@@ -261,12 +257,7 @@ def calibration_error_if_perfect(
 
 
 def calibration_interval(
-    confidence: Floats,
-    correct: Bools,
-    *,
-    n_bins: int = N_BINS,
-    n_resamples: int = N_SIMULATIONS,
-    seed: int = 0,
+    confidence: Floats, correct: Bools, *, n_bins: int = N_BINS, n_resamples: int = N_SIMULATIONS, seed: int = 0
 ) -> tuple[float, float]:
     """Return the 95 % bootstrap interval of the calibration error, by the percentiles of resampled songs.
 

@@ -91,25 +91,14 @@ class SegmentNetwork(nn.Module):
         self.statistics = Statistics(front_end) if architecture == "statistics" else None
         self.trunk = _trunk(batch_norm=architecture == "compact", width=width) if self.convolves else nn.Sequential()
         channels, hidden = round(width * 512), round(width * (4096 if architecture == "published" else 512))
-        if architecture != "published":
-            seen = channels * (n_mels // 32) if self.statistics is None else self.statistics.n_features
-            self.head = nn.Sequential(
-                nn.Dropout(dropout),
-                nn.Linear(seen, hidden),
-                nn.ReLU(inplace=True),
-                nn.Dropout(dropout),
-                nn.Linear(hidden, n_classes),
-            )
+        if architecture == "published":
+            before: list[nn.Module] = [nn.Linear(channels * 7 * 7, hidden), nn.ReLU(inplace=True)]
+            before += [nn.Dropout(dropout), nn.Linear(hidden, hidden)]
         else:
-            self.head = nn.Sequential(
-                nn.Linear(channels * 7 * 7, hidden),
-                nn.ReLU(inplace=True),
-                nn.Dropout(dropout),
-                nn.Linear(hidden, hidden),
-                nn.ReLU(inplace=True),
-                nn.Dropout(dropout),
-                nn.Linear(hidden, n_classes),
-            )
+            seen = channels * (n_mels // 32) if self.statistics is None else self.statistics.n_features
+            before = [nn.Dropout(dropout), nn.Linear(seen, hidden)]
+        last = nn.Linear(hidden, n_classes)
+        self.head = nn.Sequential(*before, nn.ReLU(inplace=True), nn.Dropout(dropout), last)
         self._initialise()
 
     def _initialise(self) -> None:

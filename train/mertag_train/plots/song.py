@@ -174,26 +174,15 @@ def _lines(axes: Axes, timeline: SegmentTimeline) -> None:
     handles = []
     for name, style, values, decided in _series(timeline):
         width, size = (3.0, 7.0) if decided else (1.9, 5.0)
-        marker = style.marker if few else ""
-        axes.plot(
-            centres_s,
-            values,
-            gid=name,
-            color=style.colour,
-            linestyle="-" if smooth else style.dashes,
-            linewidth=0.7 if smooth else width,
-            alpha=0.4 if smooth else 1.0,
-            marker=marker,
-            markersize=size,
-            clip_on=False,
-            zorder=3 if decided else 2,
-        )
+        look: dict[str, Any] = {"color": style.colour, "linestyle": style.dashes, "linewidth": width}
+        marks: dict[str, Any] = {"marker": style.marker if few else "", "markersize": size}
+        thin = {"linestyle": "-", "linewidth": 0.7, "alpha": 0.4} if smooth else {}
+        axes.plot(centres_s, values, gid=name, clip_on=False, zorder=3 if decided else 2, **marks, **(look | thin))
         if smooth:
             hop_s = float(np.median(np.diff(timeline.times_s)))
             mean = running_mean(values, max(1, round(mean_s(timeline) / hop_s)))
-            axes.plot(centres_s, mean, gid=f"{name}.mean", color=style.colour, linestyle=style.dashes, linewidth=width)
-        look: dict[str, Any] = {"color": style.colour, "linestyle": style.dashes, "linewidth": width}
-        handles.append(Line2D([], [], **look, marker=marker, markersize=size, label=style.label))
+            axes.plot(centres_s, mean, gid=f"{name}.mean", **look)
+        handles.append(Line2D([], [], **look, **marks, label=style.label))
     legend = axes.legend(
         handles=handles,
         loc="lower left",

@@ -15,7 +15,6 @@ from mertag_train.data.store import LogMelStore
 from mertag_train.learn import song
 from mertag_train.learn.config import TrainConfig
 from mertag_train.learn.predict import predict
-from mertag_train.learn.song import cutting_of
 from mertag_train.measure.metrics import Metrics, measure
 from mertag_train.networks.ensemble import Committee
 from mertag_train.networks.vgg import SegmentNetwork
@@ -134,7 +133,7 @@ def cross_validated(
     CrossValidation or None
         None where there is no part.
     """
-    n_classes, cutting = len(CLASS_NAMES[target]), cutting_of(config)
+    n_classes = len(CLASS_NAMES[target])
     judged: list[Ints] = []
     by_classifier: list[Floats] = []
     for inner in inner_parts:
@@ -145,7 +144,7 @@ def cross_validated(
         others, chosen = table.without(places), config.song
         classifier = song.fit(others, n_classes=n_classes, c=chosen.c, kind=chosen.classifier, seed=config.seed)
         lengths = store.n_samples[songs[places]].tolist()
-        by_classifier.append(song.predict_songs(classifier, [seen[p] for p in places.tolist()], lengths, cutting))
+        by_classifier.append(song.predict_songs(classifier, [seen[p] for p in places.tolist()], lengths, config))
         judged.append(places)
     if not judged:
         return None

@@ -341,7 +341,6 @@ def train_target(
         )
 
     network: SegmentNetwork | Committee | None = None if config.committee else trained(todo[0])
-    cutting = song.cutting_of(config)
     if config.song.features == "cross_fitted":
 
         def without(number: int, inner: Ints) -> list[SegmentNetwork]:
@@ -358,7 +357,7 @@ def train_target(
         seen,
         store.n_samples[parts.song].tolist(),
         labels[parts.song],
-        cutting,
+        config,
         sub_windows_s=config.song.sub_windows_s,
         seed=config.seed,
     )
@@ -369,7 +368,7 @@ def train_target(
     lengths = store.n_samples[parts.figures][long_enough].tolist()
     found = labels[parts.figures][long_enough]
     probabilities = {
-        "song_classifier": song.predict_songs(classifier, of_figures, lengths, cutting),
+        "song_classifier": song.predict_songs(classifier, of_figures, lengths, config),
         "mean_probability": np.stack([p.astype(np.float64).mean(0) for p in of_figures]),
     }
     return TargetResult(

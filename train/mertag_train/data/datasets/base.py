@@ -175,8 +175,7 @@ def targets_of_signs(*, valence_positive: bool, arousal_positive: bool) -> dict[
 def targets_of_quadrant(quadrant: Quadrant) -> dict[Target, int]:
     """Return the classes of all three targets for a quadrant: V+ is Q1 and Q4, A+ is Q1 and Q2."""
     return targets_of_signs(
-        valence_positive=quadrant in (Quadrant.Q1, Quadrant.Q4),
-        arousal_positive=quadrant in (Quadrant.Q1, Quadrant.Q2),
+        valence_positive=quadrant in (Quadrant.Q1, Quadrant.Q4), arousal_positive=quadrant in (Quadrant.Q1, Quadrant.Q2)
     )
 
 

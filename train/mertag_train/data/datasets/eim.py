@@ -116,10 +116,7 @@ def _dynamics(root: Path) -> dict[str, Dynamics]:
     if len(there) == 1:
         absent = AROUSAL if there == [VALENCE] else VALENCE
         raise fault(
-            root / absent,
-            None,
-            f"absent, but {there[0]} is there",
-            "Ratings over time need both: copy it, too.",
+            root / absent, None, f"absent, but {there[0]} is there", "Ratings over time need both: copy it, too."
         )
     valence, arousal = (read_table(root / name, ("song_id",)) for name in (VALENCE, AROUSAL))
     columns = _times(valence)

@@ -23,14 +23,7 @@ from pathlib import Path
 
 from mertag.emotion import CLASS_NAMES, QUADRANT_LABELS, Quadrant, Target
 from mertag.errors import ConfigError, DatasetError
-from mertag_train.data.datasets.base import (
-    Dataset,
-    Song,
-    artist_key,
-    targets_of_quadrant,
-    targets_of_signs,
-    thin_class,
-)
+from mertag_train.data.datasets.base import Dataset, Song, artist_key, targets_of_quadrant, targets_of_signs, thin_class
 from mertag_train.data.datasets.published import data_folder
 from mertag_train.data.datasets.tables import Row, Table, fault, read_table
 
@@ -125,10 +118,7 @@ def _check_fits(entry: Path, label: Label, classes: dict[Label, Path]) -> None:
     for other, path in classes.items():
         if other.target is not label.target:
             raise fault(
-                entry,
-                None,
-                f"is another kind of class than {path.name!r}",
-                f"Use one kind of classes: {ACCEPTED}.",
+                entry, None, f"is another kind of class than {path.name!r}", f"Use one kind of classes: {ACCEPTED}."
             )
 
 

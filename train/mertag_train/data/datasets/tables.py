@@ -93,8 +93,7 @@ class Table:
             key = row.required(column)
             if key in found:
                 raise row.fault(
-                    f"{column} {key!r} stands twice, first on line {found[key].line}",
-                    "Delete one of the lines.",
+                    f"{column} {key!r} stands twice, first on line {found[key].line}", "Delete one of the lines."
                 )
             found[key] = row
         return found

@@ -82,7 +82,6 @@ def by_song_svm(fold: Fold, context: Context, config: TrainConfig) -> Prediction
         Before a network is trained, if it could not be calibrated on these songs.
     """
     from mertag_train.learn import song
-    from mertag_train.learn.song import cutting_of
 
     for_network, learnt_from = network_songs(fold, config)
     refuse_few(fold, learnt_from)
@@ -90,12 +89,11 @@ def by_song_svm(fold: Fold, context: Context, config: TrainConfig) -> Prediction
     seen, lengths = outputs.of(learnt_from)
     if config.song.features == "cross_fitted":
         seen = _cross_fitted(fold, context, config)
-    cutting = cutting_of(config)
     table = song.song_table(
         seen,
         lengths,
         np.array([s.targets[fold.target] for s in learnt_from], dtype=np.int64),
-        cutting,
+        config,
         sub_windows_s=config.song.sub_windows_s,
         seed=fold.seed,
     )
@@ -107,7 +105,7 @@ def by_song_svm(fold: Fold, context: Context, config: TrainConfig) -> Prediction
     unseen, unseen_lengths = outputs.of(fold.test)
     return Predictions(
         song_ids=fold.test_ids,
-        probabilities=song.predict_songs(classifier, unseen, unseen_lengths, cutting),
+        probabilities=song.predict_songs(classifier, unseen, unseen_lengths, config),
         diagnostics={**_diagnostics(outputs, unseen), "song_classifier_songs": float(len(learnt_from))},
     )
 
