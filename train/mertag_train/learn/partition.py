@@ -24,14 +24,9 @@ ALL = "all"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mixture:
-    """Two Gaussians of scaled losses; the clean one, with the smaller mean, first.
+    """Two Gaussians of losses scaled to 0..1; the clean one, with the smaller mean, first.
 
-    Attributes
-    ----------
-    means, variances, weights : pairs of float
-        Of losses scaled to 0..1.
-    low, high : float
-        The losses, in nats, that became 0 and 1.
+    The losses in nats that became 0 and 1 are `low` and `high`.
     """
 
     means: tuple[float, float]

@@ -55,19 +55,11 @@ class Progress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EpochReport:
-    """One finished epoch.
+    """One finished epoch; the loss is the mean one of the training, in nats.
 
-    Attributes
-    ----------
-    loss : float
-        Mean training loss, nats.
-    validation_accuracy : float or None
-        Share of held-out clips whose mean probability over a few segments is highest for their class; None without
-        held-out clips. It is reported only: no epoch is chosen by it.
-    figures : mapping of str to float
-        What the learner has on record: parts of the loss, the share of clean labels.
-    partition : Partition or None
-        How the segments were told apart, where they were.
+    The validation accuracy is the share of held-out clips whose mean probability over a few segments is highest for
+    their class, None without such clips; it is reported only: no epoch is chosen by it. The figures are what the
+    learner has on record, the partition how it told the segments apart, where it did.
     """
 
     epoch: int

@@ -62,19 +62,14 @@ class Metrics:
 
     Attributes
     ----------
-    target : Target
     n : int
         Songs.
-    accuracy, balanced_accuracy, macro_f1, mcc, log_loss, brier : float
-    accuracy_interval : (low, high)
     f1 : tuple of float or None
         Of each class; None for a class that stands neither in the labels nor in the predictions.
     positive_class : str or None
-        The class whose F1 `positive_f1` is; None for the quadrant.
-    positive_f1 : float or None
-        0 if the positive class was never predicted rightly.
-    calibration_error, calibration_error_if_perfect : float
-        What the model shows, and what a perfectly calibrated one would show on average for so many songs.
+        The class whose F1 `positive_f1` is (0 if it was never predicted rightly); None for the quadrant.
+    calibration_error_if_perfect : float
+        What a perfectly calibrated model would show on average for so many songs.
     confusion : tuple of tuple of int
         Rows are the true classes, columns the predicted ones.
     """

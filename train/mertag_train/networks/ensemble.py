@@ -12,13 +12,7 @@ from mertag_train.networks.vgg import SegmentNetwork
 
 
 class Committee(nn.Module):
-    """Networks that were trained apart, on other songs or from other seeds; their probabilities are averaged.
-
-    Parameters
-    ----------
-    members : sequence of SegmentNetwork
-        At least one; all of the same classes.
-    """
+    """Networks of the same classes, trained on other songs or from other seeds; their probabilities are averaged."""
 
     def __init__(self, members: Sequence[SegmentNetwork]) -> None:
         super().__init__()

@@ -77,10 +77,7 @@ LAGS_TOGETHER = 5
 class Statistics(nn.Module):
     """Segments to all features above, normalised like any layer's output by batch norm.
 
-    Parameters
-    ----------
-    front_end : FrontEnd
-        Says how many bands there are, a multiple of `GROUP`, and where they lie.
+    The number of bands of the front end is a multiple of `GROUP`.
     """
 
     cosines: Tensor
@@ -157,16 +154,11 @@ def modulation(envelopes: Tensor) -> Tensor:
 
 
 class Harmony(nn.Module):
-    """Segments to features of their pitch classes, much the same in every key.
+    """Segments to features of their pitch classes, much the same in every key; the front end says where the bands lie.
 
     Mode is the oldest cue for valence there is, and nothing that a mean over frequency bands can show. Mel bands show
     it coarsely: a band is a semitone wide at 430 Hz, and pitch classes do not all weigh the same, so that the features
     are only nearly the same in every key.
-
-    Parameters
-    ----------
-    front_end : FrontEnd
-        Says where the bands lie.
     """
 
     partials: Tensor

@@ -48,9 +48,9 @@ def _trunk(*, batch_norm: bool, width: float) -> nn.Sequential:
 class SegmentNetwork(nn.Module):
     """Log-mel segment to class logits.
 
-    The mean and standard deviation of each mel band over the training fold are stored inside, so that a network
-    is complete in itself. `embed` and `classify` are apart, so that several dropout passes can share one pass
-    through the convolutions.
+    The mean and standard deviation of each mel band over the training fold are stored inside, so that a network is
+    complete in itself. `embed` and `classify` are apart, so that several dropout passes can share one pass through the
+    convolutions.
 
     Parameters
     ----------
@@ -59,13 +59,11 @@ class SegmentNetwork(nn.Module):
         convolutions with batch norm, the mean over time, 512 x n_mels/32 -> 512 -> K (16 M weights). ``statistics``: no
         convolutions but `mertag_train.networks.segment_statistics.Statistics`, and the same head; a companion of the
         others, not VGG16.
-    n_classes : int
-        K.
     front_end : FrontEnd
         Of the log-mels; `n_mels` must be a multiple of 32.
     dropout : float
-        Probability of dropping, in the head only: before both linear layers of ``compact``, and before the second
-        and the third of ``published``.
+        Probability of dropping, in the head only: before both linear layers of ``compact``, and before the second and
+        the third of ``published``.
     width : float
         Share of the channels given above, in the convolutions and in the head.
     """

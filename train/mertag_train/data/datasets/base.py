@@ -75,10 +75,6 @@ class Dataset:
 
     Attributes
     ----------
-    name : str
-        ``"pmemo"``, ``"4q"``, ``"eim"`` or ``"folder"``.
-    root : Path
-        Where it was read from.
     songs : tuple of Song
         Every labelled song, with or without audio.
     missing_audio : tuple of str
@@ -93,10 +89,8 @@ class Dataset:
         Whom to cite, and where the data set can be had; empty for one's own music.
     notes : tuple of str
         What a reader of the figures should know, one sentence each.
-    scale : tuple of float, or None
-        Lowest and highest possible `Song.valence` and `Song.arousal`.
-    thresholds : tuple of float, or None
-        The ratings, valence and arousal, at which the classes part.
+    scale, thresholds : tuple of float, or None
+        Lowest and highest possible rating; the ratings, valence and arousal, at which the classes part.
     """
 
     name: str

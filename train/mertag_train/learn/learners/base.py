@@ -68,16 +68,8 @@ class Setting:
 class Learner(ABC):
     """What all learners share: the epoch's segments, their inherited labels, and the means of what was measured.
 
-    Attributes
-    ----------
-    table : SegmentTable
-        The epoch's segments.
-    place : int64 array, shape (n_segments,), or None
-        Which segment of the fixed grid each is; None for random crops, which nobody knows again.
-    n_frames : int
-        Length of the epoch's segments.
-    partition : Partition or None
-        Of this epoch, where there is one.
+    The epoch's segments are `table`, each `n_frames` long; `place` (n_segments,) says which segment of the fixed grid
+    each is, None for random crops, which have no identity. The `partition` is that of this epoch, where there is one.
     """
 
     def __init__(self, setting: Setting) -> None:
