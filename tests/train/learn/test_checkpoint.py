@@ -17,7 +17,7 @@ from toy_training import same_weights
 
 from mertag.errors import TrainingError
 from mertag.files import remove_leftovers
-from mertag_train.learn import checkpoint
+from mertag_train.learn import trainer
 from mertag_train.learn.learners.base import InheritedLearner
 from mertag_train.learn.optimise import Optimiser
 from mertag_train.learn.recipes import ROBUST
@@ -48,7 +48,7 @@ def optimiser_of(seed: int) -> Optimiser:
 @pytest.fixture
 def saved(tmp_path: Path) -> Path:
     path = tmp_path / "checkpoint.pt"
-    checkpoint.save(path, optimiser_of(1), np.random.default_rng(7), Remembers(), epoch=3, config=ROBUST)
+    trainer.save_checkpoint(path, optimiser_of(1), np.random.default_rng(7), Remembers(), epoch=3, config=ROBUST)
     return path
 
 
@@ -56,11 +56,11 @@ def test_weights_momentum_average_and_random_states_come_back(tmp_path: Path) ->
     path = tmp_path / "checkpoint.pt"
     mine, rng = optimiser_of(1), np.random.default_rng(7)
     rng.random(5)
-    checkpoint.save(path, mine, rng, Remembers(5), epoch=3, config=ROBUST)
+    trainer.save_checkpoint(path, mine, rng, Remembers(5), epoch=3, config=ROBUST)
     expected = rng.random(3).tolist(), torch.rand(3).tolist()
 
     theirs, other, learner = optimiser_of(2), np.random.default_rng(0), Remembers()
-    assert checkpoint.load(path, theirs, other, learner, config=ROBUST) == 3
+    assert trainer.load_checkpoint(path, theirs, other, learner, config=ROBUST) == 3
     assert (other.random(3).tolist(), torch.rand(3).tolist()) == expected
     assert isinstance(theirs.average, AveragedModel)
     assert int(theirs.average.n_averaged) == 4  # the start, and three steps
@@ -75,14 +75,16 @@ def test_weights_momentum_average_and_random_states_come_back(tmp_path: Path) ->
 
 def test_another_configuration_is_refused(saved: Path) -> None:
     with pytest.raises(TrainingError, match="written with another configuration"):
-        checkpoint.load(saved, optimiser_of(1), np.random.default_rng(0), Remembers(), config=replace(ROBUST, seed=1))
+        trainer.load_checkpoint(
+            saved, optimiser_of(1), np.random.default_rng(0), Remembers(), config=replace(ROBUST, seed=1)
+        )
 
 
 @pytest.mark.parametrize("share", [0.0, 0.01, 0.3, 0.7, 0.99])
 def test_a_truncated_checkpoint_is_a_training_error(share: float, saved: Path) -> None:
     os.truncate(saved, int(share * saved.stat().st_size))
     with pytest.raises(TrainingError, match=r"not a readable checkpoint.*delete it, and --resume"):
-        checkpoint.load(saved, optimiser_of(1), np.random.default_rng(0), Remembers(), config=ROBUST)
+        trainer.load_checkpoint(saved, optimiser_of(1), np.random.default_rng(0), Remembers(), config=ROBUST)
 
 
 @pytest.mark.filterwarnings("ignore:Detected pickle protocol")
@@ -90,7 +92,7 @@ def test_a_truncated_checkpoint_is_a_training_error(share: float, saved: Path) -
 def test_something_else_is_a_training_error(content: bytes, saved: Path) -> None:
     saved.write_bytes(content)
     with pytest.raises(TrainingError, match="not a readable checkpoint"):
-        checkpoint.load(saved, optimiser_of(1), np.random.default_rng(0), Remembers(), config=ROBUST)
+        trainer.load_checkpoint(saved, optimiser_of(1), np.random.default_rng(0), Remembers(), config=ROBUST)
 
 
 def test_code_in_a_checkpoint_is_never_run(saved: Path, tmp_path: Path) -> None:
@@ -100,14 +102,14 @@ def test_code_in_a_checkpoint_is_never_run(saved: Path, tmp_path: Path) -> None:
 
     torch.save({"config": Evil(), "epoch": 1}, saved)
     with pytest.raises(TrainingError, match="not a readable checkpoint"):
-        checkpoint.load(saved, optimiser_of(1), np.random.default_rng(0), Remembers(), config=ROBUST)
+        trainer.load_checkpoint(saved, optimiser_of(1), np.random.default_rng(0), Remembers(), config=ROBUST)
     assert not (tmp_path / "ran").exists()
 
 
 def test_a_checkpoint_of_another_network_is_a_training_error(saved: Path) -> None:
     other = Optimiser(nn.Linear(3, 3), replace(ROBUST.optimiser, ema_decay=0.5), epochs=3)
     with pytest.raises(TrainingError, match="not a readable checkpoint"):
-        checkpoint.load(saved, other, np.random.default_rng(0), Remembers(), config=ROBUST)
+        trainer.load_checkpoint(saved, other, np.random.default_rng(0), Remembers(), config=ROBUST)
 
 
 def test_a_full_disk_keeps_the_checkpoint_before(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,7 +121,7 @@ def test_a_full_disk_keeps_the_checkpoint_before(saved: Path, monkeypatch: pytes
 
     monkeypatch.setattr(torch, "save", full)
     with pytest.raises(TrainingError, match=r"checkpoint of epoch 4 cannot be written.*free some space.*--resume"):
-        checkpoint.save(saved, optimiser_of(2), np.random.default_rng(0), Remembers(), epoch=4, config=ROBUST)
+        trainer.save_checkpoint(saved, optimiser_of(2), np.random.default_rng(0), Remembers(), epoch=4, config=ROBUST)
     assert saved.read_bytes() == before
     assert list(saved.parent.iterdir()) == [saved]
 
@@ -137,12 +139,12 @@ def test_a_process_killed_while_writing_leaves_the_checkpoint_before(saved: Path
     child = os.fork()
     if child == 0:
         torch.save = half
-        checkpoint.save(saved, optimiser, np.random.default_rng(0), Remembers(), epoch=9, config=ROBUST)
+        trainer.save_checkpoint(saved, optimiser, np.random.default_rng(0), Remembers(), epoch=9, config=ROBUST)
         os._exit(1)
     assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
     assert len(list(saved.parent.iterdir())) == 2
     assert saved.read_bytes() == before
-    assert checkpoint.load(saved, optimiser_of(1), np.random.default_rng(0), Remembers(), config=ROBUST) == 3
-    checkpoint.save(saved, optimiser_of(1), np.random.default_rng(0), Remembers(), epoch=4, config=ROBUST)
+    assert trainer.load_checkpoint(saved, optimiser_of(1), np.random.default_rng(0), Remembers(), config=ROBUST) == 3
+    trainer.save_checkpoint(saved, optimiser_of(1), np.random.default_rng(0), Remembers(), epoch=4, config=ROBUST)
     remove_leftovers(saved.parent, older_than_s=0)  # `save` removes those that are older than some seconds
     assert list(saved.parent.iterdir()) == [saved]

@@ -116,12 +116,9 @@ def split(
 
 
 def official_split(songs: Songs, *, group: Group | None = "recording") -> Folds:
-    """Return the split of the data set's authors, with their names for its parts, between which no `group` is divided.
+    """Return the split of the data set's authors, with their names for its parts.
 
-    Raises
-    ------
-    DatasetError
-        If a song is in no part, or a group stands in two.
+    Raises DatasetError if a song is in no part, or a group stands in two.
     """
     listed = _listed(songs)
     fold_of: dict[str, str] = {}

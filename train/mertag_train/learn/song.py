@@ -78,16 +78,11 @@ def song_table(
     sub_windows_s: Sequence[float] = (),
     seed: int = 0,
 ) -> SongTable:
-    """Return the rows to fit a song classifier on.
+    """Return the rows to fit a song classifier on; TrainingError if no song has a segment.
 
     The segment `probabilities` (n_segments, n_classes), durations in samples and classes are those of each song; songs
     without a segment are left out. Each song also gives one stretch of each of `sub_windows_s` seconds, at a random
     place.
-
-    Raises
-    ------
-    TrainingError
-        If no song has a segment.
     """
     rng = np.random.default_rng(seed)
     rows: list[Floats] = []
@@ -118,12 +113,7 @@ def fit(table: SongTable, *, n_classes: int, c: float = 1.0, seed: int = 0, kind
     """Fit the song classifier: a pipeline whose ``predict_proba`` has one column for each of `n_classes` classes.
 
     `c` and `kind` are as in `mertag_train.learn.config.SongConfig`; `seed` is that of the folds of the calibration,
-    which logistic regression does not need.
-
-    Raises
-    ------
-    DatasetError
-        If a class has fewer than two songs.
+    which logistic regression does not need. Raises DatasetError if a class has fewer than two songs.
     """
     songs_of = [len(set(table.song[table.label == k].tolist())) for k in range(n_classes)]
     if min(songs_of) < MIN_SONGS_PER_CLASS:

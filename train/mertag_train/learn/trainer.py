@@ -2,10 +2,15 @@
 
 What is learnt from the labels is the learner's matter (`mertag_train.learn.learners`); the loop owns the network, the
 optimiser, the order of the segments, and the checkpoints. It reports by callback and prints nothing.
+
+A checkpoint holds weights, optimiser, what the learner remembers, and random states, and is gone when the training is
+done. It has torch's own format, tensors and plain values only, and is read with ``weights_only``: no code that somebody
+put into such a file is ever run.
 """
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -18,11 +23,11 @@ import torch
 from torch import Tensor, nn
 
 from mertag.errors import TrainingError
+from mertag.files import remove_leftovers, replaced_whole
 from mertag_train.arrays import Ints
 from mertag_train.data.store import LogMelStore
-from mertag_train.learn import checkpoint
 from mertag_train.learn.config import TrainConfig
-from mertag_train.learn.learners import Clips, Setting, learner
+from mertag_train.learn.learners import Clips, Learner, Setting, learner
 from mertag_train.learn.optimise import Optimiser
 from mertag_train.learn.partition import Partition
 from mertag_train.learn.predict import predict
@@ -32,6 +37,8 @@ __all__ = ["Clips", "EpochReport", "Progress", "band_statistics", "network_of", 
 
 STALL_MARGIN = 0.01
 """A last loss so near to ln K, as a share of it, is that of a network that has learnt nothing."""
+
+_REMEDY = "delete it, and --resume starts this target from its first epoch"
 
 VALIDATION_SEGMENTS = 3
 """Segments a held-out clip that an epoch's accuracy is measured on."""
@@ -171,7 +178,7 @@ def train_network(
 
     first = 1
     if resume and checkpoint_path is not None and checkpoint_path.exists():
-        first = 1 + checkpoint.load(checkpoint_path, optimiser, rng, learning, config=config)
+        first = 1 + load_checkpoint(checkpoint_path, optimiser, rng, learning, config=config)
     clock = _Clock([learning.cost(epoch) for epoch in range(1, config.epochs + 1)], first)
     checked = config.epochs if config.learner == "inherited" else min(config.epochs, config.warm_up_epochs)
     for epoch in range(first, config.epochs + 1):
@@ -205,7 +212,7 @@ def train_network(
             _refuse_stall(mean_loss, len(class_names))  # before the checkpoint: a resumed run must not pass it by
         trained_s = time.monotonic() - epoch_began
         if checkpoint_path is not None:
-            checkpoint.save(checkpoint_path, optimiser, rng, learning, epoch=epoch, config=config)
+            save_checkpoint(checkpoint_path, optimiser, rng, learning, epoch=epoch, config=config)
         on_epoch(
             EpochReport(
                 epoch=epoch,
@@ -270,3 +277,52 @@ def _validate(
     )
     hits = [int(p.mean(0).argmax()) == label for p, label in zip(found, clips.label, strict=True) if len(p)]
     return float(np.mean(hits)) if hits else None
+
+
+def save_checkpoint(
+    path: Path, optimiser: Optimiser, rng: np.random.Generator, learning: Learner, *, epoch: int, config: TrainConfig
+) -> None:
+    """Write a checkpoint; if it cannot be (TrainingError) or the process is killed, the one before is still there."""
+    state: dict[str, Any] = {
+        "epoch": epoch,
+        "config": json.dumps(config.to_json(), sort_keys=True),
+        "optimiser": optimiser.state_dict(),
+        "learner": learning.state_dict(),
+        "numpy_rng": json.dumps(rng.bit_generator.state),
+        "torch_rng": torch.get_rng_state(),
+        "cuda_rng": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }
+    try:
+        with replaced_whole(path) as file:
+            torch.save(state, file)
+        remove_leftovers(path.parent)  # of a training that was killed
+    except (OSError, RuntimeError) as error:  # RuntimeError: torch's writer, on a full disk
+        raise TrainingError(
+            f"{path}: the checkpoint of epoch {epoch} cannot be written ({error}); free some space, and go on with "
+            "--resume"
+        ) from error
+
+
+def load_checkpoint(
+    path: Path, optimiser: Optimiser, rng: np.random.Generator, learning: Learner, *, config: TrainConfig
+) -> int:
+    """Restore a checkpoint, return its epoch; TrainingError if it is unreadable or of another configuration."""
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        written, epoch = state["config"], int(state["epoch"])
+    except Exception as error:  # torch and zip readers raise almost anything for a damaged file
+        raise TrainingError(f"{path}: not a readable checkpoint ({error}); {_REMEDY}") from error
+    if written != json.dumps(config.to_json(), sort_keys=True):
+        raise TrainingError(
+            f"{path}: the checkpoint was written with another configuration; start a run of its own for this one"
+        )
+    try:
+        optimiser.load_state_dict(state["optimiser"])
+        learning.load_state_dict(state["learner"])
+        rng.bit_generator.state = json.loads(state["numpy_rng"])
+        torch.set_rng_state(state["torch_rng"])
+        if torch.cuda.is_available():
+            torch.cuda.set_rng_state_all(state["cuda_rng"][: torch.cuda.device_count()])
+    except (KeyError, ValueError, TypeError, RuntimeError) as error:
+        raise TrainingError(f"{path}: not a readable checkpoint ({error}); {_REMEDY}") from error
+    return epoch

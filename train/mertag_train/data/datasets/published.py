@@ -42,13 +42,7 @@ class Origin:
 
 
 def data_folder(name: str, data_dir: Path | str | None, *, environ: Mapping[str, str] = os.environ) -> Path:
-    """Return the folder in which a data set is looked for: its own, or ``$MERTAG_DATA/<name>``.
-
-    Raises
-    ------
-    DatasetError
-        If there is neither.
-    """
+    """Return the data set's own folder or ``$MERTAG_DATA/<name>``; DatasetError if there is neither."""
     if data_dir is not None:
         return Path(data_dir).expanduser()
     parent = environ.get(DATA_VARIABLE)
@@ -63,10 +57,8 @@ def data_folder(name: str, data_dir: Path | str | None, *, environ: Mapping[str,
 def find_root(origin: Origin, data_dir: Path | str | None) -> Path:
     """Return the folder that holds the files of a published data set.
 
-    Raises
-    ------
-    DatasetError
-        If they are not there: which files were looked for, which are missing, and where the data set can be had.
+    If they are not there, DatasetError says which were looked for, which are missing, and where the data set can be
+    had.
     """
     try:
         folder = data_folder(origin.name, data_dir)
