@@ -33,7 +33,7 @@ _PART = re.compile(r"parts\.\w+_view_\d+")
 
 
 def network_of(bundle: Bundle) -> nn.Module:
-    """Return the bundle's network, or committee of networks, fp32: segments (n, n_frames, n_mels) in dB to logits.
+    """Return the bundle's network, or ensemble of networks, fp32: segments (n, n_frames, n_mels) in dB to logits.
 
     Raises
     ------
@@ -45,7 +45,7 @@ def network_of(bundle: Bundle) -> nn.Module:
     graph = onnx.load_from_string(bundle.read(name)).graph
     values = {i.name: numpy_helper.to_array(i).astype(np.float32) for i in graph.initializer}
     mean, std = (torch.tensor(values[name]) for name in ("mean", "std"))  # (n_views, 1, n_mels)
-    parts: dict[str, list[onnx.NodeProto]] = {}  # the layers of each part of the committee
+    parts: dict[str, list[onnx.NodeProto]] = {}  # the layers of each part of the ensemble
     for node in graph.node:
         found = _PART.match(node.input[1]) if node.op_type in ("Conv", "Gemm") else None
         if found:

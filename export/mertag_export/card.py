@@ -209,12 +209,12 @@ def _recipe(run: Run) -> str:
     config = run.config
     labels = "inherit the label of their clip" if config.learner == "inherited" else f"learn by {config.learner}"
     segments = f"Segments of {config.segmentation.duration_s:g} s that {labels};"
-    if not config.committee:
+    if not config.ensemble:
         return f"{segments} {_network(config.network)}; {config.epochs} epochs; seed {config.seed}."
-    counts = Counter(f"{_network(kind.network)} ({kind.epochs} epochs)" for kind in config.committee)
+    counts = Counter(f"{_network(kind.network)} ({kind.epochs} epochs)" for kind in config.ensemble)
     kinds = ", ".join(kind if count == 1 else f"{count} times {kind}" for kind, count in counts.items())
     return (
-        f"{segments} a committee: for each of {config.song.inner_folds} parts of the songs, networks trained without:"
+        f"{segments} an ensemble: for each of {config.song.inner_folds} parts of the songs, networks trained without:"
         f" {kinds}. The model is the mean of all. Seed {config.seed}."
     )
 

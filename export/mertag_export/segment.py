@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from mertag.emotion import Target
 from mertag.listen.windows import FrontEnd, Segmentation
 from mertag_train.data.frontend import LogMel
-from mertag_train.networks.ensemble import Committee, members_of
+from mertag_train.networks.ensemble import Ensemble, members_of
 from mertag_train.networks.vgg import SegmentNetwork
 
 
@@ -125,8 +125,8 @@ class SegmentGraph(nn.Module):
     ----------
     front_end : FrontEnd
         The signal constants.
-    networks : mapping of Target to SegmentNetwork or Committee
-        One a head, trained; copies are taken. Of a committee, the mean of what its members say.
+    networks : mapping of Target to SegmentNetwork or Ensemble
+        One a head, trained; copies are taken. Of an ensemble, the mean of what its members say.
     n_frames : int
         Frames of a segment.
     half : bool
@@ -146,7 +146,7 @@ class SegmentGraph(nn.Module):
     def __init__(
         self,
         front_end: FrontEnd,
-        networks: Mapping[Target, SegmentNetwork | Committee],
+        networks: Mapping[Target, SegmentNetwork | Ensemble],
         *,
         n_frames: int,
         half: bool = False,

@@ -27,7 +27,7 @@ from mertag_export.segment import (
     trunk_parts,
 )
 from mertag_train.data.frontend import LogMel
-from mertag_train.networks.ensemble import Committee
+from mertag_train.networks.ensemble import Ensemble
 from mertag_train.networks.segment_statistics import Statistics
 from mertag_train.networks.vgg import SegmentNetwork
 
@@ -49,7 +49,7 @@ def clip_of(n_frames: int, starts: list[int]) -> Clip:
     return Clip(id="", waveform=sound(1, 7)[:n_samples], starts=np.array(starts, dtype=np.int64))
 
 
-def answer(networks: Mapping[Target, SegmentNetwork | Committee], clip: Clip, groups: int) -> np.ndarray:
+def answer(networks: Mapping[Target, SegmentNetwork | Ensemble], clip: Clip, groups: int) -> np.ndarray:
     graph = SegmentGraph(FRONT_END, networks, n_frames=N_FRAMES, shared_groups=groups).eval()
     return run_torch(graph, clip)[QUADRANT]
 
@@ -70,12 +70,12 @@ def test_a_segment_begins_at_the_nearest_column(networks: dict[Target, SmallNetw
 
 
 @pytest.mark.parametrize("groups", [0, 4])
-def test_a_committee_says_the_mean_of_its_members(networks: dict[Target, SmallNetwork], groups: int) -> None:
+def test_an_ensemble_says_the_mean_of_its_members(networks: dict[Target, SmallNetwork], groups: int) -> None:
     torch.manual_seed(1)
     other = SmallNetwork("compact", n_classes=4).eval()
     other.set_statistics(torch.full((128,), -40.0), torch.full((128,), 10.0))
     clip = clip_of(160, [0, 30, 96])
-    together = answer({QUADRANT: Committee([networks[QUADRANT], other])}, clip, groups)
+    together = answer({QUADRANT: Ensemble([networks[QUADRANT], other])}, clip, groups)
     by_hand = (answer(networks, clip, groups) + answer({QUADRANT: other}, clip, groups)) / 2
     np.testing.assert_allclose(together, by_hand, atol=1e-6)
 
@@ -155,7 +155,7 @@ def test_the_graph_says_the_same_in_onnx_for_any_lengths_and_holds_networks_of_s
     clip = clip_of(160, [0, 33, 96])
     alone = [answer({QUADRANT: network}, clip, groups) for network in members]
     graph = SegmentGraph(
-        FRONT_END, {QUADRANT: Committee(members)}, n_frames=N_FRAMES, shared_groups=groups, half=half
+        FRONT_END, {QUADRANT: Ensemble(members)}, n_frames=N_FRAMES, shared_groups=groups, half=half
     ).eval()
     export_segment(graph, tmp_path / "g.onnx", torch.from_numpy(clip.waveform), torch.from_numpy(clip.starts))
     assert nodes_of(tmp_path / "g.onnx", "TopK") == 1  # of pitch classes: measured once for all

@@ -37,7 +37,7 @@ KIND = MemberConfig(
 TOGETHER = replace(
     toy_config(),
     learner="inherited",
-    committee=(KIND, replace(KIND, epochs=3)),
+    ensemble=(KIND, replace(KIND, epochs=3)),
     song=SongConfig(features="cross_fitted", inner_folds=3),
     fractions=(0.75, 0.0, 0.25),
     epochs=4,
@@ -89,7 +89,7 @@ def test_each_network_is_trained_by_one_process() -> None:
     assert [one.config.epochs for one in todo] == [4, 4, 4, 3, 3, 3]  # so that the dear ones are shared out evenly
     for one in todo:
         assert not set(one.learnt.tolist()) & set(one.watched.tolist())
-    single = networks_to_train(parts, Target.QUADRANT, replace(TOGETHER, committee=()))
+    single = networks_to_train(parts, Target.QUADRANT, replace(TOGETHER, ensemble=()))
     assert [one.inner for one in single] == [0, 1, 2, 3]  # the model, and those for the song classifier
 
 

@@ -362,7 +362,7 @@ def _recipes(**given: Any) -> dict[Recipe, TrainConfig]:
     """Return both recipes with the options that were given: a method may have one of its own."""
     from mertag_train.learn.recipes import RECIPES
 
-    return {name: config_of(base, segment_s=None, **given) for name, base in RECIPES.items() if not base.committee}
+    return {name: config_of(base, segment_s=None, **given) for name, base in RECIPES.items() if not base.ensemble}
 
 
 def _methods(text: str | None) -> list[str]:

@@ -104,7 +104,7 @@ def train(
         int,
         typer.Option(
             min=1,
-            help="Train so many networks at a time, where there are several (committees, cross-fitting); on the CPU. "
+            help="Train so many networks at a time, where there are several (ensembles, cross-fitting); on the CPU. "
             "--threads then counts for each.",
         ),
     ] = 1,
@@ -211,7 +211,7 @@ def train(
                 log_mels=log_mels,
             )
         progress.note(f"run: {folder} (on {chosen})")
-        if chosen.type == "cpu" and config.network.width == 1.0 and not config.committee:
+        if chosen.type == "cpu" and config.network.width == 1.0 and not config.ensemble:
             progress.note("the full budget is made for a GPU; on a CPU it takes days, and --budget small minutes")
         figures, scalars = RunFigures(folder), Scalars(folder)
         watchers = (progress, figures, scalars)

@@ -274,7 +274,7 @@ class TrainConfig:
     fractions : tuple of 3 floats
         Shares of the songs for the network, for the song classifier alone (0 unless it learns from held-out songs),
         and for the figures.
-    committee : tuple of MemberConfig
+    ensemble : tuple of MemberConfig
         The model is the mean of the networks that cross-fitting trains, each without a part of the songs: for each
         part one of every kind given here, and no further one that is trained on all. Only with cross-fitted features.
         Empty: one network, that of this configuration.
@@ -300,7 +300,7 @@ class TrainConfig:
     crops_per_clip: int = 6
     grid_per_clip: int = 0
     fractions: tuple[float, float, float] = (0.70, 0.15, 0.15)
-    committee: tuple[MemberConfig, ...] = ()
+    ensemble: tuple[MemberConfig, ...] = ()
     group: Group = "artist"
     seed: int = 0
 
@@ -331,9 +331,9 @@ class TrainConfig:
                 "a share of the songs is for the song classifier alone if, and only if, it learns from held-out "
                 f"songs; it learns from {self.song.features} ones, and the shares are {self.fractions}"
             )
-        if self.committee and self.song.features != "cross_fitted":
+        if self.ensemble and self.song.features != "cross_fitted":
             raise ConfigError(
-                "a committee is made of the networks that cross-fitting trains; its song classifier cannot learn from "
+                "an ensemble is made of the networks that cross-fitting trains; its song classifier cannot learn from "
                 f"{self.song.features} features"
             )
         if self.optimiser.batch_size < 1 or not self.optimiser.learning_rate > 0:
@@ -356,10 +356,10 @@ class TrainConfig:
             raise ConfigError(f"the segment hop must be above 0 s, not {self.segmentation.hop_s}")
 
     def of_member(self, number: int) -> TrainConfig:
-        """Return the configuration of one kind of network of the committee, from 0."""
-        member = self.committee[number]
+        """Return the configuration of one kind of network of the ensemble, from 0."""
+        member = self.ensemble[number]
         given = {field.name: getattr(member, field.name) for field in dataclasses.fields(member)}
-        return dataclasses.replace(self, **given, seed=self.seed + number, committee=())
+        return dataclasses.replace(self, **given, seed=self.seed + number, ensemble=())
 
     def crops_of_epoch(self, epoch: int) -> tuple[Segmentation, int]:
         """Return what is cut in an epoch (from 1): the segmentation, and crops a clip (0: the fixed grid)."""

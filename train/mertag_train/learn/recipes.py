@@ -82,7 +82,7 @@ STATISTICS = MemberConfig(
 
 BUNDLED = TrainConfig(
     recipe="bundled",
-    committee=(CONVOLUTIONS, *4 * (STATISTICS,)),
+    ensemble=(CONVOLUTIONS, *4 * (STATISTICS,)),
     learner="inherited",
     song=SongConfig(features="cross_fitted", classifier="logistic", c=0.01),
     epochs=CONVOLUTIONS.epochs,
@@ -111,7 +111,7 @@ def small(config: TrainConfig) -> TrainConfig:
         segmentation=Segmentation(duration_s=1.0, hop_s=config.segmentation.hop_s),
         network=NetworkConfig(architecture="compact", width=0.25),
         optimiser=OptimiserConfig(learning_rate=0.03, schedule="cosine", batch_size=32, ema_decay=averaged),
-        committee=(),
+        ensemble=(),
         song=replace(config.song, features="in_sample"),
         fractions=(network + song, 0.0, figures),
         epochs=SMALL_EPOCHS,

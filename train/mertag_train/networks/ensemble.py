@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from mertag_train.networks.vgg import SegmentNetwork
 
 
-class Committee(nn.Module):
+class Ensemble(nn.Module):
     """Networks of the same classes, trained on other songs or from other seeds; their probabilities are averaged."""
 
     def __init__(self, members: Sequence[SegmentNetwork]) -> None:
@@ -27,8 +27,8 @@ class Committee(nn.Module):
         return torch.logsumexp(said, dim=0) - math.log(len(self.members))
 
 
-def members_of(network: SegmentNetwork | Committee) -> tuple[SegmentNetwork, ...]:
-    """Return the networks of a committee; a single network is its own only member."""
-    if not isinstance(network, Committee):
+def members_of(network: SegmentNetwork | Ensemble) -> tuple[SegmentNetwork, ...]:
+    """Return the networks of an ensemble; a single network is its own only member."""
+    if not isinstance(network, Ensemble):
         return (network,)
     return tuple(network.members)  # type: ignore[arg-type]  # a ModuleList does not know what it holds

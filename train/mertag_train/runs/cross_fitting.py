@@ -16,7 +16,7 @@ from mertag_train.learn import song
 from mertag_train.learn.config import TrainConfig
 from mertag_train.learn.predict import predict
 from mertag_train.measure.metrics import Metrics, measure
-from mertag_train.networks.ensemble import Committee
+from mertag_train.networks.ensemble import Ensemble
 from mertag_train.networks.vgg import SegmentNetwork
 from mertag_train.runs.kept_outputs import read_outputs, write_outputs
 
@@ -86,18 +86,18 @@ def cross_fitted(
     list of float32 arrays, shape (n_segments, n_classes)
         One a song.
     list of SegmentNetwork
-        The networks, if they are the model (`TrainConfig.committee`); else those that were needed.
+        The networks, if they are the model (`TrainConfig.ensemble`); else those that were needed.
     """
     found: dict[str, npt.NDArray[np.float32]] = {}
     members: list[SegmentNetwork] = []
     for number, inner in enumerate(inner_parts, start=1):
         kept = None if folder is None else folder / f"cross-fitted.{target}.{number}.npz"
         said = read_outputs(kept) if resume and kept is not None and kept.exists() else None
-        if said is None or config.committee:
+        if said is None or config.ensemble:
             without = trained(number, inner)
             members += without
         if said is None:
-            ids, together = [store.ids[i] for i in inner], Committee(without)
+            ids, together = [store.ids[i] for i in inner], Ensemble(without)
             said = dict(zip(ids, predict(together, store, frames, inner, config.segmentation), strict=True))
             if kept is not None:
                 write_outputs(kept, ids, list(said.values()))

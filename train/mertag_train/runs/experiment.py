@@ -4,7 +4,7 @@ numpy, torch and scikit-learn only: it runs where neither librosa nor the comman
 that neither the network nor the song classifier has seen. What the song classifier learns from is the recipe's choice
 (`SongConfig.features`): the network's probabilities of its own songs, or of songs held out for it, or of all songs,
 each from a further network that was trained without it. Those networks together may be the model
-(`TrainConfig.committee`).
+(`TrainConfig.ensemble`).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from mertag_train.learn.config import TrainConfig
 from mertag_train.learn.predict import predict
 from mertag_train.learn.trainer import Clips, EpochReport, Progress, train_network
 from mertag_train.measure.metrics import Metrics, measure
-from mertag_train.networks.ensemble import Committee
+from mertag_train.networks.ensemble import Ensemble
 from mertag_train.networks.vgg import SegmentNetwork
 from mertag_train.runs.cross_fitting import CrossValidation, cross_fitted, cross_validated
 
@@ -63,7 +63,7 @@ class TargetResult:
 
     Attributes
     ----------
-    network : SegmentNetwork or Committee
+    network : SegmentNetwork or Ensemble
         In evaluation mode.
     table, classifier : SongTable, Pipeline
         The song classifier and what it was fitted on.
@@ -77,7 +77,7 @@ class TargetResult:
         The same of the songs that are learnt from, where the song classifier learns from cross-fitted probabilities.
     """
 
-    network: SegmentNetwork | Committee
+    network: SegmentNetwork | Ensemble
     table: song.SongTable
     classifier: Pipeline
     songs: Ints
@@ -120,10 +120,10 @@ def check_parts(store: LogMelStore, parts: Parts, labels: Ints, target: Target, 
 def checkpoint_name(target: Target, config: TrainConfig, inner: int = 0, kind: int = 1) -> str:
     """Return the file name of a network's checkpoint.
 
-    Of the inner part and the kind of committee member, both from 1; with part 0, of the network whose epochs are on
+    Of the inner part and the kind of ensemble member, both from 1; with part 0, of the network whose epochs are on
     record, which is the first.
     """
-    number = inner or (1 if config.committee else 0)
+    number = inner or (1 if config.ensemble else 0)
     if not number:
         return f"checkpoint.{target}.pt"
     return f"checkpoint.{target}.{number}.pt" if kind == 1 else f"checkpoint.{target}.{number}.{kind}.pt"
@@ -143,7 +143,7 @@ class NetworkToTrain:
     inner : int
         The number of the part without which it is trained, from 1; 0 for the one that learns from all.
     config : TrainConfig
-        How; of a committee, of this member.
+        How; of an ensemble, of this member.
     learnt, watched : int64 arrays
         Positions in the store: what it learns from, and whose accuracy is told.
     checkpoint : str
@@ -159,7 +159,7 @@ class NetworkToTrain:
 
 def networks_to_train(parts: Parts, target: Target, config: TrainConfig) -> list[NetworkToTrain]:
     """Return all networks of a target, the one whose epochs are on record first, and each kind after the other."""
-    kinds = [config.of_member(number) for number in range(len(config.committee))]
+    kinds = [config.of_member(number) for number in range(len(config.ensemble))]
     found = []
     if not kinds:
         watched = parts.song if config.song.features == "held_out" else parts.figures
@@ -340,7 +340,7 @@ def train_target(
             on_step=on_step,
         )
 
-    network: SegmentNetwork | Committee | None = None if config.committee else trained(todo[0])
+    network: SegmentNetwork | Ensemble | None = None if config.ensemble else trained(todo[0])
     if config.song.features == "cross_fitted":
 
         def without(number: int, inner: Ints) -> list[SegmentNetwork]:
@@ -349,7 +349,7 @@ def train_target(
         seen, members = cross_fitted(
             store, frames, parts.inner, parts.song, target, config, without, folder=folder, resume=resume
         )
-        network = network or Committee(members).eval()
+        network = network or Ensemble(members).eval()
     else:
         assert network is not None
         seen = predict(network, store, frames, parts.song, config.segmentation)

@@ -1,6 +1,6 @@
 """Processes that train their shares of a run's networks beside the one that was asked to.
 
-Networks that are trained without one another, for cross-fitting or a committee, need nothing of each other, and two
+Networks that are trained without one another, for cross-fitting or an ensemble, need nothing of each other, and two
 processes of one thread do more than one of two. A helper is a program of its own, started with what a run's folder
 does not say; it leaves checkpoints, and ends with whoever started it, however that ends.
 """

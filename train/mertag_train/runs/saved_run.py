@@ -21,7 +21,7 @@ from mertag.errors import ConfigError, TrainingError
 from mertag_train.learn import song
 from mertag_train.learn.config import TrainConfig
 from mertag_train.learn.trainer import network_of
-from mertag_train.networks.ensemble import Committee
+from mertag_train.networks.ensemble import Ensemble
 from mertag_train.networks.vgg import SegmentNetwork
 
 SCHEMA = 4
@@ -53,7 +53,7 @@ class Run:
         The same of the songs that are learnt from; empty where nothing was cross-fitted.
     confidence : mapping
         By target, what is left of those songs above a confidence (`mertag_train.measure.metrics.coverage`).
-    networks : mapping of Target to SegmentNetwork or Committee
+    networks : mapping of Target to SegmentNetwork or Ensemble
         In evaluation mode.
     classifiers : mapping of Target to Pipeline
         The song classifiers.
@@ -68,7 +68,7 @@ class Run:
     fold_of: Mapping[str, str]
     cross_validation: Mapping[str, Any]
     confidence: Mapping[str, Any]
-    networks: Mapping[Target, SegmentNetwork | Committee]
+    networks: Mapping[Target, SegmentNetwork | Ensemble]
     classifiers: Mapping[Target, Pipeline]
 
 
@@ -120,7 +120,7 @@ def load(folder: Path) -> Run:
     if not (folder / "metrics.json").exists():
         raise TrainingError(f"{folder}: the run is not finished; go on with `mertag train --resume {folder}`")
     config = TrainConfig.from_json(about["config"])
-    networks: dict[Target, SegmentNetwork | Committee] = {}
+    networks: dict[Target, SegmentNetwork | Ensemble] = {}
     classifiers: dict[Target, Pipeline] = {}
     try:
         metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
@@ -152,9 +152,9 @@ def load(folder: Path) -> Run:
     )
 
 
-def _untrained(config: TrainConfig, n_classes: int) -> SegmentNetwork | Committee:
+def _untrained(config: TrainConfig, n_classes: int) -> SegmentNetwork | Ensemble:
     """Return what a run's weights are loaded into."""
-    if not config.committee:
+    if not config.ensemble:
         return network_of(config, n_classes)
-    kinds = [config.of_member(number) for number in range(len(config.committee))]
-    return Committee([network_of(kind, n_classes) for _ in range(config.song.inner_folds) for kind in kinds])
+    kinds = [config.of_member(number) for number in range(len(config.ensemble))]
+    return Ensemble([network_of(kind, n_classes) for _ in range(config.song.inner_folds) for kind in kinds])

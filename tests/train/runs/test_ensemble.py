@@ -19,14 +19,14 @@ from mertag_train.learn import trainer
 from mertag_train.learn.config import MemberConfig, SongConfig
 from mertag_train.learn.song import SongTable
 from mertag_train.learn.trainer import Progress
-from mertag_train.networks.ensemble import Committee, members_of
+from mertag_train.networks.ensemble import Ensemble, members_of
 from mertag_train.runs import run, saved_run
 from mertag_train.runs.experiment import Parts, train_target
 
 KIND = MemberConfig(**{f.name: getattr(CONFIG, f.name) for f in fields(MemberConfig)})
 TOGETHER = replace(
     CONFIG,
-    committee=(KIND, replace(KIND, epochs=2)),
+    ensemble=(KIND, replace(KIND, epochs=2)),
     song=SongConfig(features="cross_fitted", inner_folds=3),
     fractions=(0.7, 0.0, 0.3),
 )
@@ -43,10 +43,10 @@ def network(seed: int) -> TinyNetwork:
     return TinyNetwork("compact", n_classes=3).eval()
 
 
-def test_a_committee_says_the_mean_of_what_its_members_say() -> None:
+def test_an_ensemble_says_the_mean_of_what_its_members_say() -> None:
     members = [network(0), network(1)]
     segments = torch.randn(5, 40, 128)
-    found = Committee(members).eval()(segments).softmax(1)
+    found = Ensemble(members).eval()(segments).softmax(1)
     by_hand = (members[0](segments).softmax(1) + members[1](segments).softmax(1)) / 2
     torch.testing.assert_close(found, by_hand)
 
@@ -54,12 +54,12 @@ def test_a_committee_says_the_mean_of_what_its_members_say() -> None:
 def test_a_single_network_is_its_own_only_member() -> None:
     alone = network(0)
     assert members_of(alone) == (alone,)
-    assert members_of(Committee([alone, network(1)]))[0] is alone
+    assert members_of(Ensemble([alone, network(1)]))[0] is alone
 
 
-def test_a_committee_needs_cross_fitted_features() -> None:
+def test_an_ensemble_needs_cross_fitted_features() -> None:
     with pytest.raises(ConfigError, match="cannot learn from held_out features"):
-        replace(CONFIG, committee=(KIND,))
+        replace(CONFIG, ensemble=(KIND,))
 
 
 def test_rows_without_some_songs() -> None:
@@ -86,11 +86,11 @@ def test_each_member_is_trained_without_one_part_and_each_song_is_judged_by_the_
         parts,
         clips.label,
         Target.QUADRANT,
-        replace(TOGETHER, committee=(KIND,)),
+        replace(TOGETHER, ensemble=(KIND,)),
         on_network=lambda number, total: numbers.append((number, total)),
     )
     assert numbers == [(1, 3), (2, 3), (3, 3)]
-    assert isinstance(result.network, Committee)
+    assert isinstance(result.network, Ensemble)
     for member, inner in zip(result.network.members, parts.inner, strict=True):
         mean, _ = trainer.band_statistics(store, np.setdiff1d(parts.network, inner))
         torch.testing.assert_close(member.mean, mean)  # of the other parts' songs, and no others
@@ -112,7 +112,7 @@ def test_nothing_is_cross_validated_where_nothing_is_cross_fitted() -> None:
 def test_the_songs_of_the_figures_are_not_looked_at_before_the_end(tmp_path: Path) -> None:
     folder, dataset, store = begun(tmp_path, config=TOGETHER)
     kept = saved_run.settings(folder)  # the split is on disk
-    assert len(kept["config"]["committee"]) == 2
+    assert len(kept["config"]["ensemble"]) == 2
     dealt = {line.split(",")[0]: line.strip().split(",")[1] for line in (folder / "split.csv").read_text().splitlines()}
     frames = np.array(store.frames)
     for place, song_id in enumerate(store.ids):
@@ -126,12 +126,12 @@ def test_the_songs_of_the_figures_are_not_looked_at_before_the_end(tmp_path: Pat
     assert all(accuracy is not None and accuracy > 0 for accuracy in accuracies[1:])
 
 
-def test_a_run_with_a_committee_is_read_back_and_an_interrupted_one_ends_the_same(tmp_path: Path) -> None:
+def test_a_run_with_an_ensemble_is_read_back_and_an_interrupted_one_ends_the_same(tmp_path: Path) -> None:
     folder, dataset, store = begun(tmp_path, "whole", TOGETHER)
     run.train(folder, dataset, store, device=CPU)
     found = run.load(folder)
     whole = found.networks[Target.QUADRANT]
-    assert isinstance(whole, Committee)
+    assert isinstance(whole, Ensemble)
     assert len(whole.members) == 6  # two kinds, three parts
     assert found.cross_validation["quadrant"]["song_classifier"]["n"] == 28
     with (folder / "cross-validation.quadrant.csv").open(newline="") as file:
@@ -150,7 +150,7 @@ def test_a_run_with_a_committee_is_read_back_and_an_interrupted_one_ends_the_sam
         run.train(stopped, dataset, store, device=CPU, on_network=lambda n, _: numbers.append(n), on_step=stop)
     run.train(stopped, dataset, store, device=CPU, resume=True)
     again = run.load(stopped).networks[Target.QUADRANT]
-    assert isinstance(again, Committee)
+    assert isinstance(again, Ensemble)
     for a, b in zip(whole.members, again.members, strict=True):
         assert same_weights(a.state_dict(), b.state_dict())
     metrics = [json.loads((f / "metrics.json").read_text()) for f in (folder, stopped)]
