@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from mertag.emotion import CLASS_NAMES, Target
 from mertag.errors import ConfigError, DatasetError
 from mertag.files import json_digest
+from mertag_train.arrays import Floats, Ints
 from mertag_train.evaluation.files import read_json, write_json
 from mertag_train.evaluation.protocol import PROTOCOL, Protocol
 
@@ -84,8 +84,8 @@ class Result:
 
     task: Task
     song_ids: tuple[str, ...]
-    labels: npt.NDArray[np.int64]
-    probabilities: npt.NDArray[np.float64]
+    labels: Ints
+    probabilities: Floats
     settings: Mapping[str, Any]
     diagnostics: Mapping[str, float]
     environment: Mapping[str, str]
@@ -218,7 +218,7 @@ def _leaves(where: str, value: Any) -> Iterator[tuple[str, Any]]:
         yield where, value
 
 
-def shape_fault(probabilities: npt.NDArray[np.float64], n_songs: int, n_classes: int) -> str | None:
+def shape_fault(probabilities: Floats, n_songs: int, n_classes: int) -> str | None:
     """Return in words what is wrong with song probabilities, None if nothing is."""
     if probabilities.shape != (n_songs, n_classes):
         return f"probabilities of shape {probabilities.shape} for {n_songs} songs and {n_classes} classes"

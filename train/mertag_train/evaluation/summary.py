@@ -24,9 +24,9 @@ from statistics import fmean, stdev
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from mertag.emotion import QUADRANTS, Target
+from mertag_train.arrays import Floats, Ints
 from mertag_train.data.datasets.base import targets_of_quadrant
 from mertag_train.evaluation.methods import METHODS
 from mertag_train.evaluation.results import Result
@@ -39,8 +39,6 @@ from mertag_train.measure.metrics import (
     predicted_classes,
 )
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 Spread = Mapping[str, tuple[float, float | None]]
 
 

@@ -6,16 +6,15 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from mertag.emotion import Target
+from mertag_train.arrays import Floats, Ints
 from mertag_train.data.datasets.base import Dataset, Song, targets_of_signs
 
 if TYPE_CHECKING:
     from mertag_train.data.store import LogMelStore
     from mertag_train.learn.config import TrainConfig
 
-Ints = npt.NDArray[np.int64]
 UNKNOWN = -1
 
 
@@ -57,9 +56,7 @@ def segment_truth(
     return rows if any((row != UNKNOWN).any() for row in rows) else None
 
 
-def dynamic_classes(
-    song: Song, starts_s: npt.NDArray[np.float64], target: Target, config: TrainConfig, dataset: Dataset
-) -> Ints:
+def dynamic_classes(song: Song, starts_s: Floats, target: Target, config: TrainConfig, dataset: Dataset) -> Ints:
     """Return the class of the mean rating in each segment, shape (n_segments,); -1 without a rating there.
 
     The thresholds are those of the songs, moved to the scale of the ratings over time.

@@ -14,18 +14,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from mertag.errors import DatasetError
 from mertag.files import write_whole
 from mertag.listen.windows import FrontEnd
+from mertag_train.arrays import Floats32
 from mertag_train.data.datasets.base import Song
 from mertag_train.evaluation.features.embedding_model import EmbeddingModel, refuse_none
 
 if TYPE_CHECKING:
     from mertag_train.evaluation.methods.base import Context
 
-Floats = npt.NDArray[np.float32]
 
 VERSION = 1
 """Raised whenever the same clip and the same model would give other embeddings."""
@@ -40,7 +39,7 @@ def embeddings(
     cache: Path,
     workers: int = 1,
     on_clip: Callable[[int, int], None] = lambda done, total: None,
-) -> dict[str, Floats]:
+) -> dict[str, Floats32]:
     """Return the embeddings of songs, by id, computing those that are not on disk.
 
     Parameters
@@ -80,7 +79,7 @@ def embeddings(
     return {song.id: _read(place[song.id]) for song in songs}
 
 
-def song_embeddings(name: str, songs: Sequence[Song], context: Context) -> dict[str, Floats]:
+def song_embeddings(name: str, songs: Sequence[Song], context: Context) -> dict[str, Floats32]:
     """Return what the context's model gives of songs, by id; raise ConfigError if method `name` was given no model."""
     import torch
 
@@ -104,7 +103,7 @@ def _compute(
     from mertag.listen.decode.pool import DecoderPool  # here: it needs audio libraries, what is on disk does not
 
     paths = [(index, song.path) for index, song in enumerate(songs) if song.path is not None]
-    chunks: dict[int, list[Floats]] = {}
+    chunks: dict[int, list[Floats32]] = {}
     broken: list[str] = []
     done = 0
     with DecoderPool(workers=workers, front_end=FrontEnd(sample_rate=model.sample_rate)) as pool:
@@ -141,7 +140,7 @@ def _content(path: Path) -> str:
         raise DatasetError(f"{path}: cannot be read: {error.strerror or error}. Was it moved just now?") from error
 
 
-def _write(path: Path, found: Floats) -> None:
+def _write(path: Path, found: Floats32) -> None:
     data = io.BytesIO()
     np.save(data, found)
     try:
@@ -150,9 +149,9 @@ def _write(path: Path, found: Floats) -> None:
         raise DatasetError(f"{path}: cannot be written: {error.strerror or error}. Free some space.") from error
 
 
-def _read(path: Path) -> Floats:
+def _read(path: Path) -> Floats32:
     try:
-        found: Floats = np.load(path, allow_pickle=False)
+        found: Floats32 = np.load(path, allow_pickle=False)
         if found.ndim != 2 or found.dtype != np.float32:
             raise ValueError(f"{found.dtype} of the shape {found.shape}")
     except (OSError, ValueError, EOFError) as error:

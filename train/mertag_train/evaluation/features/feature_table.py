@@ -19,15 +19,13 @@ from importlib import metadata
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from mertag.errors import DatasetError, FileError
 from mertag.files import write_whole
 from mertag.listen.windows import FrontEnd
+from mertag_train.arrays import Floats32
 from mertag_train.data.datasets.base import Dataset, Song
 from mertag_train.evaluation.features import features
-
-Float32Array = npt.NDArray[np.float32]
 
 SAVE_EVERY_S = 2.0
 SHOWN = 5
@@ -48,9 +46,9 @@ class FeatureTable:
     """
 
     names: tuple[str, ...]
-    values: Mapping[str, Float32Array]
+    values: Mapping[str, Floats32]
 
-    def rows(self, ids: Sequence[str]) -> Float32Array:
+    def rows(self, ids: Sequence[str]) -> Floats32:
         """Return the features of some clips, shape (len(ids), n_features); KeyError for one that is not here."""
         return np.stack([self.values[clip] for clip in ids]) if ids else np.zeros((0, len(self.names)), np.float32)
 
@@ -61,7 +59,7 @@ class _Row:
 
     size: int
     mtime_ns: int
-    values: Float32Array
+    values: Floats32
 
 
 def feature_table(
@@ -136,7 +134,7 @@ def _stamp(path: Path) -> tuple[int, int]:
     return stat.st_size, stat.st_mtime_ns
 
 
-def _computed(paths: Sequence[Path], workers: int) -> Generator[tuple[int, Float32Array]]:
+def _computed(paths: Sequence[Path], workers: int) -> Generator[tuple[int, Floats32]]:
     """Yield (index, features) as they come; at the end raise DatasetError if there were clips without."""
     from mertag.listen.decode.pool import DecoderPool
 
@@ -144,7 +142,7 @@ def _computed(paths: Sequence[Path], workers: int) -> Generator[tuple[int, Float
     # do so at once can mix it up and crash (numba/numba#10128). So it is loaded here once, before them.
     features.clip_features(np.zeros(features.N_FFT, np.float32))
     broken: list[FileError] = []
-    found: dict[int, Float32Array] = {}
+    found: dict[int, Floats32] = {}
     with DecoderPool(
         workers=workers,
         front_end=FrontEnd(),

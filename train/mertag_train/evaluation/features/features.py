@@ -42,9 +42,7 @@ import numpy.typing as npt
 
 from mertag.errors import TooShortError
 from mertag.listen.windows import FrontEnd
-
-Array = npt.NDArray[np.floating]
-Float32Array = npt.NDArray[np.float32]
+from mertag_train.arrays import AnyFloats, Floats32
 
 VERSION = 1
 """Raised whenever the same clip would get another vector."""
@@ -95,7 +93,7 @@ FEATURE_NAMES: tuple[str, ...] = _names()
 """What each number of a vector is."""
 
 
-def clip_features(waveform: npt.ArrayLike) -> Float32Array:
+def clip_features(waveform: npt.ArrayLike) -> Floats32:
     """Return the features of a clip.
 
     Parameters
@@ -136,7 +134,7 @@ def clip_features(waveform: npt.ArrayLike) -> Float32Array:
     return np.concatenate(found).astype(np.float32)
 
 
-def decode_features(path: Path, *, front_end: FrontEnd, chunk_s: float) -> Iterator[Float32Array]:
+def decode_features(path: Path, *, front_end: FrontEnd, chunk_s: float) -> Iterator[Floats32]:
     """Yield the features of a file, as one chunk: what a `mertag.listen.decode.pool.DecoderPool` runs in its processes.
 
     Raises
@@ -152,7 +150,7 @@ def decode_features(path: Path, *, front_end: FrontEnd, chunk_s: float) -> Itera
     yield clip_features(waveform)
 
 
-def _frame_rows(y: Float32Array) -> Mapping[str, Array]:
+def _frame_rows(y: Floats32) -> Mapping[str, AnyFloats]:
     """Return what is known of each frame, arrays of shape (n_rows, n_frames), by name."""
     n_frames = 1 + (len(y) - N_FFT) // HOP
     blocks = []
@@ -162,7 +160,7 @@ def _frame_rows(y: Float32Array) -> Mapping[str, Array]:
     return {name: np.concatenate([block[name] for block in blocks], axis=1) for name in blocks[0]}
 
 
-def _block_rows(y: Float32Array) -> Mapping[str, Array]:
+def _block_rows(y: Floats32) -> Mapping[str, AnyFloats]:
     import librosa
 
     magnitude = np.abs(librosa.stft(y, n_fft=N_FFT, hop_length=HOP, center=False))
@@ -187,13 +185,13 @@ def _block_rows(y: Float32Array) -> Mapping[str, Array]:
     }
 
 
-def _loudness(rms: Array) -> Array:
+def _loudness(rms: AnyFloats) -> AnyFloats:
     db = 20 * np.log10(np.maximum(rms, np.sqrt(AMIN)))
     low_share = np.mean(rms < 0.5 * rms.mean())
     return np.array([db.mean(), db.std(), *np.percentile(db, (5, 95)), low_share])
 
 
-def key_fit(chroma: Array) -> Array:
+def key_fit(chroma: AnyFloats) -> AnyFloats:
     """Return how well a mean chroma, shape (12,), fits the best major key, the best minor key, and the difference.
 
     Pearson's correlation with each of the 24 rotated profiles; 0 for a chroma without any difference.
@@ -204,7 +202,7 @@ def key_fit(chroma: Array) -> Array:
     return np.array([*best, best[0] - best[1]])
 
 
-def _rhythm(flux: Array) -> Array:
+def _rhythm(flux: AnyFloats) -> AnyFloats:
     import librosa
     from scipy.signal import find_peaks
 

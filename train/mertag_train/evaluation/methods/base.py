@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
-import numpy.typing as npt
 
 from mertag.emotion import CLASS_NAMES, Target
+from mertag_train.arrays import Floats, Ints
 from mertag_train.data.datasets.base import Dataset, Song
 from mertag_train.data.folds import Group
 
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 
     from mertag_train.data.store import LogMelStore
     from mertag_train.learn.config import Recipe, TrainConfig
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,12 +11,12 @@ import math
 from collections.abc import Callable
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from mertag.errors import TrainingError
 from mertag.listen.windows import Segmentation
+from mertag_train.arrays import Floats32, Ints
 from mertag_train.data import segments
 from mertag_train.data.store import LogMelStore
 from mertag_train.evaluation.two_stage.config import AutoEncoderConfig
@@ -24,9 +24,6 @@ from mertag_train.learn.augment import augment
 from mertag_train.learn.config import AugmentConfig
 from mertag_train.learn.optimise import autocast
 from mertag_train.learn.trainer import band_statistics
-
-Floats = npt.NDArray[np.float32]
-Ints = npt.NDArray[np.int64]
 
 EMBED_BATCH = 256
 
@@ -186,7 +183,7 @@ def train_autoencoder(
 @torch.no_grad()
 def embed(
     network: MaskedAutoEncoder, store: LogMelStore, frames: Tensor, clips: Ints, segmentation: Segmentation
-) -> list[Floats]:
+) -> list[Floats32]:
     """Return the embeddings of each clip's segments on the fixed grid, unmasked: shape (n_segments, embedding)."""
     network.eval()
     n_frames = segmentation.segment_frames(store.front_end)

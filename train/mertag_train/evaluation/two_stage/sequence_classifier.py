@@ -10,16 +10,13 @@ import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence, pad_sequence
 
 from mertag.errors import TrainingError
+from mertag_train.arrays import Floats, Floats32, Ints
 from mertag_train.evaluation.two_stage.config import SequenceConfig
-
-Floats = npt.NDArray[np.float32]
-Ints = npt.NDArray[np.int64]
 
 
 class SequenceClassifier(nn.Module):
@@ -65,7 +62,7 @@ class SequenceClassifier(nn.Module):
 
 
 def train_sequences(
-    sequences: Sequence[Floats],
+    sequences: Sequence[Floats32],
     labels: Ints,
     config: SequenceConfig,
     *,
@@ -134,19 +131,17 @@ def train_sequences(
 
 
 @torch.no_grad()
-def predict_sequences(
-    network: SequenceClassifier, sequences: Sequence[Floats], *, batch_size: int = 64
-) -> npt.NDArray[np.float64]:
+def predict_sequences(network: SequenceClassifier, sequences: Sequence[Floats32], *, batch_size: int = 64) -> Floats:
     """Return the probabilities of each sequence, shape (n_songs, n_classes)."""
     network.eval()
     found: list[Tensor] = []
     for start in range(0, len(sequences), batch_size):
         padded, lengths = _padded(sequences[start : start + batch_size], network.mean.device)
         found.append(torch.softmax(network(padded, lengths).double(), dim=1).cpu())
-    probabilities: npt.NDArray[np.float64] = torch.cat(found).numpy()
+    probabilities: Floats = torch.cat(found).numpy()
     return probabilities
 
 
-def _padded(sequences: Sequence[Floats], device: torch.device) -> tuple[Tensor, Tensor]:
+def _padded(sequences: Sequence[Floats32], device: torch.device) -> tuple[Tensor, Tensor]:
     tensors = [torch.from_numpy(np.ascontiguousarray(s, dtype=np.float32)) for s in sequences]
     return pad_sequence(tensors, batch_first=True).to(device), torch.tensor([len(s) for s in sequences])
