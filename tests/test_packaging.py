@@ -17,6 +17,8 @@ from packaging.utils import canonicalize_name
 
 import mertag
 
+pytestmark = pytest.mark.command
+
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = {"mertag": ROOT, "mertag_train": ROOT / "train", "mertag_export": ROOT / "export"}
 INSTALL_FOR_DEVELOPMENT = "install -c constraints.txt -e '.[dev]'"

@@ -18,6 +18,8 @@ from mertag.listen.bundle import Bundle
 from mertag.listen.manifest import Precision
 from mertag.listen.windows import Segmentation
 
+pytestmark = pytest.mark.command
+
 ROOT = Path(__file__).resolve().parents[1]
 RATE_HZ, DURATION_S = 32_000, 20.0
 WITH_MERTAG, WITHOUT_MERTAG = re.findall(

@@ -24,6 +24,8 @@ from typer.testing import CliRunner, Result
 from mertag.cli.app import app
 from mertag.library import tags
 
+pytestmark = pytest.mark.command
+
 ROOT = Path(__file__).resolve().parents[2]
 FAKE = str(ROOT / "tests" / "fake_tagger.py")
 

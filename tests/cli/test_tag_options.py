@@ -22,6 +22,8 @@ import tiny_bundle
 from mertag.library import sidecar, tags
 from mertag.listen.windows import WindowRule
 
+pytestmark = pytest.mark.command
+
 ROOT = Path(__file__).resolve().parents[2]
 RATE = 22_050
 SCHEMAS = ROOT / "mertag" / "schemas"

@@ -17,6 +17,8 @@ import tiny_bundle
 
 from mertag.library import tags
 
+pytestmark = pytest.mark.command
+
 ROOT = Path(__file__).resolve().parents[2]
 
 

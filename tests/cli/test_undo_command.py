@@ -21,6 +21,8 @@ from mertag.emotion import Quadrant
 from mertag.library import tags
 from mertag.library.state.database import Database
 
+pytestmark = pytest.mark.command
+
 ROOT = Path(__file__).resolve().parents[2]
 Run = Callable[..., Result]
 

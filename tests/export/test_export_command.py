@@ -21,6 +21,8 @@ from mertag.emotion import QUADRANTS, Target
 from mertag.listen.manifest import Precision
 from mertag_train.runs import run as runs
 
+pytestmark = pytest.mark.command
+
 ROOT = Path(package.__file__).resolve().parents[1]
 
 

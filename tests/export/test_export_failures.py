@@ -21,6 +21,8 @@ from mertag_export import run as export_steps
 from mertag_export.run import ExportOptions, export_run
 from mertag_train.runs import run as runs
 
+pytestmark = pytest.mark.command
+
 Spoil = Callable[[onnx.ModelProto], None]
 
 

@@ -18,6 +18,8 @@ from mertag.listen.manifest import Precision
 from mertag.listen.windows import FrontEnd
 from mertag_export.graphs import TOLERANCE, check_golden, golden_waveform
 
+pytestmark = pytest.mark.command
+
 
 def test_every_graph_gives_its_golden_output(made: Made) -> None:
     differences = check_golden(made.bundle)

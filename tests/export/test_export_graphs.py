@@ -16,6 +16,8 @@ from mertag.listen.windows import FrontEnd, Segmentation
 from mertag_export.graphs import Clip, run_segment_graph, session
 from mertag_export.quantise import first_convolutions
 
+pytestmark = pytest.mark.command
+
 TARGETS = (Target.QUADRANT,)
 OLDEST_ONNXRUNTIME = {"ir": 10, "": 21, "ai.onnx.ml": 5}
 """What onnxruntime 1.20, the oldest that mertag takes, reads."""

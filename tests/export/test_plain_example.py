@@ -15,6 +15,8 @@ from small_run import RATE_HZ, sound
 
 import mertag
 
+pytestmark = pytest.mark.command
+
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "plain_onnx.py"
 
 

@@ -7,7 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import mertag
+
+pytestmark = pytest.mark.command
 
 ROOT = Path(mertag.__file__).resolve().parents[1]
 BLOCKED = (

@@ -23,6 +23,8 @@ from mertag.errors import TagWriteError
 from mertag.files import remove_leftovers
 from mertag.library.tags import TagOptions, audio_digest, read_tags, remove_tags, write_tags
 
+pytestmark = pytest.mark.command
+
 Song = Callable[[str], Path]
 KILLS = int(os.environ.get("MERTAG_TEST_KILLS", "300"))
 STEPS = {  # calls that change something on the disk, or wait for it

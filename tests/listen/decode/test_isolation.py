@@ -19,6 +19,8 @@ from mertag.library import tags
 from mertag.listen.decode.worker import LEAST_BYTES_PER_S, guarded
 from mertag.listen.windows import FrontEnd
 
+pytestmark = pytest.mark.command
+
 ROOT = Path(__file__).resolve().parents[3]
 RATE = 22_050
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")

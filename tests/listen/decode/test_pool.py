@@ -24,6 +24,8 @@ from mertag.listen.decode.audio import decode_all
 from mertag.listen.decode.pool import CHUNKS_AHEAD, Decoded, DecoderPool
 from mertag.listen.windows import FrontEnd
 
+pytestmark = pytest.mark.command
+
 Floats = npt.NDArray[np.float32]
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 ROOT = Path(__file__).parents[3]

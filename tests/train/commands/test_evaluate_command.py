@@ -22,6 +22,8 @@ from typer.testing import CliRunner
 
 from mertag.cli.app import app
 
+pytestmark = pytest.mark.command
+
 Run = Callable[..., tuple[int, str, str]]
 
 TOY = ("--folds", 2, "--epochs", 1, "--segment", 1, "--crops", 1, "--svm-songs", 0.4, "--device", "cpu")

@@ -17,6 +17,8 @@ from mertag.errors import ConfigError
 from mertag.listen.bundle import Bundle
 from mertag_train.commands.plot import SUFFIX, check_place, default_place, drawn_by_mertag, title_of
 
+pytestmark = pytest.mark.command
+
 Run = Callable[..., tuple[int, str, str]]
 
 

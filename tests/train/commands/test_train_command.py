@@ -25,6 +25,8 @@ from mertag_train.learn.config import TrainConfig
 from mertag_train.learn.trainer import Progress
 from mertag_train.runs import run, saved_run
 
+pytestmark = pytest.mark.command
+
 ROOT = Path(mertag.__file__).resolve().parents[1]
 QUICK = ("--learner", "inherited", "--svm-songs", 0.18, "--segment", 1, "--crops", 1, "--device", "cpu", "--threads", 1)
 TINY = (*QUICK, "--epochs", 2)

@@ -26,6 +26,8 @@ from mertag_train.evaluation.protocol import prepare
 from mertag_train.evaluation.results import Task
 from mertag_train.learn.trainer import Clips
 
+pytestmark = pytest.mark.command
+
 __all__ = ["tiny_networks"]
 
 METHODS = ("majority", "inherited-mean", "inherited-svm")

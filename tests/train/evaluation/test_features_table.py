@@ -23,6 +23,8 @@ from mertag_train.evaluation.features.features import FEATURE_NAMES, SAMPLE_RATE
 from mertag_train.evaluation.methods.base import Context, Fold
 from mertag_train.evaluation.methods.features_svm import FeaturesSvm
 
+pytestmark = pytest.mark.command
+
 ROOT = Path(__file__).resolve().parents[3]
 
 

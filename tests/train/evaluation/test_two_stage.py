@@ -22,6 +22,8 @@ from mertag_train.evaluation.two_stage.config import AutoEncoderConfig, Sequence
 from mertag_train.evaluation.two_stage.sequence_classifier import SequenceClassifier, predict_sequences, train_sequences
 from mertag_train.learn.config import TrainConfig
 
+pytestmark = pytest.mark.command
+
 SMALL = AutoEncoderConfig(channels=(4, 8, 8, 8), embedding=6, epochs=2, clip_s=2.0, batch_size=8, learning_rate=1e-2)
 QUICK = TwoStageConfig(
     autoencoder=SMALL,

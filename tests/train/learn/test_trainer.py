@@ -30,6 +30,8 @@ from mertag_train.learn.learners.base import InheritedLearner
 from mertag_train.learn.trainer import Clips, EpochReport, Progress, band_statistics, predict, train_network
 from mertag_train.networks.vgg import SegmentNetwork
 
+pytestmark = pytest.mark.command
+
 MIXED = AugmentConfig(mixup_alpha=0.4, gain_db=1.0)
 
 

@@ -23,6 +23,8 @@ from mertag_train.networks.ensemble import Ensemble, members_of
 from mertag_train.runs import run, saved_run
 from mertag_train.runs.experiment import Parts, train_target
 
+pytestmark = pytest.mark.command
+
 KIND = MemberConfig(**{f.name: getattr(CONFIG, f.name) for f in fields(MemberConfig)})
 TOGETHER = replace(
     CONFIG,

@@ -27,6 +27,8 @@ from mertag_train.runs import run
 from mertag_train.runs.experiment import Parts, networks_to_train
 from mertag_train.runs.helpers import Helpers
 
+pytestmark = pytest.mark.command
+
 KIND = MemberConfig(
     network=NetworkConfig(architecture="statistics", width=0.25, dropout=0.1),
     optimiser=toy_config().optimiser,

@@ -18,6 +18,8 @@ from mertag_train.learn.recipes import PAPER, ROBUST, small
 from mertag_train.learn.trainer import EpochReport, train_network
 from mertag_train.runs.segment_truth import segment_truth
 
+pytestmark = pytest.mark.command
+
 CLASSES = CLASS_NAMES[Target.QUADRANT]
 
 

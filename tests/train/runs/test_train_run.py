@@ -25,6 +25,8 @@ from mertag_train.learn.config import TrainConfig
 from mertag_train.learn.trainer import Progress
 from mertag_train.runs import run, saved_run
 
+pytestmark = pytest.mark.command
+
 CPU = torch.device("cpu")
 BOTH = (Target.VALENCE, Target.AROUSAL)
 CONFIG = replace(
