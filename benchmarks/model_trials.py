@@ -28,6 +28,7 @@ from mertag.listen.windows import Segmentation
 from mertag_train.data.datasets import Dataset, read
 from mertag_train.data.folds import Folds, folds, split
 from mertag_train.data.store import log_mels
+from mertag_train.evaluation.methods.networks import read_outputs, write_outputs
 from mertag_train.learn.config import (
     AugmentConfig,
     NetworkConfig,
@@ -38,7 +39,6 @@ from mertag_train.learn.config import (
 )
 from mertag_train.learn.predict import predict
 from mertag_train.learn.trainer import Clips, EpochReport, train_network
-from mertag_train.runs.kept_outputs import read_outputs, write_outputs
 
 FOLDS = 5
 

@@ -122,6 +122,16 @@ def complain(error: BaseException) -> None:
     say("mertag: error: this is a mistake in mertag itself; please report it with `mertag info`")
 
 
+def duration(seconds: float) -> str:
+    """Return a duration as a person says it: ``45 s``, ``3 min 20 s``, ``2 h 10 min``."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, s = divmod(whole, 60)
+    hours, m = divmod(minutes, 60)
+    return f"{hours} h {m} min" if hours else f"{m} min {s} s"
+
+
 def results_stream() -> TextIO:
     """Return stdout as UTF-8 for a format that must be UTF-8 in any locale."""
     if isinstance(sys.stdout, io.TextIOWrapper):

@@ -27,16 +27,6 @@ DRAW_EVERY_S = 0.05
 TABLE_COLUMNS = ("song", "quadrant", "label", "valence", "arousal", "confidence")
 
 
-def duration(seconds: float) -> str:
-    """Return a duration as a person says it: ``45 s``, ``3 min 20 s``, ``2 h 10 min``."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    minutes, s = divmod(whole, 60)
-    hours, m = divmod(minutes, 60)
-    return f"{hours} h {m} min" if hours else f"{m} min {s} s"
-
-
 def count(n: int, noun: str) -> str:
     """Return ``1 song``, ``2 songs``."""
     return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
@@ -97,7 +87,7 @@ class Progress:
                 self._bar.update(self._task, completed=self._done, rate=f"{rate_hz:.1f} songs/s")
         elif not self._quiet and now_s - self._line_s >= LINE_EVERY_S:
             self._line_s = now_s
-            left = duration((self._total - self._done) / rate_hz)
+            left = console.duration((self._total - self._done) / rate_hz)
             console.say(f"{self._done} of {self._total}, {self._failed} failed, {rate_hz:.1f} songs/s, {left} left")
 
     def line(self, text: str) -> None:
@@ -227,7 +217,7 @@ class View:
             parts.append(f"{not_counted} not reached")
         rate = (summary.found - summary.not_reached) / max(summary.elapsed_s, 1e-9)
         pace = f" ({rate:.1f} songs/s)" if tags else ""
-        console.say(f"found {summary.found} = {' + '.join(parts)}, in {duration(summary.elapsed_s)}{pace}")
+        console.say(f"found {summary.found} = {' + '.join(parts)}, in {console.duration(summary.elapsed_s)}{pace}")
         if summary.run is not None:
             console.say(f"this was run {summary.run}; `mertag undo --run {summary.run}` gives the old files back")
 

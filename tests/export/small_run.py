@@ -18,7 +18,6 @@ from mertag.cli.app import app
 from mertag.listen.windows import FrontEnd
 from mertag_train.learn import trainer
 from mertag_train.networks.vgg import SegmentNetwork
-from mertag_train.runs import saved_run
 
 RATE_HZ, N_MELS = FrontEnd().sample_rate, FrontEnd().n_mels
 
@@ -49,7 +48,6 @@ def small_networks() -> Iterator[None]:
     """Let training and reading back make `SmallNetwork`."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(trainer, "SegmentNetwork", SmallNetwork)
-        patch.setattr(saved_run, "SegmentNetwork", SmallNetwork)
         yield
 
 

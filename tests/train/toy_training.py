@@ -12,11 +12,13 @@ import soundfile
 import torch
 from torch import Tensor, nn
 
+from mertag.emotion import Target
 from mertag.listen.windows import FrontEnd, Segmentation
 from mertag_train.data.store import LogMelStore
 from mertag_train.learn.config import AugmentConfig, OptimiserConfig, ShortCropConfig, TrainConfig
 from mertag_train.learn.trainer import Clips
 from mertag_train.networks.vgg import SegmentNetwork
+from mertag_train.runs.work import Parts, Work
 
 FRONT_END = FrontEnd()
 RATE, N_MELS = FRONT_END.sample_rate, FRONT_END.n_mels
@@ -77,6 +79,22 @@ def toy_config(**changes: Any) -> TrainConfig:
         crops_per_clip=2,
     )
     return replace(base, **changes)
+
+
+def toy_work(
+    store: LogMelStore, frames: Tensor, parts: Parts, labels: Any, target: Target, config: TrainConfig, **more: Any
+) -> Work:
+    """Return the training of one target, in which each clip is a group of its own."""
+    return Work(
+        store=store,
+        frames=lambda: frames,
+        parts=parts,
+        labels=labels,
+        groups=np.arange(len(store.ids)),
+        target=target,
+        config=config,
+        **more,
+    )
 
 
 def music_folders(root: Path, *, per_class: int, duration_s: float = 4.0) -> Path:

@@ -23,7 +23,8 @@ from mertag_train.data.datasets import read
 from mertag_train.learn import trainer
 from mertag_train.learn.config import TrainConfig
 from mertag_train.learn.trainer import Progress
-from mertag_train.runs import run, saved_run
+from mertag_train.runs import run, run_folder
+from mertag_train.runs.work import Watcher, Watchers
 
 pytestmark = pytest.mark.command
 
@@ -46,7 +47,6 @@ def log_mels(music: Path) -> Path:
 @pytest.fixture
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trainer, "SegmentNetwork", TinyNetwork)
-    monkeypatch.setattr(saved_run, "SegmentNetwork", TinyNetwork)
 
 
 @pytest.fixture(autouse=True)
@@ -128,11 +128,12 @@ def test_an_interrupted_training_goes_on_to_the_same_figures(
     begin = run.train
 
     def interrupted(*args: Any, **options: Any) -> Any:
-        def stop(progress: Progress) -> None:
-            if progress.epoch == 2:
-                raise KeyboardInterrupt
+        class Stopping(Watcher):
+            def on_step(self, step: Progress) -> None:
+                if step.epoch == 2:
+                    raise KeyboardInterrupt
 
-        return begin(*args, **{**options, "on_step": stop})
+        return begin(*args, **{**options, "watcher": Watchers(options["watcher"], Stopping())})
 
     with monkeypatch.context() as patch:
         patch.setattr(run, "train", interrupted)
@@ -284,7 +285,7 @@ def begun(folder: Path) -> None:
     config = TrainConfig().to_json()
     dataset = {"name": "folder", "root": "/nowhere", "options": {}, "log_mels": None}
     folder.mkdir()
-    about = {"schema": saved_run.SCHEMA, "command": "", "config": config, "dataset": dataset}
+    about = {"schema": run_folder.SCHEMA, "command": "", "config": config, "dataset": dataset}
     (folder / "run.json").write_text(json.dumps(about))
 
 

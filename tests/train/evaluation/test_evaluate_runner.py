@@ -20,7 +20,7 @@ from mertag.errors import ConfigError, DatasetError
 from mertag_train.data.store import LogMelStore
 from mertag_train.evaluation import runner
 from mertag_train.evaluation.methods import Context, Fold, Predictions
-from mertag_train.evaluation.methods.majority import Majority
+from mertag_train.evaluation.methods.features_svm import Majority
 from mertag_train.evaluation.output import make_report
 from mertag_train.evaluation.protocol import prepare
 from mertag_train.evaluation.results import Task
@@ -224,7 +224,7 @@ def learn_levels(
 def test_what_can_be_learnt_is_learnt_and_with_shuffled_labels_only_chance_is_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mertag_train.learn.trainer.train_network", learn_levels)
+    monkeypatch.setattr("mertag_train.runs.experiment.train_network", learn_levels)
     four = ("inherited-vote", "inherited-run", "inherited-mean", "inherited-svm")
     honest = make_report(evaluate(tmp_path / "a", methods=four))
     shuffled = make_report(evaluate(tmp_path / "b", methods=four, shuffle=True))

@@ -11,11 +11,20 @@ from test_evaluate_summary import result
 
 from mertag.emotion import Target
 from mertag_train.evaluation.durations import Duration, measure, read_durations, stated, write_durations
-from mertag_train.evaluation.paper import DATASETS, NOTES, TABLE_1, TABLE_2, TABLE_3
 from mertag_train.evaluation.protocol import Protocol
 from mertag_train.evaluation.sheet import Sheet, escaped, latex, markdown, panels
 from mertag_train.evaluation.summary import summarise
-from mertag_train.evaluation.tables import Measured, table_1, table_2, table_3
+from mertag_train.evaluation.tables import (
+    DATASETS,
+    NOTES,
+    TABLE_1,
+    TABLE_2,
+    TABLE_3,
+    Measured,
+    table_1,
+    table_2,
+    table_3,
+)
 
 PROTOCOL = Protocol(
     dataset="4q",

@@ -22,17 +22,14 @@ from mertag.emotion import QUADRANTS, Target
 from mertag.errors import ConfigError, DatasetError
 from mertag_train.data.datasets import Dataset, Song
 from mertag_train.data.datasets.base import targets_of_quadrant
-from mertag_train.evaluation.features import embedding_model, vggish_input
+from mertag_train.evaluation.features import embedding_model
 from mertag_train.evaluation.features.embedding_model import EmbeddingModel
 from mertag_train.evaluation.features.embedding_table import embeddings
 from mertag_train.evaluation.methods import Context, Fold, method
 from mertag_train.evaluation.methods.embedding_svm import EmbeddingSvm, mean_and_deviation
-from mertag_train.evaluation.methods.embedding_two_stage import EmbeddingTwoStage
-from mertag_train.evaluation.two_stage.config import SequenceConfig
 from mertag_train.learn.config import TrainConfig
 
 RATE = 8_000
-OURS = ("embedding-svm", "embedding-two-stage")
 
 
 def save(path: Path, graph: onnx.GraphProto, **properties: object) -> Path:
@@ -154,8 +151,8 @@ def test_a_model_of_vggish_patches_needs_no_property_and_hears_the_band_of_a_ton
 
 def test_the_patches_are_those_of_the_definition() -> None:
     rng = np.random.default_rng(0)
-    window = rng.normal(size=vggish_input.PATCH_SAMPLES).astype(np.float32)
-    (patch,) = vggish_input.patches(window[None])
+    window = rng.normal(size=embedding_model.PATCH_SAMPLES).astype(np.float32)
+    (patch,) = embedding_model.patches(window[None])
     assert patch.shape == (96, 64)
     frame = window[160 * 7 : 160 * 7 + 400] * (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(400) / 400))
     spectrum = [abs(sum(frame * np.exp(-2j * np.pi * k * np.arange(400) / 512))) for k in range(257)]
@@ -166,7 +163,7 @@ def test_the_patches_are_those_of_the_definition() -> None:
         weight = np.clip(np.minimum((mel - low) / (centre - low), (high - mel) / (high - centre)), 0, None)
         assert patch[7, band] == pytest.approx(np.log(weight @ spectrum + 0.01), abs=1e-4)
     np.testing.assert_allclose(
-        vggish_input.patches(np.zeros((2, vggish_input.PATCH_SAMPLES), np.float32)), np.log(0.01)
+        embedding_model.patches(np.zeros((2, embedding_model.PATCH_SAMPLES), np.float32)), np.log(0.01)
     )
 
 
@@ -375,14 +372,10 @@ def test_a_clip_is_the_mean_and_the_deviation_of_its_embeddings() -> None:
     assert pooled.tolist() == [2, 10, 1, 0]
 
 
-QUICK = SequenceConfig(hidden=8, epochs=15, batch_size=8, dropout=0.2, learning_rate=1e-2)
-
-
-@pytest.mark.parametrize("chosen", [EmbeddingSvm(), EmbeddingTwoStage(sizes=QUICK)], ids=OURS)
-def test_both_beat_chance_where_the_class_can_be_heard_repeat_and_read_no_label_of_a_test_song(
-    tmp_path: Path, tones: Dataset, bands: Path, chosen: EmbeddingSvm | EmbeddingTwoStage
+def test_it_beats_chance_where_the_class_can_be_heard_repeats_and_reads_no_label_of_a_test_song(
+    tmp_path: Path, tones: Dataset, bands: Path
 ) -> None:
-    fold, context = fold_of(tones), context_of(tones, tmp_path, bands)
+    chosen, fold, context = EmbeddingSvm(), fold_of(tones), context_of(tones, tmp_path, bands)
     found = chosen.predict(fold, context)
     assert found.song_ids == fold.test_ids
     np.testing.assert_allclose(found.probabilities.sum(1), 1)
@@ -394,21 +387,20 @@ def test_both_beat_chance_where_the_class_can_be_heard_repeat_and_read_no_label_
     assert np.array_equal(chosen.predict(fold, context).probabilities, found.probabilities)
 
 
-@pytest.mark.parametrize("name", OURS)
-def test_without_a_model_the_error_says_what_to_give(tmp_path: Path, tones: Dataset, name: str) -> None:
-    with pytest.raises(ConfigError, match=rf"{name} needs an embedding model: give --embedding-model FILE"):
-        method(name).predict(fold_of(tones), context_of(tones, tmp_path, None))
+def test_without_a_model_the_error_says_what_to_give(tmp_path: Path, tones: Dataset) -> None:
+    with pytest.raises(ConfigError, match="embedding-svm needs an embedding model: give --embedding-model FILE"):
+        method("embedding-svm").predict(fold_of(tones), context_of(tones, tmp_path, None))
 
 
 def test_the_settings_name_the_file_by_its_hash(tmp_path: Path, bands: Path) -> None:
     other = bands_model(tmp_path / "other.onnx", window=256)
-    for chosen in (EmbeddingSvm(), EmbeddingTwoStage()):
-        plain = chosen.settings(TrainConfig())
-        assert json.loads(json.dumps(plain)) == plain == chosen.settings(TrainConfig(epochs=3))
-        assert chosen.model_settings(bands) != chosen.model_settings(other)
-        assert chosen.model_settings(bands) == {"embedding_model": EmbeddingModel(bands).sha256}
-        with pytest.raises(ConfigError, match="give --embedding-model"):
-            chosen.model_settings(None)
+    chosen = EmbeddingSvm()
+    plain = chosen.settings(TrainConfig())
+    assert json.loads(json.dumps(plain)) == plain == chosen.settings(TrainConfig(epochs=3))
+    assert chosen.model_settings(bands) != chosen.model_settings(other)
+    assert chosen.model_settings(bands) == {"embedding_model": EmbeddingModel(bands).sha256}
+    with pytest.raises(ConfigError, match="give --embedding-model"):
+        chosen.model_settings(None)
 
 
 # The command
@@ -455,7 +447,7 @@ def test_without_a_model_the_command_says_so_at_once_and_all_leaves_them_out(
     assert code == 2
     assert "absent.onnx: cannot be read" in err
     assert not (tmp_path / "evaluation").exists()
-    monkeypatch.setattr("mertag_train.commands.evaluate.METHODS", {"majority": "", "embedding-svm": ""})
+    monkeypatch.setattr("mertag_train.commands.options.METHODS", {"majority": "", "embedding-svm": ""})
     code, err = mertag("--method", "all")
     assert code == 0, err
     assert "left out, for want of an --embedding-model: embedding-svm" in err

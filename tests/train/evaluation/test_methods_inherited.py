@@ -15,9 +15,8 @@ from mertag.emotion import Target
 from mertag.errors import DatasetError
 from mertag.listen.windows import Segmentation
 from mertag_train.evaluation.methods import Context, Fold, method
-from mertag_train.evaluation.methods.networks import refuse_short
-from mertag_train.evaluation.methods.song_level import network_songs, song_share
-from mertag_train.evaluation.methods.votes import majority_vote, maximum_run_length, mean_probability
+from mertag_train.evaluation.methods.networks import network_songs, refuse_short, song_share
+from mertag_train.evaluation.methods.trained import majority_vote, maximum_run_length, mean_probability
 from mertag_train.learn.config import TrainConfig
 from mertag_train.learn.recipes import PAPER
 
@@ -122,7 +121,9 @@ def test_too_few_songs_for_the_song_classifier_are_an_error_before_training(
 ) -> None:
     songs = toy_songs()
     fold = fold_of(train=songs[:12], test=songs[12:])
-    with pytest.raises(DatasetError, match=r"fold '0', quadrant: the song SVM needs 2 songs .* --svm-songs in-sample"):
+    with pytest.raises(
+        DatasetError, match=r"fold '0', quadrant: the song classifier needs 2 songs .* --svm-songs in-sample"
+    ):
         method("inherited-svm").predict(fold, context_of(tmp_path, config_with(fractions=(0.8, 0.05, 0.15))))
     assert tiny_networks() == 0
 

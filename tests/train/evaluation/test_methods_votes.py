@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from mertag_train.evaluation.methods.votes import longest_runs, majority_vote, maximum_run_length, mean_probability
+from mertag_train.evaluation.methods.trained import longest_runs, majority_vote, maximum_run_length, mean_probability
 from mertag_train.measure.metrics import predicted_classes
 
 A, B, C = [0.6, 0.3, 0.1], [0.3, 0.5, 0.2], [0.1, 0.2, 0.7]

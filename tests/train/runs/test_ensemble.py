@@ -11,17 +11,18 @@ import numpy as np
 import pytest
 import torch
 from test_train_run import CONFIG, CPU, begun
-from toy_training import TinyNetwork, planted, same_weights
+from toy_training import TinyNetwork, planted, same_weights, toy_work
 
 from mertag.emotion import Target
 from mertag.errors import ConfigError
 from mertag_train.learn import trainer
 from mertag_train.learn.config import MemberConfig, SongConfig
 from mertag_train.learn.song import SongTable
-from mertag_train.learn.trainer import Progress
+from mertag_train.learn.trainer import EpochReport, Progress
 from mertag_train.networks.ensemble import Ensemble, members_of
-from mertag_train.runs import run, saved_run
-from mertag_train.runs.experiment import Parts, train_target
+from mertag_train.runs import run
+from mertag_train.runs.run import train_target
+from mertag_train.runs.work import Parts, Watcher
 
 pytestmark = pytest.mark.command
 
@@ -37,7 +38,6 @@ TOGETHER = replace(
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trainer, "SegmentNetwork", TinyNetwork)
-    monkeypatch.setattr(saved_run, "SegmentNetwork", TinyNetwork)
 
 
 def network(seed: int) -> TinyNetwork:
@@ -82,15 +82,13 @@ def test_each_member_is_trained_without_one_part_and_each_song_is_judged_by_the_
         inner=(np.arange(8), np.arange(8, 16), np.arange(16, 24)),
     )
     numbers: list[tuple[int, int]] = []
-    result = train_target(
-        store,
-        frames,
-        parts,
-        clips.label,
-        Target.QUADRANT,
-        replace(TOGETHER, ensemble=(KIND,)),
-        on_network=lambda number, total: numbers.append((number, total)),
-    )
+
+    class Counting(Watcher):
+        def on_network(self, number: int, total: int) -> None:
+            numbers.append((number, total))
+
+    config = replace(TOGETHER, ensemble=(KIND,))
+    result = train_target(toy_work(store, frames, parts, clips.label, Target.QUADRANT, config, watcher=Counting()))
     assert numbers == [(1, 3), (2, 3), (3, 3)]
     assert isinstance(result.network, Ensemble)
     for member, inner in zip(result.network.members, parts.inner, strict=True):
@@ -108,12 +106,12 @@ def test_each_member_is_trained_without_one_part_and_each_song_is_judged_by_the_
 def test_nothing_is_cross_validated_where_nothing_is_cross_fitted() -> None:
     store, frames, clips = planted(24, n_classes=2)
     parts = Parts(network=np.arange(8), song=np.arange(8, 16), figures=np.arange(16, 24))
-    assert train_target(store, frames, parts, clips.label, Target.VALENCE, CONFIG).cross_validation is None
+    assert train_target(toy_work(store, frames, parts, clips.label, Target.VALENCE, CONFIG)).cross_validation is None
 
 
 def test_the_songs_of_the_figures_are_not_looked_at_before_the_end(tmp_path: Path) -> None:
     folder, dataset, store = begun(tmp_path, config=TOGETHER)
-    kept = saved_run.settings(folder)  # the split is on disk
+    kept = run.settings(folder)  # the split is on disk
     assert len(kept["config"]["ensemble"]) == 2
     dealt = {line.split(",")[0]: line.strip().split(",")[1] for line in (folder / "split.csv").read_text().splitlines()}
     frames = np.array(store.frames)
@@ -122,8 +120,13 @@ def test_the_songs_of_the_figures_are_not_looked_at_before_the_end(tmp_path: Pat
             frames[store.offsets[place] : store.offsets[place + 1]] = np.nan
     accuracies: list[float | None] = []
     spoilt = replace(store, frames=frames)
+
+    class Noting(Watcher):
+        def on_epoch(self, report: EpochReport) -> None:
+            accuracies.append(report.validation_accuracy)
+
     with pytest.raises(Exception, match=r"NaN|nan|finite"):  # at the end, where they are measured
-        run.train(folder, dataset, spoilt, device=CPU, on_epoch=lambda e: accuracies.append(e.validation_accuracy))
+        run.train(folder, dataset, spoilt, device=CPU, watcher=Noting())
     assert len(accuracies) == TOGETHER.epochs
     assert all(accuracy is not None and accuracy > 0 for accuracy in accuracies[1:])
 
@@ -144,12 +147,16 @@ def test_a_run_with_an_ensemble_is_read_back_and_an_interrupted_one_ends_the_sam
     stopped, dataset, store = begun(tmp_path, "stopped", TOGETHER)
     numbers: list[int] = []
 
-    def stop(progress: Progress) -> None:
-        if numbers[-1] == 4 and progress.epoch == 2:
-            raise KeyboardInterrupt
+    class Stopping(Watcher):
+        def on_network(self, number: int, total: int) -> None:
+            numbers.append(number)
+
+        def on_step(self, step: Progress) -> None:
+            if numbers[-1] == 4 and step.epoch == 2:
+                raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run.train(stopped, dataset, store, device=CPU, on_network=lambda n, _: numbers.append(n), on_step=stop)
+        run.train(stopped, dataset, store, device=CPU, watcher=Stopping())
     run.train(stopped, dataset, store, device=CPU, resume=True)
     again = run.load(stopped).networks[Target.QUADRANT]
     assert isinstance(again, Ensemble)

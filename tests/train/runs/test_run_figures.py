@@ -12,7 +12,7 @@ from mertag.emotion import Target
 from mertag_train.learn.config import PartitionConfig
 from mertag_train.learn.partition import Partition, partition
 from mertag_train.learn.trainer import EpochReport
-from mertag_train.runs.run_figures import RunFigures, draw_curves, draw_losses
+from mertag_train.runs.watch import RunFigures, draw_curves, draw_losses
 
 
 def told_apart(*, per_class: bool = False) -> Partition:

@@ -8,8 +8,8 @@ import pytest
 
 from mertag.emotion import Target
 from mertag_train.learn.trainer import EpochReport
-from mertag_train.runs import scalars
-from mertag_train.runs.scalars import Scalars
+from mertag_train.runs import watch
+from mertag_train.runs.watch import Scalars
 
 
 def report(epoch: int, loss: float) -> EpochReport:
@@ -45,7 +45,7 @@ def test_tensorboard_reads_what_was_written_also_after_a_break(tmp_path: Path) -
 
 
 def test_without_tensorboard_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scalars, "TENSORBOARD", "tensorboard_that_is_not_installed")
+    monkeypatch.setattr(watch, "TENSORBOARD", "tensorboard_that_is_not_installed")
     watcher = Scalars(tmp_path)
     watcher.on_target(Target.QUADRANT)
     watcher.on_epoch(report(1, 1.5))

@@ -23,7 +23,8 @@ from mertag_train.data.store import LogMelStore
 from mertag_train.learn import trainer
 from mertag_train.learn.config import TrainConfig
 from mertag_train.learn.trainer import Progress
-from mertag_train.runs import run, saved_run
+from mertag_train.runs import run
+from mertag_train.runs.work import Watcher
 
 pytestmark = pytest.mark.command
 
@@ -37,7 +38,6 @@ CONFIG = replace(
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trainer, "SegmentNetwork", TinyNetwork)
-    monkeypatch.setattr(saved_run, "SegmentNetwork", TinyNetwork)
 
 
 def songs_of(tmp_path: Path, n: int = 40) -> tuple[Dataset, LogMelStore]:
@@ -77,12 +77,16 @@ def interrupt(
     """Train until the given epoch of the given target, counted from 0."""
     begun_targets: list[Target] = []
 
-    def stop(progress: Progress) -> None:
-        if len(begun_targets) == target + 1 and progress.epoch == epoch:
-            raise KeyboardInterrupt
+    class Stopping(Watcher):
+        def on_target(self, target: Target) -> None:
+            begun_targets.append(target)
+
+        def on_step(self, step: Progress) -> None:
+            if len(begun_targets) == target + 1 and step.epoch == epoch:
+                raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run.train(folder, dataset, store, device=CPU, on_target=begun_targets.append, on_step=stop, **options)
+        run.train(folder, dataset, store, device=CPU, watcher=Stopping(), **options)
     assert not (folder / "metrics.json").exists()
 
 
@@ -137,9 +141,11 @@ def test_a_run_is_read_back_as_it_was_trained(tmp_path: Path) -> None:
     assert set(found.fold_of.values()) == {"train", "validation", "test"}
     assert same_weights(found.networks[Target.QUADRANT].state_dict(), result.network.state_dict())
     assert not found.networks[Target.QUADRANT].training
-    features = result.table.features
+    features = result.songs.table.features
     np.testing.assert_allclose(
-        found.classifiers[Target.QUADRANT].predict_proba(features), result.classifier.predict_proba(features), atol=1e-9
+        found.classifiers[Target.QUADRANT].predict_proba(features),
+        result.songs.classifier.predict_proba(features),
+        atol=1e-9,
     )
 
 
@@ -174,10 +180,15 @@ def test_two_heads_have_their_own_networks_classifiers_and_figures(tmp_path: Pat
 def test_a_run_interrupted_after_its_last_epoch_trains_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder, dataset, store = begun(tmp_path)
     with monkeypatch.context() as patch:
-        patch.setattr(run, "_write_target", interrupted)
+        patch.setattr(run, "write_target", interrupted)
         with pytest.raises(KeyboardInterrupt):
             run.train(folder, dataset, store, device=CPU)
-    run.train(folder, dataset, store, device=CPU, resume=True, on_step=lambda p: pytest.fail("trained again"))
+
+    class Refusing(Watcher):
+        def on_step(self, step: Progress) -> None:
+            pytest.fail("trained again")
+
+    run.train(folder, dataset, store, device=CPU, resume=True, watcher=Refusing())
     assert run.load(folder).metrics
 
 

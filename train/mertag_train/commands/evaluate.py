@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,14 +16,28 @@ from mertag.cli import console
 from mertag.emotion import Target
 from mertag.errors import ConfigError
 from mertag_train.commands.options import (
+    BatchSize,
     BudgetChoice,
+    Crops,
+    DataDir,
+    Device,
+    Epochs,
+    LearningRate,
+    Quiet,
     RecipeChoice,
+    Scale,
+    SvmSongs,
+    Threads,
     TrainDevice,
-    config_of,
-    default_targets,
+    WarmUp,
     device_of,
-    read_dataset,
-    scale_of,
+    durations_of,
+    group_of,
+    methods_of,
+    runnable_methods,
+    songs_to_judge,
+    split_words,
+    targets_to_judge,
     use_threads,
 )
 from mertag_train.evaluation.methods import METHODS
@@ -48,10 +62,7 @@ TABLE_SEGMENTS = "1,2,3,4,5"
 
 def evaluate(
     dataset: Annotated[str | None, typer.Option(metavar="4q|pmemo|eim|folder", help="The data set's layout.")] = None,
-    data_dir: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Its folder; if not given, $MERTAG_DATA/<dataset>."),
-    ] = None,
+    data_dir: DataDir = None,
     method: Annotated[
         str | None,
         typer.Option(
@@ -98,23 +109,12 @@ def evaluate(
     budget: Annotated[
         BudgetChoice, typer.Option(help="small: for machines without a GPU; the same for all methods.")
     ] = (BudgetChoice.full),
-    epochs: Annotated[int | None, typer.Option(min=1, help="Passes; if not given, the recipe's.")] = None,
-    warm_up: Annotated[
-        int | None, typer.Option(min=0, help="The first epochs, with inherited labels; if not given, the recipe's.")
-    ] = None,
-    crops: Annotated[
-        int | None, typer.Option(min=0, help="Random segments of each clip an epoch; 0 for all, on the fixed grid.")
-    ] = None,
-    batch_size: Annotated[int | None, typer.Option(min=1, help="Segments a step.")] = None,
-    learning_rate: Annotated[float | None, typer.Option(min=0.0, help="The schedule's highest rate.")] = None,
-    svm_songs: Annotated[
-        str | None,
-        typer.Option(
-            metavar="in-sample|cross-fitted|SHARE",
-            help="What the song SVM learns from: the network's own songs, all songs by cross-fitting, or a share of "
-            "the songs that only it learns from. If not given, the recipe's.",
-        ),
-    ] = None,
+    epochs: Epochs = None,
+    warm_up: WarmUp = None,
+    crops: Crops = None,
+    batch_size: BatchSize = None,
+    learning_rate: LearningRate = None,
+    svm_songs: SvmSongs = None,
     flip_labels: Annotated[
         float,
         typer.Option(min=0.0, max=0.9, metavar="SHARE", help="Give this share of the training songs a wrong label."),
@@ -127,10 +127,7 @@ def evaluate(
             "methods whose names begin with embedding.",
         ),
     ] = None,
-    scale: Annotated[
-        str | None,
-        typer.Option(metavar="MIN,MAX", help="Scale of the ratings in one's own table (--dataset folder)."),
-    ] = None,
+    scale: Scale = None,
     threshold: Annotated[
         str | None,
         typer.Option(metavar="V,A", help="Ratings at which classes part (pmemo; eim takes one). Use another --out."),
@@ -138,14 +135,14 @@ def evaluate(
     log_mels: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Keep the log-mels here, or use those that are here.")
     ] = None,
-    device: Annotated[TrainDevice, typer.Option(help="What trains. cuda fails if there is none.")] = TrainDevice.auto,
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; if not given, all cores.")] = None,
+    device: Device = TrainDevice.auto,
+    threads: Threads = None,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where everything is kept, a folder for each data set.")] = (
         OUT
     ),
     figures: Annotated[bool, typer.Option(help="Draw confusion matrices and reliability diagrams.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Figures and errors only.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Measure methods by cross-validation, and print the paper's tables with ours beside them.
 
@@ -157,43 +154,43 @@ def evaluate(
     from mertag_train.evaluation.protocol import folder_name
     from mertag_train.evaluation.report import brief, narrow
 
-    by = _group(group)
+    by = group_of(group)
     if dataset is None and (method is not None or table is None):
         raise ConfigError("which data set? Give --dataset; without it, only a --table of what is there can be printed.")
     with EvaluationProgress(quiet=quiet) as progress:
         try:
             if dataset is not None and (method is not None or table == 1):
-                songs, store = _songs(dataset, data_dir, scale, threshold, log_mels)
-                recipes = _recipes(
-                    budget=budget,
-                    epochs=epochs,
-                    warm_up_epochs=warm_up,
-                    crops_per_clip=crops,
-                    batch_size=batch_size,
-                    learning_rate=learning_rate,
-                    svm_songs=svm_songs,
-                )
+                songs, store = songs_to_judge(dataset, data_dir, scale, threshold, log_mels)
+                budgeted = {
+                    "budget": budget,
+                    "epochs": epochs,
+                    "warm_up_epochs": warm_up,
+                    "crops_per_clip": crops,
+                    "batch_size": batch_size,
+                    "learning_rate": learning_rate,
+                    "svm_songs": svm_songs,
+                }
+                methods, recipes = runnable_methods(method, recipe, budgeted, embedding_model, progress)
                 _run(
                     out,
                     songs,
                     store,
-                    recipes,
-                    recipe=recipe,
-                    methods=_runnable(method, embedding_model, progress),
-                    targets=_targets(target, table, songs),
-                    segments_s=_durations(segment or (TABLE_SEGMENTS if table == 2 else DEFAULT_SEGMENT[budget])),
+                    methods=methods,
+                    targets=targets_to_judge(target, table, songs),
+                    segments_s=durations_of(segment or (TABLE_SEGMENTS if table == 2 else DEFAULT_SEGMENT[budget])),
                     seeds=range(seeds),
-                    n_folds=folds,
-                    only=None if fold is None else _split(fold),
-                    folds_file=folds_file,
-                    group=by,
-                    shuffle=shuffle_labels,
-                    flip=flip_labels,
-                    embedding_model=embedding_model,
+                    only=None if fold is None else split_words(fold),
                     table=table,
-                    log_mels=log_mels,
-                    device=device,
-                    threads=threads,
+                    dealing={
+                        "group": by,
+                        "n_folds": folds,
+                        "folds_file": folds_file,
+                        "shuffle": shuffle_labels,
+                        "flip": flip_labels,
+                    },
+                    around=lambda: _surroundings(
+                        songs, by, recipes, recipe, log_mels, store, embedding_model, device, threads, progress
+                    ),
                     progress=progress,
                 )
             sheets: list[Sheet] = []
@@ -228,24 +225,15 @@ def _run(
     out: Path,
     dataset: Dataset,
     store: LogMelStore | None,
-    recipes: Mapping[Recipe, TrainConfig],
     *,
-    recipe: RecipeChoice,
     methods: Sequence[str],
     targets: Sequence[Target],
     segments_s: Sequence[float],
     seeds: Sequence[int],
-    n_folds: int | None,
     only: Sequence[str] | None,
-    folds_file: Path | None,
-    group: Group,
-    shuffle: bool,
-    flip: float,
-    embedding_model: Path | None,
     table: int | None,
-    log_mels: Path | None,
-    device: TrainDevice,
-    threads: int | None,
+    dealing: Mapping[str, Any],
+    around: Callable[[], Surroundings],
     progress: EvaluationProgress,
 ) -> None:
     """Run what is asked for and is not there yet."""
@@ -253,9 +241,7 @@ def _run(
 
     if table == 2 and methods and not any(find_method(name).uses_segments for name in methods):
         raise ConfigError(f"table 2 compares segment durations, which {', '.join(methods)} does not use.")
-    folder, fixed, dealt, songs = protocol.prepare(
-        out, dataset, targets=targets, group=group, n_folds=n_folds, folds_file=folds_file, shuffle=shuffle, flip=flip
-    )
+    folder, fixed, dealt, songs = protocol.prepare(out, dataset, targets=targets, **dealing)
     missing = f", {len(dataset.missing_audio)} more are labelled but missing" if dataset.missing_audio else ""
     progress.note(f"{dataset.name}: {len(songs)} songs{missing}; kept in {folder}")
     for remark in fixed.notes:
@@ -266,173 +252,66 @@ def _run(
     chosen = runner.chosen_folds(only, dealt.names)
     tasks = runner.plan(methods, targets=targets, segments_s=segments_s, seeds=seeds, folds=chosen)
     if tasks:
-        wrong = {target: protocol.wrong_labels(songs, target, flip) for target in targets} if flip else {}
-        around = _surroundings(dataset, songs, recipes, recipe, group, log_mels, store, device, threads, progress)
-        around = dataclasses.replace(around, wrong=wrong, embedding_model=embedding_model)
-        runner.run(folder, fixed, dealt, tasks, around, on_task=progress.on_task)
+        wrong = {target: protocol.wrong_labels(songs, target, fixed.flipped) for target in targets if fixed.flipped}
+        runner.run(
+            folder,
+            fixed,
+            dealt,
+            tasks,
+            dataclasses.replace(around(), songs=songs, wrong=wrong),
+            on_task=progress.on_task,
+        )
 
 
 def _surroundings(
     dataset: Dataset,
-    songs: tuple[Any, ...],
+    group: Group,
     recipes: Mapping[Recipe, TrainConfig],
     recipe: RecipeChoice,
-    group: Group,
     log_mels: Path | None,
     opened: LogMelStore | None,
+    embedding_model: Path | None,
     device: TrainDevice,
     threads: int | None,
     progress: EvaluationProgress,
 ) -> Surroundings:
+    """Return what all tasks share; log-mels are computed, and frames loaded, when they are first asked for."""
     import platformdirs
 
     from mertag_train.evaluation.runner import Surroundings
 
     workers = os.cpu_count() or 1
-    chosen = device_of(device)
+    chosen, config = device_of(device), recipes[recipe.value]
     use_threads(threads)
 
     @cache
     def store() -> LogMelStore:
         from mertag_train.data.store import log_mels as log_mels_of
 
-        if opened is not None:
-            return opened
-        return log_mels_of(
-            dataset, recipes[recipe.value].front_end, folder=log_mels, workers=workers, on_clip=progress.on_clip
+        return opened or log_mels_of(
+            dataset, config.front_end, folder=log_mels, workers=workers, on_clip=progress.on_clip
         )
 
     @cache
     def frames() -> torch.Tensor:
-        import numpy as np
-        import torch
+        from mertag_train.runs.processes import frames_on
 
-        return torch.from_numpy(np.array(store().frames)).to(chosen)
+        return frames_on(store(), chosen)
 
     return Surroundings(
         dataset=dataset,
-        songs=songs,
+        songs=dataset.songs,
         group=group,
-        config=recipes[recipe.value],
+        config=config,
         recipes=recipes,
         log_mels=store,
         frames=frames,
         device=chosen,
         cache=Path(platformdirs.user_cache_path("mertag")) / "evaluation" / dataset.name,
+        embedding_model=embedding_model,
         workers=workers,
         on_progress=progress.show,
     )
-
-
-def _songs(
-    name: str, data_dir: Path | None, scale: str | None, threshold: str | None, log_mels: Path | None
-) -> tuple[Dataset, LogMelStore | None]:
-    """Return the data set with the songs that can be heard: those with audio, or those in a log-mel store."""
-    options: dict[str, Any] = {} if scale is None else {"scale": scale_of(scale)}
-    songs = read_dataset(name, data_dir, {**options, **_thresholds(name.casefold(), threshold)})
-    if log_mels is None or not (log_mels / "index.json").exists():
-        return songs.with_audio(), None
-    from mertag_train.data.store import log_mels as log_mels_of
-    from mertag_train.learn.config import TrainConfig
-
-    store = log_mels_of(songs, TrainConfig().front_end, folder=log_mels)
-    here = frozenset(store.ids)
-    kept = tuple(song for song in songs.songs if song.id in here)
-    if not kept:
-        raise ConfigError(f"--log-mels {log_mels}: holds no song of {songs.name}; name the store of this data set.")
-    missing = tuple(song.id for song in songs.songs if song.id not in here)
-    return dataclasses.replace(songs, songs=kept, missing_audio=missing), store
-
-
-def _thresholds(name: str, text: str | None) -> dict[str, float]:
-    if text is None:
-        return {}
-    try:
-        values = [float(part) for part in text.split(",")]
-    except ValueError:
-        values = []
-    if name == "pmemo" and len(values) == 2:
-        return {"valence_threshold": values[0], "arousal_threshold": values[1]}
-    if name == "eim" and len(values) == 1:
-        return {"threshold": values[0]}
-    raise ConfigError(f"--threshold {text}: pmemo takes two, such as 0.5,0.5; eim takes one, such as 5; others none.")
-
-
-def _recipes(**given: Any) -> dict[Recipe, TrainConfig]:
-    """Return both recipes with the options that were given: a method may have one of its own."""
-    from mertag_train.learn.recipes import RECIPES
-
-    return {name: config_of(base, segment_s=None, **given) for name, base in RECIPES.items() if not base.ensemble}
-
-
-def _methods(text: str | None) -> list[str]:
-    if text is None:
-        return []
-    names = list(METHODS) if text.strip() == "all" else _split(text)
-    for name in names:
-        if name not in METHODS:
-            find_method(name)  # says which there are
-    return names
-
-
-def _runnable(text: str | None, embedding_model: Path | None, progress: EvaluationProgress) -> list[str]:
-    """Return the methods that were asked for; of all, those that lack their embedding model are left out."""
-    from mertag_train.evaluation.methods import NeedsModel
-
-    names = _methods(text)
-    needing = {name: chosen for name in names if isinstance(chosen := find_method(name), NeedsModel)}
-    if needing and embedding_model is None and str(text).strip() == "all":
-        progress.note(f"left out, for want of an --embedding-model: {', '.join(needing)}")
-        return [name for name in names if name not in needing]
-    for chosen in needing.values():
-        chosen.model_settings(embedding_model)  # says now, and not after an hour, if there is no such file
-    return names
-
-
-def _targets(text: str | None, table: int | None, dataset: Dataset) -> list[Target]:
-    from mertag_train.evaluation.paper import TABLE_3
-
-    if text is not None:
-        try:
-            targets = [Target(name.lower()) for name in _split(text)]
-        except ValueError:
-            raise ConfigError(f"--target {text}: choose from quadrant, valence, arousal.") from None
-    elif table == 2:
-        targets = [Target.VALENCE, Target.AROUSAL]
-    elif table == 3:
-        rows = [row for row in TABLE_3 if row.dataset == dataset.name]
-        printed = [t for t in Target if any(any(getattr(row, t.value)) for row in rows)]
-        targets = [t for t in printed or Target if t in dataset.targets]
-    else:
-        targets = list(default_targets(dataset))
-    absent = [str(t) for t in targets if t not in dataset.targets]
-    if absent:
-        raise ConfigError(
-            f"{dataset.name} has no {' and no '.join(absent)} labels; it has {', '.join(dataset.targets)}."
-        )
-    return targets
-
-
-def _durations(text: str) -> list[float]:
-    try:
-        found = [float(part) for part in _split(text)]
-    except ValueError:
-        found = [0.0]
-    if not all(0.5 <= s <= 30 for s in found):
-        raise ConfigError(f"--segment {text}: give durations from 0.5 to 30 seconds, such as 1,2,3.")
-    return found
-
-
-def _group(text: str) -> Group:
-    if text == "artist":
-        return "artist"
-    if text == "recording":
-        return "recording"
-    raise ConfigError(f"--group {text}: choose recording or artist.")
-
-
-def _split(text: str) -> list[str]:
-    return list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
 
 
 def _something(folder: Path, method: str | None) -> None:
@@ -449,8 +328,8 @@ def _table(
     if number == 1:
         return tables.table_1(found)
     if number == 2:
-        return tables.table_2(found, _methods(method) or None)
-    return [sheet for s in _durations(segment or SEGMENT) for sheet in tables.table_3(found, segment_s=s)]
+        return tables.table_2(found, methods_of(method) or None)
+    return [sheet for s in durations_of(segment or SEGMENT) for sheet in tables.table_3(found, segment_s=s)]
 
 
 def _print(sheets: Sequence[Sheet], *, quiet: bool) -> None:

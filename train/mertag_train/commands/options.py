@@ -1,4 +1,6 @@
-"""What the options of ``mertag train`` mean: the words that a person types, as configuration, device, data set."""
+"""What the options of ``mertag train`` and ``mertag evaluate`` mean: the words that a person types, as configuration,
+device, data set.
+"""
 
 from __future__ import annotations
 
@@ -8,31 +10,29 @@ import shlex
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mertag.emotion import Target
 from mertag.errors import ConfigError, DeviceError
+from mertag_train.evaluation.methods import METHODS
+from mertag_train.evaluation.methods import method as find_method
 
 if TYPE_CHECKING:
     import torch
 
+    from mertag_train.commands.progress import EvaluationProgress
     from mertag_train.data.datasets import Dataset
-    from mertag_train.learn.config import TrainConfig
+    from mertag_train.data.folds import Group
+    from mertag_train.data.store import LogMelStore
+    from mertag_train.learn.config import Recipe, TrainConfig
 
 WITH_RESUME = {"resume", "data_dir", "log_mels", "device", "threads", "jobs", "quiet"}
 """What may be given again when a run goes on: where things lie now, and what trains."""
 
 
 class RecipeChoice(StrEnum):
-    """Which defaults of the paper's method."""
-
-    robust = "robust"
-    paper = "paper"
-
-
-class TrainRecipe(StrEnum):
     """Which defaults of a training."""
 
     robust = "robust"
@@ -55,6 +55,32 @@ class TrainDevice(StrEnum):
     cpu = "cpu"
 
 
+DataDir = Annotated[Path | None, typer.Option(metavar="DIR", help="Its folder; if not given, $MERTAG_DATA/<dataset>.")]
+Epochs = Annotated[int | None, typer.Option(min=1, help="Passes; if not given, the recipe's.")]
+WarmUp = Annotated[
+    int | None, typer.Option(min=0, help="The first epochs, with inherited labels; if not given, the recipe's.")
+]
+Crops = Annotated[
+    int | None, typer.Option(min=0, help="Random segments of each clip an epoch; 0 for all, on the fixed grid.")
+]
+BatchSize = Annotated[int | None, typer.Option(min=1, help="Segments a step.")]
+LearningRate = Annotated[float | None, typer.Option(min=0.0, help="The schedule's highest rate.")]
+SvmSongs = Annotated[
+    str | None,
+    typer.Option(
+        metavar="in-sample|cross-fitted|SHARE",
+        help="What the song SVM learns from: the network's own songs, all songs by cross-fitting, or a share of "
+        "the songs that only it learns from. If not given, the recipe's.",
+    ),
+]
+Scale = Annotated[
+    str | None, typer.Option(metavar="MIN,MAX", help="Scale of the ratings in one's own table (--dataset folder).")
+]
+Device = Annotated[TrainDevice, typer.Option(help="What trains. cuda fails if there is none.")]
+Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads; if not given, all cores.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Figures and errors only.")]
+
+
 def given_options(ctx: typer.Context) -> set[str]:
     """Return the parameters that stand on the command line itself: a setting may be for other runs."""
     sources = {name: ctx.get_parameter_source(name) for name in ctx.params}
@@ -69,10 +95,10 @@ def settings_to_resume(folder: Path, given: set[str]) -> dict[str, Any]:
     ConfigError
         If there is none, it is finished, or an option was given that the run has decided already.
     """
-    from mertag_train.runs import run
+    from mertag_train.runs.run_folder import METRICS, settings
 
-    about = run.settings(folder)
-    if (folder / "metrics.json").exists():
+    about = settings(folder)
+    if (folder / METRICS).exists():
         raise ConfigError(f"{folder}: the run is finished; export it with `mertag export {shlex.quote(str(folder))}`")
     decided = sorted(f"--{name.replace('_', '-')}" for name in given - WITH_RESUME)
     if decided:
@@ -83,7 +109,7 @@ def settings_to_resume(folder: Path, given: set[str]) -> dict[str, Any]:
     return about
 
 
-def read_dataset(name: str, data_dir: Path | None, options: dict[str, Any]) -> Dataset:
+def read_dataset(name: str, data_dir: Path | None, options: Mapping[str, Any]) -> Dataset:
     """Read the data set; an option that its reader does not take is a ConfigError."""
     from mertag_train.data.datasets import read
 
@@ -209,3 +235,138 @@ def command_of(dataset: str, recipe: str, seed: int, given: Mapping[str, object]
         if value is not None:
             words += [option, str(value)]
     return " ".join(words)
+
+
+def songs_to_judge(
+    name: str, data_dir: Path | None, scale: str | None, threshold: str | None, log_mels: Path | None
+) -> tuple[Dataset, LogMelStore | None]:
+    """Return the data set with the songs that can be heard: those with audio, or those in a log-mel store."""
+    options: dict[str, Any] = {} if scale is None else {"scale": scale_of(scale)}
+    songs = read_dataset(name, data_dir, {**options, **thresholds_of(name.casefold(), threshold)})
+    if log_mels is None or not (log_mels / "index.json").exists():
+        return songs.with_audio(), None
+    from mertag_train.data.store import log_mels as log_mels_of
+    from mertag_train.learn.config import TrainConfig
+
+    store = log_mels_of(songs, TrainConfig().front_end, folder=log_mels)
+    here = frozenset(store.ids)
+    kept = tuple(song for song in songs.songs if song.id in here)
+    if not kept:
+        raise ConfigError(f"--log-mels {log_mels}: holds no song of {songs.name}; name the store of this data set.")
+    missing = tuple(song.id for song in songs.songs if song.id not in here)
+    return dataclasses.replace(songs, songs=kept, missing_audio=missing), store
+
+
+def thresholds_of(name: str, text: str | None) -> dict[str, float]:
+    """Return the ratings at which classes part, as the reader of a data set takes them."""
+    if text is None:
+        return {}
+    try:
+        values = [float(part) for part in text.split(",")]
+    except ValueError:
+        values = []
+    if name == "pmemo" and len(values) == 2:
+        return {"valence_threshold": values[0], "arousal_threshold": values[1]}
+    if name == "eim" and len(values) == 1:
+        return {"threshold": values[0]}
+    raise ConfigError(f"--threshold {text}: pmemo takes two, such as 0.5,0.5; eim takes one, such as 5; others none.")
+
+
+def methods_of(text: str | None) -> list[str]:
+    """Return the names of the methods that were asked for."""
+    if text is None:
+        return []
+    names = list(METHODS) if text.strip() == "all" else split_words(text)
+    for name in names:
+        if name not in METHODS:
+            find_method(name)  # says which there are
+    return names
+
+
+def runnable_methods(
+    text: str | None,
+    recipe: RecipeChoice,
+    options: Mapping[str, Any],
+    embedding_model: Path | None,
+    progress: EvaluationProgress,
+) -> tuple[list[str], dict[Recipe, TrainConfig]]:
+    """Return the methods that were asked for, and the recipes that they need, with the options that were given.
+
+    Of all methods, those are left out that lack their embedding model, or whose recipe does not take the options.
+    """
+    from mertag_train.evaluation.methods import NeedsModel
+    from mertag_train.learn.recipes import RECIPES
+
+    everything = str(text).strip() == "all"
+    recipes: dict[Recipe, TrainConfig] = {recipe.value: config_of(RECIPES[recipe.value], segment_s=None, **options)}
+    runnable: list[str] = []
+    lacking: list[str] = []
+    for name in methods_of(text):
+        chosen = find_method(name)
+        if isinstance(chosen, NeedsModel):
+            if everything and embedding_model is None:
+                lacking.append(name)
+                continue
+            chosen.model_settings(embedding_model)  # says now, and not after an hour, if there is no such file
+        if chosen.recipe is not None and chosen.recipe not in recipes:
+            try:
+                recipes[chosen.recipe] = config_of(RECIPES[chosen.recipe], segment_s=None, **options)
+            except ConfigError as error:
+                if not everything:
+                    raise
+                progress.note(f"left out: {name} ({error})")
+                continue
+        runnable.append(name)
+    if lacking:
+        progress.note(f"left out, for want of an --embedding-model: {', '.join(lacking)}")
+    return runnable, recipes
+
+
+def targets_to_judge(text: str | None, table: int | None, dataset: Dataset) -> list[Target]:
+    """Return what is to be predicted: as asked for, else as the table needs, else what the data set was rated for."""
+    from mertag_train.evaluation.tables import TABLE_3
+
+    if text is not None:
+        try:
+            targets = [Target(name.lower()) for name in split_words(text)]
+        except ValueError:
+            raise ConfigError(f"--target {text}: choose from quadrant, valence, arousal.") from None
+    elif table == 2:
+        targets = [Target.VALENCE, Target.AROUSAL]
+    elif table == 3:
+        rows = [row for row in TABLE_3 if row.dataset == dataset.name]
+        printed = [t for t in Target if any(any(getattr(row, t.value)) for row in rows)]
+        targets = [t for t in printed or Target if t in dataset.targets]
+    else:
+        targets = list(default_targets(dataset))
+    absent = [str(t) for t in targets if t not in dataset.targets]
+    if absent:
+        raise ConfigError(
+            f"{dataset.name} has no {' and no '.join(absent)} labels; it has {', '.join(dataset.targets)}."
+        )
+    return targets
+
+
+def durations_of(text: str) -> list[float]:
+    """Return segment durations in seconds, from ``1,2,3``."""
+    try:
+        found = [float(part) for part in split_words(text)]
+    except ValueError:
+        found = [0.0]
+    if not all(0.5 <= s <= 30 for s in found):
+        raise ConfigError(f"--segment {text}: give durations from 0.5 to 30 seconds, such as 1,2,3.")
+    return found
+
+
+def group_of(text: str) -> Group:
+    """Return what never stands on both sides of a fold."""
+    if text == "artist":
+        return "artist"
+    if text == "recording":
+        return "recording"
+    raise ConfigError(f"--group {text}: choose recording or artist.")
+
+
+def split_words(text: str) -> list[str]:
+    """Return the words between commas, each once."""
+    return list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))

@@ -12,11 +12,12 @@ from mertag_train.evaluation.results import Result
 from mertag_train.learn.trainer import EpochReport
 from mertag_train.learn.trainer import Progress as StepProgress
 from mertag_train.measure.metrics import predicted_classes
+from mertag_train.runs.work import Watcher
 
 LINE_EVERY_S = 30.0
 
 
-class TrainingProgress:
+class TrainingProgress(Watcher):
     """Progress of log-mels, steps and epochs; a context manager, whose bar is gone when it is left.
 
     Parameters
@@ -76,13 +77,17 @@ class TrainingProgress:
         if total > 1:
             self.note(f" network {number} of {total}")
 
+    def on_trained(self, done: int, total: int) -> None:
+        """Show how many networks are trained, where several are at a time."""
+        self._show("networks", done, total, f"{done} of {total} trained", last=done == total)
+
     def on_step(self, step: StepProgress) -> None:
         """Show how far the epoch is, and the time left for the whole training."""
         self._show(
             f"epoch {step.epoch} of {step.epochs}",
             step.step,
             step.steps,
-            f"step {step.step} of {step.steps}, loss {step.loss:.3f}, {_duration(step.remaining_s)} left",
+            f"step {step.step} of {step.steps}, loss {step.loss:.3f}, {console.duration(step.remaining_s)} left",
         )
 
     def on_epoch(self, report: EpochReport) -> None:
@@ -92,7 +97,7 @@ class TrainingProgress:
         clean = "" if share is None else f", clean labels {share:.0%}"
         self.note(
             f"  epoch {report.epoch} of {report.epochs}: loss {report.loss:.3f}{clean}{held_out}, "
-            f"{report.segments_per_s:.0f} segments/s, {_duration(report.duration_s)}"
+            f"{report.segments_per_s:.0f} segments/s, {console.duration(report.duration_s)}"
         )
 
     def _show(self, what: str, done: int, total: int, rest: str, *, last: bool = False) -> None:
@@ -126,11 +131,3 @@ class EvaluationProgress(TrainingProgress):
             self.note(
                 f"  [{done}/{total}] {result.task}: {right} of {len(result.labels)} right, {result.elapsed_s:.1f} s"
             )
-
-
-def _duration(seconds: float) -> str:
-    minutes, s = divmod(round(seconds), 60)
-    hours, m = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {m} min"
-    return f"{m} min {s} s" if m else f"{s} s"

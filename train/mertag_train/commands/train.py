@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import os
 import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,9 +15,20 @@ import typer
 from mertag.cli import console
 from mertag.errors import ConfigError, TrainingError
 from mertag_train.commands.options import (
+    BatchSize,
     BudgetChoice,
+    Crops,
+    DataDir,
+    Device,
+    Epochs,
+    LearningRate,
+    Quiet,
+    RecipeChoice,
+    Scale,
+    SvmSongs,
+    Threads,
     TrainDevice,
-    TrainRecipe,
+    WarmUp,
     check_targets,
     command_of,
     config_of,
@@ -31,8 +44,11 @@ from mertag_train.commands.options import (
 
 if TYPE_CHECKING:
     from mertag.emotion import Target
+    from mertag_train.commands.progress import TrainingProgress
     from mertag_train.data.datasets import Dataset
-    from mertag_train.learn.trainer import EpochReport
+    from mertag_train.data.store import LogMelStore
+    from mertag_train.learn.config import TrainConfig
+    from mertag_train.runs.run import TargetResult
 
 RUNS = Path("runs")
 
@@ -43,10 +59,7 @@ def train(
         str | None,
         typer.Option(metavar="4q|pmemo|eim|folder", help="The data set's layout; needed unless --resume is given."),
     ] = None,
-    data_dir: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Its folder; if not given, $MERTAG_DATA/<dataset>."),
-    ] = None,
+    data_dir: DataDir = None,
     target: Annotated[
         str | None,
         typer.Option(
@@ -56,9 +69,9 @@ def train(
         ),
     ] = None,
     recipe: Annotated[
-        TrainRecipe,
+        RecipeChoice,
         typer.Option(help="Whose defaults: ours, the paper's, or the bundled model's."),
-    ] = TrainRecipe.robust,
+    ] = RecipeChoice.robust,
     budget: Annotated[
         BudgetChoice, typer.Option(help="small: minutes on two CPU cores, for a model that is worth less.")
     ] = BudgetChoice.full,
@@ -68,38 +81,23 @@ def train(
             metavar="sssl|inherited|soft-labels|elr", help="What is learnt from the labels; if not given, the recipe's."
         ),
     ] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Passes; if not given, the recipe's.")] = None,
-    warm_up: Annotated[
-        int | None, typer.Option(min=0, help="The first epochs, with inherited labels; if not given, the recipe's.")
-    ] = None,
-    crops: Annotated[
-        int | None,
-        typer.Option(min=0, help="Random segments of each clip an epoch; 0 for all, on the fixed grid."),
-    ] = None,
+    epochs: Epochs = None,
+    warm_up: WarmUp = None,
+    crops: Crops = None,
     segment: Annotated[
         float | None, typer.Option(min=1.0, max=30.0, metavar="SECONDS", help="Segment duration.")
     ] = None,
-    batch_size: Annotated[int | None, typer.Option(min=1, help="Segments a step.")] = None,
-    learning_rate: Annotated[float | None, typer.Option(min=0.0, help="The schedule's highest rate.")] = None,
+    batch_size: BatchSize = None,
+    learning_rate: LearningRate = None,
     group: Annotated[
         str | None,
         typer.Option(metavar="artist|recording", help="What never stands on both sides of the split."),
     ] = None,
-    svm_songs: Annotated[
-        str | None,
-        typer.Option(
-            metavar="in-sample|cross-fitted|SHARE",
-            help="What the song SVM learns from: the network's own songs, all songs by cross-fitting, or a share of "
-            "the songs that only it learns from. If not given, the recipe's.",
-        ),
-    ] = None,
-    scale: Annotated[
-        str | None,
-        typer.Option(metavar="MIN,MAX", help="Scale of the ratings in one's own table (--dataset folder)."),
-    ] = None,
+    svm_songs: SvmSongs = None,
+    scale: Scale = None,
     seed: Annotated[int, typer.Option(help="Seed of all that is random.")] = 0,
-    device: Annotated[TrainDevice, typer.Option(help="What trains. cuda fails if there is none.")] = TrainDevice.auto,
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; if not given, all cores.")] = None,
+    device: Device = TrainDevice.auto,
+    threads: Threads = None,
     jobs: Annotated[
         int,
         typer.Option(
@@ -124,7 +122,7 @@ def train(
             metavar="RUN", help="Go on with an interrupted run. It knows its options; give none that change it."
         ),
     ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Figures and errors only.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Train a model on a labelled data set.
 
@@ -133,21 +131,11 @@ def train(
     """
     from mertag_train.commands.progress import TrainingProgress
     from mertag_train.data.store import log_mels as log_mels_of
-    from mertag_train.learn.config import TrainConfig
     from mertag_train.learn.recipes import RECIPES
     from mertag_train.runs import run
-    from mertag_train.runs.helpers import Helpers
-    from mertag_train.runs.run_figures import RunFigures
-    from mertag_train.runs.scalars import Scalars
 
-    options: dict[str, Any] = {}
     if resume is not None:
-        about = settings_to_resume(resume, given_options(ctx))
-        config = TrainConfig.from_json(about["config"])
-        source = about["dataset"]
-        dataset, options = source["name"], source.get("options", {})
-        data_dir = data_dir or Path(source["root"])
-        log_mels = log_mels or (Path(source["log_mels"]) if source.get("log_mels") else None)
+        plan = _resumed(resume, given_options(ctx), data_dir, log_mels)
     else:
         config = config_of(
             RECIPES[recipe.value],
@@ -164,24 +152,25 @@ def train(
             learning_rate=learning_rate,
             svm_songs=svm_songs,
         )
-        if scale is not None:
-            options["scale"] = scale_of(scale)
+        options = {} if scale is None else {"scale": scale_of(scale)}
+        plan = _Plan(config=config, dataset=dataset, options=options, data_dir=data_dir, log_mels=log_mels)
         if out is not None:
             run.refuse_used(out)
-    if dataset is None:
+    if plan.dataset is None:
         raise ConfigError("which data set? Give --dataset, or --resume with the folder of a run")
     chosen = device_of(device)
     if jobs > 1 and chosen.type != "cpu":
         raise ConfigError("--jobs is for the CPU; a GPU trains one network after the other. Or give --device cpu")
-    threads = use_threads(threads, jobs)
-    songs = read_dataset(dataset, data_dir, options)
+    use_threads(threads, jobs)
+    songs = read_dataset(plan.dataset, plan.data_dir, plan.options)
+    config = plan.config
     if resume is None and target is None:
         config = dataclasses.replace(config, targets=default_targets(songs))
     check_targets(config, songs)
     with TrainingProgress(quiet=quiet) as progress:
         progress.note(_described(songs))
         store = log_mels_of(
-            songs, config.front_end, folder=log_mels, workers=os.cpu_count() or 1, on_clip=progress.on_clip
+            songs, config.front_end, folder=plan.log_mels, workers=os.cpu_count() or 1, on_clip=progress.on_clip
         )
         progress.note(f"log-mels: {len(store.ids)} songs")
         folder = resume or out or run.new_folder(RUNS, songs.name, config.recipe)
@@ -206,55 +195,71 @@ def train(
                 store,
                 config,
                 command=command_of(songs.name, recipe.value, seed, given),
-                root=data_dir,
-                options=options,
-                log_mels=log_mels,
+                root=plan.data_dir,
+                options=plan.options,
+                log_mels=plan.log_mels,
             )
         progress.note(f"run: {folder} (on {chosen})")
         if chosen.type == "cpu" and config.network.width == 1.0 and not config.ensemble:
             progress.note("the full budget is made for a GPU; on a CPU it takes days, and --budget small minutes")
-        figures, scalars = RunFigures(folder), Scalars(folder)
-        watchers = (progress, figures, scalars)
+        results = _trained(folder, songs, store, progress, device=chosen, resume=resume is not None, jobs=jobs)
+    _print(results)
+    if not quiet:
+        console.say(console.clean(f"next: mertag export {shlex.quote(str(folder))}"))
 
-        def on_target(target: Target) -> None:
-            for watcher in watchers:
-                watcher.on_target(target)
 
-        def on_epoch(report: EpochReport) -> None:
-            for watcher in watchers:
-                watcher.on_epoch(report)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Plan:
+    """What is trained on what: as the options say, or as the run that goes on."""
 
-        def helpers(target: Target) -> Helpers:
-            told = {
-                "folder": str(folder),
-                "target": str(target),
-                "root": str(data_dir or songs.root),
-                "log_mels": None if log_mels is None else str(log_mels),
-                "threads": threads,
-            }
-            return Helpers([{**told, "share": (number, jobs)} for number in range(1, jobs)])
+    config: TrainConfig
+    dataset: str | None
+    options: Mapping[str, Any]
+    data_dir: Path | None
+    log_mels: Path | None
 
-        try:
-            results = run.train(
-                folder,
-                songs,
-                store,
-                device=chosen,
-                resume=resume is not None,
-                on_target=on_target,
-                on_network=progress.on_network,
-                on_epoch=on_epoch,
-                on_step=progress.on_step,
-                helpers=helpers if jobs > 1 else None,
-            )
-        except KeyboardInterrupt:
-            console.say(console.clean(f"go on with: mertag train --resume {shlex.quote(str(folder))}"))
-            raise
-        except OSError as error:
-            again = f"mertag train --resume {shlex.quote(str(folder))}"
-            raise TrainingError(f"{folder} cannot be written ({error}); mend that, and go on with: {again}") from error
-        finally:
-            scalars.close()
+
+def _resumed(folder: Path, given: set[str], data_dir: Path | None, log_mels: Path | None) -> _Plan:
+    from mertag_train.learn.config import TrainConfig
+
+    about = settings_to_resume(folder, given)
+    source = about["dataset"]
+    return _Plan(
+        config=TrainConfig.from_json(about["config"]),
+        dataset=source["name"],
+        options=source.get("options", {}),
+        data_dir=data_dir or Path(source["root"]),
+        log_mels=log_mels or (Path(source["log_mels"]) if source.get("log_mels") else None),
+    )
+
+
+def _described(dataset: Dataset) -> str:
+    heard = sum(song.path is not None for song in dataset.songs)
+    return f"{dataset.name}: {len(dataset.songs)} labelled songs, {heard} of them with audio"
+
+
+def _trained(
+    folder: Path, dataset: Dataset, store: LogMelStore, progress: TrainingProgress, **how: Any
+) -> Mapping[Target, TargetResult]:
+    """Train a run; an error or an interruption says how to go on."""
+    from mertag_train.runs import run
+    from mertag_train.runs.watch import RunFigures, Scalars
+    from mertag_train.runs.work import Watchers
+
+    watcher = Watchers(progress, RunFigures(folder), Scalars(folder))
+    again = f"go on with: mertag train --resume {shlex.quote(str(folder))}"
+    try:
+        return run.train(folder, dataset, store, watcher=watcher, **how)
+    except KeyboardInterrupt:
+        console.say(console.clean(again))
+        raise
+    except OSError as error:
+        raise TrainingError(f"{folder} cannot be written ({error}); mend that, and {again}") from error
+    finally:
+        watcher.close()
+
+
+def _print(results: Mapping[Target, TargetResult]) -> None:
     console.table(
         ("target", "method", "songs", "accuracy", "95 % interval", "macro-F1", "calibration error"),
         [
@@ -273,10 +278,3 @@ def train(
         ],
         right=("songs", "accuracy", "macro-F1"),
     )
-    if not quiet:
-        console.say(console.clean(f"next: mertag export {shlex.quote(str(folder))}"))
-
-
-def _described(dataset: Dataset) -> str:
-    heard = sum(song.path is not None for song in dataset.songs)
-    return f"{dataset.name}: {len(dataset.songs)} labelled songs, {heard} of them with audio"

@@ -7,11 +7,11 @@ from dataclasses import replace
 from typing import Any
 
 from mertag.emotion import Target
-from mertag_train.evaluation.paper import DATASETS
 from mertag_train.evaluation.protocol import Protocol
 from mertag_train.evaluation.results import Result
 from mertag_train.evaluation.sheet import Sheet
 from mertag_train.evaluation.summary import Comparison, Summary, System
+from mertag_train.evaluation.tables import DATASETS
 
 SCHEMA = 1
 

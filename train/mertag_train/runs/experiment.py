@@ -1,137 +1,33 @@
-"""One training, from a log-mel store to figures: the network, the song classifier, the metrics of unseen songs.
+"""From clips to a measured song classifier: the one way that both ``mertag train`` and ``mertag evaluate`` go.
 
-numpy, torch and scikit-learn only: it runs where neither librosa nor the command line is. The figures come from songs
-that neither the network nor the song classifier has seen. What the song classifier learns from is the recipe's choice
-(`SongConfig.features`): the network's probabilities of its own songs, or of songs held out for it, or of all songs,
-each from a further network that was trained without it. Those networks together may be the model
-(`TrainConfig.ensemble`).
+Networks are trained on some songs; what they say of segments becomes features of whole songs, which the song
+classifier learns from; and it is measured on songs that neither has seen. What the song classifier learns from is the
+recipe's choice (`SongConfig.features`): the networks' probabilities of their own songs, or of songs held out for it, or
+of all songs, each from a further network that was trained without it. Those networks together may be the model
+(`TrainConfig.ensemble`). numpy, torch and scikit-learn only: it runs where neither librosa nor the command line is.
 """
 
 from __future__ import annotations
 
-import itertools
-import json
-import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from sklearn.pipeline import Pipeline
 
-from mertag.emotion import CLASS_NAMES, Target
-from mertag.errors import DatasetError
-from mertag_train.data import segments
-from mertag_train.data.store import LogMelStore
+from mertag.emotion import Target
 from mertag_train.learn import song
 from mertag_train.learn.config import TrainConfig
-from mertag_train.learn.predict import predict
-from mertag_train.learn.trainer import Clips, EpochReport, Progress, train_network
+from mertag_train.learn.trainer import Clips, train_network
 from mertag_train.measure.metrics import Metrics, measure
-from mertag_train.networks.ensemble import Ensemble
 from mertag_train.networks.vgg import SegmentNetwork
-from mertag_train.runs.cross_fitting import CrossValidation, cross_fitted, cross_validated
+from mertag_train.runs.segment_truth import UNKNOWN
+from mertag_train.runs.work import Watcher, Work, check_parts
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parts:
-    """Positions in the store of the songs of each part.
-
-    Attributes
-    ----------
-    network, song, figures : int64 arrays
-        What the network and the song classifier learn from (the same, unless songs are held out for the latter), and
-        what the figures come from.
-    inner : tuple of int64 arrays
-        The parts into which `network` is dealt, where the song classifier learns from cross-fitted probabilities.
-    """
-
-    network: Ints
-    song: Ints
-    figures: Ints
-    inner: tuple[Ints, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TargetResult:
-    """What came of one target.
-
-    Attributes
-    ----------
-    network : SegmentNetwork or Ensemble
-        In evaluation mode.
-    table, classifier : SongTable, Pipeline
-        The song classifier and what it was fitted on.
-    songs, labels : int64 arrays, shape (n_figures,)
-        Position in the store, and class, of the songs of the last part.
-    probabilities : mapping of str to float64 array, shape (n_figures, n_classes)
-        By method: ``"song_classifier"``, and ``"mean_probability"`` as its baseline.
-    metrics : mapping of Target to mapping of str to Metrics
-        The same methods; for the quadrant also the valence and the arousal that follow from it.
-    cross_validation : CrossValidation or None
-        The same of the songs that are learnt from, where the song classifier learns from cross-fitted probabilities.
-    """
-
-    network: SegmentNetwork | Ensemble
-    table: song.SongTable
-    classifier: Pipeline
-    songs: Ints
-    labels: Ints
-    probabilities: Mapping[str, Floats]
-    metrics: Mapping[Target, Mapping[str, Metrics]]
-    cross_validation: CrossValidation | None
-
-
-def check_parts(store: LogMelStore, parts: Parts, labels: Ints, target: Target, config: TrainConfig) -> None:
-    """Refuse, before a night of training, what would fail after it.
-
-    Raises
-    ------
-    DatasetError
-        If a class has no song in the network's part or fewer than two in the song classifier's, or there is no
-        song to measure; a song that is shorter than one segment does not count.
-    """
-    names = CLASS_NAMES[target]
-    duration_s = config.segmentation.duration_s
-    shares = config.fractions
-    needs = (
-        ("network", parts.network, 1, shares[0]),
-        ("song classifier", parts.song, song.MIN_SONGS_PER_CLASS, shares[1] or shares[0]),
-    )
-    for what, part, least, share in needs:
-        heard = np.unique(segments.grid(store, part, config.segmentation).clip)
-        counts = {name: int((labels[heard] == k).sum()) for k, name in enumerate(names)}
-        few = [name for name, count in counts.items() if count < least]
-        if few:
-            raise DatasetError(
-                f"the {what} needs {least} song{'s' if least > 1 else ''} of each class, {duration_s} s or longer, and "
-                f"its part of the split, {share:.0%}, has {', '.join(f'{counts[name]} of {name}' for name in few)}; "
-                f"add songs (about {math.ceil(least / share) if share else least} of each class are enough)"
-            )
-    if not len(segments.grid(store, parts.figures, config.segmentation)):
-        raise DatasetError(f"no song of the part that the figures come from is {duration_s} s or longer; add songs")
-
-
-def checkpoint_name(target: Target, config: TrainConfig, inner: int = 0, kind: int = 1) -> str:
-    """Return the file name of a network's checkpoint.
-
-    Of the inner part and the kind of ensemble member, both from 1; with part 0, of the network whose epochs are on
-    record, which is the first.
-    """
-    number = inner or (1 if config.ensemble else 0)
-    if not number:
-        return f"checkpoint.{target}.pt"
-    return f"checkpoint.{target}.{number}.pt" if kind == 1 else f"checkpoint.{target}.{number}.{kind}.pt"
-
-
-def durations_name(target: Target) -> str:
-    """Return the name of the file that has a line of JSON for each epoch of each network: how long it took."""
-    return f"durations.{target}.jsonl"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,237 +43,212 @@ class NetworkToTrain:
     learnt, watched : int64 arrays
         Positions in the store: what it learns from, and whose accuracy is told.
     checkpoint : str
-        The file name of its checkpoint.
+        The file name of its checkpoint in a run.
     """
 
     inner: int
     config: TrainConfig
     learnt: Ints
-    watched: Ints
+    watched: Ints | None
     checkpoint: str
 
 
-def networks_to_train(parts: Parts, target: Target, config: TrainConfig) -> list[NetworkToTrain]:
-    """Return all networks of a target, the one whose epochs are on record first, and each kind after the other."""
+Predict = Callable[[Sequence[NetworkToTrain], Ints], list[npt.NDArray[np.float32]]]
+"""Given networks and positions in the store, returns what the networks, together, say of each clip's segments: float32
+arrays of shape (n_segments, n_classes)."""
+
+
+def networks_to_train(work: Work) -> list[NetworkToTrain]:
+    """Return all networks of a target; the first is the one whose epochs are on record.
+
+    With an ensemble these are, for each part, one of every kind, and all together are the model; else the model, which
+    learns from all songs, and one for each part.
+    """
+    parts, config, target = work.parts, work.config, work.target
     kinds = [config.of_member(number) for number in range(len(config.ensemble))]
     found = []
     if not kinds:
         watched = parts.song if config.song.features == "held_out" else parts.figures
-        found.append(
-            NetworkToTrain(
-                inner=0,
-                config=config,
-                learnt=parts.network,
-                watched=watched,
-                checkpoint=checkpoint_name(target, config),
-            )
-        )
-    for kind, of in enumerate(kinds or [config], start=1):
-        for number, inner in enumerate(parts.inner, start=1):  # the songs of the figures are not looked at
+        name = f"checkpoint.{target}.pt"
+        found = [NetworkToTrain(inner=0, config=config, learnt=parts.network, watched=watched, checkpoint=name)]
+    for number, inner in enumerate(parts.inner, start=1):  # the songs of the figures are not looked at
+        for kind, of_kind in enumerate(kinds or [config], start=1):
             found.append(
                 NetworkToTrain(
                     inner=number,
-                    config=of,
+                    config=of_kind,
                     learnt=np.setdiff1d(parts.network, inner),
                     watched=inner,
-                    checkpoint=checkpoint_name(target, config, number, kind),
+                    checkpoint=f"checkpoint.{target}.{number}.pt"
+                    if kind == 1
+                    else f"checkpoint.{target}.{number}.{kind}.pt",
                 )
             )
     return found
 
 
-Truth = Callable[[Ints], Sequence[Ints] | None]
+def model_of(networks: Sequence[NetworkToTrain]) -> list[NetworkToTrain]:
+    """Return those of a target's networks that are its model."""
+    return [one for one in networks if not one.inner] or list(networks)
 
 
-def _train_one(
-    one: NetworkToTrain,
-    store: LogMelStore,
-    frames: torch.Tensor,
-    labels: Ints,
-    target: Target,
-    *,
-    folder: Path | None,
-    resume: bool,
-    truth: Truth,
-    on_epoch: Callable[[EpochReport], None],
-    on_step: Callable[[Progress], None],
+def train_one(
+    work: Work, one: NetworkToTrain, *, checkpoint: Path | None, resume: bool, watcher: Watcher
 ) -> SegmentNetwork:
-    def noted(report: EpochReport) -> None:
-        if folder is not None:
-            with (folder / durations_name(target)).open("a", encoding="utf-8") as file:  # several processes may add
-                file.write(json.dumps({"network": one.checkpoint, "duration_s": report.duration_s}) + "\n")
-        on_epoch(report)
-
+    """Train one network, or go on from its checkpoint; `watcher` is told of its steps and epochs."""
+    known = [work.truth[i] for i in one.learnt.tolist()] if work.truth else []
+    truth = known if any((classes != UNKNOWN).any() for classes in known) else None
     return train_network(
-        store,
-        frames,
-        Clips(index=one.learnt, label=labels[one.learnt], truth=truth(one.learnt)),
-        Clips(index=one.watched, label=labels[one.watched]),
+        work.store,
+        work.frames(),
+        Clips(index=one.learnt, label=work.labels[one.learnt], truth=truth),
+        None if one.watched is None else Clips(index=one.watched, label=work.labels[one.watched]),
         one.config,
-        class_names=CLASS_NAMES[target],
-        checkpoint_path=None if folder is None else folder / one.checkpoint,
+        class_names=work.class_names,
+        checkpoint_path=checkpoint,
         resume=resume,
-        on_epoch=noted,
-        on_step=on_step,
+        on_epoch=watcher.on_epoch,
+        on_step=watcher.on_step,
     )
 
 
-def _silent(_: EpochReport) -> None:
-    pass
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SongResult:
+    """A song classifier, and what it says of songs that nothing was learnt from.
 
-
-def train_share(
-    store: LogMelStore,
-    frames: torch.Tensor,
-    parts: Parts,
-    labels: Ints,
-    target: Target,
-    config: TrainConfig,
-    share: tuple[int, int],
-    *,
-    folder: Path,
-    resume: bool = False,
-    truth: Truth = lambda clips: None,
-    on_network: Callable[[int, int], None] = lambda number, total: None,
-    on_epoch: Callable[[EpochReport], None] = _silent,
-    on_step: Callable[[Progress], None] = lambda progress: None,
-) -> None:
-    """Train some of a target's networks, for `train_target` to find their checkpoints.
-
-    Parameters
+    Attributes
     ----------
-    share : tuple of int
-        ``(i, n)``: of every n networks the one at position i, from 0.
-    store, frames, parts, labels, target, config, folder, resume, truth, on_network, on_epoch, on_step
-        As for `train_target`.
+    table, classifier : SongTable, Pipeline
+        The song classifier, and what it was fitted on; ``table.song`` numbers what never stands on two sides of its
+        calibration (`Work.groups`).
+    seen : list of float32 arrays, shape (n_segments, n_classes)
+        The segment probabilities of each song of `Parts.song`.
+    songs, labels : int64 arrays, shape (n_songs,)
+        Position in the store, and class, of the songs of `Parts.figures` that are long enough.
+    probabilities : mapping of str to float64 array, shape (n_songs, n_classes)
+        By method: ``"song_classifier"``, and ``"mean_probability"`` as its baseline.
     """
-    check_parts(store, parts, labels, target, config)
-    todo = networks_to_train(parts, target, config)
-    first, step = share
-    for number in range(first, len(todo), step):
-        on_network(number + 1, len(todo))
-        report = _silent if number else on_epoch
-        _train_one(
-            todo[number],
-            store,
-            frames,
-            labels,
-            target,
-            folder=folder,
-            resume=resume,
-            truth=truth,
-            on_epoch=report,
-            on_step=on_step,
-        )
+
+    table: song.SongTable
+    classifier: Pipeline
+    seen: list[npt.NDArray[np.float32]]
+    songs: Ints
+    labels: Ints
+    probabilities: Mapping[str, Floats]
 
 
-def train_target(
-    store: LogMelStore,
-    frames: torch.Tensor,
-    parts: Parts,
-    labels: Ints,
-    target: Target,
-    config: TrainConfig,
-    *,
-    folder: Path | None = None,
-    resume: bool = False,
-    truth: Truth = lambda clips: None,
-    on_network: Callable[[int, int], None] = lambda number, total: None,
-    on_epoch: Callable[[EpochReport], None] = _silent,
-    on_step: Callable[[Progress], None] = lambda progress: None,
-) -> TargetResult:
-    """Train the network and the song classifier of one target, and measure them.
+def fit_and_predict(work: Work, predict: Predict) -> SongResult:
+    """Fit the song classifier of a target, and predict the songs that the figures come from.
 
     Parameters
     ----------
-    store : LogMelStore
-        The log-mels.
-    frames : Tensor, shape (total_frames, n_mels)
-        The store's frames, on the device that trains.
-    parts : Parts
-        Which songs serve what.
-    labels : int64 array, shape (n_clips,)
-        The class of each clip of the store.
-    target : Target
-        What is learnt.
-    config : TrainConfig
-        How.
-    folder : Path or None
-        Where checkpoints lie, and what cross-fitted networks said; None keeps none.
-    resume : bool
-        Go on from what lies there.
-    truth : callable
-        Told positions in the store, returns the real classes of their segments, where they are known
-        (`mertag_train.learn.learners.Clips`).
-    on_network : callable
-        Told ``(number, total)`` before each network. The first is the one that is kept, if not all are.
-    on_epoch, on_step : callables
-        Progress; `on_epoch` of the first network only.
+    work : Work
+        What is learnt from what.
+    predict : callable
+        Trains the networks, or knows what they say; see `Predict`. It is first asked for the model.
 
     Raises
     ------
     TrainingError, DatasetError
         As `check_parts`, the trainer and the song classifier do.
     """
-    check_parts(store, parts, labels, target, config)
-    n_classes = len(CLASS_NAMES[target])
-    todo = networks_to_train(parts, target, config)
-    numbers = itertools.count(1)
-
-    def trained(one: NetworkToTrain) -> SegmentNetwork:
-        on_network(next(numbers), len(todo))
-        report = on_epoch if one is todo[0] else _silent
-        return _train_one(
-            one,
-            store,
-            frames,
-            labels,
-            target,
-            folder=folder,
-            resume=resume,
-            truth=truth,
-            on_epoch=report,
-            on_step=on_step,
-        )
-
-    network: SegmentNetwork | Ensemble | None = None if config.ensemble else trained(todo[0])
-    if config.song.features == "cross_fitted":
-
-        def without(number: int, inner: Ints) -> list[SegmentNetwork]:
-            return [trained(one) for one in todo if one.inner == number]
-
-        seen, members = cross_fitted(
-            store, frames, parts.inner, parts.song, target, config, without, folder=folder, resume=resume
-        )
-        network = network or Ensemble(members).eval()
+    check_parts(work)
+    parts, config = work.parts, work.config
+    networks = networks_to_train(work)
+    unseen = predict(model_of(networks), parts.figures)
+    if parts.inner:
+        of_clip: dict[int, npt.NDArray[np.float32]] = {}
+        for number, inner in enumerate(parts.inner, start=1):
+            without = [one for one in networks if one.inner == number]
+            of_clip |= zip(inner.tolist(), predict(without, inner), strict=True)
+        seen = [of_clip[i] for i in parts.song.tolist()]
     else:
-        assert network is not None
-        seen = predict(network, store, frames, parts.song, config.segmentation)
+        seen = predict(model_of(networks), parts.song)
     table = song.song_table(
         seen,
-        store.n_samples[parts.song].tolist(),
-        labels[parts.song],
+        work.store.n_samples[parts.song].tolist(),
+        work.labels[parts.song],
         config,
         sub_windows_s=config.song.sub_windows_s,
         seed=config.seed,
     )
-    classifier = song.fit(table, n_classes=n_classes, c=config.song.c, kind=config.song.classifier, seed=config.seed)
-    unseen = predict(network, store, frames, parts.figures, config.segmentation)
+    table = replace(table, song=_numbered(work.groups[parts.song])[table.song])
+    classifier = _fitted(table, work)
     long_enough = np.array([len(p) > 0 for p in unseen], dtype=bool)
-    of_figures = [p for p in unseen if len(p)]
-    lengths = store.n_samples[parts.figures][long_enough].tolist()
-    found = labels[parts.figures][long_enough]
-    probabilities = {
-        "song_classifier": song.predict_songs(classifier, of_figures, lengths, config),
-        "mean_probability": np.stack([p.astype(np.float64).mean(0) for p in of_figures]),
-    }
-    return TargetResult(
-        network=network,
+    songs, of_figures = parts.figures[long_enough], [p for p in unseen if len(p)]
+    return SongResult(
         table=table,
         classifier=classifier,
-        songs=parts.figures[long_enough],
-        labels=found,
+        seen=seen,
+        songs=songs,
+        labels=work.labels[songs],
+        probabilities={
+            "song_classifier": song.predict_songs(classifier, of_figures, work.store.n_samples[songs].tolist(), config),
+            "mean_probability": np.stack([p.astype(np.float64).mean(0) for p in of_figures]),
+        },
+    )
+
+
+def _numbered(groups: Ints) -> Ints:
+    """Return groups as numbers from 0 on, in the same order."""
+    return np.unique(groups, return_inverse=True)[1].astype(np.int64)
+
+
+def _fitted(table: song.SongTable, work: Work) -> Pipeline:
+    chosen = work.config.song
+    return song.fit(table, n_classes=len(work.class_names), c=chosen.c, kind=chosen.classifier, seed=work.config.seed)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CrossValidation:
+    """What was said of songs that are learnt from, without them.
+
+    Each song is judged by a network, and by a song classifier, that were fitted without its part. (What that
+    classifier learnt from was said by networks that had seen the song.)
+
+    Attributes
+    ----------
+    songs, labels, probabilities
+        As in `SongResult`.
+    metrics : mapping of Target to mapping of str to Metrics
+        As `mertag_train.measure.metrics.measure`.
+    """
+
+    songs: Ints
+    labels: Ints
+    probabilities: Mapping[str, Floats]
+    metrics: Mapping[Target, Mapping[str, Metrics]]
+
+
+def cross_validated(work: Work, result: SongResult) -> CrossValidation | None:
+    """Measure what cross-fitted networks, and song classifiers fitted on the other parts, say of each part.
+
+    None where there is no part with a song that is as long as one segment.
+    """
+    songs, seen = work.parts.song, result.seen
+    groups = _numbered(work.groups[songs])
+    judged: list[Ints] = []
+    by_classifier: list[Floats] = []
+    for inner in work.parts.inner:
+        places = np.flatnonzero(np.isin(songs, inner))
+        places = places[[len(seen[place]) > 0 for place in places.tolist()]]
+        if not len(places):
+            continue
+        classifier = _fitted(result.table.without(groups[places]), work)  # no group stands in two parts
+        lengths = work.store.n_samples[songs[places]].tolist()
+        by_classifier.append(song.predict_songs(classifier, [seen[p] for p in places.tolist()], lengths, work.config))
+        judged.append(places)
+    if not judged:
+        return None
+    order = np.concatenate(judged)
+    probabilities = {
+        "song_classifier": np.concatenate(by_classifier),
+        "mean_probability": np.stack([seen[p].astype(np.float64).mean(0) for p in order.tolist()]),
+    }
+    labels = work.labels[songs[order]]
+    return CrossValidation(
+        songs=songs[order],
+        labels=labels,
         probabilities=probabilities,
-        metrics=measure(found, probabilities, target, seed=config.seed),
-        cross_validation=cross_validated(seen, store, parts.inner, parts.song, labels, table, target, config),
+        metrics=measure(labels, probabilities, work.target, seed=work.config.seed),
     )

@@ -1,34 +1,15 @@
-"""A run on disk: all that training leaves, as JSON, CSV, safetensors and plain arrays. Nothing of it is pickled.
+"""A run: begun with a split of the songs, trained target by target, and measured.
 
-::
-
-    runs/4q-robust-20260101-120000/
-      run.json                     configuration, data set, command
-      split.csv                    which song served what
-      epochs.<target>.jsonl        one line an epoch
-      losses.<target>.<epoch>.png, curves.<target>.png, tensorboard/
-                                   pictures and scalars (`run_figures`, `scalars`), where a person trains
-      checkpoint.<target>.pt       while training (see `checkpoint`); removed when it is done
-      checkpoint.<target>.<n>.pt, cross-fitted.<target>.<n>.npz
-                                   of the networks that only the song classifier needs; likewise
-      durations.<target>.jsonl     of each epoch of each network; likewise
-      network.<target>.safetensors
-      song.<target>.npz            what the song classifier was fitted on
-      predictions.<target>.csv     the songs that the figures come from
-      cross-validation.<target>.csv
-                                   the songs that were learnt from, each judged without it, where there is
-                                   cross-fitting
-      metrics.json                 figures, versions, device; written last: a run that has it is finished
+What it leaves on disk is described in `mertag_train.runs.run_folder`. A run that was interrupted goes on after the last
+epoch that was finished.
 """
 
 from __future__ import annotations
 
-import csv
-import dataclasses
 import json
 import platform
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -37,43 +18,78 @@ import numpy as np
 import numpy.typing as npt
 import sklearn
 import torch
-from safetensors.torch import save_file
 
 from mertag._version import __version__
-from mertag.emotion import CLASS_NAMES, Target
-from mertag.errors import ConfigError
-from mertag.files import write_whole
+from mertag.emotion import Target
 from mertag_train.data.datasets import Dataset, Song
-from mertag_train.data.folds import Folds, folds, load_folds, save_folds, split
+from mertag_train.data.folds import Folds, load_folds, split
 from mertag_train.data.store import LogMelStore
-from mertag_train.learn import song
 from mertag_train.learn.config import TrainConfig
-from mertag_train.learn.trainer import EpochReport, Progress
-from mertag_train.measure.metrics import coverage, predicted_classes
-from mertag_train.runs.cross_fitting import CrossValidation
+from mertag_train.learn.predict import predict
+from mertag_train.measure.metrics import Metrics, coverage, measure, predicted_classes
+from mertag_train.networks.ensemble import Ensemble
+from mertag_train.networks.vgg import SegmentNetwork
 from mertag_train.runs.experiment import (
-    Parts,
-    TargetResult,
-    Truth,
-    check_parts,
-    checkpoint_name,
-    durations_name,
-    train_share,
-    train_target,
+    CrossValidation,
+    NetworkToTrain,
+    SongResult,
+    cross_validated,
+    fit_and_predict,
+    model_of,
+    networks_to_train,
+    train_one,
 )
-from mertag_train.runs.helpers import Helpers
-from mertag_train.runs.saved_run import SCHEMA, Run, load, newest, settings
-from mertag_train.runs.segment_truth import segment_truth
+from mertag_train.runs.processes import frames_on, train_side_by_side
+from mertag_train.runs.run_folder import (
+    METRICS,
+    Run,
+    load,
+    make_folder,
+    new_folder,
+    newest,
+    refuse_used,
+    settings,
+    write_json,
+    write_target,
+)
+from mertag_train.runs.watch import DurationLog, EpochLog, StepsOnly
+from mertag_train.runs.work import (
+    Parts,
+    Watcher,
+    Watchers,
+    Work,
+    check_parts,
+    groups_of,
+    inner_parts,
+    labels_of,
+    truth_of,
+)
 
-__all__ = ["Run", "begin", "help_to_train", "load", "new_folder", "newest", "refuse_used", "settings", "train"]
+__all__ = ["Run", "begin", "load", "new_folder", "newest", "refuse_used", "settings", "train"]
 
-PART_OF_FOLD = {"train": "network", "validation": "song", "test": "figures"}
+Ints = npt.NDArray[np.int64]
 
 
-def new_folder(root: Path, dataset: str, recipe: str) -> Path:
-    """Return a run folder that does not exist yet: ``<dataset>-<recipe>-<time>``."""
-    name = f"{dataset}-{recipe}-{time.strftime('%Y%m%d-%H%M%S')}"
-    return next(p for i in range(1000) if not (p := root / (f"{name}-{i}" if i else name)).exists())
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetResult:
+    """What came of one target.
+
+    Attributes
+    ----------
+    network : SegmentNetwork or Ensemble
+        In evaluation mode.
+    songs : SongResult
+        The song classifier, and what it says of the songs of the last part.
+    metrics : mapping of Target to mapping of str to Metrics
+        By method; for the quadrant also the valence and the arousal that follow from it.
+    cross_validation : CrossValidation or None
+        The same of the songs that are learnt from, where the song classifier learns from cross-fitted probabilities.
+    """
+
+    network: SegmentNetwork | Ensemble
+    songs: SongResult
+    metrics: Mapping[Target, Mapping[str, Metrics]]
+    cross_validation: CrossValidation | None
 
 
 def begin(
@@ -115,44 +131,13 @@ def begin(
     """
     songs = _heard(dataset, store)
     by = Target.QUADRANT if Target.QUADRANT in dataset.targets else config.targets[0]
-    parts = split(songs, by, fractions=config.fractions, group=config.group, seed=config.seed)
-    for target in config.targets:
-        labels = _labels(songs, store, target)
-        check_parts(store, _parts(parts, store, songs, target, config), labels, target, config)
-    refuse_used(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(
-            f"{folder}: the run's folder cannot be made ({error.strerror}); name another --out"
-        ) from error
-    save_folds(parts, folder / "split.csv")
-    about = {
-        "schema": SCHEMA,
-        "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        "command": command,
-        "config": config.to_json(),
-        "dataset": {
-            "name": dataset.name,
-            "root": str((root or dataset.root).expanduser().resolve()),
-            "options": dict(options),
-            "log_mels": None if log_mels is None else str(log_mels.expanduser().resolve()),
-            "songs": len(songs),
-            "missing_audio": len(dataset.missing_audio),
-            "labelling": dataset.labelling,
-            "citation": dataset.citation,
-        },
-    }
-    _write_json(folder / "run.json", about)
-    return parts
-
-
-def refuse_used(folder: Path) -> None:
-    """Raise ConfigError if something is where a new run shall be."""
-    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
-        return
-    hint = f"go on with it (mertag train --resume {folder}), or " if (folder / "run.json").exists() else ""
-    raise ConfigError(f"{folder} exists; {hint}name another --out")
+    dealt = split(songs, by, fractions=config.fractions, group=config.group, seed=config.seed)
+    for work in _works(dataset, songs, store, dealt, config):
+        check_parts(work)
+        for inner in work.parts.inner:  # a song classifier is fitted without each of them
+            check_parts(replace(work, parts=replace(work.parts, song=np.setdiff1d(work.parts.song, inner))))
+    make_folder(folder, dealt, dataset, config, command=command, root=root, options=options, log_mels=log_mels)
+    return dealt
 
 
 def _heard(dataset: Dataset, store: LogMelStore) -> list[Song]:
@@ -160,68 +145,92 @@ def _heard(dataset: Dataset, store: LogMelStore) -> list[Song]:
     return [song for song in dataset.songs if song.id in here]
 
 
-def _parts(dealt: Folds, store: LogMelStore, songs: Sequence[Song], target: Target, config: TrainConfig) -> Parts:
-    index = {part: store.index_of(dealt.ids(fold)) for fold, part in PART_OF_FOLD.items()}
-    if config.song.features == "held_out":
-        return Parts(network=index["network"], song=index["song"], figures=index["figures"])
-    both = Parts(network=index["network"], song=index["network"], figures=index["figures"])
-    if config.song.features == "in_sample":
-        return both
+def _works(
+    dataset: Dataset, songs: Sequence[Song], store: LogMelStore, dealt: Folds, config: TrainConfig
+) -> Iterator[Work]:
+    """Yield the work of each target; its frames are on the CPU."""
+    train, validation, test = (store.index_of(dealt.ids(fold)) for fold in ("train", "validation", "test"))
+    held_out = config.song.features == "held_out"
     learnt = frozenset(dealt.ids("train"))
-    inner = folds(
-        [song for song in songs if song.id in learnt],
-        target,
-        n=config.song.inner_folds,
-        group=config.group,
-        seed=config.seed,
-    )
-    return dataclasses.replace(both, inner=tuple(store.index_of(inner.ids(name)) for name in inner.names))
+    of_network = [song for song in songs if song.id in learnt]
+    for target in config.targets:
+        yield Work(
+            store=store,
+            frames=lambda: frames_on(store, torch.device("cpu")),
+            labels=labels_of(songs, store, target),
+            groups=groups_of(songs, store, config.group),
+            truth=truth_of(of_network, store, target, config, dataset),
+            parts=Parts(
+                network=train,
+                song=validation if held_out else train,
+                figures=test,
+                inner=inner_parts(of_network, store, target, config),
+                shares=(config.fractions[0], config.fractions[1] or config.fractions[0]),
+            ),
+            target=target,
+            config=config,
+        )
 
 
-def _labels(songs: Sequence[Song], store: LogMelStore, target: Target) -> npt.NDArray[np.int64]:
-    """Return the class of each clip of the store, shape (n_clips,); -1 for one that is no song of the data set."""
-    class_of = {song.id: song.targets[target] for song in songs}
-    return np.array([class_of.get(i, -1) for i in store.ids], dtype=np.int64)
-
-
-Prepared = tuple[Target, Parts, npt.NDArray[np.int64], Truth]
-
-
-def _prepared(folder: Path, dataset: Dataset, store: LogMelStore) -> tuple[TrainConfig, Iterator[Prepared]]:
-    """Return a run's configuration, and of each target its parts, the class of each clip, and of each segment."""
-    config = TrainConfig.from_json(settings(folder)["config"])
-    songs = _heard(dataset, store)
-    dealt = load_folds(folder / "split.csv", songs, group=config.group)
-    by_id = {song.id: song for song in songs}
-
-    def of_each() -> Iterator[Prepared]:
-        for target in config.targets:
-
-            def truth(clips: npt.NDArray[np.int64], of: Target = target) -> list[npt.NDArray[np.int64]] | None:
-                return segment_truth([by_id[store.ids[i]] for i in clips], store, of, config, dataset)
-
-            yield target, _parts(dealt, store, songs, target, config), _labels(songs, store, target), truth
-
-    return config, of_each()
-
-
-def help_to_train(folder: Path, dataset: Dataset, store: LogMelStore, target: Target, share: tuple[int, int]) -> None:
-    """Train a share of a target's networks on the CPU, for `train` to find: what another process does beside it.
+class RunNetworks:
+    """The networks of a target, trained when they are asked for the first time; see `experiment.Predict`.
 
     Parameters
     ----------
-    folder, dataset, store
-        As for `train`.
-    target : Target
-        Whose networks.
-    share : tuple of int
-        As for `mertag_train.runs.experiment.train_share`; not the first one, whose epochs are on record.
+    work : Work
+        What is trained; its watcher is told, of epochs by the first network only.
     """
-    config, prepared = _prepared(folder, dataset, store)
-    frames = torch.from_numpy(np.array(store.frames))
-    for found, parts, labels, truth in prepared:
-        if found == target:
-            train_share(store, frames, parts, labels, target, config, share, folder=folder, resume=True, truth=truth)
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+        self._networks = networks_to_train(work)
+        self._model: dict[str, SegmentNetwork] = {}
+        self._number = 0
+
+    def __call__(self, networks: Sequence[NetworkToTrain], clips: Ints) -> list[npt.NDArray[np.float32]]:
+        """Return what networks say of the segments of some clips."""
+        work = self._work
+        return predict(self._together(networks), work.store, work.frames(), clips, work.config.segmentation)
+
+    @property
+    def model(self) -> SegmentNetwork | Ensemble:
+        """What is kept of them, in evaluation mode."""
+        return self._together(model_of(self._networks))
+
+    def _together(self, networks: Sequence[NetworkToTrain]) -> SegmentNetwork | Ensemble:
+        if not networks[0].inner:
+            return self._trained(networks[0])
+        return Ensemble([self._trained(one) for one in networks]).eval()
+
+    def _trained(self, one: NetworkToTrain) -> SegmentNetwork:
+        if one.checkpoint in self._model:
+            return self._model[one.checkpoint]
+        work = self._work
+        self._number += 1
+        work.watcher.on_network(self._number, len(self._networks))
+        first = one.checkpoint == self._networks[0].checkpoint
+        network = train_one(
+            work,
+            one,
+            checkpoint=None if work.folder is None else work.folder / one.checkpoint,
+            resume=work.resume,
+            watcher=_told(work, one, work.watcher if first else StepsOnly(work.watcher)),
+        )
+        if work.config.ensemble or not one.inner:
+            self._model[one.checkpoint] = network
+        return network
+
+
+def _told(work: Work, one: NetworkToTrain, watcher: Watcher) -> Watcher:
+    """Return who is told of one network: `watcher`, and the log of how long its epochs took."""
+    if work.folder is None:
+        return watcher
+    return Watchers(DurationLog(work.folder / durations_name(work.target), one.checkpoint), watcher)
+
+
+def durations_name(target: Target) -> str:
+    """Return the name of the file that has a line of JSON for each epoch of each network: how long it took."""
+    return f"durations.{target}.jsonl"
 
 
 def train(
@@ -231,11 +240,8 @@ def train(
     *,
     device: torch.device,
     resume: bool = False,
-    on_target: Callable[[Target], None] = lambda target: None,
-    on_network: Callable[[int, int], None] = lambda number, total: None,
-    on_epoch: Callable[[EpochReport], None] = lambda report: None,
-    on_step: Callable[[Progress], None] = lambda progress: None,
-    helpers: Callable[[Target], Helpers] | None = None,
+    watcher: Watcher | None = None,
+    jobs: int = 1,
 ) -> dict[Target, TargetResult]:
     """Train all that a run's configuration asks for, into its folder, which `begin` made.
 
@@ -249,11 +255,10 @@ def train(
         What trains.
     resume : bool
         Go on where an interrupted run was: after the last epoch that was finished, target by target.
-    on_target, on_network, on_epoch, on_step : callables
-        Progress; `on_network` is told the number of the network, from 1, and how many there will be.
-    helpers : callable or None
-        Told a target, returns the processes that train their shares of its networks; `on_network` is then told of the
-        share of this process only.
+    watcher : Watcher or None
+        Who is told how it goes.
+    jobs : int
+        So many networks are trained at a time, each in a process of its own; above 1 on the CPU only.
 
     Returns
     -------
@@ -264,53 +269,45 @@ def train(
     ConfigError
         If there is no run.
     TrainingError, DatasetError
-        As `mertag_train.runs.experiment.train_target` does; and if the split is not that of these songs.
+        As `mertag_train.runs.experiment.fit_and_predict` does; and if the split is not that of these songs.
     """
-    config, prepared = _prepared(folder, dataset, store)
-    frames = torch.from_numpy(np.array(store.frames)).to(device)
+    config = TrainConfig.from_json(settings(folder)["config"])
+    songs = _heard(dataset, store)
+    dealt = load_folds(folder / "split.csv", songs, group=config.group)
+    frames = frames_on(store, device)
+    told = Watchers(EpochLog(folder), watcher or Watcher())
     results: dict[Target, TargetResult] = {}
-    for target, parts, labels, truth in prepared:
-        on_target(target)
-        epochs, checkpoint = folder / f"epochs.{target}.jsonl", folder / checkpoint_name(target, config)
-        if not (resume and checkpoint.exists()):
-            epochs.unlink(missing_ok=True)
+    for prepared in _works(dataset, songs, store, dealt, config):
+        work = replace(prepared, frames=lambda: frames, folder=folder, resume=resume, watcher=told)
+        told.on_target(work.target)
+        if jobs > 1:
+            networks = networks_to_train(work)
+            check_parts(work)
+            of_first = _told(work, networks[0], told.elsewhere())
+            others = [_told(work, one, Watcher()) for one in networks[1:]]
+            train_side_by_side(work, networks, [of_first, *others], jobs=jobs)
+            work = replace(work, resume=True, watcher=Watcher())
+        result = results[work.target] = train_target(work)
+        write_target(folder, work, result.network, result.songs, result.cross_validation)
+    told.close()
+    _write_metrics(folder, config, results, device)
+    for left in (*folder.glob("checkpoint.*.pt"), *folder.glob("durations.*")):
+        left.unlink()
+    return results
 
-        def record(report: EpochReport, log: Path = epochs) -> None:
-            before = log.read_text(encoding="utf-8") if log.exists() else ""
-            write_whole(log, before + json.dumps(report.to_json()) + "\n")
-            on_epoch(report)
 
-        what = (store, frames, parts, labels, target, config)
-        if helpers is not None:
-            with helpers(target) as others:
-                share = (0, 1 + others.count)
+def train_target(work: Work) -> TargetResult:
+    """Train and measure one target."""
+    networks = RunNetworks(work)
+    found = fit_and_predict(work, networks)
+    judged = cross_validated(work, found)
+    metrics = measure(found.labels, found.probabilities, work.target, seed=work.config.seed)
+    return TargetResult(network=networks.model, songs=found, metrics=metrics, cross_validation=judged)
 
-                def watching(progress: Progress, of: Helpers = others) -> None:
-                    of.check()  # not only after hours of this process's own share
-                    on_step(progress)
 
-                train_share(
-                    *what,
-                    share,
-                    folder=folder,
-                    resume=resume,
-                    truth=truth,
-                    on_network=on_network,
-                    on_epoch=record,
-                    on_step=watching,
-                )
-                others.wait()
-        result = train_target(
-            *what,
-            folder=folder,
-            resume=resume or helpers is not None,
-            truth=truth,
-            on_network=on_network if helpers is None else lambda number, total: None,
-            on_epoch=record,
-            on_step=on_step,
-        )
-        _write_target(folder, target, result, config, store)
-        results[target] = result
+def _write_metrics(
+    folder: Path, config: TrainConfig, results: Mapping[Target, TargetResult], device: torch.device
+) -> None:
     environment = {
         "mertag": __version__,
         "torch": torch.__version__,
@@ -320,25 +317,18 @@ def train(
         "device": torch.cuda.get_device_name() if device.type == "cuda" else f"{platform.machine()} CPU",
         "training_s": f"{_training_s(folder, config):.0f}",
     }
-    validated = [r.cross_validation.metrics for r in results.values() if r.cross_validation]
+    judged = {target: r.cross_validation for target, r in results.items() if r.cross_validation}
     figures, cross_validation = (
         {
             str(view): {method: metrics.to_json() for method, metrics in by_method.items()}
-            for of_target in found
+            for of_target in measured
             for view, by_method in of_target.items()
         }
-        for found in ([r.metrics for r in results.values()], validated)
+        for measured in ([r.metrics for r in results.values()], [found.metrics for found in judged.values()])
     )
-    measured: dict[str, Any] = {"environment": environment, "figures": figures, "cross_validation": cross_validation}
-    measured["confidence"] = {
-        str(target): coverage(*_confidence(r.cross_validation))
-        for target, r in results.items()
-        if r.cross_validation is not None
-    }
-    _write_json(folder / "metrics.json", measured)
-    for left in (*folder.glob("checkpoint.*.pt"), *folder.glob("cross-fitted.*.npz"), *folder.glob("durations.*")):
-        left.unlink()
-    return results
+    value: dict[str, Any] = {"environment": environment, "figures": figures, "cross_validation": cross_validation}
+    value["confidence"] = {str(target): coverage(*_confidence(found)) for target, found in judged.items()}
+    write_json(folder / METRICS, value)
 
 
 def _confidence(judged: CrossValidation) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
@@ -351,50 +341,3 @@ def _training_s(folder: Path, config: TrainConfig) -> float:
     """Return how long the epochs of all networks took together, in seconds, whoever trained them and when."""
     logs = [(folder / durations_name(target)).read_text(encoding="utf-8") for target in config.targets]
     return sum(float(json.loads(line)["duration_s"]) for log in logs for line in log.splitlines())
-
-
-def _write_target(
-    folder: Path,
-    target: Target,
-    result: TargetResult,
-    config: TrainConfig,
-    store: LogMelStore,
-) -> None:
-    weights = {name: value.cpu().contiguous() for name, value in result.network.state_dict().items()}
-    save_file(weights, folder / f"network.{target}.safetensors")
-    song.save(
-        folder / f"song.{target}.npz",
-        result.table,
-        result.classifier,
-        n_classes=len(CLASS_NAMES[target]),
-        c=config.song.c,
-        kind=config.song.classifier,
-        seed=config.seed,
-    )
-    names = CLASS_NAMES[target]
-    _write_predictions(
-        folder / f"predictions.{target}.csv", result.songs, result.labels, result.probabilities, names, store
-    )
-    if (judged := result.cross_validation) is not None:
-        place = folder / f"cross-validation.{target}.csv"
-        _write_predictions(place, judged.songs, judged.labels, judged.probabilities, names, store)
-
-
-def _write_predictions(
-    path: Path,
-    songs: npt.NDArray[np.int64],
-    labels: npt.NDArray[np.int64],
-    probabilities: Mapping[str, npt.NDArray[np.float64]],
-    names: Sequence[str],
-    store: LogMelStore,
-) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["song_id", "label", *(f"{m}:{n}" for m in probabilities for n in names)])
-        for row, index in enumerate(songs):
-            found = [f"{p:.6f}" for method in probabilities.values() for p in method[row]]
-            writer.writerow([store.ids[index], names[labels[row]], *found])
-
-
-def _write_json(path: Path, value: Mapping[str, Any]) -> None:
-    write_whole(path, json.dumps(value, indent=2) + "\n")

@@ -5,8 +5,8 @@ One file, weights inside, with one float32 input of one of these shapes (a name 
 ===========================================  ==============================================================
 ``(n,)``, ``(1, n)``, ``(1, 1, n)``          one window of a mono waveform in -1..1
 ``(batch, n)``, ``(batch, 1, n)``            several windows at once
-``(1 or batch, 96, 64)``,                    log-mel patches as VGGish's
-(`mertag_train.evaluation.features.vggish_input`) ``(1 or batch, 1, 96, 64)``
+``(1 or batch, 96, 64)``,                    log-mel patches as VGGish's (`patches`)
+``(1 or batch, 1, 96, 64)``
 ===========================================  ==============================================================
 
 It gives float32 of shape ``(dim,)``, ``(windows, dim)`` or ``(windows, steps, dim)``; of several outputs, the one
@@ -29,6 +29,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -38,9 +39,16 @@ import numpy.typing as npt
 from mertag.errors import BundleError, ConfigError
 from mertag.listen.external_data import has_external_data
 from mertag.listen.sessions import cpu_session, first_line
-from mertag_train.evaluation.features import vggish_input
 
 Floats = npt.NDArray[np.float32]
+
+PATCH_SAMPLE_RATE = 16_000
+FRAME_SAMPLES, FRAME_HOP, PATCH_FFT = 400, 160, 512
+PATCH_FRAMES, PATCH_MELS = 96, 64
+PATCH_FMIN_HZ, PATCH_FMAX_HZ = 125.0, 7_500.0
+PATCH_OFFSET = 0.01
+PATCH_SAMPLES = (PATCH_FRAMES - 1) * FRAME_HOP + FRAME_SAMPLES
+PATCH_HOP = PATCH_FRAMES * FRAME_HOP
 
 BATCH = 32
 """Windows at a time, where the model takes more than one."""
@@ -108,7 +116,7 @@ class EmbeddingModel:
         self._input, shape = inputs[0].name, tuple(inputs[0].shape)
         props: Mapping[str, str] = self._session.get_modelmeta().custom_metadata_map
         self._output = self._output_name(props.get("output"))
-        self._patches = shape[-2:] == (vggish_input.N_FRAMES, vggish_input.N_MELS)
+        self._patches = shape[-2:] == (PATCH_FRAMES, PATCH_MELS)
         self._read_shape(shape)
         self._read_times(shape, props)
 
@@ -150,9 +158,9 @@ class EmbeddingModel:
         """Take in sample rate, window and hop from the properties, or refuse them."""
         rate, window_s, hop_s = (self._number(props, key) for key in ("sample_rate", "window_s", "hop_s"))
         if self._patches:
-            if rate not in (None, vggish_input.SAMPLE_RATE) or window_s is not None:
+            if rate not in (None, PATCH_SAMPLE_RATE) or window_s is not None:
                 raise self._no("its input is VGGish's patches, which have a sample rate of 16000 and no window_s")
-            self.sample_rate, self.window_samples = vggish_input.SAMPLE_RATE, vggish_input.PATCH_SAMPLES
+            self.sample_rate, self.window_samples = PATCH_SAMPLE_RATE, PATCH_SAMPLES
         else:
             if rate is None:
                 raise self._no(f"which sample rate? It has no metadata property sample_rate ({PROPERTIES})")
@@ -168,7 +176,7 @@ class EmbeddingModel:
             if isinstance(length, int) and said not in (None, length):
                 raise self._no(f"its input takes {length} samples, but its metadata property window_s says {said}")
             self.window_samples = length if isinstance(length, int) else int(said or 0)
-        usual = vggish_input.PATCH_HOP if self._patches else self.window_samples
+        usual = PATCH_HOP if self._patches else self.window_samples
         self.hop_samples = usual if hop_s is None else round(hop_s * self.sample_rate)
         if min(self.window_samples, self.hop_samples) < 1:
             raise self._no("a window, or the hop between two, is shorter than a sample")
@@ -216,7 +224,7 @@ class EmbeddingModel:
     def _runs(self, windows: Floats) -> Iterator[Floats]:
         for start in range(0, len(windows), self._batch):
             some = windows[start : start + self._batch]
-            fed = vggish_input.patches(some) if self._patches else np.ascontiguousarray(some, dtype=np.float32)
+            fed = patches(some) if self._patches else np.ascontiguousarray(some, dtype=np.float32)
             shape = (len(some), 1)[: self._outer] + fed.shape[1:]
             try:
                 found = np.asarray(self._session.run([self._output], {self._input: fed.reshape(shape)})[0])
@@ -248,3 +256,36 @@ def _bytes(path: Path) -> bytes:
 
 def _shown(shape: Any) -> str:
     return "(" + ", ".join(str(size) if size is not None else "?" for size in shape) + ")"
+
+
+def patches(windows: Floats) -> Floats:
+    """Return the log-mel patches that VGGish was trained on, shape (n, 96, 64), of windows, shape (n, PATCH_SAMPLES).
+
+    16,000 Hz mono in -1..1; frames of 400 samples every 160 (25 and 10 ms), periodic Hann, 512-point FFT, magnitude; 64
+    mel bands from 125 to 7,500 Hz whose triangles are straight on the mel scale of HTK; ``ln(mel + 0.01)``; a patch is
+    96 frames. Source: Hershey et al., "CNN architectures for large-scale audio classification", 2017, and the published
+    model's front end.
+    """
+    frames = np.lib.stride_tricks.sliding_window_view(windows, FRAME_SAMPLES, axis=1)[:, ::FRAME_HOP]  # (n, 96, 400)
+    hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(FRAME_SAMPLES) / FRAME_SAMPLES)
+    magnitude = np.abs(np.fft.rfft(frames * hann, PATCH_FFT))  # (n, 96, 257)
+    found: Floats = np.log(magnitude @ mel_weights() + PATCH_OFFSET).astype(np.float32)
+    return found
+
+
+@cache
+def mel_weights() -> npt.NDArray[np.float64]:
+    """Return the weight of each FFT bin in each band, shape (257, 64); bin 0 weighs nothing."""
+    edges = np.linspace(_mel(np.array(PATCH_FMIN_HZ)), _mel(np.array(PATCH_FMAX_HZ)), PATCH_MELS + 2)
+    low, centre, high = edges[:-2], edges[1:-1], edges[2:]
+    bins = _mel(np.linspace(0, PATCH_SAMPLE_RATE / 2, PATCH_FFT // 2 + 1))[:, None]
+    weights: npt.NDArray[np.float64] = np.maximum(
+        0.0, np.minimum((bins - low) / (centre - low), (high - bins) / (high - centre))
+    )
+    weights[0] = 0.0
+    return weights
+
+
+def _mel(hz: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    mel: npt.NDArray[np.float64] = 1_127.0 * np.log1p(hz / 700.0)
+    return mel

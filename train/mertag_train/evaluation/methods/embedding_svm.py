@@ -22,7 +22,7 @@ import numpy.typing as npt
 from mertag_train.evaluation.features.embedding_model import refuse_none, sha256_of
 from mertag_train.evaluation.features.embedding_table import VERSION, song_embeddings
 from mertag_train.evaluation.methods.base import Context, Fold, Predictions
-from mertag_train.evaluation.methods.clip_svm import C, by_clip_svm
+from mertag_train.evaluation.methods.features_svm import C, by_clip_svm
 
 if TYPE_CHECKING:
     from mertag_train.learn.config import Recipe, TrainConfig
@@ -69,3 +69,6 @@ class EmbeddingSvm:
         found = song_embeddings(self.name, (*fold.train, *fold.test), context)
         pooled = [np.stack([mean_and_deviation(found[song.id]) for song in side]) for side in (fold.train, fold.test)]
         return by_clip_svm(fold, *pooled)
+
+
+METHODS = (EmbeddingSvm(),)

@@ -1,4 +1,4 @@
-"""A segment network trained on the songs of one fold, and what it says of every segment: made once, kept on disk.
+"""What the networks of a fold say of every segment: trained once, kept on disk.
 
 Several methods ask for the same network (they differ in how segments become a song), and an evaluation is stopped
 and continued. So what a network says is kept under a name that stands for everything it depends on:
@@ -8,7 +8,7 @@ settings, songs and their labels. While it trains, a checkpoint lies beside it.
 
     work/networks/inherited-0f3a…/
       request.json     what it depends on
-      epochs.json      what each epoch has on record
+      epochs.jsonl     what each epoch has on record
       checkpoint.pt    while training; removed when it is done
       segments.npz     ids, counts and probabilities; written last
 """
@@ -17,108 +17,83 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
 
-from mertag.emotion import CLASS_NAMES
 from mertag.errors import DatasetError
-from mertag.files import json_digest
+from mertag.files import json_digest, replaced_whole
 from mertag_train.data.datasets.base import Song
+from mertag_train.data.folds import split
 from mertag_train.evaluation.methods.base import Context, Fold
-from mertag_train.runs.kept_outputs import read_outputs, write_outputs
-from mertag_train.runs.segment_truth import segment_truth
+from mertag_train.runs.work import Parts, Watcher, Watchers, Work, groups_of, inner_parts, labels_of, truth_of
 
 if TYPE_CHECKING:
-    from mertag_train.data.store import LogMelStore
     from mertag_train.learn.config import TrainConfig
-    from mertag_train.learn.trainer import EpochReport, Progress
+    from mertag_train.learn.trainer import Progress
+    from mertag_train.runs.experiment import NetworkToTrain
 
 Floats = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int64]
 
 SCHEMA = 2
 SHOWN = 5
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SegmentOutputs:
-    """What a network says of the segments of some songs.
-
-    Attributes
-    ----------
-    probabilities : mapping of str to float32 array, shape (n_segments, n_classes)
-        By song id, segments in the order of the fixed grid.
-    n_samples : mapping of str to int
-        Duration of each song in samples.
-    epochs : list of mapping
-        What is on record of the training (`mertag_train.learn.trainer.EpochReport.to_json`).
-    """
-
-    probabilities: dict[str, Floats]
-    n_samples: dict[str, int]
-    epochs: list[dict[str, Any]]
-
-    def of(self, songs: Iterable[Song]) -> tuple[list[Floats], list[int]]:
-        """Return the probabilities and the durations of some songs, in their order."""
-        ids = [song.id for song in songs]
-        return [self.probabilities[i] for i in ids], [self.n_samples[i] for i in ids]
-
-
-def segment_outputs(fold: Fold, context: Context, config: TrainConfig, train: Sequence[Song]) -> SegmentOutputs:
-    """Return what a network trained on `train` says of all songs of the fold, training it unless it is on disk.
-
-    Parameters
-    ----------
-    fold : Fold
-        Its songs are predicted, on both sides.
-    context : Context
-        Log-mels, and `Context.work`, where it is kept.
-    config : TrainConfig
-        With which it is trained.
-    train : sequence of Song
-        Songs of `fold.train`, all or some.
-
-    Raises
-    ------
-    DatasetError
-        If a song is shorter than one segment, or has no log-mel.
-    TrainingError
-        As the training does.
-    """
+def work_of(fold: Fold, context: Context, config: TrainConfig) -> Work:
+    """Return a fold as the work of one training, whose figures come from the test songs."""
     store = context.log_mels()
     songs = (*fold.train, *fold.test)
-    index = store.index_of([song.id for song in songs])
-    refuse_short(songs, store.n_samples[index].tolist(), config)
-    n_samples = dict(zip((song.id for song in songs), (int(n) for n in store.n_samples[index]), strict=True))
-    request = {
-        "schema": SCHEMA,
-        "target": fold.target.value,
-        "config": config.to_json(),
-        "front_end": asdict(store.front_end),
-        "train": {song.id: song.targets[fold.target] for song in train},
-        "n_samples": n_samples,
-    }
-    folder = context.work / "networks" / f"{config.learner}-{json_digest(request)[:16]}"
-    kept, record = folder / "segments.npz", folder / "epochs.json"
-    if not kept.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "request.json").write_text(json.dumps(request, indent=1) + "\n", encoding="utf-8")
-        probabilities = _trained(fold, context, config, train, store, index, folder)
-        write_outputs(kept, list(n_samples), probabilities)
-        (folder / "checkpoint.pt").unlink(missing_ok=True)
-    return SegmentOutputs(probabilities=read_outputs(kept), n_samples=n_samples, epochs=read_record(record))
+    refuse_short(songs, store.n_samples[store.index_of([song.id for song in songs])].tolist(), config)
+    for_network, for_classifier = network_songs(fold, config)
+    share = song_share(config)
+    return Work(
+        store=store,
+        frames=context.frames,
+        labels=labels_of(songs, store, fold.target),
+        groups=groups_of(songs, store, fold.group),
+        truth=truth_of(for_network, store, fold.target, config, context.dataset, fold.truth),
+        parts=Parts(
+            network=store.index_of([song.id for song in for_network]),
+            song=store.index_of([song.id for song in for_classifier]),
+            figures=store.index_of(fold.test_ids),
+            inner=inner_parts(for_network, store, fold.target, config),
+            shares=(1 - share, share or 1.0),
+        ),
+        target=fold.target,
+        config=config,
+        folder=context.work / "networks",
+        resume=True,
+        watcher=_FoldProgress(fold, context),
+    )
 
 
-def read_record(path: Path) -> list[dict[str, Any]]:
-    """Return the epochs on record, plain JSON; none where there is no record, or a damaged one."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        return []
-    return found if isinstance(found, list) else []
+def song_share(config: TrainConfig) -> float:
+    """Return which share of a fold's training songs only the song classifier learns from (`TrainConfig.fractions`)."""
+    network, song, _ = config.fractions
+    return song / (network + song)
+
+
+def network_songs(fold: Fold, config: TrainConfig) -> tuple[tuple[Song, ...], tuple[Song, ...]]:
+    """Return the training songs that the network, and those that the song classifier learns from.
+
+    Where the song classifier learns from held-out songs, the two are apart by class-stratified groups, as the folds
+    are; otherwise both learn from all.
+    """
+    if config.song.features != "held_out":
+        return fold.train, fold.train
+    share = song_share(config)
+    part_of = split(
+        fold.train, fold.target, fractions=(1 - share, share, 0.0), group=fold.group, seed=fold.seed
+    ).fold_of
+    train, validation = (
+        tuple(song for song in fold.train if part_of[song.id] == part) for part in ("train", "validation")
+    )
+    return train, validation
 
 
 def refuse_short(songs: Iterable[Song], n_samples: Iterable[int], config: TrainConfig) -> None:
@@ -137,47 +112,118 @@ def refuse_short(songs: Iterable[Song], n_samples: Iterable[int], config: TrainC
         )
 
 
-def _trained(
-    fold: Fold,
-    context: Context,
-    config: TrainConfig,
-    train: Sequence[Song],
-    store: LogMelStore,
-    index: npt.NDArray[np.int64],
-    folder: Path,
-) -> list[Floats]:
-    from mertag_train.learn.predict import predict  # here: what is on disk needs no torch
-    from mertag_train.learn.trainer import Clips, train_network
+class _FoldProgress(Watcher):
+    """Tells the evaluation how far an epoch is."""
 
-    record = folder / "epochs.json"
-    epochs = read_record(record) if (folder / "checkpoint.pt").exists() else []
+    def __init__(self, fold: Fold, context: Context) -> None:
+        self._what = f"{context.config.learner}, {fold.target}, fold {fold.name}, seed {fold.seed}"
+        self._told = context.on_progress
 
-    def on_step(step: Progress) -> None:
-        what = (
-            f"{config.learner}, {fold.target}, fold {fold.name}, seed {fold.seed}: epoch {step.epoch} of {step.epochs}"
+    def on_step(self, step: Progress) -> None:
+        self._told(f"{self._what}: epoch {step.epoch} of {step.epochs}", step.step, step.steps)
+
+
+class KeptNetworks:
+    """The networks of a fold, by what they say: see `mertag_train.runs.experiment.Predict`.
+
+    Parameters
+    ----------
+    fold, context : Fold, Context
+        Songs, log-mels, and `Context.work`, where it is kept.
+    config : TrainConfig
+        With which they are trained.
+
+    Attributes
+    ----------
+    work : Work
+        What is trained, and measured on the test songs.
+
+    Raises
+    ------
+    DatasetError
+        If a song is shorter than one segment, or has no log-mel, or the songs cannot be dealt as the settings ask.
+    """
+
+    def __init__(self, fold: Fold, context: Context, config: TrainConfig) -> None:
+        self.work = work_of(fold, context, config)
+        self._everyone = self.work.store.index_of([song.id for song in (*fold.train, *fold.test)])
+        self._said: dict[str, dict[str, Floats]] = {}
+
+    def __call__(self, networks: Sequence[NetworkToTrain], clips: Ints) -> list[Floats]:
+        """Return what networks say of the segments of some clips: the mean of their probabilities."""
+        said = [self._of(one) for one in networks]
+        ids = [self.work.store.ids[i] for i in clips.tolist()]
+        if len(said) == 1:
+            return [said[0][i] for i in ids]
+        means = (np.mean([of_network[i] for of_network in said], axis=0, dtype=np.float64) for i in ids)
+        return [np.asarray(mean, dtype=np.float32) for mean in means]
+
+    def epochs(self, one: NetworkToTrain) -> list[dict[str, Any]]:
+        """Return what a network's epochs have on record; nothing where that is gone."""
+        from mertag_train.runs.watch import read_epochs
+
+        try:
+            return read_epochs(self._folder(one) / "epochs.jsonl")
+        except ValueError:  # damaged: nothing depends on it
+            return []
+
+    def _request(self, one: NetworkToTrain) -> dict[str, Any]:
+        work = self.work
+        return {
+            "schema": SCHEMA,
+            "target": work.target.value,
+            "config": one.config.to_json(),
+            "front_end": asdict(work.store.front_end),
+            "train": {work.store.ids[i]: int(work.labels[i]) for i in one.learnt.tolist()},
+            "n_samples": {work.store.ids[i]: int(work.store.n_samples[i]) for i in self._everyone.tolist()},
+        }
+
+    def _folder(self, one: NetworkToTrain) -> Path:
+        assert self.work.folder is not None
+        return self.work.folder / f"{one.config.learner}-{json_digest(self._request(one))[:16]}"
+
+    def _of(self, one: NetworkToTrain) -> dict[str, Floats]:
+        """Return what one network says of all songs of the fold, training it unless that is on disk."""
+        folder = self._folder(one)
+        if folder.name not in self._said:
+            kept = folder / "segments.npz"
+            if not kept.exists():
+                self._train(one, folder)
+            self._said[folder.name] = read_outputs(kept)
+        return self._said[folder.name]
+
+    def _train(self, one: NetworkToTrain, folder: Path) -> None:
+        from mertag_train.learn.predict import predict  # here: what is on disk needs no torch
+        from mertag_train.runs.experiment import train_one
+        from mertag_train.runs.watch import EpochLog
+
+        work, checkpoint = self.work, folder / "checkpoint.pt"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "request.json").write_text(json.dumps(self._request(one), indent=1) + "\n", encoding="utf-8")
+        watcher = Watchers(EpochLog(folder), work.watcher)
+        # The test songs are not looked at while it learns.
+        network = train_one(work, replace(one, watched=None), checkpoint=checkpoint, resume=True, watcher=watcher)
+        said = predict(network, work.store, work.frames(), self._everyone, work.config.segmentation)
+        write_outputs(folder / "segments.npz", [work.store.ids[i] for i in self._everyone.tolist()], said)
+        checkpoint.unlink(missing_ok=True)
+
+
+def write_outputs(path: Path, ids: Sequence[str], probabilities: Sequence[Floats]) -> None:
+    """Write the segment probabilities (or embeddings) of songs, each of shape (n_segments, n_classes)."""
+    with replaced_whole(path) as file:
+        np.savez(
+            file,
+            ids=np.array(list(ids)),
+            counts=np.array([len(p) for p in probabilities], dtype=np.int64),
+            probabilities=np.concatenate(list(probabilities)).astype(np.float32),
         )
-        context.on_progress(what, step.step, step.steps)
 
-    def on_epoch(report: EpochReport) -> None:
-        epochs[:] = [*(e for e in epochs if e["epoch"] < report.epoch), report.to_json()]
-        record.write_text(json.dumps(epochs) + "\n", encoding="utf-8")
 
-    clips = Clips(
-        index=store.index_of([song.id for song in train]),
-        label=np.array([song.targets[fold.target] for song in train], dtype=np.int64),
-        truth=segment_truth(train, store, fold.target, config, context.dataset, right=fold.truth),
-    )
-    frames = context.frames()
-    network = train_network(
-        store,
-        frames,
-        clips,
-        None,
-        config,
-        class_names=CLASS_NAMES[fold.target],
-        checkpoint_path=folder / "checkpoint.pt",
-        resume=True,
-        on_epoch=on_epoch,
-        on_step=on_step,
-    )
-    return predict(network, store, frames, index, config.segmentation)
+def read_outputs(path: Path) -> dict[str, Floats]:
+    """Read them back, by song id; raise DatasetError if the file is damaged."""
+    try:
+        with np.load(path, allow_pickle=False) as kept:
+            ids, counts, flat = kept["ids"].tolist(), kept["counts"], kept["probabilities"]
+        return dict(zip(ids, np.split(flat, np.cumsum(counts)[:-1]), strict=True))
+    except (OSError, KeyError, ValueError, BadZipFile) as error:
+        raise DatasetError(f"{path}: not readable ({error}). Delete it, and it is made anew.") from error

@@ -23,9 +23,8 @@ import numpy.typing as npt
 
 from mertag.files import json_digest
 from mertag_train.evaluation.methods.base import Context, Fold, Predictions
-from mertag_train.evaluation.methods.networks import refuse_short
-from mertag_train.evaluation.two_stage.config import SequenceConfig, TwoStageConfig
-from mertag_train.runs.kept_outputs import read_outputs, write_outputs
+from mertag_train.evaluation.methods.networks import read_outputs, refuse_short, write_outputs
+from mertag_train.evaluation.two_stage.config import TwoStageConfig
 
 if TYPE_CHECKING:
     from mertag_train.learn.config import Recipe, TrainConfig
@@ -67,7 +66,33 @@ class TwoStage:
         TrainingError
             If a loss is not finite.
         """
-        return by_sequences(fold, context, self._embeddings(fold, context), self.sizes.sequence)
+        from mertag_train.evaluation.two_stage.sequence_classifier import (  # here: the registry needs no torch
+            predict_sequences,
+            train_sequences,
+        )
+
+        losses: list[float] = []
+
+        def on_epoch(epoch: int, epochs: int, loss: float) -> None:
+            losses.append(loss)
+            context.on_progress(f"{fold.target}, fold {fold.name}, seed {fold.seed}: BiLSTM", epoch, epochs)
+
+        embeddings = self._embeddings(fold, context)
+        network = train_sequences(
+            [embeddings[song.id] for song in fold.train],
+            fold.train_labels,
+            self.sizes.sequence,
+            n_classes=fold.n_classes,
+            seed=fold.seed,
+            device=context.device,
+            on_epoch=on_epoch,
+        )
+        tested = [embeddings[song.id] for song in fold.test]
+        return Predictions(
+            song_ids=fold.test_ids,
+            probabilities=predict_sequences(network, tested),
+            diagnostics={"test_steps": float(sum(map(len, tested))), "training_loss": losses[-1]},
+        )
 
     def _embeddings(self, fold: Fold, context: Context) -> dict[str, Floats]:
         """Return the embeddings of all songs of the fold, training the auto-encoder unless they are on disk."""
@@ -84,8 +109,7 @@ class TwoStage:
             "train": [song.id for song in fold.train],
             "n_samples": {song.id: n for song, n in zip(songs, n_samples, strict=True)},
         }
-        digest = json_digest(request)
-        folder = context.work / "two-stage" / digest[:16]
+        folder = context.work / "two-stage" / json_digest(request)[:16]
         kept = folder / "embeddings.npz"
         if not kept.exists():
             found = self._trained(fold, context)
@@ -117,43 +141,4 @@ class TwoStage:
         return embed(network, store, frames, store.index_of([s.id for s in (*fold.train, *fold.test)]), segmentation)
 
 
-def by_sequences(fold: Fold, context: Context, sequences: Mapping[str, Floats], config: SequenceConfig) -> Predictions:
-    """Train stage 2 on the embeddings of the training songs and predict the test songs.
-
-    Parameters
-    ----------
-    fold : Fold
-        Labels are taken of its training songs only.
-    context : Context
-        Device and progress.
-    sequences : mapping of str to float32 array, shape (n_steps, n_features)
-        By song id, of both sides.
-    config : SequenceConfig
-        Sizes and epochs.
-    """
-    from mertag_train.evaluation.two_stage.sequence_classifier import (  # here: the registry needs no torch
-        predict_sequences,
-        train_sequences,
-    )
-
-    losses: list[float] = []
-
-    def on_epoch(epoch: int, epochs: int, loss: float) -> None:
-        losses.append(loss)
-        context.on_progress(f"{fold.target}, fold {fold.name}, seed {fold.seed}: BiLSTM", epoch, epochs)
-
-    network = train_sequences(
-        [sequences[song.id] for song in fold.train],
-        fold.train_labels,
-        config,
-        n_classes=fold.n_classes,
-        seed=fold.seed,
-        device=context.device,
-        on_epoch=on_epoch,
-    )
-    tested = [sequences[song.id] for song in fold.test]
-    return Predictions(
-        song_ids=fold.test_ids,
-        probabilities=predict_sequences(network, tested),
-        diagnostics={"test_steps": float(sum(map(len, tested))), "training_loss": losses[-1]},
-    )
+METHODS = (TwoStage(),)

@@ -1,17 +1,19 @@
-"""Pictures of a training, in the run's folder: the losses of each epoch told apart, and the learning curves.
+"""What a run writes while it trains: its epochs as JSON lines, pictures, and scalars for TensorBoard.
 
 ::
 
     runs/.../
       losses.<target>.<epoch>.png    histogram of the segments' losses, with the two Gaussians of each mixture
+      epochs.<target>.jsonl          one line an epoch
       curves.<target>.png            loss, held-out accuracy, clean share and, where labels can be checked, its quality
+      tensorboard/<target>/          the same figures, where TensorBoard is installed
 
-They are drawn from what the run keeps on record (`mertag_train.runs.run`); matplotlib is loaded when the first one is
-drawn.
+The curves are drawn from the JSON lines; matplotlib is loaded when the first picture is drawn.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,16 +23,20 @@ import numpy as np
 import numpy.typing as npt
 
 from mertag.emotion import Target
+from mertag.files import write_whole
 from mertag_train.learn.partition import ALL, Mixture, Partition
-from mertag_train.learn.trainer import EpochReport
+from mertag_train.learn.trainer import EpochReport, Progress
 from mertag_train.plots.pictures import new_figure, save_png
+from mertag_train.runs.work import Watcher
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from torch.utils.tensorboard import SummaryWriter
 
 Floats = npt.NDArray[np.float64]
 
+TENSORBOARD = "tensorboard"
 DPI, BINS = 120, 60
 CLEAN, NOISY, OTHERS = "#0072B2", "#E69F00", "#767676"
 DASHES = {CLEAN: "-", NOISY: "--", OTHERS: ":"}
@@ -59,18 +65,76 @@ CURVES: Sequence[tuple[str, Mapping[str, str]]] = (
 """Panels of the learning curves: what is on the axis, and the figures in it."""
 
 
-class RunFigures:
-    """Draws while a run goes on: told the target, then each epoch.
+class EpochLog(Watcher):
+    """Keeps the epochs of the first network as JSON lines: ``epochs.<target>.jsonl``."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._path = folder / "epochs.jsonl"
+
+    def elsewhere(self) -> Watcher:
+        """Return itself."""
+        return self
+
+    def on_target(self, target: Target) -> None:
+        """Take note of which target's epochs come."""
+        self._path = self._folder / epochs_name(target)
+
+    def on_epoch(self, report: EpochReport) -> None:
+        """Add an epoch, in the place of one that is trained again."""
+        before = [epoch for epoch in read_epochs(self._path) if epoch["epoch"] < report.epoch]
+        write_whole(self._path, "".join(json.dumps(epoch) + "\n" for epoch in (*before, report.to_json())))
+
+
+def epochs_name(target: Target) -> str:
+    """Return the name of the file with a line of JSON for each epoch of a target's first network."""
+    return f"epochs.{target}.jsonl"
+
+
+def read_epochs(path: Path) -> list[dict[str, Any]]:
+    """Return the epochs on record, as `EpochReport.to_json` gives them; none where there is no record."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+
+
+class DurationLog(Watcher):
+    """Adds a line of JSON for each epoch of a network: how long it took. Several processes may add to one file."""
+
+    def __init__(self, path: Path, network: str) -> None:
+        self._path, self._network = path, network
+
+    def on_epoch(self, report: EpochReport) -> None:
+        """Add a line."""
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"network": self._network, "duration_s": report.duration_s}) + "\n")
+
+
+class StepsOnly(Watcher):
+    """Tells another of the steps alone: of a network whose epochs nobody records."""
+
+    def __init__(self, watcher: Watcher) -> None:
+        self._watcher = watcher
+
+    def on_step(self, step: Progress) -> None:
+        """Pass it on."""
+        self._watcher.on_step(step)
+
+
+class RunFigures(Watcher):
+    """Draws the losses and the learning curves.
 
     Parameters
     ----------
     folder : Path
-        The run; ``epochs.<target>.jsonl`` lies there before an epoch is reported.
+        The run; `EpochLog` is told of an epoch before.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._target: Target | None = None
+
+    def elsewhere(self) -> Watcher:
+        """Return itself."""
+        return self
 
     def on_target(self, target: Target) -> None:
         """Take note of which target's epochs come."""
@@ -83,9 +147,57 @@ class RunFigures:
             name = f"losses.{self._target}.{report.epoch:03d}.png"
             title = f"{self._target}, epoch {report.epoch} of {report.epochs}"
             save_png(draw_losses(report.partition, title=title), self._folder / name, dpi=DPI)
-        lines = (self._folder / f"epochs.{self._target}.jsonl").read_text(encoding="utf-8").splitlines()
-        figure = draw_curves([json.loads(line) for line in lines], title=f"{self._folder.name}: {self._target}")
+        epochs = read_epochs(self._folder / epochs_name(self._target))
+        figure = draw_curves(epochs, title=f"{self._folder.name}: {self._target}")
         save_png(figure, self._folder / f"curves.{self._target}.png", dpi=DPI)
+
+
+class Scalars(Watcher):
+    """Writes ``<run>/tensorboard/<target>``, which ``tensorboard --logdir RUN`` shows.
+
+    TensorBoard is no dependency: without it nothing is written, and nothing is missing.
+
+    Parameters
+    ----------
+    folder : Path
+        The run. Nothing is made before the first epoch.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder / TENSORBOARD
+        self._installed = importlib.util.find_spec(TENSORBOARD) is not None
+        self._target: Target | None = None
+        self._writer: SummaryWriter | None = None
+
+    def elsewhere(self) -> Watcher:
+        """Return itself, before the first epoch."""
+        return self
+
+    def on_target(self, target: Target) -> None:
+        """Take note of which target's epochs come."""
+        self.close()
+        self._target = target
+
+    def on_epoch(self, report: EpochReport) -> None:
+        """Write an epoch's figures; the step is the epoch. One that is trained again after a break replaces the old."""
+        if not self._installed:
+            return
+        if self._writer is None:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self._writer = SummaryWriter(self._folder / str(self._target), purge_step=report.epoch)
+        figures = {**report.figures, "loss": report.loss, "learning_rate": report.learning_rate}
+        if report.validation_accuracy is not None:
+            figures["validation_accuracy"] = report.validation_accuracy
+        for name, value in figures.items():
+            self._writer.add_scalar(name, value, report.epoch)
+        self._writer.flush()
+
+    def close(self) -> None:
+        """Close the file. May be called twice."""
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
 
 
 def draw_losses(partition: Partition, *, title: str) -> Figure:

@@ -1,31 +1,57 @@
-"""A run's folder, read back: its settings at any time, and all of it when it is finished. See
-`mertag_train.runs.run`.
+"""A run on disk: all that training leaves, as JSON, CSV, safetensors and plain arrays. Nothing of it is pickled.
+
+::
+
+    runs/4q-robust-20260101-120000/
+      run.json                     configuration, data set, command
+      split.csv                    which song served what
+      epochs.<target>.jsonl        one line an epoch
+      losses.<target>.<epoch>.png, curves.<target>.png, tensorboard/
+                                   pictures and scalars (`watch`), where a person trains
+      checkpoint.<target>.pt       while training (see `checkpoint`); removed when it is done
+      checkpoint.<target>.<n>.pt   of the networks that only the song classifier needs; likewise
+      durations.<target>.jsonl     of each epoch of each network; likewise
+      network.<target>.safetensors
+      song.<target>.npz            what the song classifier was fitted on
+      predictions.<target>.csv     the songs that the figures come from
+      cross-validation.<target>.csv
+                                   the songs that were learnt from, each judged without it, where there is
+                                   cross-fitting
+      metrics.json                 figures, versions, device; written last: a run that has it is finished
 """
 
 from __future__ import annotations
 
 import csv
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from sklearn.pipeline import Pipeline
 
 from mertag._version import __version__
 from mertag.emotion import CLASS_NAMES, Target
 from mertag.errors import ConfigError, TrainingError
+from mertag.files import write_whole
+from mertag_train.data.datasets import Dataset
+from mertag_train.data.folds import Folds, save_folds
 from mertag_train.learn import song
 from mertag_train.learn.config import TrainConfig
 from mertag_train.learn.trainer import network_of
 from mertag_train.networks.ensemble import Ensemble
 from mertag_train.networks.vgg import SegmentNetwork
+from mertag_train.runs.experiment import CrossValidation, SongResult
+from mertag_train.runs.work import Work
 
 SCHEMA = 4
 SETTINGS = {"schema", "command", "config", "dataset"}
+METRICS = "metrics.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +98,59 @@ class Run:
     classifiers: Mapping[Target, Pipeline]
 
 
+def new_folder(root: Path, dataset: str, recipe: str) -> Path:
+    """Return a run folder that does not exist yet: ``<dataset>-<recipe>-<time>``."""
+    name = f"{dataset}-{recipe}-{time.strftime('%Y%m%d-%H%M%S')}"
+    return next(p for i in range(1000) if not (p := root / (f"{name}-{i}" if i else name)).exists())
+
+
+def refuse_used(folder: Path) -> None:
+    """Raise ConfigError if something is where a new run shall be."""
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return
+    hint = f"go on with it (mertag train --resume {folder}), or " if (folder / "run.json").exists() else ""
+    raise ConfigError(f"{folder} exists; {hint}name another --out")
+
+
+def make_folder(
+    folder: Path,
+    parts: Folds,
+    dataset: Dataset,
+    config: TrainConfig,
+    *,
+    command: str,
+    root: Path | None = None,
+    options: Mapping[str, Any] = MappingProxyType({}),
+    log_mels: Path | None = None,
+) -> None:
+    """Make a run's folder, with ``run.json`` and ``split.csv``; see `mertag_train.runs.run.begin`."""
+    refuse_used(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"{folder}: the run's folder cannot be made ({error.strerror}); name another --out"
+        ) from error
+    save_folds(parts, folder / "split.csv")
+    about = {
+        "schema": SCHEMA,
+        "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "command": command,
+        "config": config.to_json(),
+        "dataset": {
+            "name": dataset.name,
+            "root": str((root or dataset.root).expanduser().resolve()),
+            "options": dict(options),
+            "log_mels": None if log_mels is None else str(log_mels.expanduser().resolve()),
+            "songs": len(parts.fold_of),
+            "missing_audio": len(dataset.missing_audio),
+            "labelling": dataset.labelling,
+            "citation": dataset.citation,
+        },
+    }
+    write_json(folder / "run.json", about)
+
+
 def newest(root: Path) -> Path:
     """Return the finished run that was made last.
 
@@ -80,10 +159,10 @@ def newest(root: Path) -> Path:
     ConfigError
         If there is none.
     """
-    finished = [path.parent for path in root.glob("*/metrics.json")]
+    finished = [path.parent for path in root.glob(f"*/{METRICS}")]
     if not finished:
         raise ConfigError(f"no finished run in {root.resolve()}; train one with `mertag train`, or name a run's folder")
-    return max(finished, key=lambda path: (path / "metrics.json").stat().st_mtime)
+    return max(finished, key=lambda path: (path / METRICS).stat().st_mtime)
 
 
 def settings(folder: Path) -> dict[str, Any]:
@@ -117,13 +196,13 @@ def load(folder: Path) -> Run:
         If it is not finished, or a part of it is damaged.
     """
     about = settings(folder)
-    if not (folder / "metrics.json").exists():
+    if not (folder / METRICS).exists():
         raise TrainingError(f"{folder}: the run is not finished; go on with `mertag train --resume {folder}`")
     config = TrainConfig.from_json(about["config"])
     networks: dict[Target, SegmentNetwork | Ensemble] = {}
     classifiers: dict[Target, Pipeline] = {}
     try:
-        metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+        metrics = json.loads((folder / METRICS).read_text(encoding="utf-8"))
         with (folder / "split.csv").open(newline="", encoding="utf-8") as file:
             fold_of = {row["song_id"]: row["fold"] for row in csv.DictReader(file)}
         if len(fold_of) != about["dataset"]["songs"]:
@@ -158,3 +237,39 @@ def _untrained(config: TrainConfig, n_classes: int) -> SegmentNetwork | Ensemble
         return network_of(config, n_classes)
     kinds = [config.of_member(number) for number in range(len(config.ensemble))]
     return Ensemble([network_of(kind, n_classes) for _ in range(config.song.inner_folds) for kind in kinds])
+
+
+def write_target(
+    folder: Path, work: Work, network: SegmentNetwork | Ensemble, result: SongResult, judged: CrossValidation | None
+) -> None:
+    """Write what came of one target: network, song classifier, predictions."""
+    target, chosen = work.target, work.config.song
+    weights = {name: value.cpu().contiguous() for name, value in network.state_dict().items()}
+    save_file(weights, folder / f"network.{target}.safetensors")
+    song.save(
+        folder / f"song.{target}.npz",
+        result.table,
+        result.classifier,
+        n_classes=len(work.class_names),
+        c=chosen.c,
+        kind=chosen.classifier,
+        seed=work.config.seed,
+    )
+    _write_predictions(folder / f"predictions.{target}.csv", result, work)
+    if judged is not None:
+        _write_predictions(folder / f"cross-validation.{target}.csv", judged, work)
+
+
+def _write_predictions(path: Path, result: SongResult | CrossValidation, work: Work) -> None:
+    names = work.class_names
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["song_id", "label", *(f"{m}:{n}" for m in result.probabilities for n in names)])
+        for row, index in enumerate(result.songs):
+            said = [f"{p:.6f}" for method in result.probabilities.values() for p in method[row]]
+            writer.writerow([work.store.ids[index], names[result.labels[row]], *said])
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Write a JSON file whole, for people to read too."""
+    write_whole(path, json.dumps(value, indent=2) + "\n")
