@@ -14,10 +14,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from sklearn.pipeline import Pipeline
 
 from mertag.emotion import Target
+from mertag_train.arrays import Floats, Floats32, Ints
 from mertag_train.learn import song
 from mertag_train.learn.config import TrainConfig
 from mertag_train.learn.trainer import Clips, train_network
@@ -25,9 +25,6 @@ from mertag_train.measure.metrics import Metrics, measure
 from mertag_train.networks.vgg import SegmentNetwork
 from mertag_train.runs.segment_truth import UNKNOWN
 from mertag_train.runs.work import Watcher, Work, check_parts
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +50,7 @@ class NetworkToTrain:
     checkpoint: str
 
 
-Predict = Callable[[Sequence[NetworkToTrain], Ints], list[npt.NDArray[np.float32]]]
+Predict = Callable[[Sequence[NetworkToTrain], Ints], list[Floats32]]
 """Given networks and positions in the store, returns what the networks, together, say of each clip's segments: float32
 arrays of shape (n_segments, n_classes)."""
 
@@ -131,7 +128,7 @@ class SongResult:
 
     table: song.SongTable
     classifier: Pipeline
-    seen: list[npt.NDArray[np.float32]]
+    seen: list[Floats32]
     songs: Ints
     labels: Ints
     probabilities: Mapping[str, Floats]
@@ -157,7 +154,7 @@ def fit_and_predict(work: Work, predict: Predict) -> SongResult:
     networks = networks_to_train(work)
     unseen = predict(model_of(networks), parts.figures)
     if parts.inner:
-        of_clip: dict[int, npt.NDArray[np.float32]] = {}
+        of_clip: dict[int, Floats32] = {}
         for number, inner in enumerate(parts.inner, start=1):
             without = [one for one in networks if one.inner == number]
             of_clip |= zip(inner.tolist(), predict(without, inner), strict=True)

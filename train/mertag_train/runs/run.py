@@ -15,12 +15,12 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import sklearn
 import torch
 
 from mertag._version import __version__
 from mertag.emotion import Target
+from mertag_train.arrays import Bools, Floats, Floats32, Ints
 from mertag_train.data.datasets import Dataset, Song
 from mertag_train.data.folds import Folds, load_folds, split
 from mertag_train.data.store import LogMelStore
@@ -66,8 +66,6 @@ from mertag_train.runs.work import (
 )
 
 __all__ = ["Run", "begin", "load", "new_folder", "newest", "refuse_used", "settings", "train"]
-
-Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,7 +185,7 @@ class RunNetworks:
         self._model: dict[str, SegmentNetwork] = {}
         self._number = 0
 
-    def __call__(self, networks: Sequence[NetworkToTrain], clips: Ints) -> list[npt.NDArray[np.float32]]:
+    def __call__(self, networks: Sequence[NetworkToTrain], clips: Ints) -> list[Floats32]:
         """Return what networks say of the segments of some clips."""
         work = self._work
         return predict(self._together(networks), work.store, work.frames(), clips, work.config.segmentation)
@@ -331,7 +329,7 @@ def _write_metrics(
     write_json(folder / METRICS, value)
 
 
-def _confidence(judged: CrossValidation) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+def _confidence(judged: CrossValidation) -> tuple[Floats, Bools]:
     """Return how sure the song classifier was of each song that it was not fitted on, and whether it was right."""
     said = judged.probabilities["song_classifier"]
     return said.max(1), predicted_classes(said) == judged.labels

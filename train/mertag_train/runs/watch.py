@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from mertag.emotion import Target
 from mertag.files import write_whole
+from mertag_train.arrays import Bools
 from mertag_train.learn.partition import ALL, Mixture, Partition
 from mertag_train.learn.trainer import EpochReport, Progress
 from mertag_train.plots.pictures import new_figure, save_png
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from torch.utils.tensorboard import SummaryWriter
 
-Floats = npt.NDArray[np.float64]
 
 TENSORBOARD = "tensorboard"
 DPI, BINS = 120, 60
@@ -228,7 +227,7 @@ def draw_losses(partition: Partition, *, title: str) -> Figure:
     return figure
 
 
-def _histogram(axes: Axes, partition: Partition, mine: npt.NDArray[np.bool_], mixture: Mixture | None) -> None:
+def _histogram(axes: Axes, partition: Partition, mine: Bools, mixture: Mixture | None) -> None:
     losses, labelled = partition.losses[mine], partition.labelled[mine]
     edges = np.histogram_bin_edges(losses, bins=BINS)
     axes.hist(

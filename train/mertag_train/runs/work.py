@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from mertag.emotion import CLASS_NAMES, Target
 from mertag.errors import DatasetError
+from mertag_train.arrays import Ints
 from mertag_train.data.datasets.base import MIN_SONGS_PER_CLASS, Dataset, Song
 from mertag_train.data.folds import Group, bound_groups, folds
 from mertag_train.runs.segment_truth import segment_truth
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from mertag_train.data.store import LogMelStore
     from mertag_train.learn.config import TrainConfig
     from mertag_train.learn.trainer import EpochReport, Progress
-
-Ints = npt.NDArray[np.int64]
 
 
 class Watcher:

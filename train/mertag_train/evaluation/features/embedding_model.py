@@ -34,13 +34,11 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-import numpy.typing as npt
 
 from mertag.errors import BundleError, ConfigError
 from mertag.listen.external_data import has_external_data
 from mertag.listen.sessions import cpu_session, first_line
-
-Floats = npt.NDArray[np.float32]
+from mertag_train.arrays import Floats, Floats32
 
 PATCH_SAMPLE_RATE = 16_000
 FRAME_SAMPLES, FRAME_HOP, PATCH_FFT = 400, 160, 512
@@ -196,7 +194,7 @@ class EmbeddingModel:
         """Return how many full windows a clip has."""
         return max(0, (n_samples - self.window_samples) // self.hop_samples + 1)
 
-    def embed(self, waveform: Floats) -> Floats:
+    def embed(self, waveform: Floats32) -> Floats32:
         """Return the embeddings of a clip, in time order.
 
         Parameters
@@ -221,7 +219,7 @@ class EmbeddingModel:
         windows = np.lib.stride_tricks.sliding_window_view(waveform, self.window_samples)[:: self.hop_samples]
         return np.concatenate(list(self._runs(windows)))
 
-    def _runs(self, windows: Floats) -> Iterator[Floats]:
+    def _runs(self, windows: Floats32) -> Iterator[Floats32]:
         for start in range(0, len(windows), self._batch):
             some = windows[start : start + self._batch]
             fed = patches(some) if self._patches else np.ascontiguousarray(some, dtype=np.float32)
@@ -258,7 +256,7 @@ def _shown(shape: Any) -> str:
     return "(" + ", ".join(str(size) if size is not None else "?" for size in shape) + ")"
 
 
-def patches(windows: Floats) -> Floats:
+def patches(windows: Floats32) -> Floats32:
     """Return the log-mel patches that VGGish was trained on, shape (n, 96, 64), of windows, shape (n, PATCH_SAMPLES).
 
     16,000 Hz mono in -1..1; frames of 400 samples every 160 (25 and 10 ms), periodic Hann, 512-point FFT, magnitude; 64
@@ -269,23 +267,21 @@ def patches(windows: Floats) -> Floats:
     frames = np.lib.stride_tricks.sliding_window_view(windows, FRAME_SAMPLES, axis=1)[:, ::FRAME_HOP]  # (n, 96, 400)
     hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(FRAME_SAMPLES) / FRAME_SAMPLES)
     magnitude = np.abs(np.fft.rfft(frames * hann, PATCH_FFT))  # (n, 96, 257)
-    found: Floats = np.log(magnitude @ mel_weights() + PATCH_OFFSET).astype(np.float32)
+    found: Floats32 = np.log(magnitude @ mel_weights() + PATCH_OFFSET).astype(np.float32)
     return found
 
 
 @cache
-def mel_weights() -> npt.NDArray[np.float64]:
+def mel_weights() -> Floats:
     """Return the weight of each FFT bin in each band, shape (257, 64); bin 0 weighs nothing."""
     edges = np.linspace(_mel(np.array(PATCH_FMIN_HZ)), _mel(np.array(PATCH_FMAX_HZ)), PATCH_MELS + 2)
     low, centre, high = edges[:-2], edges[1:-1], edges[2:]
     bins = _mel(np.linspace(0, PATCH_SAMPLE_RATE / 2, PATCH_FFT // 2 + 1))[:, None]
-    weights: npt.NDArray[np.float64] = np.maximum(
-        0.0, np.minimum((bins - low) / (centre - low), (high - bins) / (high - centre))
-    )
+    weights: Floats = np.maximum(0.0, np.minimum((bins - low) / (centre - low), (high - bins) / (high - centre)))
     weights[0] = 0.0
     return weights
 
 
-def _mel(hz: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    mel: npt.NDArray[np.float64] = 1_127.0 * np.log1p(hz / 700.0)
+def _mel(hz: Floats) -> Floats:
+    mel: Floats = 1_127.0 * np.log1p(hz / 700.0)
     return mel

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
+from mertag_train.arrays import Floats32
 from mertag_train.evaluation.features.embedding_model import refuse_none, sha256_of
 from mertag_train.evaluation.features.embedding_table import VERSION, song_embeddings
 from mertag_train.evaluation.methods.base import Context, Fold, Predictions
@@ -27,10 +27,8 @@ from mertag_train.evaluation.methods.features_svm import C, by_clip_svm
 if TYPE_CHECKING:
     from mertag_train.learn.config import Recipe, TrainConfig
 
-Floats = npt.NDArray[np.float32]
 
-
-def mean_and_deviation(embeddings: Floats) -> Floats:
+def mean_and_deviation(embeddings: Floats32) -> Floats32:
     """Return the mean, then the standard deviation, over time: shape (2 * dim,) of (n_embeddings, dim)."""
     return np.concatenate([embeddings.mean(0, dtype=np.float64), embeddings.std(0, dtype=np.float64)]).astype(
         np.float32

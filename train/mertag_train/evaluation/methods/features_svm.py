@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from mertag.emotion import CLASS_NAMES
 from mertag.errors import DatasetError
+from mertag_train.arrays import Floats32
 from mertag_train.data.folds import bound_groups
 from mertag_train.evaluation.methods.base import Context, Fold, Predictions
 
@@ -27,7 +27,7 @@ C = 1.0
 MIN_GROUPS = 2
 
 
-def by_clip_svm(fold: Fold, train: npt.NDArray[np.float32], test: npt.NDArray[np.float32]) -> Predictions:
+def by_clip_svm(fold: Fold, train: Floats32, test: Floats32) -> Predictions:
     """Fit scaler and calibrated RBF SVM on the training songs' features, and predict the test songs.
 
     Parameters

@@ -23,10 +23,10 @@ from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile
 
 import numpy as np
-import numpy.typing as npt
 
 from mertag.errors import DatasetError
 from mertag.files import json_digest, replaced_whole
+from mertag_train.arrays import Floats32, Ints
 from mertag_train.data.datasets.base import Song
 from mertag_train.data.folds import split
 from mertag_train.evaluation.methods.base import Context, Fold
@@ -37,8 +37,6 @@ if TYPE_CHECKING:
     from mertag_train.learn.trainer import Progress
     from mertag_train.runs.experiment import NetworkToTrain
 
-Floats = npt.NDArray[np.float32]
-Ints = npt.NDArray[np.int64]
 
 SCHEMA = 2
 SHOWN = 5
@@ -147,9 +145,9 @@ class KeptNetworks:
     def __init__(self, fold: Fold, context: Context, config: TrainConfig) -> None:
         self.work = work_of(fold, context, config)
         self._everyone = self.work.store.index_of([song.id for song in (*fold.train, *fold.test)])
-        self._said: dict[str, dict[str, Floats]] = {}
+        self._said: dict[str, dict[str, Floats32]] = {}
 
-    def __call__(self, networks: Sequence[NetworkToTrain], clips: Ints) -> list[Floats]:
+    def __call__(self, networks: Sequence[NetworkToTrain], clips: Ints) -> list[Floats32]:
         """Return what networks say of the segments of some clips: the mean of their probabilities."""
         said = [self._of(one) for one in networks]
         ids = [self.work.store.ids[i] for i in clips.tolist()]
@@ -182,7 +180,7 @@ class KeptNetworks:
         assert self.work.folder is not None
         return self.work.folder / f"{one.config.learner}-{json_digest(self._request(one))[:16]}"
 
-    def _of(self, one: NetworkToTrain) -> dict[str, Floats]:
+    def _of(self, one: NetworkToTrain) -> dict[str, Floats32]:
         """Return what one network says of all songs of the fold, training it unless that is on disk."""
         folder = self._folder(one)
         if folder.name not in self._said:
@@ -208,7 +206,7 @@ class KeptNetworks:
         checkpoint.unlink(missing_ok=True)
 
 
-def write_outputs(path: Path, ids: Sequence[str], probabilities: Sequence[Floats]) -> None:
+def write_outputs(path: Path, ids: Sequence[str], probabilities: Sequence[Floats32]) -> None:
     """Write the segment probabilities (or embeddings) of songs, each of shape (n_segments, n_classes)."""
     with replaced_whole(path) as file:
         np.savez(
@@ -219,7 +217,7 @@ def write_outputs(path: Path, ids: Sequence[str], probabilities: Sequence[Floats
         )
 
 
-def read_outputs(path: Path) -> dict[str, Floats]:
+def read_outputs(path: Path) -> dict[str, Floats32]:
     """Read them back, by song id; raise DatasetError if the file is damaged."""
     try:
         with np.load(path, allow_pickle=False) as kept:

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mertag.errors import DatasetError
+from mertag_train.arrays import Floats, Ints
 from mertag_train.evaluation.methods.base import Context, Fold, Predictions
 from mertag_train.evaluation.methods.networks import KeptNetworks
 from mertag_train.measure.metrics import predicted_classes
@@ -25,7 +26,6 @@ from mertag_train.runs.work import check_parts
 if TYPE_CHECKING:
     from mertag_train.learn.config import LearnerName, Recipe, TrainConfig
 
-Floats = npt.NDArray[np.float64]
 Rule = Callable[[npt.ArrayLike], Floats]
 """From the probabilities of one song's segments, shape (n_segments, n_classes), n_segments > 0, to one distribution,
 shape (n_classes,), whose most probable class is the rule's decision."""
@@ -65,7 +65,7 @@ def maximum_run_length(segments: npt.ArrayLike) -> Floats:
     return _with_ties(longest_runs(predicted_classes(p), p.shape[1]), p)
 
 
-def longest_runs(classes: npt.NDArray[np.int64], n_classes: int) -> npt.NDArray[np.int64]:
+def longest_runs(classes: Ints, n_classes: int) -> Ints:
     """Return the length of the longest run of each class, 0 where it does not occur."""
     ends = np.flatnonzero(np.diff(classes, append=-1))
     lengths = np.diff(ends, prepend=-1)
@@ -74,7 +74,7 @@ def longest_runs(classes: npt.NDArray[np.int64], n_classes: int) -> npt.NDArray[
     return longest
 
 
-def _with_ties(counts: npt.NDArray[np.int64], p: Floats) -> Floats:
+def _with_ties(counts: Ints, p: Floats) -> Floats:
     mixed: Floats = (1 - TIE_WEIGHT) * (counts / counts.sum()) + TIE_WEIGHT * mean_probability(p)
     return mixed
 

@@ -18,10 +18,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
-
 from mertag.files import json_digest
+from mertag_train.arrays import Floats32
 from mertag_train.evaluation.methods.base import Context, Fold, Predictions
 from mertag_train.evaluation.methods.networks import read_outputs, refuse_short, write_outputs
 from mertag_train.evaluation.two_stage.config import TwoStageConfig
@@ -29,7 +27,6 @@ from mertag_train.evaluation.two_stage.config import TwoStageConfig
 if TYPE_CHECKING:
     from mertag_train.learn.config import Recipe, TrainConfig
 
-Floats = npt.NDArray[np.float32]
 
 VERSION = 1
 """To be raised when the same settings come to mean something else, so that old results are not mixed with new."""
@@ -94,7 +91,7 @@ class TwoStage:
             diagnostics={"test_steps": float(sum(map(len, tested))), "training_loss": losses[-1]},
         )
 
-    def _embeddings(self, fold: Fold, context: Context) -> dict[str, Floats]:
+    def _embeddings(self, fold: Fold, context: Context) -> dict[str, Floats32]:
         """Return the embeddings of all songs of the fold, training the auto-encoder unless they are on disk."""
         store = context.log_mels()
         songs = (*fold.train, *fold.test)
@@ -118,7 +115,7 @@ class TwoStage:
             write_outputs(kept, [song.id for song in songs], found)
         return read_outputs(kept)
 
-    def _trained(self, fold: Fold, context: Context) -> list[Floats]:
+    def _trained(self, fold: Fold, context: Context) -> list[Floats32]:
         from mertag_train.evaluation.two_stage.autoencoder import (  # here: what is on disk needs no training
             embed,
             train_autoencoder,
