@@ -1,17 +1,14 @@
 """Packs the waveforms of songs into blocks for the session, and hands the results back to their songs.
 
-A block is one call: pieces of songs laid end to end, together at most `max_segments` segments. A piece is a
-stretch of one song, cut at multiples of `hop_length` samples on the song's own grid, so that each of its
-segments sees exactly the frames that it would see in a call with the whole song: how a song was chunked, and
-what lies beside it, changes nothing. Of each song only the audio that later segments need is kept, so that
-memory does not grow with its length.
+A block is one call: pieces of songs laid end to end, together at most `max_segments` segments. A piece is cut at
+multiples of `hop_length` samples on its song's own grid, so that its segments see the frames that they would see in a
+call with the whole song: how a song was chunked, and what lies beside it, changes nothing. Of each song only the audio
+that later segments need is kept, so that memory does not grow with its length.
 
-Some graphs convolve what overlapping segments have in common only once, and a segment then sees its neighbours
-(`mertag.listen.manifest.Manifest.shared`). For these a block is one song's, and a song is cut at fixed places, every
-`max_segments` segments: so here, too, nothing depends on how it was chunked, or on other songs.
+Where segments see their neighbours (`mertag.listen.manifest.Manifest.shared`), a block is one song's, and a song is cut
+at fixed places, every `max_segments` segments: so nothing depends on chunks or on other songs there either.
 
-With an executor, calls run beside what feeds them, several at a time if it has several threads. Since no call depends
-on another, results are the same.
+With an executor, calls run beside what feeds them; no call depends on another, and results are the same.
 """
 
 from __future__ import annotations
@@ -105,10 +102,7 @@ class _Piece:
     starts: Int64Array  # frames, relative to the piece
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Call:
-    pieces: list[_Piece]
-    future: Future[Probabilities]
+_Call = tuple[list[_Piece], Future[Probabilities]]
 
 
 class BlockPacker:
@@ -218,8 +212,8 @@ class BlockPacker:
 
     def close(self) -> None:
         """Give up the calls that have not begun, with all songs."""
-        for call in self._calls:
-            call.future.cancel()
+        for _, future in self._calls:
+            future.cancel()
         self._calls.clear()
         self._songs.clear()
         self._waiting = 0
@@ -294,7 +288,12 @@ class BlockPacker:
         for piece in pieces:
             piece.song.n_under_way += 1
         if self._executor is None:
-            self._calls.append(_Call(pieces=pieces, future=_at_once(self._call, pieces)))
+            future: Future[Probabilities] = Future()
+            try:
+                future.set_result(self._call(pieces))
+            except MertagError as error:
+                future.set_exception(error)
+            self._calls.append((pieces, future))
             self._collect()
             return
         while len(self._calls) >= self._most_calls:
@@ -303,7 +302,7 @@ class BlockPacker:
             future = self._executor.submit(self._call, pieces)
         except RuntimeError as error:  # it was shut down
             raise MertagError(_CLOSED) from error
-        self._calls.append(_Call(pieces=pieces, future=future))
+        self._calls.append((pieces, future))
 
     def _call(self, pieces: list[_Piece]) -> Probabilities:
         """Run pieces, perhaps in a thread of their own: in one call, if they may share one when it is made."""
@@ -330,36 +329,34 @@ class BlockPacker:
     def _wait(self) -> None:
         """Wait until a call is done, and give each song its rows."""
         # `wait` does not return for calls that are cancelled when the executor is shut down: hence the time limit.
-        wait([call.future for call in self._calls], timeout=_LOOK_AGAIN_S, return_when=FIRST_COMPLETED)
+        wait([future for _, future in self._calls], timeout=_LOOK_AGAIN_S, return_when=FIRST_COMPLETED)
         self._collect()
 
     def _collect(self) -> None:
         """Give each song its rows of the calls that are done."""
-        done = [call for call in self._calls if call.future.done()]
+        done = [call for call in self._calls if call[1].done()]
         self._calls = [call for call in self._calls if call not in done]
-        for call in done:
-            for piece in call.pieces:
+        for pieces, future in done:
+            for piece in pieces:
                 piece.song.n_under_way -= 1
             try:
-                found = call.future.result()
+                found = future.result()
             except CancelledError as error:
                 raise MertagError(_CLOSED) from error
             except MertagError as error:
-                if len(call.pieces) == 1:
-                    self._fail(call.pieces[0].song, error)
+                if len(pieces) == 1:
+                    song = pieces[0].song
+                    self._waiting -= self._available(song)
+                    song.error, song.chunks, song.results = error, [], {}
                 else:  # one by one: what is wrong with one song must not cost the others their result
-                    for piece in call.pieces:
+                    for piece in pieces:
                         self._start([piece])
                 continue
             at = 0
-            for piece in call.pieces:
+            for piece in pieces:
                 n = len(piece.starts)
                 piece.song.results[piece.first_segment] = {t: p[at : at + n] for t, p in found.items()}
                 at += n
-
-    def _fail(self, song: _Song, error: MertagError) -> None:
-        self._waiting -= self._available(song)
-        song.error, song.chunks, song.results = error, [], {}
 
     def _result(self, key: int, song: _Song) -> SongSegments:
         probabilities: Probabilities = {}
@@ -373,16 +370,6 @@ class BlockPacker:
             probabilities=probabilities,
             error=song.error,
         )
-
-
-def _at_once(call: Callable[[list[_Piece]], Probabilities], pieces: list[_Piece]) -> Future[Probabilities]:
-    """Make a call here and now; what it raises, but for a MertagError, is raised here."""
-    future: Future[Probabilities] = Future()
-    try:
-        future.set_result(call(pieces))
-    except MertagError as error:
-        future.set_exception(error)
-    return future
 
 
 def _tail(audio: Float32Array, n: int) -> Float32Array:

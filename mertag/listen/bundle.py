@@ -22,14 +22,7 @@ import numpy.typing as npt
 from mertag.errors import BundleError
 from mertag.files import read_regular, write_whole
 from mertag.listen.external_data import has_external_data
-from mertag.listen.manifest import (
-    MANIFEST_NAME,
-    MAX_MANIFEST_BYTES,
-    Head,
-    Manifest,
-    Precision,
-    check_file_name,
-)
+from mertag.listen.manifest import MANIFEST_NAME, MAX_MANIFEST_BYTES, Head, Manifest, Precision, check_file_name
 from mertag.listen.sessions import Session
 from mertag.listen.windows import FEATURES_PER_CLASS
 
@@ -154,8 +147,13 @@ def load_bundle(folder: Path | str | None = None) -> Bundle:
         path = root / name
         data = _read_regular(path)
         _check_digest(path, data, digest)
-        if name in _graphs(manifest):
-            _check_self_contained(path, data)
+        if name in manifest.graphs:
+            try:
+                external = has_external_data(data)
+            except ValueError as error:
+                raise BundleError(f"{path}: not an ONNX file ({error}); export the bundle again") from error
+            if external:
+                raise BundleError(f"{path}: refers to data outside the file; export it with its weights inside")
     digest = hashlib.sha256(text).hexdigest()
     name = f"{manifest.name}@{manifest.version}+{digest[:8]}"
     return Bundle(folder=root, manifest=manifest, id=name, digest=digest)
@@ -247,11 +245,6 @@ def _entries(root: Path) -> set[str]:
     return {p.name for p in root.iterdir() if not p.name.startswith(".") and p.name not in _LITTER}
 
 
-def _graphs(manifest: Manifest) -> tuple[str, ...]:
-    """Return the names of all ONNX files that the model may run."""
-    return (*manifest.segment.values(), *(head.song for head in manifest.heads))
-
-
 def _check_listing(root: Path, manifest: Manifest) -> None:
     """The folder holds what the manifest lists, no more and no less, and the model needs nothing else."""
     listed, found = set(manifest.files), _entries(root) - {MANIFEST_NAME}
@@ -259,7 +252,7 @@ def _check_listing(root: Path, manifest: Manifest) -> None:
         raise BundleError(f"{root / name}: the manifest lists it, but it is missing; fetch the bundle again")
     for name in sorted(found - listed):
         raise BundleError(f"{root / name}: not in the manifest, so nobody vouches for it; move it out of the bundle")
-    for name in _graphs(manifest):
+    for name in manifest.graphs:
         if name not in listed:
             raise BundleError(f"{root / name}: the model needs it, but the manifest holds no checksum of it")
 
@@ -285,12 +278,3 @@ def _check_digest(path: Path, data: bytes, wanted: str) -> None:
             f"{path}: its SHA-256 is {found[:8]}..., the manifest says {wanted[:8]}...: "
             "the file was damaged or changed; fetch the bundle again"
         )
-
-
-def _check_self_contained(path: Path, data: bytes) -> None:
-    try:
-        external = has_external_data(data)
-    except ValueError as error:
-        raise BundleError(f"{path}: not an ONNX file ({error}); export the bundle again") from error
-    if external:
-        raise BundleError(f"{path}: refers to data outside the file; export it with its weights inside")

@@ -1,8 +1,8 @@
 """Which precision is faster on this CPU: timed once, and remembered.
 
 int8 is several times as fast as floating point where the CPU has dot products of bytes (VNNI), and can be slower where
-it has not. No list of CPU names keeps up, so both are timed on a fixed small input, and the result is kept in the
-user's cache folder. A cache that cannot be read or written costs that time again, never more.
+it has not. Both are timed on a fixed small input, and the result is kept in the user's cache folder; a cache that
+cannot be read or written costs that time again.
 """
 
 from __future__ import annotations
@@ -61,7 +61,11 @@ def fastest(
     known, trouble = _load(file)
     times = known.get(key, {})
     if set(times) != set(candidates):
-        times = {precision: _seconds(prepare(precision)) for precision in candidates}
+        times = {}
+        for precision in candidates:
+            run = prepare(precision)
+            run()  # the first one, which allocates, does not count
+            times[precision] = min(timeit.repeat(run, number=1, repeat=_REPEATS))
         trouble = _save(file, {**known, key: times}) or trouble
     best = min(candidates, key=times.__getitem__)
     figures = ", ".join(f"{p} {times[p] * 1e3:.0f} ms" for p in sorted(candidates, key=times.__getitem__))
@@ -88,12 +92,6 @@ def cpu_model() -> str:
     except OSError:  # not Linux
         pass
     return f"{name} {flags}".strip()
-
-
-def _seconds(run: Callable[[], object]) -> float:
-    """Return the best time of a few runs; the first one, which allocates, does not count."""
-    run()
-    return min(timeit.repeat(run, number=1, repeat=_REPEATS))
 
 
 def _load(file: Path) -> tuple[dict[str, dict[str, float]], str]:

@@ -13,18 +13,11 @@ import numpy.typing as npt
 from mertag.emotion import Target
 from mertag.errors import ConfigError, DeviceError
 from mertag.listen import cpu_precision as precisions
+from mertag.listen import sessions
 from mertag.listen.bundle import Bundle, check_segment_graph, check_song_graph
-from mertag.listen.manifest import Head, Precision
+from mertag.listen.manifest import Precision
 from mertag.listen.segment_model import Notify, SegmentModel, pad_to_shape, run, sample
-from mertag.listen.sessions import (
-    BoundSession,
-    Session,
-    cpu_session,
-    cuda_session,
-    first_line,
-    onnxruntime_version,
-    usable_cores,
-)
+from mertag.listen.sessions import BoundSession, Session, cpu_session, cuda_session, first_line, usable_cores
 from mertag.listen.windows import Float64Array
 
 __all__ = ["Device", "Models", "SegmentModel", "SongModel", "open_models"]
@@ -116,10 +109,18 @@ def open_models(
         raise ConfigError(f"threads is {threads}; it must be 1 or more")
     if at_once is not None and at_once < 1:
         raise ConfigError(f"at_once is {at_once}; it must be 1 or more")
-    asked = _asked_precision(bundle, precision)
+    named, available = precision or os.environ.get("MERTAG_PRECISION"), bundle.manifest.segment
+    if named and named not in available:
+        raise ConfigError(f"no precision {named!r} in {bundle.id}; it has {', '.join(available)}")
+    asked = Precision(named) if named else None
     n_threads = threads or usable_cores()
     threads_each = -(-n_threads // (at_once or MOST_AT_ONCE))
-    song = SongModel(sessions={h.target: _song_session(bundle, h) for h in bundle.manifest.heads})
+    song_sessions: dict[Target, Session] = {}
+    for head in bundle.manifest.heads:
+        session = cpu_session(bundle.read(head.song), threads=1, where=bundle.path(head.song))
+        check_song_graph(bundle, head, session)
+        song_sessions[head.target] = session
+    song = SongModel(sessions=song_sessions)
 
     def to_cpu() -> tuple[Session, Precision]:
         session, choice = _open_cpu(bundle, n_threads, asked)  # one call at a time, as on the GPU before
@@ -157,16 +158,6 @@ def open_models(
         at_once=calls,
     )
     return Models(segment=segment, song=song)
-
-
-def _asked_precision(bundle: Bundle, precision: Precision | str | None) -> Precision | None:
-    asked = precision or os.environ.get("MERTAG_PRECISION")
-    if not asked:
-        return None
-    available = bundle.manifest.segment
-    if asked not in available:
-        raise ConfigError(f"no precision {asked!r} in {bundle.id}; it has {', '.join(available)}")
-    return Precision(asked)
 
 
 def open_gpu(bundle: Bundle, *, asked: Precision | None) -> tuple[Session, Precision, str]:
@@ -227,12 +218,6 @@ def _open_cpu(bundle: Bundle, threads: int, asked: Precision | None) -> tuple[Se
     if asked:
         choice = precisions.Choice(precision=asked, reason=f"{asked}: asked for")
     else:
-        key = precisions.cache_key(bundle.id, threads=threads, onnxruntime_version=onnxruntime_version())
+        key = precisions.cache_key(bundle.id, threads=threads, onnxruntime_version=sessions.onnxruntime_version())
         choice = precisions.fastest(precisions.cpu_candidates(bundle.manifest.segment), key=key, prepare=prepare)
     return session_of(choice.precision), choice
-
-
-def _song_session(bundle: Bundle, head: Head) -> Session:
-    session = cpu_session(bundle.read(head.song), threads=1, where=bundle.path(head.song))
-    check_song_graph(bundle, head, session)
-    return session

@@ -1,13 +1,11 @@
 """Does an ONNX graph read other files? Answered from its bytes, without the ``onnx`` package.
 
-A tensor in an ONNX file may say that its values lie in another file ("external data"). A session made from bytes looks
-for that file in the *current folder*, and older onnxruntime releases followed ``..`` and absolute paths too
-(microsoft/onnxruntime, pull requests 26776 and 27430), so that a bundle could read any file into its weights. A bundle
-must hold all its bytes under its checksums, so a graph with external data is refused before it is loaded.
+A tensor may say that its values lie in another file ("external data"). A session made from bytes looks for it in the
+*current folder*, and older onnxruntime releases followed ``..`` and absolute paths too (microsoft/onnxruntime, pull
+requests 26776 and 27430), so that a bundle could read any file into its weights. Hence such a graph is never loaded.
 
-ONNX files are protocol buffers. Only their skeleton is walked: a message is a row of fields, each a key
-(field number and wire type) and a value; the values of weights are skipped by their length. The field
-numbers are those of ``onnx.proto``.
+ONNX files are protocol buffers: a message is a row of fields, each a key (field number and wire type) and a value. Only
+their skeleton is walked; weights are skipped by their length. The field numbers are those of ``onnx.proto``.
 """
 
 from __future__ import annotations
@@ -69,10 +67,7 @@ def _fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
         if wire == _VARINT:
             value, at = _varint(data, at)
         elif wire in (_FIXED64, _FIXED32, _BYTES):
-            if wire == _BYTES:
-                size, at = _varint(data, at)
-            else:
-                size = 8 if wire == _FIXED64 else 4
+            size, at = _varint(data, at) if wire == _BYTES else (8 if wire == _FIXED64 else 4, at)
             if at + size > len(data):
                 raise ValueError("a field ends after its message")
             value, at = data[at : at + size], at + size
@@ -86,12 +81,8 @@ def _varint(data: memoryview, at: int) -> tuple[int, int]:
     if at < len(data) and data[at] < 0x80:  # nearly all are of one byte, and there are tens of thousands
         return data[at], at + 1
     value = 0
-    for shift in range(0, 70, 7):
-        if at >= len(data):
-            break
-        byte = data[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
+    for place, byte in enumerate(data[at : at + 10]):
+        value |= (byte & 0x7F) << 7 * place
         if byte < 0x80:
-            return value, at
+            return value, at + place + 1
     raise ValueError("a number does not end")

@@ -1,8 +1,7 @@
 """The manifest of a model bundle: what the model is, as untrusted data, checked in every part.
 
-``manifest.json`` is strict JSON (no NaN, no repeated key) of at most 1 MiB. Every key that decides what is computed
-must be there and be known: an unknown constant of the front end would mean another front end. Unknown keys at the top
-are left alone, so that a later mertag may add some within the same schema.
+``manifest.json`` is strict JSON of at most 1 MiB. Every key that decides what is computed must be there and be known.
+Unknown keys at the top are left alone, so that a later mertag may add some within the same schema.
 """
 
 from __future__ import annotations
@@ -127,11 +126,16 @@ class Manifest:
             raise BundleError("no segment graph is named")
         if not set(self.shared) <= set(self.segment):
             raise BundleError(f"shared names {', '.join(self.shared)}, but the graphs are {', '.join(self.segment)}")
-        for name in (*self.segment.values(), *(head.song for head in self.heads), *self.files):
+        for name in (*self.graphs, *self.files):
             check_file_name(name, "a file in it")
         if MANIFEST_NAME in self.files:
             raise BundleError("the manifest cannot hold its own checksum")
         _check_constants(self.front_end, self.segmentation, self.window_rule)
+
+    @property
+    def graphs(self) -> tuple[str, ...]:
+        """The names of all ONNX files that the model may run."""
+        return (*self.segment.values(), *(head.song for head in self.heads))
 
     def to_json(self) -> str:
         """Return the manifest as JSON text, keys in the order of the class."""
@@ -169,15 +173,7 @@ class Manifest:
 
 
 def check_file_name(name: str, what: str) -> None:
-    """Refuse a name that is not a plain file name on every system.
-
-    No separators, drive letters, ``..``, leading dots, control characters or Windows device names.
-
-    Raises
-    ------
-    BundleError
-        If it is such a name.
-    """
+    """Raise BundleError for a name that is not a plain file name on every system."""
     if not _SAFE_NAME.fullmatch(name) or name.endswith(".") or _RESERVED.fullmatch(name):
         raise BundleError(
             f"{what} has the unsafe name {name!r}; allowed are letters, digits, '.', '_' and '-', "

@@ -4,10 +4,9 @@ The windows are N of those that the bundle's rule cuts (`mertag.listen.windows.w
 cut as in the whole song: so the result is a mean over fewer windows, and otherwise the same. A song that has no more
 than N windows is analysed whole.
 
-How long a song is shows only at its end, and its audio must not pile up until then. So of a song with many windows,
-every second one is dropped, then every second one of the rest, and so on: at any time at most `MOST_WINDOWS` (or
-4 N) are kept, and the N are chosen among those at the end. What is kept depends on how much audio came, not on the
-chunks in which it came.
+How long a song is shows only at its end, and its audio must not pile up until then. So of many windows every second
+one is dropped, then every second one of the rest, and so on: at most `MOST_WINDOWS` (or 4 N) are kept at any time, and
+the N are chosen among them. What is kept depends on how much audio came, not on the chunks in which it came.
 """
 
 from __future__ import annotations

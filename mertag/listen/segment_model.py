@@ -23,9 +23,7 @@ SEGMENTS_PER_CALL = {"cpu": 16, "cuda": 64}
 """How many segments one call takes. VGG16 takes some 10 MB a segment."""
 
 SHARED_PER_CALL = 48
-"""The same, of a graph that convolves what overlapping segments have in common once: some 3 MB a segment.
-
-Enough for a song of one window (45 s): it is then one call, as in any other program that runs the graph."""
+"""The same, of a graph that is `Manifest.shared`: some 3 MB a segment. A song of one window (45 s) is one call."""
 
 _CUDA_SEGMENTS, _CUDA_SECONDS = 16, 16
 """On CUDA, shapes are rounded up to multiples of these: cuDNN plans its convolutions for each new one."""

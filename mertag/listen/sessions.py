@@ -10,8 +10,6 @@ import contextlib
 import io
 import os
 import re
-import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -106,11 +104,8 @@ def cuda_session(model: bytes, *, where: Path, probe: bytes) -> Session:
     return session
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Binding:
-    binding: Any
-    inputs: dict[str, Any]
-    outputs: list[Any]
+_Binding = tuple[Any, dict[str, Any], list[Any]]
+"""onnxruntime's binding, its inputs by name, and its outputs."""
 
 
 class BoundSession:
@@ -140,11 +135,12 @@ class BoundSession:
         shapes = tuple(values.shape for values in input_feed.values())
         bound = self._bindings.pop(shapes, None) or self._bind(output_names, input_feed)
         self._bindings[shapes] = bound
+        binding, inputs, outputs = bound
         for name, values in input_feed.items():
-            bound.inputs[name].update_inplace(np.ascontiguousarray(values))
-        self._session.run_with_iobinding(bound.binding)
+            inputs[name].update_inplace(np.ascontiguousarray(values))
+        self._session.run_with_iobinding(binding)
         # Copied: on the CPU it is the memory that the next call writes to.
-        return [np.array(output.numpy()) for output in bound.outputs]
+        return [np.array(output.numpy()) for output in outputs]
 
     def _bind(self, output_names: list[str], input_feed: dict[str, npt.NDArray[Any]]) -> _Binding:
         import onnxruntime as ort
@@ -162,7 +158,7 @@ class BoundSession:
             shape = [n_rows, *self._row[name]]
             outputs.append(ort.OrtValue.ortvalue_from_shape_and_type(shape, np.float32, self._device, 0))
             binding.bind_ortvalue_output(name, outputs[-1])
-        return _Binding(binding=binding, inputs=inputs, outputs=outputs)
+        return binding, inputs, outputs
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -192,16 +188,10 @@ def usable_cores() -> int:
             cores.add(((topology / "physical_package_id").read_text(), (topology / "core_id").read_text()))
         except OSError:  # no such file in some containers: then a processor counts as a core
             cores.add((str(cpu), ""))
-    return max(1, min(len(cores), _container_limit()))
-
-
-def _container_limit() -> int:
-    """Return the processors that the control group allows, rounded up; a large number if it sets no limit."""
-    try:
+    with contextlib.suppress(OSError, ValueError):  # no such file, or "max": the control group sets no limit
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        return -(-int(quota) // int(period))
-    except (OSError, ValueError):  # no such file, or "max"
-        return sys.maxsize
+        return max(1, min(len(cores), -(-int(quota) // int(period))))
+    return max(1, len(cores))
 
 
 def _make(model: bytes, threads: int, providers: list[Any]) -> Session:
@@ -219,13 +209,10 @@ def _make(model: bytes, threads: int, providers: list[Any]) -> Session:
 
 
 def _preload() -> str:
-    """Load the CUDA libraries of the ``nvidia-*`` packages; return what is missing, or nothing.
-
-    ``preload_dlls`` (onnxruntime 1.21 and later) prints what it does not find.
-    """
+    """Load the CUDA libraries of the ``nvidia-*`` packages; return what is missing, or nothing."""
     import onnxruntime as ort
 
-    if not hasattr(ort, "preload_dlls"):
+    if not hasattr(ort, "preload_dlls"):  # onnxruntime 1.21 and later; it prints what it does not find
         return ""
     with contextlib.redirect_stdout(io.StringIO()) as printed:
         ort.preload_dlls()

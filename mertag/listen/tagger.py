@@ -19,7 +19,6 @@ from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Protocol, Self
 
 from mertag.emotion import SongEmotion
@@ -49,16 +48,6 @@ class Decoder(Protocol):
 
     def decode(self, paths: Iterable[tuple[int, Path]]) -> Iterator[Decoded]:
         """Yield the chunks of several files as they come."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Song:
-    """A song with its classified segments and its emotion."""
-
-    index: int
-    path: Path
-    segments: SongSegments
-    emotion: SongEmotion
 
 
 @dataclass(slots=True)
@@ -136,7 +125,15 @@ class Tagger:
         with contextlib.ExitStack() as opened:
             pool: DecoderPool | None = None
             if decoder is None:
-                decoder = pool = opened.enter_context(self._start_decoder(workers, timeout_s))
+                from mertag.listen.decode.pool import DecoderPool
+
+                decoder = pool = DecoderPool(
+                    workers=usual_workers("cpu") if workers is None else workers,
+                    front_end=self.bundle.manifest.front_end,
+                    timeout_s=timeout_s,
+                    report_idle=True,  # then songs whose calls are done can be given back
+                )
+                opened.enter_context(pool).start(1)  # it comes up while the model is loaded; others wait for songs
             self._decoder: Decoder = decoder
             self.models: Models = open_models(
                 self.bundle, device=device, threads=threads, at_once=at_once, precision=precision, notify=notify
@@ -150,9 +147,7 @@ class Tagger:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -175,7 +170,7 @@ class Tagger:
         DeviceError
             If the model fails.
         """
-        return self._one(path).emotion
+        return self._one(path)[0]
 
     def segments(self, path: Path | str) -> SegmentTimeline:
         """Return the emotion of one song over time.
@@ -185,16 +180,16 @@ class Tagger:
         FileError, DeviceError
             As `tag`.
         """
-        song = self._one(path)
+        emotion, segments = self._one(path)
         front_end = self.bundle.manifest.front_end
-        starts = self.segmentation.start_samples(song.segments.n_samples, front_end)
-        if song.segments.excerpts is not None:
-            starts = starts[song.segments.excerpts.order]
+        starts = self.segmentation.start_samples(segments.n_samples, front_end)
+        if segments.excerpts is not None:
+            starts = starts[segments.excerpts.order]
         return SegmentTimeline(
             times_s=starts / front_end.sample_rate,
             segment_s=self.segmentation.duration_s,
-            probabilities=song.segments.probabilities,
-            emotion=song.emotion,
+            probabilities=segments.probabilities,
+            emotion=emotion,
         )
 
     def tag_many(self, paths: Iterable[Path]) -> Generator[Outcome]:
@@ -214,22 +209,20 @@ class Tagger:
         """
         # closing: a consumer that stops early ends the decoding at once, not only when the garbage is collected.
         with contextlib.closing(self._analyse(paths)) as found:
-            for item in found:
-                if isinstance(item, _Song):
-                    yield Tagged(index=item.index, path=item.path, emotion=item.emotion)
-                else:
-                    yield item
+            for outcome, _ in found:
+                yield outcome
 
-    def _one(self, path: Path | str) -> _Song:
+    def _one(self, path: Path | str) -> tuple[SongEmotion, SongSegments]:
         with contextlib.closing(self._analyse([Path(path)])) as found:
-            item = next(found)
-        if isinstance(item, Failed):
-            raise item.error
-        if isinstance(item, Skipped):
-            raise SKIPS[item.kind](item.path, item.reason)
-        return item
+            outcome, segments = next(found)
+        if isinstance(outcome, Failed):
+            raise outcome.error
+        if isinstance(outcome, Skipped):
+            raise SKIPS[outcome.kind](outcome.path, outcome.reason)
+        assert segments is not None  # a tagged song has them
+        return outcome.emotion, segments
 
-    def _analyse(self, paths: Iterable[Path]) -> Generator[_Song | Skipped | Failed]:
+    def _analyse(self, paths: Iterable[Path]) -> Generator[tuple[Outcome, SongSegments | None]]:
         if self._closed:
             raise MertagError("this tagger is closed; open another one")
         packer = self._open_packer()
@@ -243,12 +236,12 @@ class Tagger:
             for part in decoded:
                 failure = self._take(part, packer, under_way)
                 if failure is not None:
-                    yield failure
+                    yield failure, None
                 for segments in packer.ready():
-                    yield self._outcome(segments, under_way.pop(segments.key))
+                    yield self._outcome(segments, under_way.pop(segments.key)), segments
             packer.flush()
             for segments in packer.ready():
-                yield self._outcome(segments, under_way.pop(segments.key))
+                yield self._outcome(segments, under_way.pop(segments.key)), segments
 
     def _open_packer(self) -> BlockPacker | ExcerptPacker:
         front_end = self.bundle.manifest.front_end
@@ -264,9 +257,12 @@ class Tagger:
         )
         if self.windows is None:
             return packer
-        rule = self.bundle.manifest.window_rule
         return ExcerptPacker(
-            packer, n_windows=self.windows, rule=rule, front_end=front_end, segmentation=self.segmentation
+            packer,
+            n_windows=self.windows,
+            rule=self.bundle.manifest.window_rule,
+            front_end=front_end,
+            segmentation=self.segmentation,
         )
 
     def _take(
@@ -290,8 +286,7 @@ class Tagger:
             packer.end(part.index)
         return None
 
-    def _outcome(self, segments: SongSegments, song: _UnderWay) -> _Song | Skipped | Failed:
-        """Return a song's outcome."""
+    def _outcome(self, segments: SongSegments, song: _UnderWay) -> Outcome:
         if segments.error is not None:
             # Is it this song, or the device that fails now?
             self._network.submit(self.models.segment.check).result()
@@ -307,20 +302,7 @@ class Tagger:
             )
         except MertagError as error:
             return outcome_of(error, index=segments.key, path=song.path)
-        return _Song(index=segments.key, path=song.path, segments=segments, emotion=emotion)
-
-    def _start_decoder(self, workers: int | None, timeout_s: float | None) -> DecoderPool:
-        """Return a pool whose first process comes up while the model is loaded; the others wait for songs."""
-        from mertag.listen.decode.pool import DecoderPool
-
-        pool = DecoderPool(
-            workers=usual_workers("cpu") if workers is None else workers,
-            front_end=self.bundle.manifest.front_end,
-            timeout_s=timeout_s,
-            report_idle=True,  # then songs whose calls are done can be given back
-        )
-        pool.start(1)
-        return pool
+        return Tagged(index=segments.key, path=song.path, emotion=emotion)
 
 
 def usual_workers(device: Literal["cpu", "cuda"]) -> int:

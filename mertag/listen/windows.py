@@ -9,8 +9,7 @@ Conventions: a sample index counts samples at `FrontEnd.sample_rate`; a frame in
 ``1 + (n - n_fft) // hop_length`` frames.
 
 Source: the paper, "Audio Pre-process" and "Song-level Decisions", eq. 11 to 15. One window rule serves evaluation and
-tagging: without it, the maximum and the minimum would drift with the number of segments, and a classifier fitted on
-30-second clips would meet full tracks outside its range.
+tagging: else the maximum and the minimum would drift with the number of segments, out of the classifier's range.
 """
 
 from __future__ import annotations
@@ -207,11 +206,7 @@ def song_features(probabilities: npt.ArrayLike, *, theta: float = HIGH_PROBABILI
 
 
 def _quantile(ordered: Float64Array, share: float) -> Float64Array:
-    """Return what ``np.quantile`` does of sorted rows, to the last bit.
-
-    ``np.quantile`` takes a millisecond for each window, more than the rest of a song's judgement, and imports
-    ``numpy.ma`` first.
-    """
+    """Return what ``np.quantile`` does of sorted rows, to the last bit, without its millisecond for each window."""
     place = (len(ordered) - 1) * share
     below = int(place)
     lower, upper = ordered[below], ordered[min(below + 1, len(ordered) - 1)]

@@ -3,18 +3,14 @@
 Convention: the chunks, joined, are what ``librosa.load(path, sr=22050, mono=True)`` returns (same length, samples
 within 1e-5): float32 samples, the mean of the channels, then soxr HQ. Training decodes its clips with this module, too.
 Two exceptions: Opus is decoded by ffmpeg rather than by libopus (they differ by some 50 dB less than the music), and
-where librosa stops early (joined MP3 files, damage), mertag reads on. What is tolerated in a damaged file stands in
-`mertag.listen.decode.damage`.
+where librosa stops early (joined MP3 files, damage), mertag reads on: see `mertag.listen.decode.damage`.
 
-There are two readers for the sake of speed: soundfile (libsndfile) decodes MP3 at 395 times real time and Ogg Vorbis at
-191, PyAV (ffmpeg) at 235 and 163. PyAV reads the rest, and Opus, where it is twice as fast. Where soundfile cannot open
-a file, or stops before its end (damage, joined MP3 files, chained Ogg), PyAV takes over at the same sample, and judges
-how much is lost.
+soundfile (libsndfile) decodes MP3 at 395 times real time and Ogg Vorbis at 191, PyAV (ffmpeg) at 235 and 163. PyAV
+reads the rest, and Opus, where it is twice as fast. Where soundfile cannot open a file, or stops before its end
+(damage, joined MP3 files, chained Ogg), PyAV takes over at the same sample, and judges how much is lost.
 
-Memory does not grow with the length of the track, and no length in a header is relied on.
-
-libmpg123, inside libsndfile, writes remarks about odd MP3 files to the standard error stream of the process, and
-libsndfile gives no way to stop it. `mertag.listen.decode.pool` keeps them away: its worker processes have none.
+Memory does not grow with the length of the track, and no length in a header is relied on. Remarks that libmpg123 prints
+about odd MP3 files are kept away by `mertag.listen.decode.pool`, whose processes have no error stream.
 """
 
 from __future__ import annotations
@@ -198,15 +194,13 @@ def _by_pyav(path: Path, form: Format, *, after: SoundFileReader | None = None) 
         elif form:
             reason = f"{form} that cannot be decoded: {error}"
         else:
-            reason = f"no audio was found in it: {_what(path)}"
+            with path.open("rb") as file:
+                zeros = not any(file.read(1 << 16))
+            what = "it holds only zeros" if zeros else "its first bytes are of no known format"
+            reason = f"no audio was found in it: {what}"
         raise DecodeError(path, reason) from error
     except DamagedError as error:
         raise DecodeError(path, str(error)) from error
-
-
-def _what(path: Path) -> str:
-    with path.open("rb") as file:
-        return "its first bytes are of no known format" if any(file.read(1 << 16)) else "it holds only zeros"
 
 
 def _unreadable(path: Path, error: OSError) -> DecodeError:

@@ -121,7 +121,7 @@ def _frames(path: Path) -> Iterator[Any]:
             except av.error.EOFError:
                 continue
             except av.FFmpegError as error:
-                losses.bad(bytes(packet), _duration_s(packet), _message(error))
+                losses.bad(bytes(packet), float((packet.duration or 0) * (packet.time_base or 0)), _message(error))
                 continue
             if raw:
                 losses.good(bytes(packet))
@@ -152,10 +152,6 @@ def _stated_s(container: Any, stream: Any) -> float | None:
     if container.duration is not None and not container.streams.video:
         return float(container.duration / av.time_base)
     return None
-
-
-def _duration_s(packet: Any) -> float:
-    return float(packet.duration * packet.time_base) if packet.duration and packet.time_base else 0.0
 
 
 def _mono(frame: Any) -> Float32Array:

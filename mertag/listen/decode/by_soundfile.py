@@ -1,7 +1,6 @@
 """Native-rate mono blocks by soundfile (libsndfile): WAV, AIFF, FLAC, Ogg Vorbis, MP3, CAF, AU, W64.
 
-Reads forward only, through a Python file object: so any file name works, a read error of the disk is seen for what it
-is, and the place where the decoder stopped is known.
+Reads forward only, through a Python file object: so any name works, and where and why the decoder stopped is known.
 """
 
 from __future__ import annotations

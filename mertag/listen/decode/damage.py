@@ -1,7 +1,6 @@
 """How much damage is still a song: one rule for every format.
 
-A player plays a file with a click in it, with a cut last frame, with an old ID3v1 tag or other bytes behind its end; so
-does mertag. It does not judge a song by a fragment without a word.
+A player plays a file with a click in it, a cut last frame, or other bytes behind its end; so does mertag.
 
 - Sound that is missing (frames that could not be decoded, or sound that the container states and the file does not
   hold) may come to `TOLERATED_S` seconds, or `TOLERATED_SHARE` of the song if that is more. Beyond, it is damaged.

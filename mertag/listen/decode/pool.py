@@ -1,7 +1,7 @@
 """Decoding many files in worker processes, which may crash or hang without harm to the run.
 
-pebble and concurrent.futures give one result a task; here a task is a stream of chunks that must be held back when the
-consumer is slow, hence this small supervisor. What it guarantees:
+A task is a stream of chunks that must be held back when the consumer is slow, which no executor does. What it
+guarantees:
 
 - a file whose decoder crashes, hangs, or takes too much memory costs that file only; the process is replaced;
 - it takes a path from `paths` only when a process is free for it, and keeps at most `CHUNKS_AHEAD` chunks a process;
@@ -22,7 +22,6 @@ import weakref
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from mertag import errors
@@ -32,7 +31,6 @@ from mertag.listen.decode.worker import CHUNK, DONE, ERROR, READY, guarded, load
 from mertag.listen.windows import Float32Array, FrontEnd
 
 __all__ = ["CHUNKS_AHEAD", "Decoded", "DecoderPool"]
-
 
 _log = logging.getLogger(__name__)
 
@@ -129,9 +127,7 @@ class DecoderPool:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -252,10 +248,9 @@ class DecoderPool:
             process = self._idle.pop() if self._idle else self._start_one()
             try:
                 process.assign(path, self._settings)
+                return process
             except OSError:  # it died before it had a file
                 self._note_death(process)
-                continue
-            return process
 
     def _note_death(self, process: DecodeProcess) -> str:
         """Forget a process that died, and return how; raise if processes do not even come up."""
@@ -291,20 +286,17 @@ class DecoderPool:
         found: list[tuple[DecodeProcess, str]] = []
         for process in busy:
             process.watch(elapsed_s)
-            limit_s = self._limit_s(process)
+            limit_s = self._timeout_s
+            if not process.ready:  # the file is not to blame for a slow start
+                limit_s = max(_BASE_TIMEOUT_S, limit_s or 0.0)
+            elif limit_s is None:
+                limit_s = _BASE_TIMEOUT_S + process.file_bytes / _TIMEOUT_BYTES_PER_S
+            most_s = _MOST_TIMEOUTS * limit_s
             if process.stalled_s >= limit_s:
                 found.append((process, f"the decoder made no progress for {limit_s:.0f} s and was stopped"))
-            elif process.busy_s >= _MOST_TIMEOUTS * limit_s:
-                took_s = _MOST_TIMEOUTS * limit_s
-                found.append((process, f"the decoder was not done after {took_s:.0f} s and was stopped"))
+            elif process.busy_s >= most_s:
+                found.append((process, f"the decoder was not done after {most_s:.0f} s and was stopped"))
         return found
-
-    def _limit_s(self, process: DecodeProcess) -> float:
-        if not process.ready:  # the file is not to blame for a slow start
-            return max(_BASE_TIMEOUT_S, self._timeout_s or 0.0)
-        if self._timeout_s is not None:
-            return self._timeout_s
-        return _BASE_TIMEOUT_S + process.file_bytes / _TIMEOUT_BYTES_PER_S
 
 
 def _end(processes: set[DecodeProcess], which: set[DecodeProcess] | None = None) -> None:

@@ -63,13 +63,19 @@ class DecodeProcess:
                 stderr=subprocess.PIPE,
                 bufsize=0,
                 env=os.environ | single,
-                **_apart(),
+                # A process group of its own keeps Ctrl-C on the terminal from it.
+                process_group=None if sys.platform == "win32" else 0,
+                creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
             )
         except OSError as error:
             raise MertagError(f"cannot start a decoder process: {error}. Try fewer workers") from error
         pipes = self._process.stdin, self._process.stdout, self._process.stderr
         self._stdin, self._stdout, self._stderr = cast("tuple[io.FileIO, ...]", pipes)  # with bufsize 0
-        _widen(self._stdout)
+        if sys.platform == "linux":
+            import fcntl
+
+            with contextlib.suppress(OSError):  # a user may have only so many large pipes; small ones are only slower
+                fcntl.fcntl(self._stdout.fileno(), fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         self._events = events
         self._room = threading.Semaphore(CHUNKS_AHEAD)
         self._n_read = 0
@@ -167,24 +173,6 @@ class DecodeProcess:
 def describe_exit(status: int | None) -> str:
     """Return in words how a process ended."""
     if status is not None and status < 0:
-        try:
-            name = signal.Signals(-status).name
-        except ValueError:
-            name = f"signal {-status}"
-        return f"the decoder crashed on it ({name})"
+        names = {number.value: number.name for number in signal.Signals}
+        return f"the decoder crashed on it ({names.get(-status, f'signal {-status}')})"
     return f"the decoder ended in the midst of it (exit status {status})"
-
-
-def _apart() -> dict[str, Any]:
-    """Return what keeps Ctrl-C on the terminal from the process: a process group of its own."""
-    if sys.platform == "win32":
-        return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
-    return {"process_group": 0}
-
-
-def _widen(pipe: io.FileIO) -> None:
-    if sys.platform == "linux":
-        import fcntl
-
-        with contextlib.suppress(OSError):  # a user may have only so many large pipes; small ones are only slower
-            fcntl.fcntl(pipe.fileno(), fcntl.F_SETPIPE_SZ, _PIPE_BYTES)

@@ -1,15 +1,13 @@
 """The decoder process: reads tasks from its standard input, and writes samples to its standard output.
 
-Started by `mertag.listen.decode.process` as a program of its own, not through multiprocessing: it never imports the
-caller's ``__main__``, needs no ``if __name__ == "__main__"`` there, inherits no threads, and leaves no shared memory
-behind. It imports numpy, soundfile and soxr only, and PyAV when a file needs it.
+A program of its own, not a child of multiprocessing: it never imports the caller's ``__main__``, inherits no threads,
+and leaves no shared memory behind. It imports numpy, soundfile and soxr only, and PyAV when a file needs it.
 
 - Task: one line of JSON with ``path`` (bytes of the file name as Latin-1), ``front_end`` and ``chunk_s``.
 - Answer: messages of a header, `HEADER`, and a body. `READY` once; for each task `START` (body: file size as text), any
   number of `CHUNK` (body: float32 samples), then `DONE`, or `ERROR` (body: JSON with ``type`` and ``reason``).
 
-The end of its standard input ends it at once, whatever it is doing: so it does not outlive its parent, however that
-dies.
+The end of its standard input ends it at once: so it does not outlive its parent, however that dies.
 """
 
 from __future__ import annotations
@@ -52,7 +50,10 @@ def main(decoder: str, memory_limit_bytes: int) -> None:
     tasks_fd, answers_fd = os.dup(0), os.dup(1)
     _limit_memory(memory_limit_bytes)
     decode = load_decoder(decoder)
-    _silence()
+    # What decoders print would end up in the messages to the parent, or on the terminal.
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for fd in (0, 1, 2):
+        os.dup2(nothing, fd)
     tasks: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     threading.Thread(target=_receive, args=(tasks_fd, tasks), daemon=True).start()
     try:
@@ -125,13 +126,6 @@ def _receive(fd: int, tasks: queue.SimpleQueue[bytes]) -> None:
         for line in lines:
             tasks.put(line)
     os._exit(0)
-
-
-def _silence() -> None:
-    """Keep away what decoders print: it would end up in the messages to the parent, or on the terminal."""
-    nothing = os.open(os.devnull, os.O_RDWR)
-    for fd in (0, 1, 2):
-        os.dup2(nothing, fd)
 
 
 def _limit_memory(limit_bytes: int) -> None:
