@@ -218,11 +218,7 @@ def _change(original: Original, container: Container, new: Fields) -> TagChange:
 
 
 def _write(
-    original: Original,
-    container: Container,
-    new: Fields,
-    options: TagOptions,
-    before_replace: BeforeReplace | None,
+    original: Original, container: Container, new: Fields, options: TagOptions, before_replace: BeforeReplace | None
 ) -> TagChange:
     change = _change(original, container, new)
     if not change.changed:

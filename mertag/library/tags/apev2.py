@@ -79,13 +79,7 @@ def read(source: Source, kind: str) -> ApeFile:
     foot = source.peek(stop - _FOOTER, _FOOTER) if stop >= _FOOTER else b""
     if foot[:8] != _MAGIC:
         return ApeFile(
-            kind=kind,
-            version=_V2,
-            flags=_HAS_HEADER,
-            entries=(),
-            audio=Range(0, stop),
-            stop=stop,
-            size=source.size,
+            kind=kind, version=_V2, flags=_HAS_HEADER, entries=(), audio=Range(0, stop), stop=stop, size=source.size
         )
     version, length, count, flags = (int.from_bytes(foot[i : i + 4], "little") for i in (8, 12, 16, 20))
     start = stop - length

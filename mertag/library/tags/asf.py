@@ -43,11 +43,7 @@ class AsfFile:
     entries: tuple[Entry, ...]  # the descriptors of the Extended Content Description object
     reserved: bytes  # two bytes of the header
     data: Range  # from the data object to the end of the file
-
-    @property
-    def name(self) -> str:
-        """``"ASF"``."""
-        return "ASF"
+    name: str = "ASF"
 
     @property
     def fields(self) -> Fields:
@@ -81,17 +77,11 @@ class AsfFile:
         objects = self._padded(objects)
         length = _HEAD + sum(map(len, objects))
         size = length + len(self.data)
-        for i, item in enumerate(objects):
-            if item[:16] == _PROPERTIES:
+        for i, item in enumerate(objects):  # where nothing moved, a size that was wrong stays as its writer left it
+            if item[:16] == _PROPERTIES and size != self.data.stop:
                 objects[i] = item[: _FILE_SIZE.start] + size.to_bytes(8, "little") + item[_FILE_SIZE.stop :]
-        if size == self.data.stop:  # nothing moved: a size that was wrong stays as its writer left it
-            objects = [self._as_it_was(item) for item in objects]
         head = HEADER + length.to_bytes(8, "little") + len(objects).to_bytes(4, "little") + self.reserved
         return [head + b"".join(objects), self.data]
-
-    def _as_it_was(self, item: bytes) -> bytes:
-        old = next((old for old in self.objects if old[:16] == _PROPERTIES), b"")
-        return old if item[:16] == _PROPERTIES else item
 
     def _padded(self, objects: list[bytes]) -> list[bytes]:
         grown = sum(map(len, objects)) - sum(map(len, self.objects))
@@ -133,10 +123,7 @@ def read(source: Source) -> AsfFile:
         raise MalformedError("its ASF header is damaged: no audio follows it")
     entries = [entry for item in objects if item[:16] == _EXTENDED for entry in _entries(item[_OBJECT:])]
     return AsfFile(
-        objects=tuple(objects),
-        entries=tuple(entries),
-        reserved=head[28:30],
-        data=Range(length, source.size),
+        objects=tuple(objects), entries=tuple(entries), reserved=head[28:30], data=Range(length, source.size)
     )
 
 

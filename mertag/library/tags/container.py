@@ -32,7 +32,6 @@ Fields = Mapping[str, tuple[str, ...]]
 MAX_TAG_BYTES = 128 * 2**20
 """The largest tag that is read into memory. Larger ones are refused: no cover art is that large."""
 
-
 _INLINE_BYTES = 64
 
 
@@ -129,16 +128,7 @@ def splice(
     """Return the raw entries of a tag in which the fields are `fields`.
 
     Entries that are foreign, or whose field does not change, stay as they are and where they are; what is new
-    comes last.
-
-    Parameters
-    ----------
-    entries : sequence of Entry
-        The tag as it is.
-    fields : mapping
-        The fields as they shall be; a field that is absent is taken out.
-    encode : callable
-        Turns a field's name and values into raw entries of this container.
+    comes last. A field that is absent is taken out. `encode` turns a name and values into raw entries of the container.
     """
     old = collect(entries)
     same = {key for key in (*old, *fields) if old.get(key) == (fields.get(key) or None)}

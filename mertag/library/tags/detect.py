@@ -27,15 +27,7 @@ _REFUSED = {
 
 
 def kind_of(source: Source) -> Format:
-    """Return what a file is: one of the formats in which mertag writes tags.
-
-    Raises
-    ------
-    NoTagFormatError
-        If mertag writes no tags in files of this kind.
-    MalformedError
-        If there is nothing to tell.
-    """
+    """Return what a file is; raise `NoTagFormatError` if mertag writes no tags there, `MalformedError` if damaged."""
     if not source.size:
         raise NoTagFormatError("the file is empty")
     try:
@@ -58,15 +50,7 @@ def kind_of(source: Source) -> Format:
 
 
 def open_container(source: Source) -> Container:
-    """Read a file as what it is.
-
-    Raises
-    ------
-    NoTagFormatError
-        If mertag writes no tags in files of this kind.
-    MalformedError
-        If it is damaged.
-    """
+    """Read a file as what it is; errors are those of `kind_of`."""
     kind = kind_of(source)
     if kind in (Format.WAV, Format.AIFF):
         return iff.read(source)

@@ -9,27 +9,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from mertag.library.tags.container import Fields, MalformedError, Piece, Range, Source
-from mertag.library.tags.id3_tag import HEADER, Id3Tag, fresh, parse, tag_length
+from mertag.library.tags.id3_tag import HEADER, Id3Tag, TaggedById3, fresh, parse, tag_length
 
 _HEADER = 28
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DsfFile:
+class DsfFile(TaggedById3):
     """A DSF file: its tag, and where the audio stands."""
 
     tag: Id3Tag
     audio: Range
-
-    @property
-    def name(self) -> str:
-        """Such as ``"DSF (ID3v2.4)"``."""
-        return f"DSF ({self.tag.name})"
-
-    @property
-    def fields(self) -> Fields:
-        """The fields of the ID3v2 tag."""
-        return self.tag.fields
+    kind: str = "DSF"
 
     def foreign(self) -> Iterator[tuple[str, Piece]]:
         """Yield the frames of others."""

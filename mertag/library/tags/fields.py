@@ -20,21 +20,9 @@ DECIMALS = 3
 
 
 def planned(emotion: SongEmotion, options: TagOptions, old: Fields) -> dict[str, tuple[str, ...]]:
-    """Return the fields that a file shall have.
+    """Return the fields that a file shall have that has `old`.
 
-    Parameters
-    ----------
-    emotion : SongEmotion
-        What was heard.
-    options : TagOptions
-        Whose mood wins, and how many.
-    old : mapping
-        The fields that the file has.
-
-    Raises
-    ------
-    ValueError
-        If `emotion` holds a probability outside 0..1 or no model.
+    Raises `ValueError` if `emotion` holds a probability outside 0..1 or no model.
     """
     if not emotion.model.strip() or not emotion.model.isprintable():
         raise ValueError(f"the model of a SongEmotion must be a printable name, not {emotion.model!r}")

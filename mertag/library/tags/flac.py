@@ -37,11 +37,7 @@ class FlacFile:
     blocks: tuple[_Block, ...]
     comment: VorbisComment  # the content of the comment block
     audio: Range  # the frames, and whatever follows them
-
-    @property
-    def name(self) -> str:
-        """``"FLAC"``."""
-        return "FLAC"
+    name: str = "FLAC"
 
     @property
     def fields(self) -> Fields:

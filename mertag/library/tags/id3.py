@@ -12,28 +12,18 @@ from dataclasses import dataclass
 from mertag.formats import audio_end, id3v1
 from mertag.library.tags import apev2
 from mertag.library.tags.container import Entry, Fields, MalformedError, Piece, Range, Source
-from mertag.library.tags.id3_tag import HEADER, Id3Tag, fresh, parse, tag_length
+from mertag.library.tags.id3_tag import HEADER, Id3Tag, TaggedById3, fresh, parse, tag_length
 from mertag.library.tags.older_tags import as_id3_frames, from_ape, from_id3v1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Id3File:
+class Id3File(TaggedById3):
     """A file with an ID3v2 tag, or without one yet, at its head."""
 
     kind: str  # "MP3", "AAC" or "True Audio"
     tag: Id3Tag
     audio: Range  # from the tag to the tags behind the audio
     size: int  # of the file
-
-    @property
-    def name(self) -> str:
-        """Such as ``"MP3 (ID3v2.3)"``."""
-        return f"{self.kind} ({self.tag.name})"
-
-    @property
-    def fields(self) -> Fields:
-        """The fields of the ID3v2 tag."""
-        return self.tag.fields
 
     def foreign(self) -> Iterator[tuple[str, Piece]]:
         """Yield the frames of others, and the tags behind the audio."""

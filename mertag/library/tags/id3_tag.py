@@ -33,10 +33,7 @@ _LARGEST = 2**28 - 1
 
 
 def tag_length(head: bytes) -> int:
-    """Return how many bytes the tag is that begins with the 10 bytes `head`; 0 if it is no ID3v2 tag.
-
-    Raises `MalformedError` if it says it is one, but its length makes no sense.
-    """
+    """Return the length of the tag that begins with the 10 bytes `head`; 0 if it is none. Raises `MalformedError`."""
     try:
         return id3v2_length(head)
     except ValueError as error:
@@ -83,15 +80,7 @@ class Id3Tag:
     def rendered(self, fields: Fields) -> bytes:
         """Return the tag with `fields`, as long as it is now if that fits, else with `PADDING` to spare.
 
-        Parameters
-        ----------
-        fields : mapping
-            The fields as they shall be.
-
-        Raises
-        ------
-        MalformedError
-            If it becomes longer than an ID3 tag can be.
+        Raises `MalformedError` if it becomes longer than an ID3 tag can be.
         """
         whole_tag_unsynchronised = self.version < 4 and self.flags & _UNSYNCHRONISED
 
@@ -123,10 +112,7 @@ class Id3Tag:
 def parse(data: bytes) -> Id3Tag:
     """Return the tag that is `data`, whole.
 
-    Raises
-    ------
-    MalformedError
-        If it is damaged, or of a kind that cannot be rewritten without changing what is foreign.
+    Raises `MalformedError` if it is damaged, or cannot be rewritten without changing what is foreign.
     """
     version, revision, flags = data[3], data[4], data[5]
     if version not in _KNOWN_FLAGS:
@@ -160,6 +146,24 @@ def parse(data: bytes) -> Id3Tag:
         plain_sizes=plain_sizes,
         length=len(data),
     )
+
+
+class TaggedById3:
+    """What the containers of an ID3v2 tag share: a name, such as ``"MP3 (ID3v2.3)"``, and the fields of the tag."""
+
+    __slots__ = ()
+    kind: str
+    tag: Id3Tag
+
+    @property
+    def name(self) -> str:
+        """The name that is shown."""
+        return f"{self.kind} ({self.tag.name})"
+
+    @property
+    def fields(self) -> Fields:
+        """The fields of the ID3v2 tag."""
+        return self.tag.fields
 
 
 def fresh(frames: Sequence[bytes] = ()) -> Id3Tag:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mertag.library.tags.container import Fields, MalformedError, Piece, Range, Source, total
-from mertag.library.tags.id3_tag import HEADER, Id3Tag, fresh, parse, tag_length
+from mertag.library.tags.id3_tag import HEADER, Id3Tag, TaggedById3, fresh, parse, tag_length
 from mertag.library.tags.older_tags import as_id3_frames, from_info
 
 _CHUNK = 8
@@ -31,7 +31,7 @@ class _Chunk:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class IffFile:
+class IffFile(TaggedById3):
     """A RIFF or IFF file."""
 
     kind: str  # "WAV" or "AIFF"
@@ -42,22 +42,12 @@ class IffFile:
     end: int  # where the chunks end
     size: int  # of the file
 
-    @property
-    def name(self) -> str:
-        """Such as ``"WAV (ID3v2.4)"``."""
-        return f"{self.kind} ({self.tag.name})"
-
-    @property
-    def fields(self) -> Fields:
-        """The fields of the ID3v2 tag."""
-        return self.tag.fields
-
     def foreign(self) -> Iterator[tuple[str, Piece]]:
         """Yield the frames of others, all other chunks, and what follows the last one."""
         yield from self.tag.foreign()
         yield "file type", self.head[:4] + self.head[8:]
         for chunk in self.chunks:
-            if not _is_tag(chunk.id) and chunk.id not in _AUDIO:
+            if chunk.id.upper() != _TAG and chunk.id not in _AUDIO:
                 label = f"chunk {chunk.id.decode('latin-1')!r}"
                 yield label, chunk.id
                 yield label, Range(chunk.start + _CHUNK, chunk.start + _CHUNK + chunk.size)
@@ -77,7 +67,7 @@ class IffFile:
         body: list[Piece] = []
         placed = False
         for chunk in self.chunks:
-            if _is_tag(chunk.id):
+            if chunk.id.upper() == _TAG:
                 body += self._chunk(chunk.id, content)
                 placed = True
                 continue
@@ -98,10 +88,7 @@ class IffFile:
 
 _AUDIO = (b"data", b"SSND")
 _FORMAT = (b"fmt ", b"COMM")
-
-
-def _is_tag(name: bytes) -> bool:
-    return name.upper() == b"ID3 "
+_TAG = b"ID3 "
 
 
 def read(source: Source) -> IffFile:
@@ -122,7 +109,7 @@ def read(source: Source) -> IffFile:
     chunks = _chunks(source, end, order)
     if sum(chunk.id in _AUDIO for chunk in chunks) != 1:
         raise MalformedError(f"this {kind} file does not have exactly one chunk of audio")
-    tags = [chunk for chunk in chunks if _is_tag(chunk.id)]
+    tags = [chunk for chunk in chunks if chunk.id.upper() == _TAG]
     if len(tags) > 1:
         raise MalformedError(f"this {kind} file has {len(tags)} ID3 tags, and players disagree which one counts")
     if tags:
@@ -139,13 +126,7 @@ def read(source: Source) -> IffFile:
         ]
         tag = fresh(as_id3_frames(*map(from_info, lists)))
     return IffFile(
-        kind=kind,
-        order=order,
-        head=head,
-        chunks=tuple(chunks),
-        tag=tag,
-        end=chunks[-1].stop,
-        size=source.size,
+        kind=kind, order=order, head=head, chunks=tuple(chunks), tag=tag, end=chunks[-1].stop, size=source.size
     )
 
 

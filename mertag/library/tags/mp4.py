@@ -42,11 +42,7 @@ class Mp4File:
     moov: bytes  # the content of ``moov``
     audio: tuple[Range, ...]  # the content of every ``mdat``
     entries: tuple[Entry, ...]  # the atoms of the tag list
-
-    @property
-    def name(self) -> str:
-        """``"MP4"``."""
-        return "MP4"
+    name: str = "MP4"
 
     @property
     def fields(self) -> Fields:

@@ -110,10 +110,8 @@ def _checksum(page: bytes) -> bytes:
 @dataclass(frozen=True, slots=True)
 class _Codec:
     name: str
-    magic: bytes
-    """How the comment packet begins."""
-    headers: int
-    """Header packets from the comment packet on, at most."""
+    magic: bytes  # how the comment packet begins
+    headers: int  # header packets from the comment packet on, at most
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,8 +145,7 @@ class OggFile:
     def payload(self) -> Iterator[Piece]:
         """Yield all other pages, without the numbers and checksums of those of this stream."""
         ours = {page.start for page in self.before}
-        end = 0
-        ended = False
+        end, ended = 0, False
         for page in pages(self.source, 0):
             end = page.stop
             if page.start in ours:
@@ -171,17 +168,13 @@ class OggFile:
                 raise MalformedError("its Vorbis comment is full: a FLAC block cannot be larger than 16 MiB")
             magic = magic[:1] + size.to_bytes(3, "big")
         new = self._new_pages((magic + content + self.comment.tail, *self.others))
-        result: list[Piece] = []
-        position = 0
+        result, position = list[Piece](), 0
         for old, page in zip(self.before, new, strict=False):
             result += [Range(position, old.start), page]
             position = old.stop
         result += new[len(self.before) :]
         added = len(new) - len(self.before)
-        return [
-            *result,
-            *(self._renumbered(position, added) if added else [Range(position, self.source.size)]),
-        ]
+        return result + (self._renumbered(position, added) if added else [Range(position, self.source.size)])
 
     def _new_pages(self, packets: tuple[bytes, ...]) -> list[bytes]:
         lacing = [value for packet in packets for value in lacing_of(len(packet))]
@@ -213,8 +206,7 @@ class OggFile:
 
     def _renumbered(self, start: int, added: int) -> list[Piece]:
         """Return the pages from `start`, those of this stream with numbers higher by `added`."""
-        result: list[Piece] = []
-        end = start
+        result, end = list[Piece](), start
         for page in pages(self.source, start):
             if page.serial == self.before[0].serial:
                 if not page.intact(self.source):
@@ -234,18 +226,12 @@ class OggFile:
 def read(source: Source) -> OggFile:
     """Read the headers of the first audio stream of an Ogg file.
 
-    Raises
-    ------
-    NoTagFormatError
-        If it holds none that mertag tags.
-    MalformedError
-        If the headers are damaged.
+    Raises `NoTagFormatError` if it holds none that mertag tags, `MalformedError` if the headers are damaged.
     """
     codec, serial = _first_audio_stream(source)
     before: list[Page] = []
     packets: list[bytearray] = []
-    open_packet = False
-    length = 0
+    open_packet, length = False, 0
     for page in pages(source, 0):
         if page.serial != serial or page.flags & 2:
             continue

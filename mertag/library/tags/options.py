@@ -103,13 +103,7 @@ class TagOptions:
 
 
 def check_label(quadrant: str, label: str) -> None:
-    """Refuse what cannot be a mood in every container and every player.
-
-    Raises
-    ------
-    ConfigError
-        Naming the quadrant.
-    """
+    """Refuse, by `ConfigError`, what cannot be a mood in every container and every player."""
     if not label or label != label.strip():
         raise ConfigError(f"the label of {quadrant} is {label!r}; give a word, with no space at its ends")
     if not label.isprintable() or len(label) > LONGEST_LABEL:

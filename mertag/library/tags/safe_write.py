@@ -6,10 +6,8 @@ extended attributes; it is synced, read again and checked; and only then it is r
 atomic. A full disk, a killed process or a power cut leaves the old file or the new one, never a part. Every failure
 raises `TagWriteError` and leaves the old bytes untouched.
 
-What is refused, because it cannot be undone quietly: a read-only file, a file in a read-only folder, a file
-whose owner could not be kept, and a file with several hard links (replacing one name would separate it from
-the others, and the disk would hold both), unless that is asked for. Symbolic links are followed and stay
-links.
+Refused is what cannot be undone quietly: a read-only file or folder, a file whose owner could not be kept, and
+a file with several hard links, unless that is asked for. Symbolic links are followed and stay links.
 
 Between the last look at the old file and the replacement lie some microseconds, in which another program's
 change would be lost; no portable call closes that gap.
@@ -49,36 +47,19 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Original:
-    """A file that may be replaced.
+    """A file that may be replaced."""
 
-    Attributes
-    ----------
-    path : Path
-        As it was given: what errors name.
-    real : Path
-        The file itself, no symbolic link on the way.
-    file : binary file
-        Open for reading.
-    status : os.stat_result
-        When it was opened.
-    """
-
-    path: Path
-    real: Path
-    file: BinaryIO
-    status: os.stat_result
+    path: Path  # as it was given: what errors name
+    real: Path  # the file itself, no symbolic link on the way
+    file: BinaryIO  # open for reading
+    status: os.stat_result  # when it was opened
 
 
 @contextlib.contextmanager
 def open_original(path: Path) -> Iterator[Original]:
     """Open a file that may be replaced; follow symbolic links.
 
-    Raises
-    ------
-    UnsupportedFormatError
-        If it is no regular file.
-    TagWriteError
-        If it is not there or cannot be read, now or while it is open.
+    Raises `UnsupportedFormatError` if it is no regular file, `TagWriteError` if it cannot be read, now or later.
     """
     try:
         real = path.resolve(strict=True)
@@ -140,14 +121,15 @@ def replace_file(
         original.file.close()  # Windows replaces no file that is open
         _refuse_if_changed(original)
         temporary.replace(target)
-    except OSError as error:
-        _discard(temporary)
-        raise TagWriteError(
-            original.path, f"the new file could not be written ({_reason(error)}); the old one is untouched"
-        ) from error
-    except BaseException:
-        _discard(temporary)
-        raise
+    except BaseException as error:
+        try:
+            temporary.unlink(missing_ok=True)
+        except OSError as left:
+            _log.warning("%s could not be removed (%s); it is safe to delete", temporary, _reason(left))
+        if not isinstance(error, OSError):
+            raise
+        reason = f"the new file could not be written ({_reason(error)}); the old one is untouched"
+        raise TagWriteError(original.path, reason) from error
     sync_folder(target.parent)
 
 
@@ -224,13 +206,6 @@ def _keep_attributes(original: Original, temporary: Path, *, preserve_mtime: boo
         os.utime(temporary, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
-def _discard(temporary: Path) -> None:
-    try:
-        temporary.unlink(missing_ok=True)
-    except OSError as error:
-        _log.warning("%s could not be removed (%s); it is safe to delete", temporary, _reason(error))
-
-
 def _reason(error: BaseException) -> str:
     return getattr(error, "strerror", None) or str(error)
 
@@ -264,11 +239,7 @@ def _copy(source: BinaryIO, copy: BinaryIO, part: Range, at: int) -> None:
     while done < len(part) and hasattr(os, "copy_file_range"):
         try:
             n = os.copy_file_range(
-                source.fileno(),
-                copy.fileno(),
-                len(part) - done,
-                offset_src=part.start + done,
-                offset_dst=at + done,
+                source.fileno(), copy.fileno(), len(part) - done, offset_src=part.start + done, offset_dst=at + done
             )
         except OSError as error:
             if error.errno not in _CANNOT_SHARE:

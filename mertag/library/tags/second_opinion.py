@@ -60,25 +60,12 @@ _PREFIXES = ("TXXX:", "----:COM.APPLE.ITUNES:", "WM/")
 
 @dataclass(frozen=True, slots=True)
 class Opinion:
-    """What mutagen sees.
+    """What mutagen sees."""
 
-    Attributes
-    ----------
-    fields : mapping
-        Our fields.
-    foreign : mapping
-        All other tags, and pictures, as text.
-    length_s : float or None
-        Duration.
-    bare : bool
-        Whether there is no tag of the container's main kind, or an empty one: a new one repeats what the
-        others say.
-    """
-
-    fields: Mapping[str, tuple[str, ...]]
-    foreign: Mapping[str, str]
+    fields: Mapping[str, tuple[str, ...]]  # ours
+    foreign: Mapping[str, str]  # all other tags, and pictures, as text
     length_s: float | None
-    bare: bool
+    bare: bool  # no tag of the container's main kind, or an empty one: a new one repeats what the others say
 
 
 def worth_asking(container: Container) -> bool:
@@ -88,15 +75,7 @@ def worth_asking(container: Container) -> bool:
 
 
 def opinion_of(file: BinaryIO, container: str) -> Opinion | None:
-    """Return what mutagen sees in `file`, or None if it cannot read it.
-
-    Parameters
-    ----------
-    file : binary file
-        Seekable.
-    container : str
-        The name of the container, as our own reader gives it.
-    """
+    """Return what mutagen sees in `file`, or None if it cannot read it; `container` is what our own reader calls it."""
     file.seek(0)
     try:
         reader = _READERS.get(container) or _READERS[container.split(" (")[0]]
@@ -118,15 +97,7 @@ def opinion_of(file: BinaryIO, container: str) -> Opinion | None:
 
 
 def disagreement(before: Opinion | None, after: Opinion | None, old: Fields, new: Fields) -> str:
-    """Return what mutagen would object to in the copy; empty if nothing.
-
-    Parameters
-    ----------
-    before, after : Opinion or None
-        What it sees in the original and in the copy.
-    old, new : mapping
-        The fields that the original has and the copy shall have, as our own reader sees them.
-    """
+    """Return what mutagen would object to in the copy; `old` and `new` are the fields as our own reader sees them."""
     if before is None:
         return ""
     if after is None:
