@@ -23,14 +23,15 @@ unchanged, skipped or failed, also when the run is interrupted::
 from __future__ import annotations
 
 import contextlib
+import itertools
 import time
 from array import array
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
 from mertag.batch.memory import Memory
-from mertag.batch.one_song import Later, Prepared, Ready, Song, Steps
+from mertag.batch.one_song import Later, Ready, Song, Steps
 from mertag.batch.options import BatchOptions
 from mertag.batch.threads import Lookahead, Writers
 from mertag.errors import ConfigError, StateError, reason_of
@@ -48,16 +49,12 @@ __all__ = [
     "FileGroup",
     "Finished",
     "Found",
-    "NotTagged",
     "Note",
     "SongTagger",
     "Status",
     "Summary",
     "tag_library",
 ]
-
-NotTagged = FileGroup
-"""Files that were not tagged, by reason: the name of a group where a run tags."""
 
 STATUSES = (Status.TAGGED, Status.UNCHANGED, Status.SKIPPED, Status.FAILED)
 
@@ -139,7 +136,9 @@ def tag_library(
     songs, unreadable = _find(paths, options)
     yield Found(n=len(songs))
     account = Account(len(songs), STATUSES, run=None if state is None or options.dry_run else state.run.id)
-    steps = _steps(options, unreadable, journal, state, tagger)
+    steps = Steps(options, unreadable, journal)
+    if state is not None:
+        steps = Memory(options, unreadable, journal, state=state, model=tagger.model_key)
     writers = _writers(options, steps)
     stopped_by = ""
     failures_in_a_row = 0
@@ -187,14 +186,7 @@ def _stages(
     state: State | None,
     interruptible: Interruptible,
 ) -> Generator[FileDone | Note, None, None]:
-    """Yield what becomes of each file, as it takes the stages of a run.
-
-    - recall: what path, size and time of change say is done needs nothing more; no file is opened
-    - look, in threads: can it be written, is its audio known, does another run have it?
-    - listen: the tagger analyses what is left
-    - keep: the analysis is remembered before anything is written
-    - write, in threads: tags and sidecar
-    """
+    """Yield what becomes of each file, as it takes the stages of a run: recall, look, listen, keep, write."""
     todo = array("L")
     for item in interruptible.each(steps.recall(i, path) or i for i, path in enumerate(songs)):  # recall
         if isinstance(item, FileDone):
@@ -203,13 +195,10 @@ def _stages(
             todo.append(item)
     yield from steps.notes()
 
-    def look(index: int) -> Prepared:
-        return steps.look(index, songs[index])
-
-    waits = False
+    waits, threads = False, 0 if state is None else LOOKING_THREADS
     while todo:
         later = array("L")  # what another run has under way
-        with contextlib.closing(Lookahead(todo, look, threads=0 if state is None else LOOKING_THREADS)) as ahead:
+        with contextlib.closing(Lookahead(todo, lambda i: steps.look(i, songs[i]), threads=threads)) as ahead:
             while True:
                 for ready in interruptible.each(ahead.ready()):  # look
                     yield from _take(ready, later, writers)
@@ -253,18 +242,6 @@ def _take(ready: Ready, later: array[int], writers: Writers[_Write, FileDone]) -
     yield from writers.finished()
 
 
-def _steps(
-    options: BatchOptions,
-    unreadable: Mapping[int, str],
-    journal: Journal | None,
-    state: State | None,
-    tagger: SongTagger,
-) -> Steps:
-    if state is None:
-        return Steps(options, unreadable, journal)
-    return Memory(options, unreadable, journal, state=state, model=tagger.model_key)
-
-
 def _writers(options: BatchOptions, steps: Steps) -> Writers[_Write, FileDone]:
     def write(job: _Write) -> FileDone:
         song, outcome, remembered = job
@@ -281,17 +258,13 @@ def _writers(options: BatchOptions, steps: Steps) -> Writers[_Write, FileDone]:
 def _with_troubles(
     events: Generator[FileDone | Note, None, None], state: State | None
 ) -> Generator[FileDone | Note, None, None]:
-    """Yield the events, and after each what the state file has trouble with."""
+    """Yield the events, and after each, and at the end, what the state file has trouble with."""
     with contextlib.closing(events):
-        for event in events:
-            yield event
-            yield from _troubles(state)
-    yield from _troubles(state)
-
-
-def _troubles(state: State | None) -> Iterator[Note]:
-    while state is not None and not state.troubles.empty():
-        yield Note(text=state.troubles.get(), warning=True)
+        for event in itertools.chain(events, [None]):
+            if event is not None:
+                yield event
+            while state is not None and not state.troubles.empty():
+                yield Note(text=state.troubles.get(), warning=True)
 
 
 def _require_working(state: State | None) -> None:
@@ -308,9 +281,7 @@ def _closed(outcomes: Iterator[Outcome]) -> Iterator[Iterator[Outcome]]:
     try:
         yield outcomes
     finally:
-        close = getattr(outcomes, "close", None)
-        if close is not None:
-            close()
+        getattr(outcomes, "close", lambda: None)()
 
 
 def _find(paths: Iterable[Path], options: BatchOptions) -> tuple[list[Path], dict[int, str]]:
@@ -324,13 +295,14 @@ def _find(paths: Iterable[Path], options: BatchOptions) -> tuple[list[Path], dic
         roots = [path for path, trouble in troubles.items() if not trouble]
         here = options.shard
         unreadable = {p: t for p, t in troubles.items() if t and (here is None or here.holds(p.name))}
-    found = library.find_audio(
-        roots,
-        include=options.include,
-        exclude=options.exclude,
-        shard=options.shard,
-        on_error=unreadable.__setitem__,
+    songs = list(
+        library.find_audio(
+            roots,
+            include=options.include,
+            exclude=options.exclude,
+            shard=options.shard,
+            on_error=unreadable.__setitem__,
+        )
     )
-    songs = list(found)
     reasons = dict(enumerate(unreadable.values(), start=len(songs)))
     return [*songs, *unreadable], reasons

@@ -27,26 +27,10 @@ from mertag.outcomes import Outcome, Skipped, Tagged
 
 
 class Memory(Steps):
-    """The steps that a song takes where analyses are remembered.
-
-    Parameters
-    ----------
-    options, unreadable, journal
-        As of `Steps`.
-    state : State
-        What is remembered.
-    model : str
-        The key of the model; see `mertag.listen.song`.
-    """
+    """The steps that a song takes where analyses are remembered, under a model's key (see `mertag.listen.song`)."""
 
     def __init__(
-        self,
-        options: BatchOptions,
-        unreadable: Mapping[int, str],
-        journal: Journal | None,
-        *,
-        state: State,
-        model: str,
+        self, options: BatchOptions, unreadable: Mapping[int, str], journal: Journal | None, *, state: State, model: str
     ) -> None:
         super().__init__(options, unreadable, journal)
         self._state, self._model = state, model
@@ -216,14 +200,8 @@ class Memory(Steps):
         if isinstance(outcome, Skipped) or not self._options.writes:
             return self._written(index, outcome, remembered=True)[0]
         if entry.settled and entry.settled == self._mark(path):
-            return FileDone(
-                index=index,
-                path=path,
-                status=Status.UNCHANGED,
-                emotion=outcome.emotion,
-                reason=UP_TO_DATE,
-                remembered=True,
-            )
+            unchanged = FileDone(index=index, path=path, status=Status.UNCHANGED, reason=UP_TO_DATE, remembered=True)
+            return dataclasses.replace(unchanged, emotion=outcome.emotion)
         return None
 
     def _mark(self, path: Path) -> str:

@@ -26,29 +26,13 @@ UP_TO_DATE = "already up to date"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Song:
-    """A file that is to be analysed or written.
-
-    Attributes
-    ----------
-    index : int
-        Its position among the files that were found.
-    path : Path
-        As it was found.
-    place : bytes
-        Its real path, by which it is remembered; empty without a memory.
-    audio : bytes
-        The digest of its audio; empty if the file is not to be remembered.
-    size, mtime_ns : int
-        The state of the file for which `audio` is right.
-    claims : tuple of bytes
-        What is claimed for it.
-    """
+    """A file that is to be analysed or written: position and path as it was found, and what it is remembered by."""
 
     index: int
     path: Path
-    place: bytes = b""
-    audio: bytes = b""
-    size: int = 0
+    place: bytes = b""  # its real path; empty without a memory
+    audio: bytes = b""  # the digest of its audio; empty if the file is not to be remembered
+    size: int = 0  # with the time of change: the state of the file for which `audio` is right
     mtime_ns: int = 0
     claims: tuple[bytes, ...] = ()
 
@@ -77,16 +61,8 @@ Prepared: TypeAlias = Ready | Song
 class Steps:
     """The steps that a song takes where nothing is remembered: `recall`, `look`, `keep`, `write`.
 
-    All but `recall` may be called from several threads.
-
-    Parameters
-    ----------
-    options : BatchOptions
-        What is asked for.
-    unreadable : mapping of int to str
-        Why the files that cannot be read cannot, by index.
-    journal : Journal, optional
-        Notes how to take each write back; what it cannot note is not written.
+    All but `recall` may be called from several threads. `unreadable` says, by index, why files cannot be read; what the
+    journal cannot note is not written.
     """
 
     def __init__(self, options: BatchOptions, unreadable: Mapping[int, str], journal: Journal | None) -> None:
@@ -212,14 +188,9 @@ class Steps:
 
 
 class _BeforeReplace:
-    """Has the journal note one write, and notes what the new file is.
+    """Has the journal note one write, and notes size and time of change, in ns, of the new file (None: no write).
 
-    That is taken from the new file before it has its name: looked up afterwards, it could be another program's.
-
-    Attributes
-    ----------
-    new_file : (int, int) or None
-        Size and time of change, in ns, of the file that was written; None if none was.
+    They are taken before it has its name: looked up afterwards, it could be another program's.
     """
 
     def __init__(self, journal: Journal | None, kind: Kind) -> None:

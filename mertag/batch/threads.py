@@ -28,16 +28,8 @@ class Lookahead:
     """Songs in the order in which they were found: first `ready`, then a `round`, and so on until `exhausted`.
 
     Most songs of a second run need no analysis. They must not pile up while the tagger waits for its next song; so it
-    is fed in rounds, and a round ends when too many others have come by.
-
-    Parameters
-    ----------
-    indices : iterable of int
-        Which songs.
-    look : callable
-        Looks at one; called in threads; must not raise.
-    threads : int
-        How many; with 0, they are looked at as they are needed.
+    is fed in rounds, and a round ends when too many others have come by. `look` looks at a song, in so many threads (0:
+    as it is needed), and must not raise.
     """
 
     def __init__(self, indices: Iterable[int], look: Callable[[int], Prepared], *, threads: int) -> None:
@@ -112,14 +104,8 @@ class Lookahead:
 class Writers(Generic[Job, Result]):
     """Threads that do jobs, at most twice as many jobs as threads at a time. To be used from one thread.
 
-    A job that has begun is always finished; at an interruption, one that has not begun is dropped.
-
-    Parameters
-    ----------
-    threads : int
-        How many; with 0, a job is done when it is submitted.
-    work : callable
-        Does a job; must not raise.
+    A job that has begun is always finished; at an interruption, one that has not begun is dropped. `work` does a job,
+    and must not raise; with 0 threads, when it is submitted.
     """
 
     def __init__(self, threads: int, work: Callable[[Job], Result]) -> None:

@@ -6,9 +6,9 @@ import logging
 import shlex
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Literal
 
 from mertag.cli import console
 from mertag.errors import ConfigError, FileError, StateError
@@ -99,17 +99,12 @@ def refuse_music(path: Path | None) -> None:
         raise ConfigError(f"--state {path}: this is a song; name a file for what mertag remembers")
 
 
-class OnlyRemembered:
+class OnlyRemembered(nullcontext[None]):
     """Stands where a tagger would, and analyses nothing."""
 
     def __init__(self, model_key: str) -> None:
+        super().__init__()
         self.model_key = model_key
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
 
     def tag_many(self, paths: Iterable[Path]) -> Iterator[Outcome]:
         """Yield nothing; a run that only writes what is remembered gives it no path, and one that does ends."""

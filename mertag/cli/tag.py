@@ -6,7 +6,6 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -19,8 +18,6 @@ from mertag.errors import ConfigError
 from mertag.library.find import Shard
 
 if TYPE_CHECKING:
-    from mertag.batch import BatchOptions, SongTagger, Summary
-    from mertag.library.state.analyses import State
     from mertag.listen.tagger import Tagger
 
 _log = logging.getLogger(__name__)
@@ -79,14 +76,15 @@ def tag(
     for path in paths or []:
         if not os.path.lexists(path):
             raise ConfigError(f"{path}: no such file or folder")
-    from mertag.cli.outputs import check_outputs
+    from mertag.cli.outputs import check_outputs, open_sinks
 
     check_outputs({"--jsonl": jsonl, "--csv": csv, "--report": report})
     part = None if shard is None else Shard.parse(shard)
     with _nothing_done_yet():
         roots = [*(paths or []), *(opt.read_paths(files_from) if files_from else [])]
 
-    from mertag.batch import BatchOptions
+    from mertag.batch import BatchOptions, Found, tag_library
+    from mertag.cli.view import View
     from mertag.library.tags import TagOptions, fields_of, read_labels
 
     chosen: dict[str, Any] = {"fields": fields_of(fields)} if fields else {}
@@ -138,9 +136,23 @@ def tag(
                 if windows is not None:
                     n = f"{windows} windows are" if windows > 1 else "1 window is"
                     console.say(f"of each long song, only {n} heard (--windows {windows})")
-            summary = _run(
-                roots, tagger, options, facts, state=remembered, jsonl=jsonl, csv=csv, report=report, quiet=quiet
+            view = View(
+                noun="song",
+                dry_run=dry_run,
+                quiet=quiet,
+                stdout_taken="-" in (jsonl, csv, report),
+                table=not (options.writes or jsonl or csv or report == "-"),
             )
+            with view.opened(report, facts):
+                events = tag_library(roots, tagger=tagger, options=options, state=remembered)
+                with _nothing_done_yet():
+                    first = next(events)
+                assert isinstance(first, Found)
+                view.show(first)
+                if not first.n:
+                    _log.warning("no audio files were found there; nothing to do")
+                with open_sinks(jsonl, csv) as add:
+                    summary = view.follow(events, add)
     if summary.failed:
         raise typer.Exit(console.ExitCode.SOME_FAILED)
 
@@ -153,38 +165,3 @@ def _nothing_done_yet() -> Iterator[None]:
     except KeyboardInterrupt:
         console.say("stopped before any file was touched; run the same command again to start anew")
         raise
-
-
-def _run(
-    roots: list[Path],
-    tagger: SongTagger,
-    options: BatchOptions,
-    facts: dict[str, object],
-    *,
-    state: State | None,
-    jsonl: str | None,
-    csv: str | None,
-    report: str | None,
-    quiet: bool,
-) -> Summary:
-    from mertag.batch import Found, tag_library
-    from mertag.cli.outputs import open_sinks
-    from mertag.cli.view import View
-
-    view = View(
-        noun="song",
-        dry_run=options.dry_run,
-        quiet=quiet,
-        stdout_taken="-" in (jsonl, csv, report),
-        table=not (options.writes or jsonl or csv or report == "-"),
-    )
-    with view.opened(report, facts):
-        events = tag_library(roots, tagger=tagger, options=options, state=state)
-        with _nothing_done_yet():
-            first = next(events)
-        assert isinstance(first, Found)
-        view.show(first)
-        if not first.n:
-            _log.warning("no audio files were found there; nothing to do")
-        with open_sinks(jsonl, csv) as add:
-            return view.follow(events, add)

@@ -32,8 +32,7 @@ Paths = Annotated[list[Path] | None, typer.Argument(metavar="PATHS", help="Songs
 FilesFrom = Annotated[
     str | None,
     typer.Option(
-        metavar="FILE|-",
-        help="Read more paths from a file or stdin: one a line, or separated by NUL (find -print0).",
+        metavar="FILE|-", help="Read more paths from a file or stdin: one a line, or separated by NUL (find -print0)."
     ),
 ]
 Include = Annotated[
@@ -83,8 +82,7 @@ DryRun = Annotated[
 
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a mood that someone else wrote.")]
 MinConfidence = Annotated[
-    float,
-    typer.Option(min=0.0, max=1.0, help="Write no mood below this confidence (mertag's own fields are written)."),
+    float, typer.Option(min=0.0, max=1.0, help="Write no mood below this confidence (mertag's own fields are written).")
 ]
 Moods = Annotated[int, typer.Option(min=1, max=2, help="How many moods to write, most likely first.")]
 Join = Annotated[
@@ -107,14 +105,12 @@ Labels = Annotated[
     typer.Option(metavar="FILE", help='Own names for the moods, as TOML or JSON: Q1 = "Joyful", and so on.'),
 ]
 PreserveMtime = Annotated[
-    bool,
-    typer.Option("--preserve-mtime", help="Keep the time of change (some players then miss the change)."),
+    bool, typer.Option("--preserve-mtime", help="Keep the time of change (some players then miss the change).")
 ]
 BreakHardLinks = Annotated[
     bool,
     typer.Option(
-        "--break-hard-links",
-        help="Write files that have several names, too: the other names keep the old content.",
+        "--break-hard-links", help="Write files that have several names, too: the other names keep the old content."
     ),
 ]
 
@@ -144,14 +140,10 @@ Windows = Annotated[
 ]
 SegmentHop = Annotated[
     float | None,
-    typer.Option(
-        metavar="SECONDS",
-        help="Step between segments; if not given, that of the training (a warning else).",
-    ),
+    typer.Option(metavar="SECONDS", help="Step between segments; if not given, that of the training (a warning else)."),
 ]
 Workers = Annotated[
-    int | None,
-    typer.Option(min=1, help="Processes that decode; if not given, two, or with a GPU one for each core."),
+    int | None, typer.Option(min=1, help="Processes that decode; if not given, two, or with a GPU one for each core.")
 ]
 
 # How the run goes

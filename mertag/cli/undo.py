@@ -42,8 +42,7 @@ def undo(
     restore_mtime: Annotated[
         bool,
         typer.Option(
-            "--restore-mtime",
-            help="Give files their old time of change back, too (some players then miss the change).",
+            "--restore-mtime", help="Give files their old time of change back, too (some players then miss the change)."
         ),
     ] = False,
     break_hard_links: Annotated[
@@ -80,10 +79,7 @@ def undo(
             _list(database)
             return
         options = UndoOptions(
-            paths=tuple(paths or ()),
-            dry_run=dry_run,
-            restore_mtime=restore_mtime,
-            break_hard_links=break_hard_links,
+            paths=tuple(paths or ()), dry_run=dry_run, restore_mtime=restore_mtime, break_hard_links=break_hard_links
         )
         failed = _undo(database, run, options, report=report, quiet=quiet)
     if failed:

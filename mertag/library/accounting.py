@@ -220,11 +220,7 @@ class Account:
 
 
 def handle_all(
-    items: Sequence[T],
-    handle: Callable[[int, T], FileDone],
-    *,
-    statuses: Sequence[Status],
-    run: int | None = None,
+    items: Sequence[T], handle: Callable[[int, T], FileDone], *, statuses: Sequence[Status], run: int | None = None
 ) -> Generator[Event, None, None]:
     """Handle `items`, one for each file, in their order, and account for each.
 

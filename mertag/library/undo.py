@@ -294,29 +294,15 @@ class JournalSize:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PastRun(JournalSize):
-    """A run that wrote something.
-
-    Attributes
-    ----------
-    id : int
-        Its number.
-    kind, command : str
-        ``"tag"`` or ``"remove"``; what was asked for.
-    started_s : float
-        Seconds since 1970.
-    ended : str
-        ``"finished"``, ``"under way"`` or ``"killed"``.
-    files, standing : int
-        How many files it wrote, and how many of these writes were not undone.
-    """
+    """A run that wrote something."""
 
     id: int
-    kind: str
+    kind: str  # "tag" or "remove"
     command: str
-    started_s: float
-    ended: str
+    started_s: float  # since 1970
+    ended: str  # "finished", "under way" or "killed"
     files: int
-    standing: int
+    standing: int  # so many of these writes were not undone
 
 
 # A path stands in an index, too; six numbers take some bytes each, and sqlite's own part is small.
