@@ -28,6 +28,8 @@ from mertag_train.runs.work import Watcher, Watchers
 
 pytestmark = pytest.mark.command
 
+pytestmark = pytest.mark.command
+
 ROOT = Path(mertag.__file__).resolve().parents[1]
 QUICK = ("--learner", "inherited", "--svm-songs", 0.18, "--segment", 1, "--crops", 1, "--device", "cpu", "--threads", 1)
 TINY = (*QUICK, "--epochs", 2)

@@ -26,6 +26,8 @@ from mertag_train.runs.work import Parts, Watcher
 
 pytestmark = pytest.mark.command
 
+pytestmark = pytest.mark.command
+
 KIND = MemberConfig(**{f.name: getattr(CONFIG, f.name) for f in fields(MemberConfig)})
 TOGETHER = replace(
     CONFIG,

@@ -28,6 +28,8 @@ from mertag_train.runs.work import Watcher
 
 pytestmark = pytest.mark.command
 
+pytestmark = pytest.mark.command
+
 CPU = torch.device("cpu")
 BOTH = (Target.VALENCE, Target.AROUSAL)
 CONFIG = replace(
