@@ -21,9 +21,9 @@ fmt:
     ruff check --fix .
     ruff format .
 
-# The inner loop: no test that starts processes or trains
+# The inner loop: no test that starts processes, trains, decodes many files or needs real audio
 fast *options:
-    pytest -n 2 -m "not slow and not command" {{ options }}
+    pytest -n 2 -m "not slow and not command and not realdata" {{ options }}
 
 # All tests but the slow ones
 test *options:

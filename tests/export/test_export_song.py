@@ -15,6 +15,8 @@ from mertag_export.song import export_song
 from mertag_train.learn.config import SongClassifier
 from mertag_train.learn.song import SongTable, fit
 
+pytestmark = pytest.mark.command
+
 
 def songs(n: int, n_classes: int, seed: int, clearness: float) -> tuple[np.ndarray, np.ndarray]:
     """Return features and labels of songs whose segments lean to their class; f7 is often the same in many."""

@@ -25,6 +25,8 @@ from mertag.library.state.runs import Run
 from mertag.library.tags import TagOptions
 from mertag.library.undo import UndoOptions, journal_size, past_runs, undo_run
 
+pytestmark = pytest.mark.command
+
 
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:

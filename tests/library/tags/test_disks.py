@@ -28,6 +28,8 @@ from mertag.library.tags import (
 )
 from mertag.library.tags.safe_write import Original
 
+pytestmark = pytest.mark.command
+
 Song = Callable[[str], Path]
 Mount = Callable[..., Path]
 MAKERS = {"ext4": ["mkfs.ext4", "-q", "-F"], "vfat": ["mkfs.vfat"], "exfat": ["mkfs.exfat"], "xfs": ["mkfs.xfs", "-q"]}

@@ -27,6 +27,8 @@ from mertag.errors import DecodeError, FileError, UnsupportedFormatError
 from mertag.listen.decode.audio import _Resampler, decode, decode_all
 from mertag.listen.windows import FrontEnd
 
+pytestmark = pytest.mark.command
+
 RATE = FrontEnd().sample_rate
 Floats = npt.NDArray[np.float32]
 

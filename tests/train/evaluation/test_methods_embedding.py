@@ -29,6 +29,8 @@ from mertag_train.evaluation.methods import Context, Fold, method
 from mertag_train.evaluation.methods.embedding_svm import EmbeddingSvm, mean_and_deviation
 from mertag_train.learn.config import TrainConfig
 
+pytestmark = pytest.mark.command
+
 RATE = 8_000
 
 

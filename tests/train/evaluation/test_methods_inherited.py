@@ -20,6 +20,8 @@ from mertag_train.evaluation.methods.trained import majority_vote, maximum_run_l
 from mertag_train.learn.config import TrainConfig
 from mertag_train.learn.recipes import PAPER
 
+pytestmark = pytest.mark.command
+
 __all__ = ["tiny_networks"]
 
 FOUR = ("inherited-vote", "inherited-run", "inherited-mean", "inherited-svm")
