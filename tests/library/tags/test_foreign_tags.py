@@ -20,7 +20,7 @@ from mertag.library.tags.container import Entry, Source
 from mertag.library.tags.mp4_atoms import Atom, move_chunks, tree
 from mertag.library.tags.options import KEYS
 
-pytestmark = pytest.mark.usefixtures("fast_disk")
+pytestmark = [pytest.mark.command, pytest.mark.usefixtures("fast_disk")]
 Encoded = Callable[[str], Path]
 often = settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]

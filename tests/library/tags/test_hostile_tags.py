@@ -18,7 +18,7 @@ from mertag.errors import FileError, TagWriteError
 from mertag.library.tags import audio_digest, read_tags, taggable, write_tags
 from mertag.library.tags.id3_frames import syncsafe
 
-pytestmark = pytest.mark.usefixtures("fast_disk")
+pytestmark = [pytest.mark.command, pytest.mark.usefixtures("fast_disk")]
 Song = Callable[[str], Path]
 ENDS = {"RIFF": b"RIFF\xff\xff\xff\xffWAVE", "ID3": b"ID3\x04\0\0\x7f\x7f\x7f\x7f", "FLAC": b"fLaC\x84\xff\xff\xff"}
 

@@ -24,6 +24,8 @@ from mertag_train.learn.learners.sssl import SsslLearner
 from mertag_train.learn.optimise import Optimiser
 from mertag_train.learn.trainer import EpochReport, band_statistics, network_of, train_network
 
+pytestmark = pytest.mark.command
+
 PLAIN = AugmentConfig(mixup_alpha=0.0, time_masks=0, frequency_masks=0)
 NAMES = ("low", "high")
 

@@ -14,6 +14,8 @@ from mertag_train.learn.partition import Partition, partition
 from mertag_train.learn.trainer import EpochReport
 from mertag_train.runs.watch import RunFigures, draw_curves, draw_losses
 
+pytestmark = pytest.mark.command
+
 
 def told_apart(*, per_class: bool = False) -> Partition:
     rng = np.random.default_rng(0)
