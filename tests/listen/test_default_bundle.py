@@ -11,7 +11,10 @@ from mertag.listen.bundle import Bundle, default_bundle_path, load_bundle
 from mertag.listen.manifest import Precision
 from mertag_export.graphs import TOLERANCE, check_golden
 
-pytestmark = pytest.mark.skipif(not default_bundle_path().is_dir(), reason="this checkout holds no bundled model")
+pytestmark = [
+    pytest.mark.command,
+    pytest.mark.skipif(not default_bundle_path().is_dir(), reason="this checkout holds no bundled model"),
+]
 
 
 @pytest.fixture(scope="module")
