@@ -31,13 +31,17 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import memory
-from material import FORMATS, stereo, write
+from material import FORMATS, RATE, stereo, write
 from processes import Measured, machine, me, measure, ratio, spread
 from tagging_work import KINDS
 
 from mertag.library.find import find_audio
 from mertag.listen.sessions import usable_cores
+
+LIBRARY_CLIP_S = 30.0
+_LIBRARY_HOP = "30"  # seconds: one segment a clip
+_LENGTH_HOP = "60"
+_PIECE_S = 120.0
 
 
 def main() -> None:
@@ -50,9 +54,9 @@ def main() -> None:
             for name, files in groups(options, Path(folder)).items():
                 result[name] = speed(name, files, options, Path(folder))
         if options.library:
-            result["memory_by_library"] = memory.by_library(options.library, session_options(options), Path(folder))
+            result["memory_by_library"] = memory_by_library(options.library, session_options(options), Path(folder))
         if options.lengths:
-            result["memory_by_length"] = memory.by_length(options.lengths, session_options(options), Path(folder))
+            result["memory_by_length"] = memory_by_length(options.lengths, session_options(options), Path(folder))
     if options.json:
         options.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
 
@@ -168,6 +172,47 @@ def report(name: str, files: list[Path], runs: dict[str, list[Measured]]) -> dic
         result["same_decisions"] = sum(mine.get(path) == theirs[path] for path in theirs) / max(1, len(theirs))
         print(f"decisions as the plain script's: {result['same_decisions']:.1%} of {len(theirs)} songs")
     return result
+
+
+def memory_by_library(sizes: list[int], options: list[str], folder: Path) -> dict[str, Any]:
+    """Measure libraries of 30-s FLAC clips, by the number of files; print and return the peaks in MB.
+
+    The session does its full work on each block, but takes few segments of a file (a large segment hop): memory is bound
+    by blocks, queues and buffers, and not by how many segments there are.
+    """
+    sample = write(folder / "clip.flac", stereo([], LIBRARY_CLIP_S))
+    found: dict[str, float | None] = {}
+    for size in sizes:
+        library = folder / f"library-{size}"
+        library.mkdir()
+        files = [Path(shutil.copy(sample, library / f"{number:05}.flac")) for number in range(size)]
+        found[f"{size} files"] = _peak(files, [*options, "--segment-hop", _LIBRARY_HOP])
+        shutil.rmtree(library)
+    return _told("by size of the library", found)
+
+
+def memory_by_length(lengths_s: list[int], options: list[str], folder: Path) -> dict[str, Any]:
+    """Measure one MP3 and one FLAC of each length; print and return the peaks in MB."""
+    piece = stereo([], _PIECE_S)
+    found: dict[str, float | None] = {}
+    for suffix in ("mp3", "flac", "m4a"):
+        for length_s in lengths_s:
+            copies = max(1, round(length_s / (piece.shape[1] / RATE)))
+            track = write(folder / f"long.{suffix}", piece, copies=copies)
+            found[f"{suffix}, {length_s} s"] = _peak([track], [*options, "--segment-hop", _LENGTH_HOP])
+            track.unlink()
+    return _told("by length of a track", found)
+
+
+def _peak(files: list[Path], options: list[str]) -> float | None:
+    return measure([*me("tagging_work.py"), "mertag", *options], given=files).peak_mb
+
+
+def _told(what: str, found: dict[str, float | None]) -> dict[str, Any]:
+    print(f"\npeak memory of all processes, {what}:")
+    for name, peak in found.items():
+        print(f"{name:>18} {peak or 0:8.0f} MB")
+    return {"peak_mb": found}
 
 
 if __name__ == "__main__":
