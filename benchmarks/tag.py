@@ -177,8 +177,8 @@ def report(name: str, files: list[Path], runs: dict[str, list[Measured]]) -> dic
 def memory_by_library(sizes: list[int], options: list[str], folder: Path) -> dict[str, Any]:
     """Measure libraries of 30-s FLAC clips, by the number of files; print and return the peaks in MB.
 
-    The session does its full work on each block, but takes few segments of a file (a large segment hop): memory is bound
-    by blocks, queues and buffers, and not by how many segments there are.
+    The session does its full work on each block, but takes few segments of a file (a large segment hop): memory is
+    bound by blocks, queues and buffers, and not by how many segments there are.
     """
     sample = write(folder / "clip.flac", stereo([], LIBRARY_CLIP_S))
     found: dict[str, float | None] = {}

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
     from mertag.listen.bundle import Bundle
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
 # One thread a process, child processes too: the networks of the tests are too small for more, and threads of several
 # test processes that wait for the same cores take ten times as long. To be set before anything imports torch.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# What a busy machine takes for an example says nothing about the code.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 OF_THE_EXPORTED_RUN = {
     f"tests/export/{name}.py"

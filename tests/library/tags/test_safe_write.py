@@ -245,7 +245,9 @@ def killed_again_and_again(path: Path, kills: int, happy: SongEmotion) -> list[b
     remove_tags(path)
     states[path.read_bytes()] = False
     seen = []
-    for i in range(kills):
+    for i in range(10 * kills):
+        if i >= kills and len(set(seen)) == 2:  # a busy machine may need more to be caught at both
+            break
         child = os.fork()
         if not child:
             try:
@@ -254,7 +256,7 @@ def killed_again_and_again(path: Path, kills: int, happy: SongEmotion) -> list[b
                     remove_tags(path)
             finally:
                 os._exit(1)  # never back into the test runner
-        time.sleep(0.004 + 0.0037 * (i % 13))
+        time.sleep(0.004 + 0.0037 * (i % 13) * (1 + i // kills))
         os.kill(child, signal.SIGKILL)
         assert os.WIFSIGNALED(os.waitpid(child, 0)[1])
         assert path.read_bytes() in states
