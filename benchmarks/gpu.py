@@ -123,8 +123,7 @@ def opened(model: bytes, trial: list[Call], options: argparse.Namespace) -> tupl
 
 def session_on(model: bytes, options: argparse.Namespace, **more: str) -> Any:
     """Return a session on the device, with provider options beside the usual ones."""
-    import onnxruntime as ort
-
+    ort = sessions.onnxruntime()
     if options.device == "cpu":
         return sessions.cpu_session(model, threads=options.threads, where=Path("the graph"))
     if not more:

@@ -22,7 +22,9 @@ from processes import machine, me, measure, spread
 from mertag.listen.sessions import usable_cores
 
 SESSION = """
-import sys, numpy, onnxruntime
+import os, sys
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+import numpy, onnxruntime
 options = onnxruntime.SessionOptions()
 options.intra_op_num_threads = int(sys.argv[2])
 onnxruntime.InferenceSession(sys.argv[1], options, providers=["CPUExecutionProvider"])

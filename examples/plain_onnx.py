@@ -1,13 +1,15 @@
 """The emotion of a song without mertag: python plain_onnx.py BUNDLE SONG (up to 45 s, WAV, FLAC, Ogg or MP3).
 
 It needs numpy, onnxruntime, soundfile and soxr. Longer songs are judged so in windows of 30 s, one every 15 s, and
-the probabilities averaged: see `mertag/aggregate.py`.
+the probabilities averaged: see `mertag/listen/windows.py`.
 """
 
 import json
+import os
 import sys
 from pathlib import Path
 
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # onnxruntime >= 1.29 reports its use otherwise, once it is imported
 import numpy as np
 import onnxruntime
 import soundfile

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 # One thread a process, child processes too: the networks of the tests are too small for more, and threads of several
 # test processes that wait for the same cores take ten times as long. To be set before anything imports torch.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # tests that import onnxruntime themselves send nothing either
 
 # What a busy machine takes for an example says nothing about the code.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])

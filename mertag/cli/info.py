@@ -106,10 +106,11 @@ def _model(folder: object, device: DeviceChoice) -> tuple[dict[str, object], dic
 
 def _engines() -> dict[str, object]:
     import av
-    import onnxruntime
     import soundfile
 
-    runtime = {"version": onnxruntime.__version__, "providers_available": onnxruntime.get_available_providers()}
+    from mertag.listen.sessions import onnxruntime
+
+    runtime = {"version": onnxruntime().__version__, "providers_available": onnxruntime().get_available_providers()}
     decoders = {
         "soundfile": soundfile.__version__,
         "libsndfile": soundfile.__libsndfile_version__,

@@ -1,7 +1,7 @@
 """onnxruntime sessions from bytes: on which provider, with which options, and what its errors mean.
 
-onnxruntime is imported when the first session is made. It falls back to the CPU silently, prints to both
-output streams, and its exceptions share no base class; all of that is dealt with here and nowhere else.
+onnxruntime is imported when the first session is made. It has telemetry, falls back to the CPU silently, prints to
+both output streams, and its exceptions share no base class; all of that is dealt with here and nowhere else.
 """
 
 from __future__ import annotations
@@ -33,6 +33,18 @@ _NO_MEMORY = ("failed to allocate memory", "out of memory", "alloc_failed", "bad
 
 MOST_SHAPES = 16
 """For so many combinations of input shapes a `BoundSession` keeps memory; the one used longest ago goes first."""
+
+
+def onnxruntime() -> Any:
+    """Return the module, with its telemetry off.
+
+    From 1.29 on, importing it leaves a device id and a queue of events in the user's cache folder, and looks up a host
+    to send them to, unless the environment forbids it by then: its own switch comes too late.
+    """
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+    import onnxruntime as ort
+
+    return ort
 
 
 class Session(Protocol):
@@ -79,8 +91,7 @@ def cuda_session(model: bytes, *, where: Path, probe: bytes) -> Session:
     DeviceError
         If it would not; the message says why, and what to do.
     """
-    import onnxruntime as ort
-
+    ort = onnxruntime()
     if CUDA not in ort.get_available_providers():
         raise DeviceError(
             f"the installed onnxruntime {ort.__version__} is built without CUDA; install onnxruntime-gpu in its place"
@@ -143,8 +154,7 @@ class BoundSession:
         return [np.array(output.numpy()) for output in outputs]
 
     def _bind(self, output_names: list[str], input_feed: dict[str, npt.NDArray[Any]]) -> _Binding:
-        import onnxruntime as ort
-
+        ort = onnxruntime()
         while len(self._bindings) >= MOST_SHAPES:
             del self._bindings[next(iter(self._bindings))]
         binding = self._session.io_binding()
@@ -195,8 +205,7 @@ def usable_cores() -> int:
 
 
 def _make(model: bytes, threads: int, providers: list[Any]) -> Session:
-    import onnxruntime as ort
-
+    ort = onnxruntime()
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = _FATAL
@@ -210,8 +219,7 @@ def _make(model: bytes, threads: int, providers: list[Any]) -> Session:
 
 def _preload() -> str:
     """Load the CUDA libraries of the ``nvidia-*`` packages; return what is missing, or nothing."""
-    import onnxruntime as ort
-
+    ort = onnxruntime()
     if not hasattr(ort, "preload_dlls"):  # onnxruntime 1.21 and later; it prints what it does not find
         return ""
     with contextlib.redirect_stdout(io.StringIO()) as printed:
@@ -222,6 +230,4 @@ def _preload() -> str:
 
 def onnxruntime_version() -> str:
     """Return the version of the installed onnxruntime."""
-    import onnxruntime as ort
-
-    return str(ort.__version__)
+    return str(onnxruntime().__version__)

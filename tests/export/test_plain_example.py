@@ -45,4 +45,4 @@ def test_the_plain_example_knows_nothing_of_mertag() -> None:
         if isinstance(node, ast.Import | ast.ImportFrom)
         for name in node.names
     }
-    assert imported == {"json", "sys", "Path", "numpy", "onnxruntime", "soundfile", "soxr"}
+    assert imported == {"json", "os", "sys", "Path", "numpy", "onnxruntime", "soundfile", "soxr"}
