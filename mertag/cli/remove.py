@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def remove(
     paths: opt.Paths = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show old -> new for each file, and change nothing.")
+        bool, typer.Option("--dry-run", "-n", help="Show old -> new for each file, and change nothing.")
     ] = False,
     preserve_mtime: opt.PreserveMtime = False,
     break_hard_links: opt.BreakHardLinks = False,
@@ -75,7 +75,8 @@ def remove(
             dry_run=dry_run,
             unreadable=unreadable,
         )
-        view = View(noun="file", dry_run=dry_run, quiet=quiet, stdout_taken=report == "-")
+        cleared = "cleared of mertag's fields"  # the files stay
+        view = View(noun="file", done=cleared, dry_run=dry_run, quiet=quiet, stdout_taken=report == "-")
         with view.opened(report, {"command": "remove", "run": run}):
             summary = view.follow(events)
     if summary.failed:

@@ -138,6 +138,7 @@ def tag(
                     console.say(f"of each long song, only {n} heard (--windows {windows})")
             view = View(
                 noun="song",
+                done="tagged" if options.writes else "analysed",
                 dry_run=dry_run,
                 quiet=quiet,
                 stdout_taken="-" in (jsonl, csv, report),

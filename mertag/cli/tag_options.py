@@ -73,6 +73,7 @@ DryRun = Annotated[
     bool,
     typer.Option(
         "--dry-run",
+        "-n",
         help="Show old -> new for each file and change no music file, tag or sidecar. "
         "Alone, it shows what --write-id3 would do.",
     ),

@@ -15,7 +15,7 @@ from mertag.errors import ConfigError, StateError
 
 if TYPE_CHECKING:
     from mertag.library.state.database import Database
-    from mertag.library.undo import UndoOptions
+    from mertag.library.undo import PastRun, UndoOptions
 
 StateOption = Annotated[
     Path | None,
@@ -38,7 +38,12 @@ def undo(
     show_list: Annotated[
         bool, typer.Option("--list", help="Show the runs that wrote something, newest first, and stop.")
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and change nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", "-n", help="Say what would be done, and change nothing.")
+    ] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Do not ask. Without a terminal, it is never asked.")
+    ] = False,
     restore_mtime: Annotated[
         bool,
         typer.Option(
@@ -61,8 +66,9 @@ def undo(
     """Give files the bytes back, exactly, that they had before a run of `mertag tag` or `mertag remove`.
 
     Sidecars that the run made are removed. A file that someone changed since is left as it is and named, and the exit
-    code is then 1. Files that were moved are recognised by their content where mertag knows their new place, or it is
-    given. An undo that was stopped can be run again. Nothing to undo is no error: exit code 0, and a message.
+    code is then 1; the next `mertag undo` goes on with the run before. Files that were moved are recognised by their
+    content where mertag knows their new place, or it is given. An undo that was stopped can be run again. Nothing to
+    undo is no error: exit code 0, and a message.
     """
     from mertag.cli.outputs import check_outputs
     from mertag.library.undo import UndoOptions
@@ -81,7 +87,7 @@ def undo(
         options = UndoOptions(
             paths=tuple(paths or ()), dry_run=dry_run, restore_mtime=restore_mtime, break_hard_links=break_hard_links
         )
-        failed = _undo(database, run, options, report=report, quiet=quiet)
+        failed = _undo(database, run, options, report=report, quiet=quiet, ask=not (yes or dry_run))
     if failed:
         raise typer.Exit(console.ExitCode.SOME_FAILED)
 
@@ -110,22 +116,39 @@ def _opened(state: Path | None) -> Database | None:
     return database
 
 
-def _undo(database: Database, run: int | None, options: UndoOptions, *, report: str | None, quiet: bool) -> int:
+def _undo(
+    database: Database, run: int | None, options: UndoOptions, *, report: str | None, quiet: bool, ask: bool
+) -> int:
     """Undo a run; return how many files were left."""
-    from mertag.cli.view import View
+    from mertag.cli.view import View, count
     from mertag.library.accounting import Found
-    from mertag.library.undo import undo_run
+    from mertag.library.undo import past_runs, undo_run
 
+    past = past_runs(database)
     events = undo_run(database, run, options, command="mertag undo")
     first = next(events)
     assert isinstance(first, Found)
-    if not quiet:
-        where = " there" if options.paths else ""
-        if first.n:
-            verb = "would be" if options.dry_run else "is being"
-            console.say(f"run {first.run} {verb} undone{where}")
-        elif run is None:
-            console.say(f"nothing to undo: no run wrote anything{where} that still stands")
+    undone = next((one for one in past if one.id == first.run and first.n), None)
+    asks = ask and undone is not None and console.stream_is_terminal("stdin") and console.stream_is_terminal("stderr")
+    where = " there" if options.paths else ""
+    if asks or not quiet:
+        for left in past if run is None and not options.paths else ():
+            if left.standing and (undone is None or left.id > undone.id):
+                files = count(left.standing, "file")
+                console.say(f"run {left.id} left {files}; `mertag undo --run {left.id}` tries again and says why")
+        if undone is not None:
+            verb = "would be" if options.dry_run else "is to be"
+            command = undone.command if len(undone.command) <= 200 else f"{undone.command[:199]}…"
+            about = f"run {undone.id} {verb} undone{where}: {_when(undone)}, {command}"
+            console.say(console.clean(f"{about}: {count(first.n, 'file')} in {undone.folder}"))
+    if asks and not typer.confirm("give these files back the bytes that they had before?", err=True):
+        console.say("nothing was changed")
+        return 0
+    if not quiet and undone is None:
+        if run is None:
+            left_over = any(one.standing for one in past) and not options.paths
+            why = "nothing else can be taken back" if left_over else f"no run wrote anything{where} that still stands"
+            console.say(f"nothing to undo: {why}")
             for aside in set_aside(database.path):
                 command = f"mertag undo --state {shlex.quote(str(aside))}"
                 older = f"an older state file was set aside: {aside}. What it knows, if it is not damaged: {command}"
@@ -133,10 +156,22 @@ def _undo(database: Database, run: int | None, options: UndoOptions, *, report: 
         else:
             console.say(f"nothing to undo: run {run} wrote nothing{where}")
 
-    view = View(noun="file", dry_run=options.dry_run, quiet=quiet or not first.n, stdout_taken=report == "-")
+    quiet = quiet or not first.n
+    view = View(noun="file", done="undone", dry_run=options.dry_run, quiet=quiet, stdout_taken=report == "-")
     with view.opened(report, {"command": "undo", "run": first.run}):
         view.show(first)
-        return view.follow(events).failed
+        n_left = view.follow(events).failed
+    if n_left and not quiet and not options.dry_run and undone is not None:
+        way = f"`mertag undo --run {undone.id}` tries {'it' if n_left == 1 else 'them'} again"
+        if undone.kind == "tag":
+            way += "; `mertag remove FILE` takes mertag's fields out of a song without undoing later changes"
+        console.say(f"{count(n_left, 'file')} of run {undone.id} left: {way}")
+        console.say("the next `mertag undo` goes on with the run before")
+    return n_left
+
+
+def _when(run: PastRun) -> str:
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(run.started_s))
 
 
 def _list(database: Database) -> None:
@@ -149,7 +184,7 @@ def _list(database: Database) -> None:
     rows = [
         (
             str(run.id),
-            time.strftime("%Y-%m-%d %H:%M", time.localtime(run.started_s)),
+            _when(run),
             run.command,
             run.ended,
             str(run.files),

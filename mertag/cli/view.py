@@ -101,11 +101,17 @@ class Progress:
 class View:
     """Renders the events of one run: one that tags counts songs (`noun`), the others files.
 
-    In a dry run, the changes of each file are results, which go to stderr if a document has taken stdout. With `table`,
-    a table of results goes to stdout. With `quiet`, only failures go to stderr.
+    `done` is the word for the files with which what was asked for is done: tagged, analysed, undone. In a dry run, the
+    changes of each file are results, which go to stderr if a document has taken stdout. With `table`, a table of
+    results goes to stdout. With `quiet`, only failures go to stderr.
     """
 
-    def __init__(self, *, noun: str, dry_run: bool, quiet: bool, stdout_taken: bool, table: bool = False) -> None:
+    def __init__(
+        self, *, noun: str, done: str, dry_run: bool, quiet: bool, stdout_taken: bool, table: bool = False
+    ) -> None:
+        self._words = {Status.TAGGED: done, Status.REMOVED: done, Status.UNDONE: done}
+        if dry_run:
+            self._words = dict.fromkeys(self._words, f"would be {done}")
         self._noun, self._dry_run, self._quiet, self._stdout_taken = noun, dry_run, quiet, stdout_taken
         drawn_over = stdout_taken and console.stream_is_terminal("stdout")  # a bar would stand amid the results
         self._progress = Progress(quiet=quiet, bar=console.stream_is_terminal("stderr") and not drawn_over)
@@ -159,7 +165,7 @@ class View:
             self._file(event)
 
     def _file(self, done: FileDone) -> None:
-        _log.info("%s", outcome_line(done))
+        _log.info("%s", outcome_line(done, self._words.get(done.status, done.status)))
         if done.status.is_failure:
             self._progress.line(f"{done.status}: {console.clean(done.path)}: {console.clean(done.reason)}")
         if self._dry_run:
@@ -209,9 +215,7 @@ class View:
                     console.say(f"  {console.clean(path)}")
             else:
                 console.say(f"{group.status}: {reason}: {n}")
-        parts = [f"{n} {status}" for status, n in summary.counts.items()]
-        if self._dry_run:
-            parts[0] = parts[0].replace(" ", " would be ", 1)
+        parts = [f"{n} {self._words.get(status, status)}" for status, n in summary.counts.items()]
         not_counted = summary.found - sum(summary.counts.values())
         if not_counted:
             parts.append(f"{not_counted} not reached")
@@ -222,9 +226,9 @@ class View:
             console.say(f"this was run {summary.run}; `mertag undo --run {summary.run}` gives the old files back")
 
 
-def outcome_line(done: FileDone) -> str:
-    """Return what became of one file, on one line."""
-    line = f"{done.status}: {path_text(done.path)}"
+def outcome_line(done: FileDone, word: str) -> str:
+    """Return what became of one file, on one line that begins with the word for it."""
+    line = f"{word}: {path_text(done.path)}"
     if done.emotion is not None:
         e = done.emotion
         line += f": {e.quadrant} {e.quadrant.label}, confidence {e.confidence:.2f}"

@@ -17,7 +17,7 @@ import os
 from array import array
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -72,7 +72,8 @@ def undo_run(
     database : Database
         The open state file.
     run : int, optional
-        Which run. None: the newest one with writes that stand (among `UndoOptions.paths`).
+        Which run. None: the newest one with writes that stand (among `UndoOptions.paths`). One that was tried before is
+        passed over if nothing of what is left of it can be taken back.
     options : UndoOptions
         What of it, and how.
     command : str
@@ -81,7 +82,8 @@ def undo_run(
     Yields
     ------
     Event
-        See `mertag.library.accounting`; the statuses are `STATUSES`. If there is nothing to undo, ``Found(n=0)``.
+        See `mertag.library.accounting`; the statuses are `STATUSES`. If there is nothing to undo, ``Found(n=0)``. Who
+        closes the generator after `Found` has begun nothing.
 
     Raises
     ------
@@ -94,23 +96,24 @@ def undo_run(
         After `Finished`; the file at hand is finished first.
     """
     moved = MovedFiles(database, options.paths)
-    chosen, ids = _chosen(database, run, moved)
+    undo = _Undo(database, moved, options)
+    chosen, ids = _chosen(database, run, moved, undo)
 
     def events() -> Generator[Event, None, None]:
+        files = handle_all(ids, undo.one, statuses=STATUSES, run=chosen)
+        yield next(files)
         with ExitStack() as stack:
-            by = _UNKNOWN
             if ids and not options.dry_run:
                 try:
-                    by = stack.enter_context(Run(database, kind="undo", command=command)).id
+                    undo.by = stack.enter_context(Run(database, kind="undo", command=f"{command} --run {chosen}")).id
                 except StateError as error:
                     _log.warning("%s; files are given back all the same", error)
-            undo = _Undo(database, moved, options, by)
-            yield from handle_all(ids, undo.one, statuses=STATUSES, run=chosen)
+            yield from files
 
     return events()
 
 
-def _chosen(database: Database, run: int | None, moved: MovedFiles) -> tuple[int | None, Sequence[int]]:
+def _chosen(database: Database, run: int | None, moved: MovedFiles, undo: _Undo) -> tuple[int | None, Sequence[int]]:
     """Return the run that is undone, and its entries, newest first."""
     if run is None:
         candidates = [
@@ -126,6 +129,9 @@ def _chosen(database: Database, run: int | None, moved: MovedFiles) -> tuple[int
             [(owner, finished_s)] = _rows(database, "SELECT owner, finished_s FROM runs WHERE id = ?", candidate)
             if finished_s is None and is_under_way(database, owner):
                 raise ConfigError(f"run {candidate} still goes on; wait for its end, or stop it, and then undo it")
+            tried = "SELECT 1 FROM runs WHERE kind = 'undo' AND command LIKE ?"
+            if run is None and _rows(database, tried, f"% --run {candidate}") and not any(map(undo.would_be, ids)):
+                continue  # else the newest run would be tried for ever
             return candidate, ids
     return run, ()
 
@@ -178,9 +184,15 @@ def _entry(database: Database, number: int) -> _Entry:
 class _Undo:
     """Takes back one write after the other."""
 
-    def __init__(self, database: Database, moved: MovedFiles, options: UndoOptions, by: int) -> None:
-        self._database, self._moved, self._options, self._by = database, moved, options, by
+    def __init__(self, database: Database, moved: MovedFiles, options: UndoOptions) -> None:
+        self._database, self._moved, self._options = database, moved, options
+        self.by = _UNKNOWN
         self._warned = False
+
+    def would_be(self, number: int) -> bool:
+        """Return whether a write can be taken back; changes nothing."""
+        tried = _Undo(self._database, self._moved, replace(self._options, dry_run=True))
+        return tried.one(0, number).status is not Status.LEFT
 
     def one(self, index: int, number: int) -> FileDone:
         entry = _entry(self._database, number)
@@ -216,16 +228,16 @@ class _Undo:
             if now == entry.old_digest:
                 return Status.ALREADY_UNDONE
             if now != entry.new_digest:
-                raise TagWriteError(path, self._what_happened(entry))
+                raise TagWriteError(path, self._what_happened(entry, now))
             if entry.old_digest is None:
                 self._remove(original)
             else:
                 self._give_back(entry, original)
         return Status.UNDONE
 
-    def _what_happened(self, entry: _Entry) -> str:
-        query = "SELECT max(run) FROM writes WHERE path = ? AND id > ? AND undone = 0"
-        [(later,)] = _rows(self._database, query, entry.name, entry.id)
+    def _what_happened(self, entry: _Entry, now: bytes) -> str:
+        query = "SELECT max(run) FROM writes WHERE path = ? AND id > ? AND undone = 0 AND new_digest = ?"
+        [(later,)] = _rows(self._database, query, entry.name, entry.id, now)
         if later is not None and later != entry.run:
             return f"run {later} wrote it again later; undo that one first"
         return "someone changed it since; it is left as it is"
@@ -266,7 +278,7 @@ class _Undo:
     def _mark(self, entry: _Entry) -> None:
         if not self._options.dry_run:
             with self._tolerant(), self._database.transaction() as connection:
-                connection.execute("UPDATE writes SET undone = ? WHERE id = ?", (self._by, entry.id))
+                connection.execute("UPDATE writes SET undone = ? WHERE id = ?", (self.by, entry.id))
 
     @contextmanager
     def _tolerant(self) -> Iterator[None]:
@@ -303,6 +315,7 @@ class PastRun(JournalSize):
     ended: str  # "finished", "under way" or "killed"
     files: int
     standing: int  # so many of these writes were not undone
+    folder: Path  # all of them are below it
 
 
 # A path stands in an index, too; six numbers take some bytes each, and sqlite's own part is small.
@@ -313,16 +326,17 @@ def past_runs(database: Database) -> list[PastRun]:
     """Return the runs that wrote something, newest first; raise `StateError` if the state file cannot be read."""
     query = f"""
         SELECT runs.id, runs.kind, command, started_s,
-            count(*), sum(undone = 0), sum({_ENTRY_BYTES}), sum(new_size), finished_s, owner
+            count(*), sum(undone = 0), sum({_ENTRY_BYTES}), sum(new_size), min(path), max(path), finished_s, owner
         FROM writes JOIN runs ON runs.id = writes.run GROUP BY runs.id ORDER BY runs.id DESC
     """
     names = ("id", "kind", "command", "started_s", "files", "standing", "journal_bytes", "written_bytes")
     runs = []
-    for *columns, finished_s, owner in _rows(database, query):
+    for *columns, first, last, finished_s, owner in _rows(database, query):
         ended = "finished"
         if finished_s is None:
             ended = "under way" if is_under_way(database, owner) else "killed"
-        runs.append(PastRun(**dict(zip(names, columns, strict=True)), ended=ended))
+        folder = Path(os.fsdecode(os.path.commonpath([os.path.dirname(first), os.path.dirname(last)])))  # noqa: PTH120
+        runs.append(PastRun(**dict(zip(names, columns, strict=True)), ended=ended, folder=folder))
     return runs
 
 

@@ -33,8 +33,8 @@ def mertag(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
     monkeypatch.setattr("platformdirs.user_config_path", lambda *_: Path("/nowhere"))
     monkeypatch.setattr("platformdirs.user_state_path", lambda *_: tmp_path / "state")
 
-    def run(*args: object) -> Result:
-        return CliRunner().invoke(app, list(map(str, args)))
+    def run(*args: object, answer: str = "") -> Result:
+        return CliRunner().invoke(app, list(map(str, args)), input=answer)
 
     return run
 
@@ -59,7 +59,8 @@ def test_undo_gives_the_newest_run_back_and_stdout_stays_empty(mertag: Run, stat
     run = tagged(state, songs, sidecars=True)
     result = mertag("undo")
     assert (result.exit_code, result.stdout) == (0, "")
-    assert f"run {run} is being undone" in result.stderr
+    assert f"run {run} is to be undone: " in result.stderr
+    assert f"mertag tag: 6 files in {songs[0].parent}\n" in result.stderr
     assert "found 6 = 6 undone + 0 already undone + 0 left" in result.stderr
     assert contents(songs[0].parent) == before
     again = mertag("undo")
@@ -85,6 +86,84 @@ def test_a_dry_run_prints_each_file_and_changes_nothing(mertag: Run, state: Path
     assert "3 would be undone" in result.stderr
     assert "run 1 would be undone" in result.stderr
     assert contents(songs[0].parent) == after
+
+
+def test_undo_goes_on_with_the_run_before_and_names_the_way_out_for_what_is_left(
+    mertag: Run, state: Path, songs: list[Path]
+) -> None:
+    before = contents(songs[0].parent)
+    tagged(state, songs)
+    tagged(state, songs, quadrant=Quadrant.Q3)
+    songs[1].write_bytes(songs[1].read_bytes() + b"mine")
+    first = mertag("undo")
+    assert first.exit_code == 1
+    assert "1 file of run 2 left: `mertag undo --run 2` tries it again; `mertag remove FILE` takes" in first.stderr
+    second = mertag("undo")
+    assert second.exit_code == 1  # the file that was changed is left by this run, too
+    assert "run 2 left 1 file; `mertag undo --run 2` tries again and says why" in second.stderr
+    assert "run 1 is to be undone" in second.stderr
+    assert f"left: {songs[1]}: someone changed it since; it is left as it is" in second.stderr
+    after = contents(songs[0].parent)
+    assert [after[song] == before[song] for song in songs] == [True, False, True]
+    third = mertag("undo")
+    assert third.exit_code == 0
+    assert "nothing to undo: nothing else can be taken back" in third.stderr
+    assert "run 1 left 1 file" in third.stderr
+
+
+@pytest.mark.parametrize("lost", ["changed", "removed"])
+def test_a_run_of_which_nothing_could_be_taken_back_is_passed_over_the_next_time(
+    mertag: Run, state: Path, songs: list[Path], lost: str
+) -> None:
+    before = contents(songs[0].parent)
+    tagged(state, songs[:1])
+    tagged(state, songs[1:2])
+    if lost == "changed":
+        songs[1].write_bytes(b"mine")
+    else:
+        songs[1].unlink()
+    assert mertag("undo").exit_code == 1
+    assert songs[0].read_bytes() != before[songs[0]]
+    assert mertag("undo").exit_code == 0
+    assert songs[0].read_bytes() == before[songs[0]]
+
+
+def test_what_can_be_taken_back_again_is_tried_again(mertag: Run, state: Path, songs: list[Path]) -> None:
+    tagged(state, songs[:1])
+    tagged(state, songs[1:])
+    tags_of_2 = songs[2].read_bytes()
+    songs[2].write_bytes(b"mine")
+    assert mertag("undo").exit_code == 1
+    songs[2].write_bytes(tags_of_2)
+    result = mertag("undo")
+    assert result.exit_code == 0
+    assert "run 2 is to be undone" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("answer", "options", "goes_on"), [("n\n", [], False), ("y\n", [], True), ("", ["--yes"], True)]
+)
+def test_on_a_terminal_undo_says_which_run_it_is_and_asks(
+    monkeypatch: pytest.MonkeyPatch,
+    mertag: Run,
+    state: Path,
+    songs: list[Path],
+    answer: str,
+    options: list[str],
+    goes_on: bool,
+) -> None:
+    monkeypatch.setattr("mertag.cli.console.stream_is_terminal", lambda name: name != "stdout")
+    tagged(state, songs)
+    after = contents(songs[0].parent)
+    result = mertag("undo", *options, answer=answer)
+    assert result.exit_code == 0
+    assert f"mertag tag: 3 files in {songs[0].parent}" in result.stderr
+    assert ("[y/N]" in result.stderr) == (not options)
+    assert (contents(songs[0].parent) != after) == goes_on
+    if not goes_on:
+        assert "nothing was changed" in result.stderr
+        with Database(state) as database:
+            assert len(database.rows("SELECT id FROM runs")) == 1  # not even the undo is noted
 
 
 def test_one_run_and_one_file_can_be_named(mertag: Run, state: Path, songs: list[Path]) -> None:
@@ -195,7 +274,7 @@ def test_remove_takes_our_fields_out_and_undo_brings_them_back(mertag: Run, stat
     before = contents(songs[0].parent)
     result = mertag("remove", songs[0].parent)
     assert (result.exit_code, result.stdout) == (0, "")
-    assert "found 3 = 2 removed + 1 unchanged + 0 skipped + 0 failed" in result.stderr
+    assert "found 3 = 2 cleared of mertag's fields + 1 unchanged + 0 skipped + 0 failed" in result.stderr
     assert all(tags.read_tags(song) == {} for song in songs)
     assert mertag("undo").exit_code == 0
     assert contents(songs[0].parent) == before
