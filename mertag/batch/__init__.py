@@ -133,8 +133,10 @@ def tag_library(
         raise ConfigError("--retag writes what is remembered, and there is no state; leave out --no-state")
     if journal is None and state is not None:
         journal = Journal(state.run.database, state.run.id)
-    songs, unreadable = _find(paths, options)
+    songs, unreadable, ignored = _find(paths, options)
     yield Found(n=len(songs))
+    if ignored:
+        yield Note(text=library.ignored_note(len(ignored)))
     account = Account(len(songs), STATUSES, run=None if state is None or options.dry_run else state.run.id)
     steps = Steps(options, unreadable, journal)
     if state is not None:
@@ -284,12 +286,12 @@ def _closed(outcomes: Iterator[Outcome]) -> Iterator[Iterator[Outcome]]:
         getattr(outcomes, "close", lambda: None)()
 
 
-def _find(paths: Iterable[Path], options: BatchOptions) -> tuple[list[Path], dict[int, str]]:
-    """Return all files to account for, and why those that cannot be read cannot, by index.
+def _find(paths: Iterable[Path], options: BatchOptions) -> tuple[list[Path], dict[int, str], list[Path]]:
+    """Return all files to account for, why those that cannot be read cannot, by index, and what ignore files leave out.
 
     A folder that cannot be read counts as one file: what it holds is not known, but it is not passed over.
     """
-    roots, unreadable = list(paths), dict[Path, str]()
+    roots, unreadable, ignored = list(paths), dict[Path, str](), list[Path]()
     if options.missing_fails:
         troubles = {path: library.trouble_with(path) for path in roots}
         roots = [path for path, trouble in troubles.items() if not trouble]
@@ -302,7 +304,8 @@ def _find(paths: Iterable[Path], options: BatchOptions) -> tuple[list[Path], dic
             exclude=options.exclude,
             shard=options.shard,
             on_error=unreadable.__setitem__,
+            on_ignored=ignored.append,
         )
     )
     reasons = dict(enumerate(unreadable.values(), start=len(songs)))
-    return [*songs, *unreadable], reasons
+    return [*songs, *unreadable], reasons, ignored

@@ -54,14 +54,18 @@ def remove(
 
     check_outputs({"--report": report})
     unreadable: list[tuple[Path, str]] = []
+    ignored: list[Path] = []
     songs = list(
         library.find_audio(
             paths,
             include=tuple(include or ()),
             exclude=tuple(exclude or ()),
             on_error=lambda path, reason: unreadable.append((path, reason)),
+            on_ignored=ignored.append,
         )
     )
+    if ignored and not quiet:
+        console.say(library.ignored_note(len(ignored)))
     if not songs and not unreadable:
         console.warn("no audio files were found there; nothing to do")
     with ExitStack() as stack:

@@ -2,10 +2,9 @@
 
 - A folder is searched with its subfolders, entries sorted by name; symbolic links are followed, and a folder
   or file that can be reached twice (two arguments, a link, a loop of links) comes once.
-- In a folder, files with a suffix in `AUDIO_SUFFIXES` count. Left out are hidden files and folders (a dot at
-  the beginning: macOS's ``._*`` companions, the temporary files of a tag writer), and subfolders that hold a
-  ``.nomedia`` or ``.ndignore`` file.
-- A file that is given by name counts whatever its suffix, hidden or not.
+- In a folder, files with a suffix in `AUDIO_SUFFIXES` count. Left out are hidden files and folders (see `is_hidden`)
+  and what ignore files below the given folder say (see `mertag.library.ignore_files`).
+- What is given by name counts whatever its suffix, hidden or not, and whatever ignore file lies in it.
 - Patterns are shell patterns, upper and lower case alike. One without ``/`` is compared with the name of the
   file and of each folder below the given one (``*.flac``, ``Podcasts``); one with ``/`` with the path below
   the given folder (``Live/*``, where ``*`` also stands for ``/``).
@@ -16,6 +15,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import re
 import stat
@@ -24,13 +24,18 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import TypeAlias
 
-from mertag.errors import ConfigError, FileError
+from mertag.errors import ConfigError, FileError, reason_of
+from mertag.files import path_text
 from mertag.formats import AUDIO_SUFFIXES
-
-IGNORE_MARKERS = (".nomedia", ".ndignore")
+from mertag.library.ignore_files import PATTERNS, WHOLE_FOLDER, Rule, read_rules, verdict
 
 OnError = Callable[[Path, str], None]
+OnIgnored = Callable[[Path], None]
+_log = logging.getLogger(__name__)
+
+_HIDDEN = re.compile(r"\.[^.\s\d]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +96,7 @@ def find_audio(
     exclude: Sequence[str] = (),
     shard: Shard | None = None,
     on_error: OnError | None = None,
+    on_ignored: OnIgnored | None = None,
 ) -> Iterator[Path]:
     """Find audio files.
 
@@ -107,6 +113,9 @@ def find_audio(
     on_error : callable, optional
         Called with the path and the reason for each folder or link that cannot be read. Without it, the first
         one raises.
+    on_ignored : callable, optional
+        Called with each folder and audio file that is left out because of an ignore file; what is in such a folder is
+        not looked at. Log lines of level info name them, too, and the ignore file.
 
     Returns
     -------
@@ -124,7 +133,22 @@ def find_audio(
     for root in roots:
         if trouble := trouble_with(root):
             raise ConfigError(f"{root}: {trouble}")
-    return _Search(include, exclude, shard, on_error or _raise).run(roots)
+    return _Search(include, exclude, shard, on_error or _raise, on_ignored or (lambda path: None)).run(roots)
+
+
+def is_hidden(name: str) -> bool:
+    """Return whether a name hides its file or folder: it begins with one dot and a letter or sign.
+
+    So ``.git``, ``.DS_Store``, ``.Trash-1000``, macOS's companions ``._song.mp3`` and files in the making are hidden,
+    and ``...And Justice for All``, ``..Hits``, ``.38 Special`` and ``.5 The Gray Chapter`` are not.
+    """
+    return _HIDDEN.match(name) is not None
+
+
+def ignored_note(n: int) -> str:
+    """Return what a person should know of `n` files and folders that were left out because of ignore files."""
+    what = "1 file or folder is" if n == 1 else f"{n} files and folders are"
+    return f"{what} left out, as ignore files say (.ndignore, .nomedia); `mertag tag --verbose` names each"
 
 
 def trouble_with(path: Path) -> str:
@@ -142,19 +166,31 @@ def _raise(path: Path, reason: str) -> None:
     raise FileError(path, reason)
 
 
+_Rules: TypeAlias = tuple[tuple[Path, str, tuple[Rule, ...]], ...]
+"""The ignore files on the way, outermost first: each one's path, its folder below the root, what it says."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Folder:
     path: Path
     below: str  # its path below the root, with "/" at the end; "" for the root
     real: str  # its path without links
+    rules: _Rules = ()
 
 
 class _Search:
-    def __init__(self, include: Sequence[str], exclude: Sequence[str], shard: Shard | None, on_error: OnError) -> None:
+    def __init__(
+        self,
+        include: Sequence[str],
+        exclude: Sequence[str],
+        shard: Shard | None,
+        on_error: OnError,
+        on_ignored: OnIgnored,
+    ) -> None:
         self._include = [pattern.casefold() for pattern in include]
         self._exclude = [pattern.casefold() for pattern in exclude]
         self._shard = shard
-        self._on_error = on_error
+        self._on_error, self._on_ignored = on_error, on_ignored
         self._seen: set[str] = set()  # real paths of files and folders
 
     def run(self, roots: Iterable[Path]) -> Iterator[Path]:
@@ -186,10 +222,11 @@ class _Search:
         except OSError as error:
             self._on_error(folder.path, f"the folder cannot be read: {error.strerror or error}")
             return
-        if folder.below and any(entry.name in IGNORE_MARKERS for entry in entries):
+        rules = self._rules(folder, {entry.name for entry in entries})
+        if rules is None:
             return
         for entry in entries:
-            if entry.name.startswith("."):
+            if is_hidden(entry.name):
                 continue
             path, at = folder.path / entry.name, f"{folder.below}{entry.name}"
             if _matches(self._exclude, at):
@@ -201,8 +238,10 @@ class _Search:
                     self._on_error(path, f"cannot be read: {error.strerror or error}")
                 continue
             real = os.path.realpath(path) if is_link else f"{folder.real}{os.sep}{entry.name}"
+            if (is_folder or path.suffix.lower() in AUDIO_SUFFIXES) and self._is_ignored(rules, path, at, is_folder):
+                continue
             if is_folder:
-                yield _Folder(path, f"{at}/", real)
+                yield _Folder(path, f"{at}/", real, rules)
             elif path.suffix.lower() not in AUDIO_SUFFIXES or (self._include and not _matches(self._include, at)):
                 continue
             elif is_file:
@@ -210,6 +249,38 @@ class _Search:
                     yield path
             elif self._is_mine(at):
                 self._on_error(path, "a link to nothing" if is_link else "not a regular file")
+
+    def _rules(self, folder: _Folder, names: set[str]) -> _Rules | None:
+        """Return the ignore files that hold in a folder, its own last; None if it is ignored whole."""
+        if folder.below and WHOLE_FOLDER in names:
+            self._ignore(folder.path, folder.path / WHOLE_FOLDER)
+            return None
+        if PATTERNS not in names:
+            return folder.rules
+        path = folder.path / PATTERNS
+        try:
+            rules = read_rules(path)
+        except (OSError, ValueError) as error:
+            reason = f"the ignore file cannot be read, so its folder is left out: {reason_of(error)}"
+            self._on_error(path, reason)
+            return None
+        if folder.below and not rules:
+            self._ignore(folder.path, path)
+            return None
+        return (*folder.rules, (path, folder.below, rules))
+
+    def _ignore(self, path: Path, by: Path) -> None:
+        _log.info("left out: %s: %s says so", path_text(path), path_text(by))
+        self._on_ignored(path)
+
+    def _is_ignored(self, files: _Rules, path: Path, at: str, is_folder: bool) -> bool:
+        for file, below, rules in reversed(files):
+            ignored = verdict(rules, at.removeprefix(below), is_folder=is_folder)
+            if ignored:
+                self._ignore(path, file)
+            if ignored is not None:
+                return ignored
+        return False
 
     def _is_song(self, real: str, at: str) -> bool:
         """Return whether a file is new, and in our part: seen first, so that a file with two names is in one part."""

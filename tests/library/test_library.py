@@ -55,6 +55,92 @@ def test_what_is_hidden_is_left_out(tmp_path: Path) -> None:
     assert names(tmp_path, find_audio([tmp_path])) == ["a.mp3"]
 
 
+MUSIC = ("...And Justice for All", "..Hits", ".38 Special", ".5 The Gray Chapter", ". one", "a.b")
+HIDDEN = (
+    ".git",
+    ".DS_Store",
+    "._x",
+    "._...And Justice for All",
+    ".Trash",
+    ".Trash-1000",
+    ".stversions",
+    ".@__thumb",
+    ".~x",
+)
+
+
+@pytest.mark.parametrize("name", MUSIC)
+def test_names_that_begin_with_dots_are_music(tmp_path: Path, name: str) -> None:
+    make(tmp_path, f"{name}/1.mp3", f"{name}.mp3")
+    assert names(tmp_path, find_audio([tmp_path])) == [f"{name}/1.mp3", f"{name}.mp3"]
+
+
+@pytest.mark.parametrize("name", HIDDEN)
+def test_hidden_names_are_left_out(tmp_path: Path, name: str) -> None:
+    make(tmp_path, f"{name}/1.mp3", f"{name}.mp3", "a.mp3")
+    assert names(tmp_path, find_audio([tmp_path])) == ["a.mp3"]
+
+
+@pytest.mark.parametrize(
+    ("patterns", "kept"),
+    [
+        ("*.flac", ["a/1.mp3", "a/b/1.mp3", "b/1.mp3"]),
+        ("b", ["1.flac", "a/1.flac", "a/1.mp3"]),
+        ("/b", ["1.flac", "a/1.flac", "a/1.mp3", "a/b/1.mp3"]),
+        ("a/b", ["1.flac", "a/1.flac", "a/1.mp3", "b/1.mp3"]),
+        ("b/", ["1.flac", "a/1.flac", "a/1.mp3"]),
+        ("1.flac/", ["1.flac", "a/1.flac", "a/1.mp3", "a/b/1.mp3", "b/1.mp3"]),
+        ("**/b/*.mp3", ["1.flac", "a/1.flac", "a/1.mp3"]),
+        ("a/**", ["1.flac", "b/1.mp3"]),
+        ("a/**/1.mp3", ["1.flac", "a/1.flac", "b/1.mp3"]),
+        ("*.mp3\n!a/1.mp3", ["1.flac", "a/1.flac", "a/1.mp3"]),
+        ("a\n!a/1.mp3", ["1.flac", "b/1.mp3"]),  # as git: what is in a folder that is left out cannot be taken back
+        ("[^1].mp3\n# 1.mp3\n\\1.flac\n\\!x", ["a/1.mp3", "a/b/1.mp3", "b/1.mp3"]),
+        ("# nothing but a comment in the given folder", ["1.flac", "a/1.flac", "a/1.mp3", "a/b/1.mp3", "b/1.mp3"]),
+    ],
+)
+def test_an_ignore_file_with_patterns_is_read_as_patterns(tmp_path: Path, patterns: str, kept: list[str]) -> None:
+    make(tmp_path, "1.flac", "a/1.flac", "a/1.mp3", "a/b/1.mp3", "b/1.mp3")
+    (tmp_path / ".ndignore").write_text(patterns)
+    assert names(tmp_path, find_audio([tmp_path])) == kept
+
+
+def test_patterns_hold_from_their_folder_on_and_the_nearest_file_decides(tmp_path: Path) -> None:
+    make(tmp_path, "a/live/1.mp3", "a/2.mp3", "live/3.mp3", "b/4.mp3")
+    (tmp_path / "a" / ".ndignore").write_text("/live\n")
+    (tmp_path / ".ndignore").write_text("*.mp3\n")
+    (tmp_path / "b" / ".ndignore").write_text("!4.mp3\n")
+    assert names(tmp_path, find_audio([tmp_path])) == ["b/4.mp3"]
+    (tmp_path / ".ndignore").unlink()
+    assert names(tmp_path, find_audio([tmp_path])) == ["a/2.mp3", "b/4.mp3", "live/3.mp3"]
+
+
+def test_what_ignore_files_leave_out_is_told_and_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    make(tmp_path, "a/1.mp3", "b/2.mp3", "c/3.mp3", "c/4.txt", "c/5.mp3")
+    make(tmp_path, "a/.nomedia", "b/.ndignore")
+    (tmp_path / "c" / ".ndignore").write_text("[34].*")
+    told: list[Path] = []
+    with caplog.at_level("INFO", "mertag"):
+        assert names(tmp_path, find_audio([tmp_path], on_ignored=told.append)) == ["c/5.mp3"]
+    assert told == [tmp_path / "a", tmp_path / "b", tmp_path / "c" / "3.mp3"]
+    assert f"left out: {told[2]}: {tmp_path / 'c' / '.ndignore'} says so" in caplog.messages
+
+
+def test_an_ignore_file_that_cannot_be_read_leaves_its_folder_out_and_is_told(tmp_path: Path) -> None:
+    make(tmp_path, "a/1.mp3", "b/2.mp3")
+    (tmp_path / "a" / ".ndignore").symlink_to("nowhere")
+    told: list[str] = []
+    found = find_audio([tmp_path], on_error=lambda path, reason: told.append(f"{path.parent.name}: {reason}"))
+    assert names(tmp_path, found) == ["b/2.mp3"]
+    assert told == ["a: the ignore file cannot be read, so its folder is left out: No such file or directory"]
+
+
+def test_many_stars_in_a_pattern_take_no_time(tmp_path: Path) -> None:
+    make(tmp_path, f"{'a' * 200}.mp3")
+    (tmp_path / ".ndignore").write_text("*a" * 90 + "b\n" + "**/" * 90 + "b\n")
+    assert len(list(find_audio([tmp_path]))) == 1
+
+
 @pytest.mark.parametrize("marker", [".nomedia", ".ndignore"])
 def test_a_marked_folder_is_left_out_unless_it_is_the_one_that_was_given(tmp_path: Path, marker: str) -> None:
     make(tmp_path, "a.mp3", f"ringtones/{marker}", "ringtones/b.mp3", "ringtones/more/c.mp3")
