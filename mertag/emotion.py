@@ -110,6 +110,8 @@ class SongEmotion(Decision):
         Which bundle decided: ``name@version+sha8``.
     analysed_s : float or None
         How much of the audio was analysed, in seconds, if only a few windows of it were; None: all.
+    silent_s : float
+        How much of that was silent and left out, in seconds.
     """
 
     duration_s: float
@@ -117,6 +119,7 @@ class SongEmotion(Decision):
     n_windows: int
     model: str
     analysed_s: float | None = None
+    silent_s: float = 0.0
 
     @property
     def ranking(self) -> tuple[Quadrant, ...]:

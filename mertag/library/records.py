@@ -24,13 +24,13 @@ from mertag.emotion import QUADRANT_LABELS, QUADRANTS, SongEmotion
 from mertag.files import path_text, printable
 from mertag.library.accounting import FileDone
 
-SCHEMA: Literal[1] = 1
+SCHEMA: Literal[2] = 2
 """Number of the format of sidecars, records and reports; it grows when a field changes its meaning."""
 
 CSV_COLUMNS = (
     *("path", "status", "reason", "quadrant", "label", "confidence", "valence", "arousal"),
-    *("p_q1", "p_q2", "p_q3", "p_q4", "duration_s", "analysed_s", "n_segments"),
-    *("n_windows", "model"),
+    *("p_q1", "p_q2", "p_q3", "p_q4", "duration_s", "analysed_s", "silent_s"),
+    *("n_segments", "n_windows", "model"),
 )
 
 
@@ -80,6 +80,7 @@ class Emotion(Struct):
     quadrant_probabilities: QuadrantProbabilities
     duration_s: Annotated[Seconds, says("decoded audio, in seconds")]
     analysed_s: Annotated[Seconds, says("how much of it was analysed, in seconds; less than duration_s with --windows")]
+    silent_s: Annotated[Seconds, says("how much of that was silent and left out, in seconds")]
     n_segments: Positive
     n_windows: Positive
 
@@ -95,7 +96,7 @@ class Change(Struct):
 class Record(Struct, kw_only=True):
     """One line of `mertag tag --jsonl`: what became of one file."""
 
-    schema: Literal[1]
+    schema: Literal[2]
     path: PathText
     path_base64: PathBytes | UnsetType = UNSET
     status: Annotated[str, one_of("tagged", "unchanged", "skipped", "failed")]
@@ -138,7 +139,7 @@ def csv_row(done: FileDone) -> list[str]:
     e = done.emotion
     numbers = (e.confidence, e.valence, e.arousal, *e.quadrant_probabilities)
     cells += [e.quadrant.value, e.quadrant.label, *(f"{n:.4f}" for n in numbers)]
-    durations = (f"{e.duration_s:.3f}", f"{_analysed_s(e):.3f}")
+    durations = (f"{e.duration_s:.3f}", f"{_analysed_s(e):.3f}", f"{e.silent_s:.3f}")
     return [*cells, *durations, str(e.n_segments), str(e.n_windows), e.model]
 
 
@@ -169,6 +170,7 @@ def emotion_of(emotion: SongEmotion) -> Emotion:
         quadrant_probabilities=QuadrantProbabilities(p1, p2, p3, p4),
         duration_s=round(emotion.duration_s, 3),
         analysed_s=round(_analysed_s(emotion), 3),
+        silent_s=round(emotion.silent_s, 3),
         n_segments=emotion.n_segments,
         n_windows=emotion.n_windows,
     )

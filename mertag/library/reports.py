@@ -41,7 +41,7 @@ class Summary(Struct):
 class Report(Struct):
     """`mertag tag --report`: found = tagged + unchanged + skipped + failed; not_reached are among the skipped."""
 
-    schema: Literal[1]
+    schema: Literal[2]
     mertag: Version
     model: str
     device: str
@@ -96,7 +96,7 @@ _SUMMARIES = [{"$ref": "#/$defs/Undone"}, {"$ref": "#/$defs/Removed"}]  # msgspe
 class UndoReport(Struct):
     """`mertag undo --report` and `mertag remove --report`."""
 
-    schema: Literal[1]
+    schema: Literal[2]
     mertag: Version
     command: Annotated[str, one_of("undo", "remove")]
     run: RunUndone

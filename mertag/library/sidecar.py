@@ -26,7 +26,7 @@ _MAX_BYTES = 1 << 20  # a sidecar has about 600
 class Sidecar(records.Struct, kw_only=True):
     """SONG.mertag.json: the emotion of the song beside it."""
 
-    schema: Literal[1]
+    schema: Literal[2]
     mertag: records.Version
     file: records.PathText
     file_base64: records.PathBytes | UnsetType = UNSET

@@ -21,6 +21,7 @@ import numpy as np
 
 from mertag.emotion import Target
 from mertag.errors import MertagError
+from mertag.listen.silence import BoolArray
 from mertag.listen.windows import Float32Array, FrontEnd, Int64Array, Segmentation
 
 Probabilities = Mapping[Target, Float32Array]
@@ -186,8 +187,8 @@ class BlockPacker:
         while self._waiting >= self._max_segments and not self._one_song():
             self._run_block()
 
-    def end(self, key: int) -> None:
-        """No more samples of this song will come."""
+    def end(self, key: int, sounding: BoolArray | None = None) -> None:
+        """No more samples of this song will come. Which of its segments sound changes nothing here."""
         song = self._songs.setdefault(key, _Song())
         song.ended = True
         if self._one_song():

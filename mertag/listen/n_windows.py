@@ -18,6 +18,7 @@ from itertools import count
 import numpy as np
 
 from mertag.listen.blocks import BlockPacker, Excerpts, Probabilities, SongSegments
+from mertag.listen.silence import LEAST_SOUNDING, BoolArray
 from mertag.listen.windows import Float32Array, FrontEnd, Segmentation, WindowRule, window_samples, windows
 
 MOST_WINDOWS = 16
@@ -65,8 +66,8 @@ class ExcerptPacker:
         pieces = self._held.get(key, [])
         self._held[key] = self._thinned_out([*pieces, (_end(pieces), chunk)])
 
-    def end(self, key: int) -> None:
-        """No more samples of this song will come: choose, and pass on."""
+    def end(self, key: int, sounding: BoolArray | None = None) -> None:
+        """No more samples of this song will come: choose among the windows that sound, and pass on."""
         pieces = self._held.pop(key, [])
         chosen = self._chosen[key] = _Chosen(n_samples=_end(pieces))
         starts = self._segmentation.start_samples(chosen.n_samples, self._front_end)
@@ -79,7 +80,10 @@ class ExcerptPacker:
             sample_rate=self._front_end.sample_rate,
             rule=self._rule,
         )
-        picked = _evenly(self._candidates(found, pieces), self._n_windows)
+        candidates = self._candidates(found, pieces)
+        if sounding is not None:
+            candidates = [w for w in candidates if sounding[w].mean() >= LEAST_SOUNDING] or candidates
+        picked = _evenly(candidates, self._n_windows)
         runs = _merged((window.start, window.stop) for window in picked)
         if len(picked) < len(found) or runs != [(0, len(starts))]:
             chosen.excerpts = self._excerpts(picked, runs)

@@ -19,6 +19,7 @@ from mertag.emotion import SongEmotion, Target, decide
 from mertag.errors import DeviceError, SilentError, TooShortError
 from mertag.listen.blocks import SongSegments
 from mertag.listen.bundle import Bundle
+from mertag.listen.silence import SILENT_DBFS, BoolArray, covered, heard
 from mertag.listen.windows import Float64Array, Segmentation, song_features, windows
 
 SILENCE_DBFS = -90.0
@@ -33,6 +34,7 @@ def song_emotion(
     song_model: Callable[[Target, npt.ArrayLike], Float64Array],
     path: Path,
     peak: float,
+    sounding: BoolArray | None = None,
 ) -> SongEmotion:
     """Return the emotion of one song.
 
@@ -48,18 +50,21 @@ def song_emotion(
         The file, for the errors.
     peak : float
         Its largest sample, without sign; 1.0 is full scale.
+    sounding : bool array, optional
+        Which of all its segments sound; the others are left out. If not given, all.
 
     Raises
     ------
     TooShortError
         If it has no full segment.
     SilentError
-        If its peak lies below `SILENCE_DBFS`.
+        If its peak lies below `SILENCE_DBFS`, or none of its segments sounds.
     DeviceError
         If the model gave NaN, or fails.
     """
     manifest = bundle.manifest
     rate, n_samples = manifest.front_end.sample_rate, segments.n_samples
+    length = segmentation.segment_samples(manifest.front_end)
     if segments.n_segments == 0:
         # Rounded down and up, so that too little never reads as enough.
         length_s = math.floor(10 * n_samples / rate) / 10
@@ -68,19 +73,27 @@ def song_emotion(
     if peak < 10 ** (SILENCE_DBFS / 20):
         raise SilentError(path, "nothing but digital silence")
     excerpts = segments.excerpts
+    starts = segmentation.start_samples(n_samples, manifest.front_end)
     if excerpts is not None:
-        found = list(excerpts.windows)
+        starts, found = starts[excerpts.order], list(excerpts.windows)
     else:
         found = windows(
-            segmentation.start_samples(n_samples, manifest.front_end),
-            segment_samples=segmentation.segment_samples(manifest.front_end),
+            starts,
+            segment_samples=length,
             n_samples=n_samples,
             sample_rate=rate,
             rule=manifest.window_rule,
         )
+    sounds = np.ones(len(starts), np.bool_) if sounding is None else sounding
+    if excerpts is not None and sounding is not None:
+        sounds = sounding[excerpts.order]
+    if not sounds.any():
+        raise SilentError(path, f"nothing in it is louder than {SILENT_DBFS:.0f} dBFS: silence, or noise near it")
+    judged = heard(found, sounds)
+    silent = covered(starts, length) - covered(starts[sounds], length)
     means: dict[Target, list[float]] = {}
     for target, p in segments.probabilities.items():
-        features = np.stack([song_features(p[window]) for window in found])  # (n_windows, 7 * n_classes)
+        features = np.stack([song_features(p[window]) for window in judged])  # (n_windows, 7 * n_classes)
         mean = song_model(target, features).mean(axis=0)  # (n_classes,)
         if not (np.isfinite(p).all() and np.isfinite(mean).all()):
             raise DeviceError(
@@ -90,10 +103,11 @@ def song_emotion(
     return SongEmotion(
         **dataclasses.asdict(decide(means)),
         duration_s=n_samples / rate,
-        n_segments=segments.n_segments,
-        n_windows=len(found),
+        n_segments=int(sounds.sum()),
+        n_windows=len(judged),
         model=bundle.id,
         analysed_s=None if excerpts is None else excerpts.n_samples / rate,
+        silent_s=silent / rate,
     )
 
 

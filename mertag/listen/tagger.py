@@ -30,6 +30,7 @@ from mertag.listen.manifest import Precision
 from mertag.listen.n_windows import ExcerptPacker
 from mertag.listen.segment_model import Notify
 from mertag.listen.sessions import usable_cores
+from mertag.listen.silence import BoolArray, Loudness
 from mertag.listen.song import model_key, song_emotion
 from mertag.listen.windows import Segmentation
 from mertag.outcomes import SKIPS, Failed, Outcome, SegmentTimeline, Skipped, Tagged, outcome_of
@@ -55,7 +56,10 @@ class _UnderWay:
     """A song whose audio is being decoded or classified; `peak` is its largest sample so far, without sign."""
 
     path: Path
+    loudness: Loudness
     peak: float = 0.0
+    n_samples: int = 0
+    sounding: BoolArray | None = None  # at the end of its audio
 
 
 class Tagger:
@@ -269,11 +273,13 @@ class Tagger:
         self, part: Decoded, packer: BlockPacker | ExcerptPacker, under_way: dict[int, _UnderWay]
     ) -> Skipped | Failed | None:
         """Pass on a decoded part; return the outcome of a file that could not be decoded."""
-        song = under_way.setdefault(part.index, _UnderWay(part.path))
+        song = under_way.setdefault(part.index, _UnderWay(part.path, Loudness(self.bundle.manifest.front_end)))
         if part.error is None and part.chunk is not None and part.chunk.size:
             peak = float(max(part.chunk.max(), -part.chunk.min()))  # without a copy; NaN if a sample is
             song.peak = max(song.peak, peak) if math.isfinite(peak) else math.inf
             if math.isfinite(peak):
+                song.loudness.feed(part.chunk)
+                song.n_samples += len(part.chunk)
                 packer.feed(part.index, part.chunk)
         error = part.error
         if error is None and part.last and song.peak == math.inf:
@@ -283,7 +289,9 @@ class Tagger:
             del under_way[part.index]
             return outcome_of(error, index=part.index, path=part.path)
         if part.last:
-            packer.end(part.index)
+            starts = self.segmentation.start_frames(song.n_samples, self.bundle.manifest.front_end)
+            song.sounding = song.loudness.sounding(starts, self.segmentation)
+            packer.end(part.index, song.sounding)
         return None
 
     def _outcome(self, segments: SongSegments, song: _UnderWay) -> Outcome:
@@ -299,6 +307,7 @@ class Tagger:
                 song_model=self.models.song,
                 path=song.path,
                 peak=song.peak,
+                sounding=song.sounding,
             )
         except MertagError as error:
             return outcome_of(error, index=segments.key, path=song.path)

@@ -1,0 +1,67 @@
+"""Silence is no mood: which of a song's segments sound.
+
+The level of a segment is the standard deviation of the samples under its frames, in dBFS (a constant is no sound). A
+segment below `SILENT_DBFS`, or `SILENT_BELOW_DB` below the loudest of its song, is silent. How far real music stays from
+both stands in ``docs/model.md``.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from mertag.listen.windows import Float32Array, Float64Array, FrontEnd, Int64Array, Segmentation
+
+SILENT_DBFS = -65.0
+SILENT_BELOW_DB = 50.0
+LEAST_SOUNDING = 0.5
+"""A window of which less sounds says little of its song, and is left out where another one sounds longer."""
+
+BoolArray = npt.NDArray[np.bool_]
+
+
+class Loudness:
+    """The power of a song, hop by hop, gathered while its audio comes: 7 MB for six hours."""
+
+    def __init__(self, front_end: FrontEnd) -> None:
+        self._front_end = front_end
+        self._rest = np.zeros(0, np.float32)
+        self._sums: list[Float64Array] = []  # each of shape (2, n): of the samples, and of their squares
+
+    def feed(self, chunk: Float32Array) -> None:
+        """Take the next samples of the song, shape (n,)."""
+        samples = np.concatenate([self._rest, chunk])
+        whole = len(samples) - len(samples) % self._front_end.hop_length
+        hops = samples[:whole].reshape(-1, self._front_end.hop_length)
+        self._sums.append(np.stack([hops.sum(1, dtype=np.float64), np.square(hops).sum(1, dtype=np.float64)]))
+        self._rest = samples[whole:].copy()
+
+    def sounding(self, starts: Int64Array, segmentation: Segmentation) -> BoolArray:
+        """Return which of the segments with these first frames, shape (n_segments,), sound."""
+        hop_length = self._front_end.hop_length
+        overlap = -(-self._front_end.n_fft // hop_length)
+        n_hops = segmentation.segment_frames(self._front_end) - 1 + overlap
+        sums = np.cumsum(np.concatenate([np.zeros((2, 1)), *self._sums], axis=1), axis=1)
+        first, last = starts, np.minimum(starts + n_hops, sums.shape[1] - 1)
+        if not len(starts):
+            return np.zeros(0, np.bool_)
+        mean, square = (sums[:, last] - sums[:, first]) / np.maximum(1, (last - first) * hop_length)
+        level_db = 10 * np.log10(np.maximum(square - mean**2, 1e-20))
+        found: BoolArray = level_db >= max(SILENT_DBFS, level_db.max() - SILENT_BELOW_DB)
+        return found
+
+
+def heard(windows: list[slice], sounding: BoolArray) -> list[Int64Array]:
+    """Return the segments of each window that sound, without the windows that are mostly silent, if not all are."""
+    kept = [np.flatnonzero(sounding[window]) + window.start for window in windows]
+    full = [
+        segments
+        for window, segments in zip(windows, kept, strict=True)
+        if len(segments) >= LEAST_SOUNDING * (window.stop - window.start)
+    ]
+    return full or [segments for segments in kept if len(segments)]
+
+
+def covered(starts: Int64Array, length: int) -> int:
+    """Return how many samples the segments of `length` that begin at `starts`, ascending, cover together."""
+    return int(np.minimum(np.diff(starts), length).sum()) + length if len(starts) else 0
