@@ -20,7 +20,7 @@ from mertag.errors import ConfigError, DatasetError
 from mertag_train.data.store import LogMelStore
 from mertag_train.evaluation import runner
 from mertag_train.evaluation.methods import Context, Fold, Predictions
-from mertag_train.evaluation.methods.features_svm import Majority
+from mertag_train.evaluation.methods.svm import Majority
 from mertag_train.evaluation.output import make_report
 from mertag_train.evaluation.protocol import prepare
 from mertag_train.evaluation.results import Task

@@ -21,7 +21,7 @@ from mertag_train.evaluation.features import feature_table as module
 from mertag_train.evaluation.features.feature_table import feature_table
 from mertag_train.evaluation.features.features import FEATURE_NAMES, SAMPLE_RATE, clip_features
 from mertag_train.evaluation.methods.base import Context, Fold
-from mertag_train.evaluation.methods.features_svm import FeaturesSvm
+from mertag_train.evaluation.methods.svm import FeaturesSvm
 
 pytestmark = pytest.mark.command
 
@@ -84,11 +84,12 @@ def test_each_clip_is_computed_once_in_its_file_s_own_numbers(tmp_path: Path, co
     seen: list[tuple[int, int]] = []
     table = feature_table(data, cache=tmp_path, on_clip=lambda done, total: seen.append((done, total)))
     assert seen == [(0, 3), (1, 3), (2, 3), (3, 3)]
-    assert table.names == FEATURE_NAMES
-    np.testing.assert_array_equal(table.rows(["002", "000"]), [clip_features(tone(2)), clip_features(tone(0))])
-    assert table.rows([]).shape == (0, len(FEATURE_NAMES))
+    assert list(table) == ["000", "001", "002"]
+    assert table["000"].shape == (len(FEATURE_NAMES),)
+    np.testing.assert_array_equal(table["002"], clip_features(tone(2)))
+    np.testing.assert_array_equal(table["000"], clip_features(tone(0)))
     again = feature_table(data, cache=tmp_path)
-    np.testing.assert_array_equal(again.rows(["002", "000"]), table.rows(["002", "000"]))
+    assert all(np.array_equal(again[song_id], table[song_id]) for song_id in table)
     assert counted == ["000.wav", "001.wav", "002.wav"]
 
 
@@ -100,7 +101,7 @@ def test_a_file_that_changes_or_comes_is_computed_alone(tmp_path: Path, counted:
     os.utime(tmp_path / "data" / "001.wav", ns=(1, 1))
     table = feature_table(data, cache=tmp_path)
     assert counted == ["001.wav", "003.wav"]
-    np.testing.assert_array_equal(table.values["001"], clip_features(tone(5)))
+    np.testing.assert_array_equal(table["001"], clip_features(tone(5)))
 
 
 def fields(data: Dataset) -> dict[str, Any]:
@@ -170,7 +171,7 @@ module.SAVE_EVERY_S = 0.0
 table = module.feature_table(
     read("folder", sys.argv[1]), cache=Path(sys.argv[2]), on_clip=lambda *told: print(*told, flush=True)
 )
-assert all(values[0] == int(song.split("/")[-1].split(".")[0]) for song, values in table.values.items())
+assert all(values[0] == int(song.split("/")[-1].split(".")[0]) for song, values in table.items())
 """
 
 
@@ -210,7 +211,7 @@ def test_a_computation_that_is_killed_goes_on_where_it_was(tmp_path: Path) -> No
 def test_worker_processes_give_the_same_numbers(tmp_path: Path) -> None:
     data = tones(tmp_path / "data", 3)
     table = feature_table(data, cache=tmp_path, workers=1)
-    np.testing.assert_allclose(table.values["002"], clip_features(tone(2)), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(table["002"], clip_features(tone(2)), rtol=1e-4, atol=1e-4)
 
 
 def context(data: Dataset, cache: Path) -> Context:

@@ -26,7 +26,7 @@ from mertag_train.evaluation.features import embedding_model
 from mertag_train.evaluation.features.embedding_model import EmbeddingModel
 from mertag_train.evaluation.features.embedding_table import embeddings
 from mertag_train.evaluation.methods import Context, Fold, method
-from mertag_train.evaluation.methods.embedding_svm import EmbeddingSvm, mean_and_deviation
+from mertag_train.evaluation.methods.svm import EmbeddingSvm, mean_and_deviation
 from mertag_train.learn.config import TrainConfig
 
 pytestmark = pytest.mark.command

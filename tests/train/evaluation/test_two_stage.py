@@ -17,9 +17,16 @@ from mertag.errors import DatasetError, TrainingError
 from mertag.listen.windows import Segmentation
 from mertag_train.evaluation.methods import Context, Fold, method
 from mertag_train.evaluation.methods.two_stage import TwoStage
-from mertag_train.evaluation.two_stage.autoencoder import MaskedAutoEncoder, embed, masked, train_autoencoder
-from mertag_train.evaluation.two_stage.config import AutoEncoderConfig, SequenceConfig, TwoStageConfig
-from mertag_train.evaluation.two_stage.sequence_classifier import SequenceClassifier, predict_sequences, train_sequences
+from mertag_train.evaluation.two_stage import AutoEncoderConfig, SequenceConfig, TwoStageConfig
+from mertag_train.evaluation.two_stage.networks import (
+    MaskedAutoEncoder,
+    SequenceClassifier,
+    embed,
+    masked,
+    predict_sequences,
+    train_autoencoder,
+    train_sequences,
+)
 from mertag_train.learn.config import TrainConfig
 
 pytestmark = pytest.mark.command
@@ -212,7 +219,7 @@ def test_targets_share_the_auto_encoder_and_nothing_else_does(tmp_path: Path, mo
         trained.append(options["seed"])
         return train_autoencoder(*args, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("mertag_train.evaluation.two_stage.autoencoder.train_autoencoder", counting)
+    monkeypatch.setattr("mertag_train.evaluation.two_stage.networks.train_autoencoder", counting)
     two_stage = TwoStage(sizes=QUICK)
     first = two_stage.predict(fold_of(), context_of(tmp_path))
     assert np.array_equal(two_stage.predict(fold_of(), context_of(tmp_path)).probabilities, first.probabilities)

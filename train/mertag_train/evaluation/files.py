@@ -1,8 +1,9 @@
-"""JSON files that are whole or not there, and errors that say which one is wrong."""
+"""JSON files that are whole or not there, errors that say which one is wrong, and long lists in words."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +23,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def read_json(path: Path, *, schema: int) -> dict[str, Any]:
-    """Read a JSON object.
-
-    Raises
-    ------
-    DatasetError
-        If it is missing, is no JSON object, or is of another schema.
-    """
+    """Read a JSON object; raise DatasetError if it is missing, is no JSON object, or is of another schema."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -38,3 +33,10 @@ def read_json(path: Path, *, schema: int) -> dict[str, Any]:
     if not isinstance(found, dict) or found.get("schema") != schema:
         raise DatasetError(f"{path}: of a schema that this mertag does not read. Name another --out.")
     return found
+
+
+def first_few(faults: Iterable[str], *, between: str = "; ", n: int = 5) -> str:
+    """Return the first few of a list, and how many more there are."""
+    every = list(faults)
+    more = [f"and {len(every) - n} more"] if len(every) > n else []
+    return between.join([*every[:n], *more])

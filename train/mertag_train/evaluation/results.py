@@ -20,7 +20,7 @@ from mertag.emotion import CLASS_NAMES, Target
 from mertag.errors import ConfigError, DatasetError
 from mertag.files import json_digest
 from mertag_train.arrays import Floats, Ints
-from mertag_train.evaluation.files import read_json, write_json
+from mertag_train.evaluation.files import first_few, read_json, write_json
 from mertag_train.evaluation.protocol import PROTOCOL, Protocol
 
 SCHEMA = 1
@@ -202,12 +202,11 @@ def without_seed(settings: Mapping[str, Any]) -> dict[str, Any]:
 def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     """Return in words where two trees of plain values differ, such as ``"config.epochs: 2 there, 14 here"``."""
     one, other = dict(_leaves("", old)), dict(_leaves("", new))
-    found = [
+    return first_few(
         f"{key}: {json.dumps(one.get(key))} there, {json.dumps(other.get(key))} here"
         for key in sorted(one.keys() | other.keys())
         if one.get(key) != other.get(key)
-    ]
-    return "; ".join(found[:5]) + (f"; and {len(found) - 5} more" if len(found) > 5 else "")
+    )
 
 
 def _leaves(where: str, value: Any) -> Iterator[tuple[str, Any]]:

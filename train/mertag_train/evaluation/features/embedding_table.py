@@ -11,7 +11,6 @@ import hashlib
 import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,16 +19,11 @@ from mertag.files import write_whole
 from mertag.listen.windows import FrontEnd
 from mertag_train.arrays import Floats32
 from mertag_train.data.datasets.base import Song
-from mertag_train.evaluation.features.embedding_model import EmbeddingModel, refuse_none
-
-if TYPE_CHECKING:
-    from mertag_train.evaluation.methods.base import Context
-
+from mertag_train.evaluation.features.embedding_model import EmbeddingModel
+from mertag_train.evaluation.files import first_few
 
 VERSION = 1
 """Raised whenever the same clip and the same model would give other embeddings."""
-
-SHOWN = 5
 
 
 def embeddings(
@@ -79,20 +73,6 @@ def embeddings(
     return {song.id: _read(place[song.id]) for song in songs}
 
 
-def song_embeddings(name: str, songs: Sequence[Song], context: Context) -> dict[str, Floats32]:
-    """Return what the context's model gives of songs, by id; raise ConfigError if method `name` was given no model."""
-    import torch
-
-    model = EmbeddingModel(refuse_none(name, context.embedding_model), threads=torch.get_num_threads())
-    return embeddings(
-        songs,
-        model,
-        cache=context.cache,
-        workers=context.workers,
-        on_clip=lambda done, total: context.on_progress("embeddings", done, total),
-    )
-
-
 def _compute(
     songs: Sequence[Song],
     model: EmbeddingModel,
@@ -126,10 +106,8 @@ def _compute(
                     broken.append(f"{piece.path}: shorter than one window of {window_s:g} s")
             on_done(done)
     if broken:
-        more = f"; and {len(broken) - SHOWN} more" if len(broken) > SHOWN else ""
-        raise DatasetError(
-            f"{len(broken)} clips have no embeddings: {'; '.join(broken[:SHOWN])}{more}. Repair them, or remove them."
-        )
+        named = first_few(broken)
+        raise DatasetError(f"{len(broken)} clips have no embeddings: {named}. Repair them, or remove them.")
 
 
 def _content(path: Path) -> str:

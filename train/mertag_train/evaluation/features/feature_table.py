@@ -13,8 +13,7 @@ import hashlib
 import io
 import os
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -24,42 +23,17 @@ from mertag.errors import DatasetError, FileError
 from mertag.files import write_whole
 from mertag.listen.windows import FrontEnd
 from mertag_train.arrays import Floats32
-from mertag_train.data.datasets.base import Dataset, Song
+from mertag_train.data.datasets.base import Dataset
 from mertag_train.evaluation.features import features
+from mertag_train.evaluation.files import first_few
 
 SAVE_EVERY_S = 2.0
-SHOWN = 5
 MOST_SILENT_S = 600.0
 """For how long a process may say nothing: a machine that is busy with a training takes its time."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FeatureTable:
-    """The features of some clips.
-
-    Attributes
-    ----------
-    names : tuple of str
-        What each column is: `mertag_train.evaluation.features.features.FEATURE_NAMES`.
-    values : mapping of str to float32 array, shape (n_features,)
-        By clip id.
-    """
-
-    names: tuple[str, ...]
-    values: Mapping[str, Floats32]
-
-    def rows(self, ids: Sequence[str]) -> Floats32:
-        """Return the features of some clips, shape (len(ids), n_features); KeyError for one that is not here."""
-        return np.stack([self.values[clip] for clip in ids]) if ids else np.zeros((0, len(self.names)), np.float32)
-
-
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """What the file holds of one clip."""
-
-    size: int
-    mtime_ns: int
-    values: Floats32
+Rows = dict[str, tuple[tuple[int, int], Floats32]]
+"""By clip id: size and time of change (ns) of its file, and its features."""
 
 
 def feature_table(
@@ -68,7 +42,7 @@ def feature_table(
     cache: Path,
     workers: int = 1,
     on_clip: Callable[[int, int], None] = lambda done, total: None,
-) -> FeatureTable:
+) -> dict[str, Floats32]:
     """Return the features of a data set's songs with audio, computing those that are not on disk.
 
     Parameters
@@ -82,6 +56,11 @@ def feature_table(
     on_clip : callable
         Told (done, total) while computing; those that were on disk are done from the start.
 
+    Returns
+    -------
+    dict of str to float32 array, shape (len(FEATURE_NAMES),)
+        By song id.
+
     Raises
     ------
     DatasetError
@@ -92,32 +71,24 @@ def feature_table(
     folder = hashlib.sha256(os.fsencode(dataset.root.resolve())).hexdigest()[:8]
     place = cache / f"features-{dataset.name}-{folder}.npz"
     kept = _read(place)
-    known: dict[str, _Row] = {}
-    wanted: list[tuple[Song, Path, int, int]] = []
-    for song in songs:
-        assert song.path is not None  # with_audio
-        size, mtime_ns = _stamp(song.path)
-        row = kept.get(song.id)
-        if row is not None and (row.size, row.mtime_ns) == (size, mtime_ns):
-            known[song.id] = row
-        else:
-            wanted.append((song, song.path, size, mtime_ns))
+    paths = {song.id: song.path for song in songs if song.path is not None}
+    stamps = {song_id: _stamp(path) for song_id, path in paths.items()}
+    known: Rows = {i: kept[i] for i, stamp in stamps.items() if i in kept and kept[i][0] == stamp}
+    wanted = [song_id for song_id in paths if song_id not in known]
     if wanted:
         saved_s = time.monotonic()
-        paths = [path for _, path, _, _ in wanted]
         on_clip(len(known), len(songs))
         try:
-            with contextlib.closing(_computed(paths, workers)) as computed:
+            with contextlib.closing(_computed([paths[song_id] for song_id in wanted], workers)) as computed:
                 for index, values in computed:
-                    song, _, size, mtime_ns = wanted[index]
-                    known[song.id] = _Row(size, mtime_ns, values)
+                    known[wanted[index]] = stamps[wanted[index]], values
                     on_clip(len(known), len(songs))
                     if time.monotonic() - saved_s >= SAVE_EVERY_S:
                         _write(place, known)
                         saved_s = time.monotonic()
         finally:  # an interruption and a damaged clip must not cost what is computed
             _write(place, known)
-    return FeatureTable(names=features.FEATURE_NAMES, values={song.id: known[song.id].values for song in songs})
+    return {song.id: known[song.id][1] for song in songs}
 
 
 def made_by() -> str:
@@ -157,28 +128,27 @@ def _computed(paths: Sequence[Path], workers: int) -> Generator[tuple[int, Float
             elif piece.last:
                 yield piece.index, found.pop(piece.index)
     if broken:
-        named = "; ".join(str(error) for error in broken[:SHOWN])
-        more = f"; and {len(broken) - SHOWN} more" if len(broken) > SHOWN else ""
-        raise DatasetError(f"{len(broken)} clips have no features: {named}{more}. Repair them, or remove them")
+        named = first_few(map(str, broken))
+        raise DatasetError(f"{len(broken)} clips have no features: {named}. Repair them, or remove them")
 
 
-def _read(path: Path) -> dict[str, _Row]:
+def _read(path: Path) -> Rows:
     """Return the rows on disk; none if there is no file, or another definition of the features made it."""
     try:
         with np.load(path, allow_pickle=False) as file:
             if str(file["made_by"]) != made_by():
                 return {}
             rows = zip(file["ids"], file["sizes"], file["mtimes_ns"], file["values"], strict=True)
-            return {str(i): _Row(int(size), int(mtime), values) for i, size, mtime, values in rows}
+            return {str(i): ((int(size), int(mtime)), values) for i, size, mtime, values in rows}
     except FileNotFoundError:
         return {}
     except Exception as error:  # numpy and zipfile raise many kinds for a damaged file
         raise DatasetError(f"{path}: not a readable table of features ({error}); delete it, it is made anew") from error
 
 
-def _write(path: Path, rows: Mapping[str, _Row]) -> None:
+def _write(path: Path, rows: Rows) -> None:
     """Put the rows on disk, beside those that are there (of another part of the data set, or another process)."""
-    merged = _read(path) | dict(rows)
+    merged = _read(path) | rows
     if not merged:
         return
     ids = sorted(merged)
@@ -187,9 +157,9 @@ def _write(path: Path, rows: Mapping[str, _Row]) -> None:
         data,
         made_by=np.array(made_by()),
         ids=np.array(ids),
-        sizes=np.array([merged[i].size for i in ids], dtype=np.int64),
-        mtimes_ns=np.array([merged[i].mtime_ns for i in ids], dtype=np.int64),
-        values=np.stack([merged[i].values for i in ids]),
+        sizes=np.array([merged[i][0][0] for i in ids], dtype=np.int64),
+        mtimes_ns=np.array([merged[i][0][1] for i in ids], dtype=np.int64),
+        values=np.stack([merged[i][1] for i in ids]),
     )
     try:
         write_whole(path, data.getvalue())

@@ -1,12 +1,12 @@
 """The interface of a method: what it is given for one fold, and what it gives back.
 
-A new method is one file with one class, and one line in the registry (`mertag_train.evaluation.methods.METHODS`).
 Everything a method fits, scalers and calibration included, it fits on `Fold.train`; the labels of `Fold.test` are never
 read. What the figures are made of is decided elsewhere, so that it is the same for all.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -132,7 +132,8 @@ class Predictions:
     diagnostics: Mapping[str, float] = field(default_factory=dict)
 
 
-class Method(Protocol):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Method(ABC):
     """A way to recognise the emotion of songs.
 
     Attributes
@@ -151,27 +152,22 @@ class Method(Protocol):
         The recipe that it always has, ``"paper"`` or ``"robust"``; None for the one that was asked for.
     """
 
-    @property
-    def name(self) -> str: ...  # noqa: D102 - described above, like all of them
-    @property
-    def summary(self) -> str: ...  # noqa: D102
-    @property
-    def uses_segments(self) -> bool: ...  # noqa: D102
-    @property
-    def uses_seed(self) -> bool: ...  # noqa: D102
-    @property
-    def paper_row(self) -> str | None: ...  # noqa: D102
-    @property
-    def recipe(self) -> Recipe | None: ...  # noqa: D102
+    name: str
+    summary: str
+    uses_segments: bool = False
+    uses_seed: bool = True
+    paper_row: str | None = None
+    recipe: Recipe | None = None
 
+    @abstractmethod
     def settings(self, config: TrainConfig) -> Mapping[str, Any]:
         """Return, as plain JSON values, everything that its predictions depend on beside fold, target and seed.
 
         Two results with different settings are never put into one figure. A method that trains no network leaves
         `config` out of it, and names its own constants and, where it has one, its version.
         """
-        ...
 
+    @abstractmethod
     def predict(self, fold: Fold, context: Context) -> Predictions:
         """Learn from `fold.train` and predict `fold.test`.
 
@@ -180,7 +176,6 @@ class Method(Protocol):
         MertagError
             With file and remedy, such as DatasetError for a clip that cannot be read.
         """
-        ...
 
 
 @runtime_checkable

@@ -18,13 +18,13 @@ import numpy.typing as npt
 
 from mertag.errors import DatasetError
 from mertag_train.arrays import Floats, Ints
-from mertag_train.evaluation.methods.base import Context, Fold, Predictions
+from mertag_train.evaluation.methods.base import Context, Fold, Method, Predictions
 from mertag_train.evaluation.methods.networks import KeptNetworks
 from mertag_train.measure.metrics import predicted_classes
 from mertag_train.runs.work import check_parts
 
 if TYPE_CHECKING:
-    from mertag_train.learn.config import LearnerName, Recipe, TrainConfig
+    from mertag_train.learn.config import LearnerName, TrainConfig
 
 Rule = Callable[[npt.ArrayLike], Floats]
 """From the probabilities of one song's segments, shape (n_segments, n_classes), n_segments > 0, to one distribution,
@@ -80,7 +80,7 @@ def _with_ties(counts: Ints, p: Floats) -> Floats:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TrainedMethod:
+class TrainedMethod(Method):
     """A learner, and what makes a song of its segments.
 
     Attributes
@@ -93,15 +93,10 @@ class TrainedMethod:
         From the segments of a song to its probabilities; None for the song classifier.
     """
 
-    name: str
-    summary: str
+    uses_segments: bool = True
     learner: LearnerName = "sssl"
     kl_weight: float | None = None
     rule: Rule | None = None
-    uses_segments: bool = True
-    uses_seed: bool = True
-    paper_row: str | None = None
-    recipe: Recipe | None = None
 
     def adapted(self, config: TrainConfig) -> TrainConfig:
         """Return the settings with which this method trains."""
@@ -115,10 +110,7 @@ class TrainedMethod:
     def predict(self, fold: Fold, context: Context) -> Predictions:
         """Return the song classifier's probabilities, or what the rule makes of each song's segments.
 
-        Raises
-        ------
-        DatasetError
-            Before a network is trained, if the song classifier could not be fitted on these songs.
+        DatasetError is raised before a network is trained if the song classifier could not be fitted on these songs.
         """
         from mertag_train.runs.experiment import fit_and_predict, model_of, networks_to_train
 
@@ -188,4 +180,3 @@ METHODS = (
         recipe="bundled",
     ),
 )
-"""All of them, in the order of the tables."""

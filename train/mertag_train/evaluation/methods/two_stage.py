@@ -1,8 +1,7 @@
-"""Two stages (He and Ferguson, 2022): a masked auto-encoder without labels, then a BiLSTM over its embeddings.
+"""Two stages (`mertag_train.evaluation.two_stage`): a masked auto-encoder without labels, then a BiLSTM.
 
-What is theirs and what was chosen here stands in `mertag_train.evaluation.two_stage.config`. Stage 1 sees no label, so
-that all targets of a fold share it: its embeddings are kept on disk under a name that stands for everything they depend
-on.
+Stage 1 sees no label, so that all targets of a fold share it: its embeddings are kept on disk under a name that stands
+for everything they depend on.
 
 ::
 
@@ -20,12 +19,12 @@ from typing import TYPE_CHECKING, Any
 
 from mertag.files import json_digest
 from mertag_train.arrays import Floats32
-from mertag_train.evaluation.methods.base import Context, Fold, Predictions
+from mertag_train.evaluation.methods.base import Context, Fold, Method, Predictions
 from mertag_train.evaluation.methods.networks import read_outputs, refuse_short, write_outputs
-from mertag_train.evaluation.two_stage.config import TwoStageConfig
+from mertag_train.evaluation.two_stage import TwoStageConfig
 
 if TYPE_CHECKING:
-    from mertag_train.learn.config import Recipe, TrainConfig
+    from mertag_train.learn.config import TrainConfig
 
 
 VERSION = 1
@@ -33,15 +32,13 @@ VERSION = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TwoStage:
+class TwoStage(Method):
     """Embeddings of a masked auto-encoder, then a bidirectional LSTM."""
 
     name: str = "two-stage"
     summary: str = "masked auto-encoder without labels, BiLSTM over its segment embeddings"
     uses_segments: bool = True
-    uses_seed: bool = True
     paper_row: str | None = "2-Stage"
-    recipe: Recipe | None = None
     sizes: TwoStageConfig = field(default_factory=TwoStageConfig)
 
     def settings(self, config: TrainConfig) -> Mapping[str, Any]:
@@ -56,17 +53,11 @@ class TwoStage:
     def predict(self, fold: Fold, context: Context) -> Predictions:
         """Train both stages on the training songs and predict the test songs.
 
-        Raises
-        ------
-        DatasetError
-            If a song has no log-mel or is shorter than one segment, or embeddings on disk are damaged.
-        TrainingError
-            If a loss is not finite.
+        DatasetError is raised for a song that has no log-mel or is shorter than one segment, and for damaged embeddings
+        on disk; TrainingError for a loss that is not finite.
         """
-        from mertag_train.evaluation.two_stage.sequence_classifier import (  # here: the registry needs no torch
-            predict_sequences,
-            train_sequences,
-        )
+        # Here: the registry needs no torch.
+        from mertag_train.evaluation.two_stage.networks import predict_sequences, train_sequences
 
         losses: list[float] = []
 
@@ -116,10 +107,7 @@ class TwoStage:
         return read_outputs(kept)
 
     def _trained(self, fold: Fold, context: Context) -> list[Floats32]:
-        from mertag_train.evaluation.two_stage.autoencoder import (  # here: what is on disk needs no training
-            embed,
-            train_autoencoder,
-        )
+        from mertag_train.evaluation.two_stage.networks import embed, train_autoencoder
 
         def on_epoch(epoch: int, epochs: int, loss: float) -> None:
             what = f"{self.name}, fold {fold.name}, seed {fold.seed}: auto-encoder, error {loss:.3f}"

@@ -1,25 +1,29 @@
-"""Stage 1 of the two-stage model: a masked auto-encoder over log-mel segments, which sees no label.
+"""The two networks of the two-stage model.
 
-A segment is (batch, n_frames, n_mels), float, in dB; inside, images are (batch, channels, n_mels, n_frames). The
-target of the reconstruction is the segment as it was before masking, standardised by the band statistics of the
-training clips. numpy and torch only.
+Stage 1, a masked auto-encoder that sees no label: a segment is (batch, n_frames, n_mels), float, in dB; inside, images
+are (batch, channels, n_mels, n_frames). The target of the reconstruction is the segment as it was before masking,
+standardised by the band statistics of the training clips.
+
+Stage 2, a BiLSTM and a classifier: a sequence is a float32 array of shape (n_steps, n_features), n_steps > 0, in time
+order, and each song has its own n_steps. It is trained in fp32 on every device: it is small.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence, pad_sequence
 
 from mertag.errors import TrainingError
 from mertag.listen.windows import Segmentation
-from mertag_train.arrays import Floats32, Ints
+from mertag_train.arrays import Floats, Floats32, Ints
 from mertag_train.data import segments
 from mertag_train.data.store import LogMelStore
-from mertag_train.evaluation.two_stage.config import AutoEncoderConfig
+from mertag_train.evaluation.two_stage import AutoEncoderConfig, SequenceConfig
 from mertag_train.learn.augment import augment
 from mertag_train.learn.config import AugmentConfig
 from mertag_train.learn.optimise import autocast
@@ -29,15 +33,7 @@ EMBED_BATCH = 256
 
 
 class MaskedAutoEncoder(nn.Module):
-    """Strided convolutions down to a bottleneck, and transposed ones back up.
-
-    Parameters
-    ----------
-    config : AutoEncoderConfig
-        Its sizes.
-    n_mels, n_frames : int
-        Of a segment; the bottleneck's matrices depend on them.
-    """
+    """Strided convolutions down to a bottleneck, and transposed ones back up, for segments (n_frames, n_mels)."""
 
     mean: Tensor
     std: Tensor
@@ -113,29 +109,21 @@ def train_autoencoder(
     seed: int,
     on_epoch: Callable[[int, int, float], None] = lambda epoch, epochs, loss: None,
 ) -> MaskedAutoEncoder:
-    """Train an auto-encoder on segments of some clips.
+    """Train an auto-encoder on segments of some clips; return it in evaluation mode.
 
     Parameters
     ----------
-    store : LogMelStore
-        Where the clips lie.
-    frames : Tensor, shape (total_frames, n_mels)
-        The store's frames, on the device that trains.
+    store, frames
+        The clips' log-mels, and the same as one tensor, shape (total_frames, n_mels), on the device that trains.
     clips : int64 array, shape (n_clips,)
         Positions in the store of what is learnt from.
     segmentation : Segmentation
         Its duration is that of a segment.
     config : AutoEncoderConfig
-        Sizes and epochs.
     seed : int
         Of all that is random; on the CPU the same seed gives the same network, bit for bit.
     on_epoch : callable
         Told ``(epoch, epochs, loss)`` after each; the loss is the mean squared error, in band standard deviations.
-
-    Returns
-    -------
-    MaskedAutoEncoder
-        In evaluation mode.
 
     Raises
     ------
@@ -195,3 +183,111 @@ def embed(
         with autocast(frames.device):
             found.append(network.embed(batch).float().cpu())
     return np.split(torch.cat(found).numpy(), np.cumsum([len(table) for table in tables])[:-1])
+
+
+class SequenceClassifier(nn.Module):
+    """Sequences to logits: standardise, dropout, bidirectional LSTM, mean over time, dropout, one linear layer."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, config: SequenceConfig, *, n_features: int, n_classes: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(n_features))
+        self.register_buffer("std", torch.ones(n_features))
+        self.dropout = nn.Dropout(config.dropout)
+        self.lstm = nn.LSTM(n_features, config.hidden, batch_first=True, bidirectional=True)
+        self.head = nn.Linear(2 * config.hidden, n_classes)
+
+    def forward(self, padded: Tensor, lengths: Tensor) -> Tensor:
+        """Return the logits, shape (batch, n_classes).
+
+        Parameters
+        ----------
+        padded : Tensor, shape (batch, longest, n_features)
+            What lies behind the end of a sequence is never seen.
+        lengths : int64 Tensor, shape (batch,)
+            Steps of each; on the CPU.
+        """
+        steps = self.dropout((padded - self.mean) / self.std)
+        packed = pack_padded_sequence(steps, lengths, batch_first=True, enforce_sorted=False)
+        outputs, _ = pad_packed_sequence(self.lstm(packed)[0], batch_first=True)  # zeros behind each end
+        pooled = outputs.sum(1) / lengths.to(outputs.device)[:, None]
+        logits: Tensor = self.head(self.dropout(pooled))
+        return logits
+
+
+def train_sequences(
+    sequences: Sequence[Floats32],
+    labels: Ints,
+    config: SequenceConfig,
+    *,
+    n_classes: int,
+    seed: int,
+    device: torch.device,
+    on_epoch: Callable[[int, int, float], None] = lambda epoch, epochs, loss: None,
+) -> SequenceClassifier:
+    """Train a classifier on one sequence a song; return the last epoch's, in evaluation mode.
+
+    Parameters
+    ----------
+    sequences : sequence of float32 arrays, shape (n_steps, n_features)
+    labels : int64 array, shape (n_songs,)
+    config : SequenceConfig
+    n_classes : int
+    seed : int
+        Of all that is random; on the CPU the same seed gives the same classifier, bit for bit.
+    device : torch.device
+    on_epoch : callable
+        Told ``(epoch, epochs, loss)`` after each; the loss is the cross-entropy in nats.
+
+    Raises
+    ------
+    TrainingError
+        If the loss is not finite.
+    """
+    torch.manual_seed(seed)
+    rng = np.random.default_rng(seed)
+    flat = np.concatenate(list(sequences)).astype(np.float64)
+    network = SequenceClassifier(config, n_features=flat.shape[1], n_classes=n_classes)
+    std = flat.std(0)
+    network.mean.copy_(torch.from_numpy(flat.mean(0)))
+    network.std.copy_(torch.from_numpy(np.where(std > 0, std, 1.0)))  # a feature that never changes stays at 0
+    network = network.to(device).train()
+    steps = math.ceil(len(sequences) / config.batch_size)
+    adam = torch.optim.AdamW(network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(adam, config.learning_rate, total_steps=steps * config.epochs + 1)
+    for epoch in range(1, config.epochs + 1):
+        order = rng.permutation(len(sequences))
+        total = 0.0
+        for step in range(steps):
+            chosen = order[step * config.batch_size : (step + 1) * config.batch_size]
+            padded, lengths = _padded([sequences[i] for i in chosen], device)
+            loss = nn.functional.cross_entropy(network(padded, lengths), torch.from_numpy(labels[chosen]).to(device))
+            adam.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            nn.utils.clip_grad_norm_(network.parameters(), config.clip_norm)
+            adam.step()
+            schedule.step()
+            total += float(loss.detach()) * len(chosen)
+        if not math.isfinite(total):
+            raise TrainingError(f"the sequence classifier diverged in epoch {epoch}; try another --seed")
+        on_epoch(epoch, config.epochs, total / len(sequences))
+    return network.eval()
+
+
+@torch.no_grad()
+def predict_sequences(network: SequenceClassifier, sequences: Sequence[Floats32], *, batch_size: int = 64) -> Floats:
+    """Return the probabilities of each sequence, shape (n_songs, n_classes)."""
+    network.eval()
+    found: list[Tensor] = []
+    for start in range(0, len(sequences), batch_size):
+        padded, lengths = _padded(sequences[start : start + batch_size], network.mean.device)
+        found.append(torch.softmax(network(padded, lengths).double(), dim=1).cpu())
+    probabilities: Floats = torch.cat(found).numpy()
+    return probabilities
+
+
+def _padded(sequences: Sequence[Floats32], device: torch.device) -> tuple[Tensor, Tensor]:
+    tensors = [torch.from_numpy(np.ascontiguousarray(s, dtype=np.float32)) for s in sequences]
+    return pad_sequence(tensors, batch_first=True).to(device), torch.tensor([len(s) for s in sequences])
