@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from mertag.emotion import Target
 from mertag_train.evaluation.results import Result, Task
-from mertag_train.evaluation.summary import axis_view, compare, holm, summarise
+from mertag_train.evaluation.summary import compare, holm, summarise
+from mertag_train.measure.metrics import by_axis
 
 FOLDS = ("0", "1")
 
@@ -92,10 +93,10 @@ def test_a_quadrant_also_says_valence_and_arousal_and_is_not_taken_for_them() ->
 
 
 def test_the_view_of_an_axis_sums_its_quadrants() -> None:
-    labels, p = axis_view(np.array([0, 1, 2, 3]), np.array([[0.1, 0.2, 0.3, 0.4]] * 4), Target.VALENCE)
+    p, labels = by_axis(np.array([[0.1, 0.2, 0.3, 0.4]] * 4), np.array([0, 1, 2, 3]), Target.VALENCE)
     assert labels.tolist() == [1, 0, 0, 1]
     assert p[0].tolist() == pytest.approx([0.5, 0.5])
-    labels, p = axis_view(np.array([0, 1, 2, 3]), np.array([[0.1, 0.2, 0.3, 0.4]] * 4), Target.AROUSAL)
+    p, labels = by_axis(np.array([[0.1, 0.2, 0.3, 0.4]] * 4), np.array([0, 1, 2, 3]), Target.AROUSAL)
     assert labels.tolist() == [1, 1, 0, 0]
     assert p[0].tolist() == pytest.approx([0.7, 0.3])
 

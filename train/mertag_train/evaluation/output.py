@@ -7,32 +7,26 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from mertag.emotion import CLASS_NAMES, QUADRANT_LABELS, Quadrant
 from mertag_train.evaluation import durations as clip_durations
-from mertag_train.evaluation import figures, report
+from mertag_train.evaluation import report
 from mertag_train.evaluation.files import write_json, write_text
 from mertag_train.evaluation.protocol import PROTOCOL, Protocol, folder_name, read_protocol
 from mertag_train.evaluation.results import Result, read_results
 from mertag_train.evaluation.sheet import Sheet, bullets, latex, markdown
 from mertag_train.evaluation.summary import Summary, compare, summarise
 from mertag_train.evaluation.tables import Measured
+from mertag_train.plots.pictures import draw_reliability, new_figure, save_png
 
 FIGURES = "figures"
+DPI = 150
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """The report of one data set.
-
-    Attributes
-    ----------
-    protocol : Protocol
-    results : tuple of Result
-        What was found.
-    summaries : tuple of Summary
-    sheets : tuple of Sheet
-    json : mapping
-        The same, as plain values.
-    """
+    """The report of one data set; `json` holds the same as plain values."""
 
     protocol: Protocol
     results: tuple[Result, ...]
@@ -44,10 +38,7 @@ class Report:
 def make_report(folder: Path) -> Report:
     """Return the report of everything that a data set's folder holds.
 
-    Raises
-    ------
-    DatasetError, ConfigError
-        If a result is damaged or does not belong there.
+    DatasetError or ConfigError is raised if a result is damaged or does not belong there.
     """
     protocol = read_protocol(folder)
     results = tuple(read_results(folder, protocol))
@@ -73,42 +64,33 @@ def write_report(
     drawn: list[Path] = []
     if pictures:
         for done, summary in enumerate(made.summaries, start=1):
-            drawn.append(figures.draw(summary, made.protocol, folder / FIGURES))
+            drawn.append(draw(summary, made.protocol, folder / FIGURES))
             on_picture(done, len(made.summaries))
     remarks = report.remarks(made.protocol, made.results)
     head = bullets(report.heading(made.protocol), remarks)
     # In LaTeX, where each table may stand alone, the first one says what holds for all.
     printed = [replace(made.sheets[0], remarks=tuple(remarks)), *made.sheets[1:]] if made.sheets else []
-    paths = [folder / f"report{suffix}" for suffix in (".json", ".md", ".tex")]
-    write_json(paths[0], made.json)
-    write_text(paths[1], head + markdown(made.sheets) + _gallery(drawn, folder))
-    write_text(paths[2], latex(printed))
-    return [*paths, *drawn]
-
-
-def _gallery(pictures: Sequence[Path], folder: Path) -> str:
-    """Return what shows the pictures in a Markdown file of that folder."""
-    lines = [f"![{path.stem}]({path.relative_to(folder).as_posix()})\n" for path in pictures]
-    return "\n".join(["", "## Confusion and calibration", "", *lines]) if lines else ""
+    lines = [f"![{path.stem}]({path.relative_to(folder).as_posix()})\n" for path in drawn]
+    gallery = "\n".join(["", "## Confusion and calibration", "", *lines]) if lines else ""
+    return [*_write(folder, "report", made.json, head + markdown(made.sheets) + gallery, latex(printed)), *drawn]
 
 
 def write_table(root: Path, number: int, sheets: Sequence[Sheet]) -> list[Path]:
     """Write ``table-<number>.json``, ``.md`` and ``.tex``; return the paths."""
-    paths = [root / f"table-{number}{suffix}" for suffix in (".json", ".md", ".tex")]
-    write_json(paths[0], {"table": number, "sheets": [sheet.to_json() for sheet in sheets]})
-    write_text(paths[1], markdown(sheets))
-    write_text(paths[2], latex(sheets))
+    plain = {"table": number, "sheets": [sheet.to_json() for sheet in sheets]}
+    return _write(root, f"table-{number}", plain, markdown(sheets), latex(sheets))
+
+
+def _write(folder: Path, name: str, plain: dict[str, Any], md: str, tex: str) -> list[Path]:
+    paths = [folder / f"{name}{suffix}" for suffix in (".json", ".md", ".tex")]
+    write_json(paths[0], plain)
+    write_text(paths[1], md)
+    write_text(paths[2], tex)
     return paths
 
 
 def gather(root: Path, *, group: str, shuffled: bool) -> list[Measured]:
-    """Return what the data sets' folders of one grouping hold, by name.
-
-    Raises
-    ------
-    DatasetError, ConfigError
-        As `make_report`.
-    """
+    """Return what the data sets' folders of one grouping hold, by name; raise as `make_report`."""
     found = []
     for path in sorted(root.glob(f"*/{PROTOCOL}")):
         protocol = read_protocol(path.parent)
@@ -123,3 +105,48 @@ def gather(root: Path, *, group: str, shuffled: bool) -> list[Measured]:
             )
         )
     return found
+
+
+def draw(summary: Summary, protocol: Protocol, folder: Path) -> Path:
+    """Draw confusion matrix and reliability of one system's pooled songs, first seed; return the PNG's path."""
+    system = summary.system
+    figure = new_figure(9.0, 4.4)
+    confusion, reliability = figure.subplots(1, 2)
+    _confusion(confusion, summary)
+    draw_reliability(reliability, summary.probabilities, summary.labels)
+    duration = f", {system.duration} segments" if system.duration else ""
+    part = "" if summary.complete else f" ({len(summary.folds)} of {summary.n_folds} folds)"
+    figure.suptitle(f"{system.method}{duration}: {system.view}; {report.heading(protocol)}{part}")
+    folder.mkdir(parents=True, exist_ok=True)
+    words = [str(system.target), "" if system.learnt is system.target else f"from-{system.learnt}", system.method]
+    path = folder / ".".join([w for w in [*words, system.duration.replace(" ", "")] if w])
+    path = path.with_name(path.name + ".png")
+    save_png(figure, path, dpi=DPI)
+    return path
+
+
+def _confusion(axes: object, summary: Summary) -> None:
+    from matplotlib.axes import Axes
+
+    assert isinstance(axes, Axes)
+    counts = np.array(summary.first.confusion)
+    names = CLASS_NAMES[summary.system.target]
+    share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    for i, row in enumerate(counts):
+        for j, count in enumerate(row):
+            text = f"{count}\n{100 * share[i, j]:.0f} %"
+            axes.text(j, i, text, ha="center", va="center", color="white" if share[i, j] > 0.5 else "black")
+    labels = [_class_label(name) for name in names]
+    axes.set_xticks(range(len(names)), labels)
+    axes.set_yticks(range(len(names)), labels)
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("true")
+    axes.set_title(f"Accuracy {summary.first.accuracy:.3f}, {summary.first.n} songs")
+
+
+def _class_label(name: str) -> str:
+    """Return a class as a reader knows it: a quadrant with its mood, a sign with a minus."""
+    if name in Quadrant.__members__:
+        return f"{name}\n{QUADRANT_LABELS[Quadrant(name)]}"
+    return name.replace("-", "\N{MINUS SIGN}")

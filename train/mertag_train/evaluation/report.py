@@ -11,7 +11,7 @@ from mertag_train.evaluation.protocol import Protocol
 from mertag_train.evaluation.results import Result
 from mertag_train.evaluation.sheet import Sheet
 from mertag_train.evaluation.summary import Comparison, Summary, System
-from mertag_train.evaluation.tables import DATASETS
+from mertag_train.evaluation.tables import name_of
 
 SCHEMA = 1
 
@@ -29,24 +29,23 @@ BRIEF_NOTE = (
 )
 
 
-def sheets(protocol: Protocol, summaries: Sequence[Summary], comparisons: Sequence[Comparison]) -> list[Sheet]:
-    """Return the report as sheets: one a target and view, then the comparisons.
+Column = Callable[[Summary], str]
 
-    Parameters
-    ----------
-    protocol : Protocol
-        Of the data set.
-    summaries, comparisons
-        What `summarise` and `compare` gave.
-    """
-    found: list[Sheet] = []
-    for view in dict.fromkeys(summary.system.view for summary in summaries):
-        own = [summary for summary in summaries if summary.system.view == view]
-        found.append(_figures(f"{heading(protocol)}: {view}", own))
+
+def sheets(protocol: Protocol, summaries: Sequence[Summary], comparisons: Sequence[Comparison]) -> list[Sheet]:
+    """Return the report as sheets: one a target and view, then what `compare` gave."""
+    found = [_figures(f"{heading(protocol)}: {view}", own) for view, own in _by_view(summaries).items()]
     for target in Target:
         pairs = [c for c in comparisons if c.first.target is target]
         if pairs:
             found.append(_pairs(f"{heading(protocol)}: {target}, methods compared", pairs))
+    return found
+
+
+def _by_view(summaries: Sequence[Summary]) -> dict[str, list[Summary]]:
+    found: dict[str, list[Summary]] = {}
+    for summary in summaries:
+        found.setdefault(summary.system.view, []).append(summary)
     return found
 
 
@@ -107,30 +106,25 @@ def remarks(protocol: Protocol, results: Sequence[Result]) -> list[str]:
 
 def brief(summaries: Sequence[Summary]) -> Sheet:
     """Return what fits a terminal: the main figures of every system."""
-    columns = ("Target", "Method", "Segment", "Folds", "Songs", "Accuracy", "95 %", "Macro-F1", "MCC", "Cal. error")
-    rows = tuple(
-        (
-            s.system.view,
-            s.system.method,
-            s.system.duration,
-            _folds(s),
-            _songs(s),
-            _spread(s, "accuracy"),
-            _interval(s),
-            _spread(s, "macro_f1"),
-            _spread(s, "mcc"),
-            _calibration(s),
-        )
-        for s in summaries
-    )
-    return Sheet(title="Figures", columns=columns, rows=rows, text_columns=3, remarks=(BRIEF_NOTE,))
+    columns: dict[str, Column] = {
+        "Target": lambda s: s.system.view,
+        "Method": lambda s: s.system.method,
+        "Segment": lambda s: s.system.duration,
+        "Folds": _folds,
+        "Songs": _songs,
+        "Accuracy": _spread("accuracy"),
+        "95 %": _interval,
+        "Macro-F1": _spread("macro_f1"),
+        "MCC": _spread("mcc"),
+        "Cal. error": _calibration,
+    }
+    return replace(_sheet("Figures", columns, summaries, text_columns=3), remarks=(BRIEF_NOTE,))
 
 
 def narrow(summaries: Sequence[Summary]) -> list[Sheet]:
     """Return the same for eyes: one table for each target and view; what is the same in all rows is in its title."""
     found = []
-    for view in dict.fromkeys(summary.system.view for summary in summaries):
-        own = [summary for summary in summaries if summary.system.view == view]
+    for view, own in _by_view(summaries).items():
         columns: dict[str, Column] = {"Method": lambda s: _name(s.system)}
         title = view
         for name, noun, cell in (("Songs", "songs", _songs), ("Folds", "folds", _folds)):
@@ -139,9 +133,9 @@ def narrow(summaries: Sequence[Summary]) -> list[Sheet]:
             else:
                 title += f", {cell(own[0])} {noun}"
         columns |= {
-            "Accuracy": lambda s: _spread(s, "accuracy"),
+            "Accuracy": _spread("accuracy"),
             "95 %": _interval,
-            "Macro-F1": lambda s: _spread(s, "macro_f1"),
+            "Macro-F1": _spread("macro_f1"),
             "Cal. error": _calibration,
         }
         found.append(_sheet(title, columns, own, text_columns=1))
@@ -154,10 +148,7 @@ def heading(protocol: Protocol) -> str:
     """Return what was measured on, in a few words."""
     shuffled = ", labels shuffled" if protocol.shuffled else ""
     flipped = f", {protocol.flipped:.0%} of the training labels wrong" if protocol.flipped else ""
-    return f"{DATASETS.get(protocol.dataset, protocol.dataset)}, folds by {protocol.group}{shuffled}{flipped}"
-
-
-Column = Callable[[Summary], str]
+    return f"{name_of(protocol.dataset)}, folds by {protocol.group}{shuffled}{flipped}"
 
 
 def _figures(title: str, summaries: Sequence[Summary]) -> Sheet:
@@ -171,18 +162,18 @@ def _figures(title: str, summaries: Sequence[Summary]) -> Sheet:
         "Folds": _folds,
         "Seeds": lambda s: str(len(s.seeds)),
         "Songs": _songs,
-        "Accuracy [1]": lambda s: _spread(s, "accuracy"),
+        "Accuracy [1]": _spread("accuracy"),
         "95 % interval [2]": _interval,
         "Folds, mean ± SD [3]": lambda s: _figure(*s.over_folds["accuracy"]),
-        "Balanced acc.": lambda s: _spread(s, "balanced_accuracy"),
-        "Macro-F1": lambda s: _spread(s, "macro_f1"),
+        "Balanced acc.": _spread("balanced_accuracy"),
+        "Macro-F1": _spread("macro_f1"),
     }
     if positive is not None:
-        columns[f"F1 of {positive}"] = lambda s: _spread(s, "positive_f1")
+        columns[f"F1 of {positive}"] = _spread("positive_f1")
     columns |= {
-        "MCC": lambda s: _spread(s, "mcc"),
-        "Log-loss": lambda s: _spread(s, "log_loss"),
-        "Brier": lambda s: _spread(s, "brier"),
+        "MCC": _spread("mcc"),
+        "Log-loss": _spread("log_loss"),
+        "Brier": _spread("brier"),
         "Calibration error [4]": _calibration,
     }
     return replace(_sheet(title, columns, summaries, text_columns=1 + segments), notes=NOTES)
@@ -234,12 +225,11 @@ def _folds(summary: Summary) -> str:
 
 
 def _interval(summary: Summary) -> str:
-    low, high = summary.first.accuracy_interval
-    return f"{low:.3f}–{high:.3f}"
+    return "{:.3f}–{:.3f}".format(*summary.first.accuracy_interval)
 
 
-def _spread(summary: Summary, name: str) -> str:
-    return _figure(*summary.over_seeds[name])
+def _spread(name: str) -> Column:
+    return lambda summary: _figure(*summary.over_seeds[name])
 
 
 def _figure(mean: float, sd: float | None) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,17 +30,7 @@ SUM_TOLERANCE = 1e-3
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class Task:
-    """What one file answers.
-
-    Attributes
-    ----------
-    method : str
-    target : Target
-    segment_s : float or None
-        Segment duration in seconds; None for a method that does not use segments.
-    seed : int
-    fold : str
-    """
+    """What one file answers; `segment_s` is None for a method that does not use segments."""
 
     method: str
     target: Target
@@ -98,11 +88,7 @@ def write_result(folder: Path, protocol: Protocol, result: Result) -> Path:
     path = task.path(folder)
     value = {
         "schema": SCHEMA,
-        "method": task.method,
-        "target": task.target.value,
-        "segment_s": task.segment_s,
-        "seed": task.seed,
-        "fold": task.fold,
+        **asdict(task),
         "songs_sha": protocol.songs_sha,
         "folds_sha": protocol.folds_sha,
         "settings_sha": json_digest(result.settings),
@@ -122,10 +108,7 @@ def write_result(folder: Path, protocol: Protocol, result: Result) -> Path:
 def read_result(path: Path, folder: Path, protocol: Protocol) -> Result:
     """Read a result and find that it belongs here.
 
-    Raises
-    ------
-    DatasetError
-        If it is damaged, lies in the wrong place, or was made from other songs, classes or folds.
+    DatasetError is raised if it is damaged, lies in the wrong place, or was made from other songs, classes or folds.
     """
     found = read_json(path, schema=SCHEMA)
     try:
@@ -171,12 +154,7 @@ def read_result(path: Path, folder: Path, protocol: Protocol) -> Result:
 def read_results(folder: Path, protocol: Protocol) -> Iterator[Result]:
     """Yield every result of a data set's folder, in the order of the paths.
 
-    Raises
-    ------
-    DatasetError
-        As `read_result`.
-    ConfigError
-        If the folds of one method were made with different settings.
+    ConfigError is raised if the folds of one method have different settings, DatasetError as by `read_result`.
     """
     first: dict[tuple[str, str, str], tuple[Path, Result]] = {}
     for path in sorted((folder / RESULTS).glob("*/*/*/seed-*.fold-*.json")):

@@ -25,14 +25,14 @@ from typing import Any
 
 import numpy as np
 
-from mertag.emotion import QUADRANTS, Target
+from mertag.emotion import Target
 from mertag_train.arrays import Floats, Ints
-from mertag_train.data.datasets.base import targets_of_quadrant
 from mertag_train.evaluation.methods import METHODS
 from mertag_train.evaluation.results import Result
 from mertag_train.measure.metrics import (
     McNemar,
     Metrics,
+    by_axis,
     evaluate_predictions,
     mcnemar,
     mean_and_sd,
@@ -44,17 +44,9 @@ Spread = Mapping[str, tuple[float, float | None]]
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class System:
-    """What is compared: a method at a segment duration, for a target.
+    """What is compared: a method at a segment duration (None if it uses no segments), for a target.
 
-    Attributes
-    ----------
-    target : Target
-        What is measured.
-    method : str
-    segment_s : float or None
-        None for a method that does not use segments.
-    learnt : Target
-        What the method was trained for: `target`, or the quadrant that an axis follows from.
+    `learnt` is what the method was trained for: the target, or the quadrant that an axis follows from.
     """
 
     target: Target
@@ -80,12 +72,10 @@ class Summary:
     Attributes
     ----------
     system : System
-    folds : tuple of str
-        The folds that the figures are of.
+    folds, seeds : tuples
+        What the figures are of.
     n_folds : int
         How many there are.
-    seeds : tuple of int
-        The seeds that the figures are of.
     by_seed : mapping of int to Metrics
         Pooled over the folds.
     over_seeds, over_folds : mapping of str to (mean, sd)
@@ -136,17 +126,9 @@ class Summary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """Two systems on the same songs.
+    """Two systems of one target on the `n` songs that both have predicted.
 
-    Attributes
-    ----------
-    first, second : System
-        Of one target.
-    n : int
-        Songs that both have predicted.
-    test : McNemar
-    p_adjusted : float
-        The p-value after Holm's correction over all comparisons of the target.
+    `p_adjusted` is the p-value after Holm's correction over all comparisons of the target.
     """
 
     first: System
@@ -157,15 +139,7 @@ class Comparison:
 
 
 def summarise(results: Iterable[Result], folds: Sequence[str]) -> list[Summary]:
-    """Return the summary of every system, by target, method and segment duration.
-
-    Parameters
-    ----------
-    results : iterable of Result
-        Of one data set.
-    folds : sequence of str
-        All the folds there are.
-    """
+    """Return the summary of every system of a data set, by target, method and duration; `folds` are all there are."""
     grouped: dict[System, dict[int, dict[str, Result]]] = defaultdict(lambda: defaultdict(dict))
     for result in results:
         task = result.task
@@ -207,13 +181,6 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def axis_view(labels: Ints, probabilities: Floats, axis: Target) -> tuple[Ints, Floats]:
-    """Return quadrant labels and probabilities as those of an axis: the sum of the quadrants on each side."""
-    positive = [i for i, quadrant in enumerate(QUADRANTS) if targets_of_quadrant(quadrant)[axis]]
-    side = probabilities[:, positive].sum(1)
-    return np.isin(labels, positive).astype(np.int64), np.stack([probabilities.sum(1) - side, side], axis=1)
-
-
 def _place(system: System) -> tuple[int, bool, int, str, float]:
     """Return where a system stands in a table: by target, then as the registry lists the methods, then by duration."""
     targets, methods = (Target.QUADRANT, Target.VALENCE, Target.AROUSAL), list(METHODS)
@@ -228,15 +195,15 @@ def _summary(system: System, by_seed: Mapping[int, Mapping[str, Result]], folds:
     pooled: dict[int, tuple[tuple[str, ...], Ints, Floats]] = {}
     alone: dict[str, list[Metrics]] = defaultdict(list)
     for seed in seeds:
-        parts = {name: _seen(by_seed[seed][name], system) for name in names}
-        for name, (_, labels, probabilities) in parts.items():
+        parts = [by_axis(by_seed[seed][n].probabilities, by_seed[seed][n].labels, system.target) for n in names]
+        for name, (probabilities, labels) in zip(names, parts, strict=True):
             alone[name].append(evaluate_predictions(labels, probabilities, target=system.target))
-        ids = [i for part, _, _ in parts.values() for i in part]
+        ids = [song_id for name in names for song_id in by_seed[seed][name].song_ids]
         order = sorted(range(len(ids)), key=ids.__getitem__)
         pooled[seed] = (
             tuple(ids[i] for i in order),
-            np.concatenate([labels for _, labels, _ in parts.values()])[order],
-            np.concatenate([probabilities for _, _, probabilities in parts.values()])[order],
+            np.concatenate([labels for _, labels in parts])[order],
+            np.concatenate([probabilities for probabilities, _ in parts])[order],
         )
     of_folds = [{name: mean for name, (mean, _) in mean_and_sd(same).items()} for same in alone.values()]
     metrics = {seed: evaluate_predictions(y, p, target=system.target) for seed, (_, y, p) in pooled.items()}
@@ -253,12 +220,6 @@ def _summary(system: System, by_seed: Mapping[int, Mapping[str, Result]], folds:
         labels=labels,
         probabilities=probabilities,
     )
-
-
-def _seen(result: Result, system: System) -> tuple[tuple[str, ...], Ints, Floats]:
-    if system.learnt is system.target:
-        return result.song_ids, result.labels, result.probabilities
-    return (result.song_ids, *axis_view(result.labels, result.probabilities, system.target))
 
 
 def _spread(values: Sequence[float]) -> tuple[float, float | None]:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 
 from mertag.emotion import Target
 from mertag.listen.windows import FrontEnd
@@ -22,38 +21,34 @@ from mertag_train.evaluation.protocol import Protocol
 from mertag_train.evaluation.sheet import Sheet
 from mertag_train.evaluation.summary import Summary
 
-DATASETS: Mapping[str, str] = MappingProxyType({"pmemo": "PMEmo", "4q": "4Q", "eim": "EiM"})
+DATASETS: Mapping[str, str] = {"pmemo": "PMEmo", "4q": "4Q", "eim": "EiM"}
 """The paper's names of the data sets, by ours, in its order."""
 
 DURATIONS_S = (1, 2, 3, 4, 5)
 
-TABLE_1: Mapping[str, tuple[int, tuple[int, ...]]] = MappingProxyType(
-    {
-        "pmemo": (767, (22_945, 22_184, 21_411, 20_640, 19_869)),
-        "4q": (900, (26_957, 26_046, 25_135, 24_231, 23_330)),
-        "eim": (1_000, (29_982, 28_981, 27_976, 26_973, 25_971)),
-    }
-)
+TABLE_1: Mapping[str, tuple[int, tuple[int, ...]]] = {
+    "pmemo": (767, (22_945, 22_184, 21_411, 20_640, 19_869)),
+    "4q": (900, (26_957, 26_046, 25_135, 24_231, 23_330)),
+    "eim": (1_000, (29_982, 28_981, 27_976, 26_973, 25_971)),
+}
 """Songs, and segments of 1 to 5 seconds."""
 
-TABLE_2: Mapping[str, tuple[tuple[float, float, float, float], ...]] = MappingProxyType(
-    {
-        "pmemo": (
-            (77.43, 81.32, 85.42, 86.61),
-            (78.71, 82.20, 84.20, 85.26),
-            (83.19, 82.31, 84.49, 86.01),
-            (82.11, 81.71, 81.20, 82.20),
-            (82.69, 81.32, 84.42, 82.61),
-        ),
-        "4q": (
-            (69.11, 67.32, 87.20, 86.67),
-            (71.32, 72.45, 86.60, 86.70),
-            (75.20, 77.37, 86.56, 86.14),
-            (74.32, 76.55, 85.30, 86.65),
-            (74.59, 77.05, 85.67, 86.51),
-        ),
-    }
-)
+TABLE_2: Mapping[str, tuple[tuple[float, float, float, float], ...]] = {
+    "pmemo": (
+        (77.43, 81.32, 85.42, 86.61),
+        (78.71, 82.20, 84.20, 85.26),
+        (83.19, 82.31, 84.49, 86.01),
+        (82.11, 81.71, 81.20, 82.20),
+        (82.69, 81.32, 84.42, 82.61),
+    ),
+    "4q": (
+        (69.11, 67.32, 87.20, 86.67),
+        (71.32, 72.45, 86.60, 86.70),
+        (75.20, 77.37, 86.56, 86.14),
+        (74.32, 76.55, 85.30, 86.65),
+        (74.59, 77.05, 85.67, 86.51),
+    ),
+}
 """Valence accuracy and F1, arousal accuracy and F1, for segments of 1 to 5 seconds."""
 
 
@@ -104,24 +99,23 @@ TABLE_3: tuple[Row, ...] = (
     Row(dataset="eim", method="Proposed", quadrant=(75.81, 75.34), notes=("threshold",)),
 )
 
-NOTES: Mapping[str, str] = MappingProxyType(
-    {
-        "skin": "Not like with like: this SVM classifies skin conductance of listeners, not audio (Yin et al., 2019).",
-        "same": "Accuracy and F1 are printed as the same number (for PMEmo, three of the four figures); the method is "
-        "He and Ferguson's (2022).",
-        "threshold": "The paper does not say at which rating its classes part (PMEmo: at 0.5 of the scale, three songs "
-        "in four are positive on each axis).",
-        "best": "The best of five segment durations for each axis, chosen on the figures themselves (3 s for valence, "
-        "1 s for arousal, see table 2).",
-        "one_figure": "The paper gives one figure, taken here for the accuracy (Koh and Dubnov, 2021).",
-        "f1": "An F1, from its authors' own experiments (Panda et al., 2018), among accuracies.",
-        "not_in_table_2": "The valence figures stand in no row of table 2, whose best is 75.20 (F1 77.37) at 3 s.",
-    }
-)
+NOTES: Mapping[str, str] = {
+    "skin": "Not like with like: this SVM classifies skin conductance of listeners, not audio (Yin et al., 2019).",
+    "same": "Accuracy and F1 are printed as the same number (for PMEmo, three of the four figures); the method is "
+    "He and Ferguson's (2022).",
+    "threshold": "The paper does not say at which rating its classes part (PMEmo: at 0.5 of the scale, three songs "
+    "in four are positive on each axis).",
+    "best": "The best of five segment durations for each axis, chosen on the figures themselves (3 s for valence, "
+    "1 s for arousal, see table 2).",
+    "one_figure": "The paper gives one figure, taken here for the accuracy (Koh and Dubnov, 2021).",
+    "f1": "An F1, from its authors' own experiments (Panda et al., 2018), among accuracies.",
+    "not_in_table_2": "The valence figures stand in no row of table 2, whose best is 75.20 (F1 77.37) at 3 s.",
+}
 """Why a row is not to be compared with another without a second thought."""
 
 AXES = (Target.VALENCE, Target.AROUSAL)
 F1_OF = {Target.VALENCE: "positive_f1", Target.AROUSAL: "positive_f1", Target.QUADRANT: "macro_f1"}
+WHOSE = ("paper", "ours")
 HEADS = {Target.VALENCE: "V", Target.AROUSAL: "A", Target.QUADRANT: "Q"}
 F1_NOTE = (
     "V: valence, A: arousal, Q: quadrant; percent. The paper does not say which F1 it prints; ours is the F1 of V+ and "
@@ -152,7 +146,7 @@ def table_1(found: Sequence[Measured]) -> list[Sheet]:
     front_end = FrontEnd()
     rows: list[tuple[str, ...]] = []
     here = {one.protocol.dataset: one for one in found if one.durations}
-    for name in [*DATASETS, *(n for n in here if n not in DATASETS)]:
+    for name in dict.fromkeys((*DATASETS, *here)):
         songs, counts = TABLE_1.get(name, (None, (None,) * len(DURATIONS_S)))
         ours = list(here[name].durations.values()) if name in here else []
         for d, count in zip(DURATIONS_S, counts, strict=True):
@@ -160,7 +154,7 @@ def table_1(found: Sequence[Measured]) -> list[Sheet]:
             known = [n for n in decoded if n is not None]
             rows.append(
                 (
-                    f"{DATASETS.get(name, name)}{' [1]' if name == 'eim' and d == 1 else ''}",
+                    f"{name_of(name)}{' [1]' if name == 'eim' and d == 1 else ''}",
                     f"{d} ({d - 1})",
                     "" if songs is None else f"{songs:,}",
                     "" if count is None else f"{count:,}",
@@ -192,14 +186,7 @@ def table_1(found: Sequence[Measured]) -> list[Sheet]:
 
 
 def table_2(found: Sequence[Measured], methods: Sequence[str] | None = None) -> list[Sheet]:
-    """Return accuracy and F1 on valence and arousal for segments of 1 to 5 s: one sheet a method that has any.
-
-    Parameters
-    ----------
-    found : sequence of Measured
-    methods : sequence of str or None
-        Only these.
-    """
+    """Return accuracy and F1 on valence and arousal for segments of 1 to 5 s: one sheet a method that has any."""
     run = {
         summary.system.method
         for one in found
@@ -211,52 +198,38 @@ def table_2(found: Sequence[Measured], methods: Sequence[str] | None = None) -> 
 
 
 def _table_2(found: Sequence[Measured], name: str | None) -> Sheet:
-    columns, rows = ["Data set", "Segment s"], []
-    for axis in AXES:
-        for figure in ("acc.", "F1"):
-            columns += [f"{HEADS[axis]}-{figure} paper", f"{HEADS[axis]}-{figure} ours"]
-    here = {one.protocol.dataset: one for one in found}
-    for dataset in [*DATASETS, *(n for n in here if n not in DATASETS)]:
-        ours = [s for s in here[dataset].summaries if _own(s) and s.system.method == name] if dataset in here else []
+    rows: list[tuple[str, ...]] = []
+    here = {one.protocol.dataset: one.summaries for one in found}
+    for dataset in dict.fromkeys((*DATASETS, *here)):
+        ours = [s for s in here.get(dataset, ()) if _own(s) and s.system.method == name]
         if dataset not in TABLE_2 and not ours:
             continue
         for i, d in enumerate(DURATIONS_S):
-            printed = TABLE_2[dataset][i] if dataset in TABLE_2 else (None,) * 4
-            cells = [DATASETS.get(dataset, dataset), str(d)]
-            for k, axis in enumerate(AXES):
-                summary = next((s for s in ours if s.system.target is axis and s.system.segment_s == d), None)
-                for figure, value in (("accuracy", printed[2 * k]), (F1_OF[axis], printed[2 * k + 1])):
-                    cells += [_percent(value), _ours(summary, figure)]
-            rows.append(tuple(cells))
+            figures = TABLE_2[dataset][i] if dataset in TABLE_2 else (None,) * 4
+            printed = {Target.VALENCE: figures[:2], Target.AROUSAL: figures[2:]}
+            rows.append(
+                (name_of(dataset), str(d), *_cells([s for s in ours if s.system.segment_s == d], AXES, printed))
+            )
     said = "nothing was run yet" if name is None else _summary_of(name)
     title = f"Table 2: segment durations; paper: Proposed; ours: {said}"
-    return Sheet(title=title, columns=tuple(columns), rows=tuple(rows), notes=(F1_NOTE, *_about(found)), text_columns=2)
+    return _sheet(title, "Segment s", AXES, rows, (F1_NOTE, *_about(found)))
 
 
 def table_3(found: Sequence[Measured], *, segment_s: float = DEFAULT_SEGMENT_S) -> list[Sheet]:
     """Return the methods: the paper's rows, each with our method that does the same, then our other methods.
 
-    Parameters
-    ----------
-    found : sequence of Measured
-    segment_s : float
-        Segment duration of ours.
+    Ours are of one segment duration.
     """
-    columns = ["Data set", "Method"]
-    for target in (*AXES, Target.QUADRANT):
-        for figure in ("acc.", "F1"):
-            columns += [f"{HEADS[target]}-{figure} paper", f"{HEADS[target]}-{figure} ours"]
-    here = {one.protocol.dataset: one for one in found}
+    targets = (*AXES, Target.QUADRANT)
+    here = {one.protocol.dataset: one.summaries for one in found}
     notes: list[str] = [F1_NOTE, f"Ours: segments of {segment_s:g} s for every target."]
     rows: list[tuple[str, ...]] = []
-    for dataset in [*DATASETS, *(n for n in here if n not in DATASETS)]:
-        shown = [
-            s
-            for s in (here[dataset].summaries if dataset in here else ())
-            if _own(s) and s.system.segment_s in (None, segment_s)
-        ]
-        rest = _ordered({s.system.method for s in shown})
-        label = DATASETS.get(dataset, dataset)
+    for dataset in dict.fromkeys((*DATASETS, *here)):
+        shown: dict[str, list[Summary]] = {}
+        for s in here.get(dataset, ()):
+            if _own(s) and s.system.segment_s in (None, segment_s):
+                shown.setdefault(s.system.method, []).append(s)
+        rest, label = _ordered(shown), name_of(dataset)
         for row in (row for row in TABLE_3 if row.dataset == dataset):
             # A row that is not like with like gets none of ours beside it.
             same = next((n for n in rest if _paper_row(n) == row.method.split(" [")[0] and "skin" not in row.notes), "")
@@ -264,22 +237,35 @@ def table_3(found: Sequence[Measured], *, segment_s: float = DEFAULT_SEGMENT_S) 
             marks = "".join(f" [{_number(notes, NOTES[key])}]" for key in row.notes)
             name = f"{row.method}{marks}" + (f"; ours: {same}" if same else "")
             printed = {Target.VALENCE: row.valence, Target.AROUSAL: row.arousal, Target.QUADRANT: row.quadrant}
-            rows.append((label, name, *_cells(shown, same, printed)))
-        rows += [(label, name, *_cells(shown, name, {})) for name in rest]
-    about = (*notes, *_about(found))
+            rows.append((label, name, *_cells(shown.get(same, []), targets, printed)))
+        rows += [(label, name, *_cells(shown[name], targets, {})) for name in rest]
     title = "Table 3: methods; the paper's figures and ours"
-    return [Sheet(title=title, columns=tuple(columns), rows=tuple(rows), notes=about, text_columns=2)]
+    return [_sheet(title, "Method", targets, rows, (*notes, *_about(found)))]
+
+
+def _sheet(
+    title: str, head: str, targets: Sequence[Target], rows: Sequence[tuple[str, ...]], notes: Sequence[str]
+) -> Sheet:
+    """Return a table of the paper's accuracy and F1 of each target, with ours beside them."""
+    figures = [f"{HEADS[t]}-{figure} {whose}" for t in targets for figure in ("acc.", "F1") for whose in WHOSE]
+    columns = ("Data set", head, *figures)
+    return Sheet(title=title, columns=columns, rows=tuple(rows), notes=tuple(notes), text_columns=2)
 
 
 def _cells(
-    summaries: Sequence[Summary], name: str, printed: Mapping[Target, tuple[float | None, float | None]]
+    summaries: Sequence[Summary], targets: Sequence[Target], printed: Mapping[Target, Sequence[float | None]]
 ) -> list[str]:
     cells: list[str] = []
-    for target in (*AXES, Target.QUADRANT):
-        ours = next((s for s in summaries if s.system.method == name and s.system.target is target), None)
+    for target in targets:
+        ours = next((s for s in summaries if s.system.target is target), None)
         accuracy, f1 = printed.get(target, (None, None))
         cells += [_percent(accuracy), _ours(ours, "accuracy"), _percent(f1), _ours(ours, F1_OF[target])]
     return cells
+
+
+def name_of(dataset: str) -> str:
+    """Return the paper's name of a data set; ours, where it has none."""
+    return DATASETS.get(dataset, dataset)
 
 
 def _own(summary: Summary) -> bool:
@@ -327,7 +313,7 @@ def _about(found: Sequence[Measured]) -> list[str]:
         p = one.protocol
         shuffled = " Labels shuffled by artist: only chance is to be expected." if p.shuffled else ""
         said.append(
-            f"Ours on {DATASETS.get(p.dataset, p.dataset)}: {p.songs} songs, {len(p.folds)} folds, no {p.group} on "
+            f"Ours on {name_of(p.dataset)}: {p.songs} songs, {len(p.folds)} folds, no {p.group} on "
             f"both sides; {p.labelling}.{shuffled}"
         )
     return said
