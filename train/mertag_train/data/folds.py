@@ -1,9 +1,7 @@
 """Folds and splits: stratified by class, no recording (and on request no artist) on both sides, seeded.
 
-Conventions: a fold is a name (``"0"``..``"9"``, or ``"train"``, ``"validation"``, ``"test"``); a song is its
-id. Two songs belong together if they share a recording, and with ``group="artist"`` also if they share an
-artist, or if a chain of such songs joins them. On disk, folds are a CSV file ``song_id,fold``, so that
-others can use the same.
+A fold is a name (``"0"``..``"9"``, or ``"train"``, ``"validation"``, ``"test"``), a song is its id, and which belong
+together is told at `bound_groups`. On disk, folds are a CSV file ``song_id,fold``, so that others can use the same.
 
 One greedy rule assigns songs to parts: the groups come in turn, the largest first, equal ones in an order drawn from
 the seed, and each goes where it brings the counts of its classes nearest to what is wanted. The result depends on
@@ -64,28 +62,15 @@ class Folds:
 def folds(songs: Songs, target: Target, *, n: int = 10, group: Group = "recording", seed: int = 0) -> Folds:
     """Assign songs to `n` folds, named ``"0"`` to ``str(n - 1)``, for cross-validation.
 
-    Parameters
-    ----------
-    songs : Dataset or iterable of Song
-        All get a fold; take `Dataset.with_audio` first where only those with audio shall.
-    target : Target
-        Its classes are spread evenly.
-    group : {"recording", "artist"}
-        What never stands in two folds; with ``"artist"``, recordings don't either.
+    All songs get a fold; take `Dataset.with_audio` first where only those with audio shall. The classes of the target
+    are spread evenly. The group is what never stands in two folds; with ``"artist"``, recordings don't either.
 
-    Raises
-    ------
-    DatasetError
-        If a class has fewer than two songs, a fold would hold one class only, or a class would be missing from the
-        training side of a fold.
+    Raises DatasetError if a class has fewer than two songs, a fold would hold one class only, or a class would be
+    missing from the training side of a fold.
     """
     if n < 2:
         raise ValueError(f"cross-validation needs at least 2 folds, not {n}")
-    listed = _listed(songs)
-    names = tuple(str(i) for i in range(n))
-    found = _assigned(listed, target, names, [1 / n] * n, group, seed)
-    _check(found, listed, target, trained_on=found.others, tested=names)
-    return found
+    return _dealt(songs, target, {str(i): 1 / n for i in range(n)}, group, seed, trained_on=Folds.others)
 
 
 def split(
@@ -100,19 +85,13 @@ def split(
 
     The `fractions` are the share of each, summing to 1; a part with share 0 stays empty. All else is as for `folds`.
 
-    Raises
-    ------
-    DatasetError
-        If a class has fewer than two songs or is missing from the training part, or if another part with a share would
-        hold fewer than two classes.
+    Raises DatasetError if a class has fewer than two songs or is missing from the training part, or if another part
+    with a share would hold fewer than two classes.
     """
     if len(fractions) != 3 or min(fractions) < 0 or fractions[0] == 0 or abs(sum(fractions) - 1) > 1e-6:
         raise ValueError(f"fractions must be three shares that sum to 1, the first above 0, not {fractions}")
-    listed = _listed(songs)
-    found = _assigned(listed, target, SPLIT_NAMES, fractions, group, seed)
-    tested = tuple(name for name, share in zip(SPLIT_NAMES[1:], fractions[1:], strict=True) if share)
-    _check(found, listed, target, trained_on=lambda _: found.ids("train"), tested=tested)
-    return found
+    shares = dict(zip(SPLIT_NAMES, fractions, strict=True))
+    return _dealt(songs, target, shares, group, seed, trained_on=lambda found, _: found.ids("train"))
 
 
 def official_split(songs: Songs, *, group: Group | None = "recording") -> Folds:
@@ -149,10 +128,7 @@ def load_folds(path: Path, songs: Songs, *, group: Group | None = "recording") -
     Every song must have a line; with a `Dataset`, lines of `Dataset.missing_audio` are left out. The group is what must
     not stand in two folds, None for folds that are known to be leaky.
 
-    Raises
-    ------
-    DatasetError
-        If a song has no line, a line names an unknown song, or a group stands in two folds.
+    Raises DatasetError if a song has no line, a line names an unknown song, or a group stands in two folds.
     """
     rows = read_table(path, ("song_id", "fold")).by("song_id")
     listed = _listed(songs)
@@ -190,29 +166,30 @@ def _ids(songs: Sequence[Song]) -> str:
     return named if len(songs) <= SHOWN else f"{named} and {len(songs) - SHOWN} more"
 
 
-def _assigned(
-    songs: Sequence[Song], target: Target, names: Sequence[str], shares: Sequence[float], group: Group, seed: int
+def _dealt(
+    songs: Songs,
+    target: Target,
+    shares: Mapping[str, float],
+    group: Group,
+    seed: int,
+    *,
+    trained_on: Callable[[Folds, str], Collection[str]],
 ) -> Folds:
-    thin = thin_class(songs, target)
+    """Assign songs to parts with these shares; refuse what could not be trained or measured.
+
+    All parts with a share are measured, but for ``"train"``.
+    """
+    listed = _listed(songs)
+    thin = thin_class(listed, target)
     if thin:
         raise DatasetError(f"these songs cannot be split by {target}: {thin}. Add songs, or choose another target.")
-    groups = bound_groups(songs, group)
-    parts = assign_groups(groups, target, shares, seed=seed)
+    groups, names = bound_groups(listed, group), tuple(shares)
+    parts = assign_groups(groups, target, tuple(shares.values()), seed=seed)
     fold_of = {song.id: names[part] for bound, part in zip(groups, parts, strict=True) for song in bound}
-    return Folds(fold_of=fold_of, names=tuple(names))
-
-
-def _check(
-    found: Folds,
-    songs: Sequence[Song],
-    target: Target,
-    *,
-    trained_on: Callable[[str], Collection[str]],
-    tested: Sequence[str],
-) -> None:
-    by_id = {song.id: song for song in songs}
-    for name in tested:
-        train = class_counts((by_id[song] for song in trained_on(name)), target)
+    found = Folds(fold_of=fold_of, names=names)
+    by_id = {song.id: song for song in listed}
+    for name in (name for name, share in shares.items() if share and name != "train"):
+        train = class_counts((by_id[song] for song in trained_on(found, name)), target)
         if not all(train.values()):
             lacking = next(class_name for class_name, count in train.items() if not count)
             raise DatasetError(f"no {lacking} song is left to train on when part {name!r} is tested. {REMEDY}")
@@ -221,6 +198,7 @@ def _check(
         if len(present) < 2:
             holds = f"holds {present[0]} songs only" if present else "is empty"
             raise DatasetError(f"part {name!r} {holds}: nothing can be measured on it. {REMEDY}")
+    return found
 
 
 def _ordered(names: Iterable[str]) -> tuple[str, ...]:
@@ -271,13 +249,9 @@ def bound_groups(songs: Iterable[Song], group: Group) -> list[tuple[Song, ...]]:
 def assign_groups(groups: Sequence[Sequence[Song]], target: Target, shares: Sequence[float], *, seed: int) -> list[int]:
     """Assign groups of songs to parts, so that each part holds its share of every class; return the part of each group.
 
-    Parameters
-    ----------
-    shares : sequence of float
-        Share of each part, summing to 1. A part with share 0 gets nothing; any other is meant to get at least one song
-        of each class that has as many songs as there are parts.
-    seed : int
-        Decides among groups of the same size, and among parts that fit equally well.
+    The shares sum to 1. A part with share 0 gets nothing; any other is meant to get at least one song of each class
+    that has as many songs as there are parts. The seed decides among groups of the same size, and among parts that fit
+    equally well.
     """
     counts = [list(class_counts(group, target).values()) for group in groups]
     total = [sum(column) for column in zip(*counts, strict=True)]

@@ -96,15 +96,7 @@ class LogMel(nn.Module):
     It works in float64, as librosa does inside. A band above an MP3's low-pass may lie 120 dB below the loudest
     one, where float32 arithmetic, TF32 above all, moves it by up to 0.1 dB.
 
-    Parameters
-    ----------
-    front_end : FrontEnd
-        The constants; ``n_fft`` must be a square and twice ``hop_length``.
-
-    Raises
-    ------
-    ValueError
-        If ``n_fft`` is not twice ``hop_length``, or not a square.
+    Raises ValueError if ``n_fft`` of the front end is not twice ``hop_length``, or not a square.
     """
 
     window: Tensor

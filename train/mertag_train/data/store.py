@@ -83,6 +83,9 @@ def log_mels(
 ) -> LogMelStore:
     """Return the log-mels of a data set's songs with audio, computing those that are not on disk.
 
+    Raises DatasetError if clips cannot be decoded (the first few are named); if the folder holds something else; or if
+    the store that is there was made with another front end, or lacks clips whose audio is there.
+
     Parameters
     ----------
     folder : Path or None
@@ -90,12 +93,6 @@ def log_mels(
         audio is not. None: in the user's cache, under a name that changes with the audio files.
     on_clip : callable
         Told (done, total) while `workers` processes decode.
-
-    Raises
-    ------
-    DatasetError
-        If clips cannot be decoded (the first few are named); if the folder holds something else; or if the store that
-        is there was made with another front end, or lacks clips whose audio is there.
     """
     place = folder or cache_folder(dataset, front_end)
     if (place / INDEX).exists():
@@ -175,28 +172,26 @@ def cache_folder(dataset: Dataset, front_end: FrontEnd) -> Path:
 def write_store(folder: Path, clips: Iterable[Clip], front_end: FrontEnd) -> LogMelStore:
     """Write clips, one by one, as a store; one that is there is replaced only when all is written.
 
-    Raises
-    ------
-    DatasetError
-        If there is no clip, the folder holds anything but a store (nothing in it is touched), or it cannot be written.
+    Raises DatasetError if there is no clip, the folder holds anything but a store (nothing in it is touched), or it
+    cannot be written.
     """
     refuse_other_folder(folder)
+    # A name of its own: two runs may be computing the same log-mels.
+    partial = folder.with_name(f"{_partial_prefix(folder)}{secrets.token_hex(8)}")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         _remove_stale(folder)
-        # A name of its own: two runs may be computing the same log-mels.
-        partial = folder.with_name(f"{_partial_prefix(folder)}{secrets.token_hex(4)}")
         partial.mkdir()
-    except OSError as error:
-        raise _cannot_write(folder, error) from error
-    try:
         _write_parts(partial, clips, front_end)
         if folder.exists():
             refuse_other_folder(folder)
             shutil.rmtree(folder)
         partial.replace(folder)
     except OSError as error:
-        raise _cannot_write(folder, error) from error
+        raise DatasetError(
+            f"{folder}: the log-mels cannot be written ({os.strerror(error.errno) if error.errno else error}); "
+            "free some space, or name another folder with --log-mels"
+        ) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return open_store(folder)
@@ -204,12 +199,8 @@ def write_store(folder: Path, clips: Iterable[Clip], front_end: FrontEnd) -> Log
 
 def refuse_other_folder(folder: Path) -> None:
     """Raise DatasetError if a folder is there and holds anything but a log-mel store."""
-    if not folder.exists():
-        return
-    foreign = (
-        sorted(path.name for path in folder.iterdir() if path.name not in (FRAMES, INDEX)) if folder.is_dir() else []
-    )
-    if foreign or not folder.is_dir():
+    foreign = sorted({path.name for path in folder.iterdir()} - {FRAMES, INDEX}) if folder.is_dir() else []
+    if foreign or (folder.exists() and not folder.is_dir()):
         what = f"holds {foreign[0]!r}, so it is" if foreign else "is"
         raise DatasetError(f"{folder}: {what} no log-mel store; name a folder that is empty or not there yet")
 
@@ -255,13 +246,6 @@ def _remove_stale(folder: Path) -> None:
             newest = max(path.stat().st_mtime for path in (left, *left.iterdir()))
             if time.time() - newest > STALE_S:
                 shutil.rmtree(left)
-
-
-def _cannot_write(folder: Path, error: OSError) -> DatasetError:
-    return DatasetError(
-        f"{folder}: the log-mels cannot be written ({os.strerror(error.errno) if error.errno else error}); "
-        "free some space, or name another folder with --log-mels"
-    )
 
 
 def open_store(folder: Path) -> LogMelStore:

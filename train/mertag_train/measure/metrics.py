@@ -117,15 +117,8 @@ def evaluate_predictions(
 ) -> Metrics:
     """Measure song probabilities (n_songs, n_classes), each row of which sums to 1, against true classes (n_songs,).
 
-    Parameters
-    ----------
-    seed : int
-        Of the simulation behind `Metrics.calibration_error_if_perfect`.
-
-    Raises
-    ------
-    ValueError
-        If there is no song, the shapes do not fit, a label is no class, or a row is no distribution.
+    The seed is that of the simulation behind `Metrics.calibration_error_if_perfect`. Raises ValueError if there is no
+    song, the shapes do not fit, a label is no class, or a row is no distribution.
     """
     y, p = _checked(labels, probabilities, len(CLASS_NAMES[target]))
     n, k = p.shape
@@ -294,18 +287,15 @@ def measure(
 ) -> dict[Target, dict[str, Metrics]]:
     """Measure the probabilities (n_songs, n_classes) of methods on the same songs, of classes `truth` (n_songs,).
 
-    Returns
-    -------
-    dict of Target to dict of str to Metrics
-        Of the target; where that is the quadrant, also of the valence and the arousal that follow from it.
+    Returns the figures by target and method: of the target; where that is the quadrant, also of the valence and the
+    arousal that follow from it.
     """
-    targets = (target, *AXIS_QUADRANTS) if target is Target.QUADRANT else (target,)
     found: dict[Target, dict[str, Metrics]] = {}
-    for axis in targets:
-        of_axis = {method: by_axis(p, truth, axis) for method, p in probabilities.items()}
-        found[axis] = {
-            method: evaluate_predictions(labels, p, target=axis, seed=seed) for method, (p, labels) in of_axis.items()
-        }
+    for axis in (target, *AXIS_QUADRANTS) if target is Target.QUADRANT else (target,):
+        found[axis] = {}
+        for method, of_target in probabilities.items():
+            p, labels = by_axis(of_target, truth, axis)
+            found[axis][method] = evaluate_predictions(labels, p, target=axis, seed=seed)
     return found
 
 

@@ -101,17 +101,9 @@ _CJK_FONTS = (
 def draw(timeline: SegmentTimeline, *, title: str, spans_s: Sequence[tuple[float, float]] = ()) -> Figure:
     """Draw the emotion of a song over time; the title is taken literally, and long ones lose their middle.
 
-    Parameters
-    ----------
-    spans_s : sequence of (float, float)
-        Start and end in seconds of the windows that the song's decision is the mean of (`window_spans`); one alone is
-        not drawn.
-
-    Returns
-    -------
-    Figure
-        1,200 pixels wide. Its first axes hold a line for each class, whose data are the segments' centres and
-        probabilities, and whose `gid` is the class name.
+    The windows that the song's decision is the mean of begin and end at `spans_s`, in seconds (`window_spans`); one
+    alone is not drawn. The figure is 1,200 pixels wide. Its first axes hold a line for each class, whose data are the
+    segments' centres and probabilities, and whose `gid` is the class name.
     """
     with defaults():
         figure = Figure(figsize=(WIDTH_PX / DPI, HEIGHT_PX / DPI), dpi=DPI, facecolor="white")

@@ -1,18 +1,15 @@
 """What every data set becomes: songs with a class for each target, and who belongs together.
 
-Conventions: a class is its index in `mertag.emotion.CLASS_NAMES`; `Song.group` names the recording (two songs
-of one group are the same music and must never stand on both sides of a split); `Song.artist` is None where no
-artist is known, and such a song is nobody's neighbour.
-
 A recording on both sides of a split would be tested on what was learnt by heart. Titles and artists are compared
-without case, punctuation and brackets: a comparison that ignores only case misses two of PMEmo's thirteen pairs.
+without case, punctuation and brackets: a comparison that ignores only case misses two of PMEmo's thirteen pairs. A song
+of an unknown artist is nobody's neighbour.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -113,24 +110,16 @@ class Dataset:
         """
         songs = tuple(song for song in self.songs if song.path is not None)
         if not songs:
+            source = f" (to be had at {self.source})" if self.source else ""
             raise DatasetError(
                 f"{self.root}: none of the {len(self.songs)} labelled songs of {self.name!r} has audio here. "
-                f"Put the audio beside the annotations{_at(self.source)}."
+                f"Put the audio beside the annotations{source}."
             )
         return replace(self, songs=songs)
-
-    def select(self, ids: Collection[str]) -> tuple[Song, ...]:
-        """Return the songs of these ids, in the data set's order; ids of other songs are left out."""
-        wanted = frozenset(ids)
-        return tuple(song for song in self.songs if song.id in wanted)
 
     def counts(self, target: Target) -> dict[str, int]:
         """Return how many songs each class of a target has, by class name."""
         return class_counts(self.songs, target)
-
-
-def _at(source: str) -> str:
-    return f" (to be had at {source})" if source else ""
 
 
 def class_counts(songs: Iterable[Song], target: Target) -> dict[str, int]:

@@ -139,11 +139,8 @@ def _dynamics(root: Path) -> dict[str, Dynamics]:
 
 def _times(table: Table) -> dict[str, float]:
     """Return the time in seconds of each column such as ``sample_15500ms``."""
-    times: dict[str, float] = {}
-    for name in table.columns:
-        match = re.fullmatch(r"sample_(\d+)ms", name)
-        if match:
-            times[name] = int(match[1]) / 1000
+    matches = {name: re.fullmatch(r"sample_(\d+)ms", name) for name in table.columns}
+    times = {name: int(match[1]) / 1000 for name, match in matches.items() if match}
     if not times:
         raise fault(table.path, 1, "no column such as 'sample_15000ms'", "Take the table from the published data set.")
     return times

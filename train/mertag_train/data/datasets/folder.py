@@ -135,7 +135,7 @@ def _read_table(path: Path, scale: tuple[float, float] | None) -> Dataset:
         raise ConfigError(f"{path} holds ratings; say on which scale, such as 1,9 (lowest, highest).")
     if not rated and scale is not None:
         raise ConfigError(f"{path} holds labels, not ratings. Leave the scale out.")
-    if not len(table):
+    if not table.rows:
         raise fault(path, None, "names no song", "Add a line for each song.")
     if scale is None:
         labels = _labels(table)

@@ -51,11 +51,8 @@ def read(data_dir: Path | str | None = None) -> Dataset:
 
     The folder is the one that holds ``MER_audio_taffc_dataset``, or that one, else ``$MERTAG_DATA/4q``.
 
-    Raises
-    ------
-    DatasetError
-        If the two tables do not hold the same songs with the same quadrants, a quadrant is unknown, or a clip
-        lies in the folder of another quadrant than its row says.
+    Raises DatasetError if the two tables do not hold the same songs with the same quadrants, a quadrant is unknown, or
+    a clip lies in the folder of another quadrant than its row says.
     """
     root = find_root(ORIGIN, data_dir)
     labels = read_table(root / ANNOTATIONS, ("Song", "Quadrant")).by("Song")

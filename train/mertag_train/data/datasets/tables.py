@@ -79,9 +79,6 @@ class Table:
     def __iter__(self) -> Iterator[Row]:
         return iter(self.rows)
 
-    def __len__(self) -> int:
-        return len(self.rows)
-
     def has(self, column: str) -> bool:
         """Return whether there is a column of this name, in any case."""
         return column.casefold() in {name.casefold() for name in self.columns}
@@ -105,11 +102,8 @@ def read_table(path: Path, columns: Sequence[str]) -> Table:
     It is UTF-8 (with or without a byte order mark), UTF-16 with one, or else Windows-1252 or Latin-1, in which older
     data sets are written.
 
-    Raises
-    ------
-    DatasetError
-        If the file cannot be read or is empty, a column is missing or stands twice, or a line has too few or too many
-        values.
+    Raises DatasetError if the file cannot be read or is empty, a column is missing or stands twice, or a line has too
+    few or too many values.
     """
     text = _decode(path)
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
