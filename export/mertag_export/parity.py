@@ -25,8 +25,7 @@ from mertag_export.segment import SegmentGraph
 from mertag_train.data.datasets import Dataset, read
 from mertag_train.learn.config import TrainConfig
 from mertag_train.learn.song import window_features
-from mertag_train.networks.ensemble import Ensemble
-from mertag_train.networks.vgg import SegmentNetwork
+from mertag_train.networks.vgg import Ensemble, SegmentNetwork
 from mertag_train.runs.run import Run
 
 Part = Literal["train", "validation", "test"]

@@ -22,8 +22,7 @@ from torch import Tensor, nn
 from mertag.emotion import Target
 from mertag.listen.windows import FrontEnd, Segmentation
 from mertag_train.data.frontend import LogMel
-from mertag_train.networks.ensemble import Ensemble, members_of
-from mertag_train.networks.vgg import SegmentNetwork
+from mertag_train.networks.vgg import Ensemble, SegmentNetwork, members_of
 
 
 class FusedStatistics(nn.Module):

@@ -27,9 +27,8 @@ from mertag_export.segment import (
     trunk_parts,
 )
 from mertag_train.data.frontend import LogMel
-from mertag_train.networks.ensemble import Ensemble
 from mertag_train.networks.segment_statistics import Statistics
-from mertag_train.networks.vgg import SegmentNetwork
+from mertag_train.networks.vgg import Ensemble, SegmentNetwork
 
 FRONT_END = FrontEnd()
 N_FRAMES = 64

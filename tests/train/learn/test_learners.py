@@ -17,7 +17,7 @@ from toy_training import TinyNetwork, planted, same_weights, toy_config
 from mertag.errors import TrainingError
 from mertag_train.learn import trainer
 from mertag_train.learn.config import AugmentConfig, PartitionConfig, SsslConfig, TrainConfig
-from mertag_train.learn.learners import LEARNERS, Clips, Learner, Setting, learner
+from mertag_train.learn.learners import LEARNERS, Clips, Learner, Setting
 from mertag_train.learn.learners.base import mix
 from mertag_train.learn.learners.rivals import ElrLearner, SoftLabelLearner, elr_penalty
 from mertag_train.learn.learners.sssl import SsslLearner
@@ -60,7 +60,7 @@ def made(config: TrainConfig, *, n_clips: int = 8, flipped: int = 0) -> Learner:
         optimiser=Optimiser(network, config.optimiser, epochs=config.epochs),
         rng=np.random.default_rng(0),
     )
-    return learner(setting)
+    return LEARNERS[setting.config.learner](setting)
 
 
 def self_learning(config: TrainConfig, labelled: list[bool], **options: Any) -> SsslLearner:

@@ -138,7 +138,7 @@ def saved(tmp_path: Path, kind: SongClassifier) -> tuple[Path, SongTable]:
     p, n_samples, label = songs(24, 4)
     table = song_table(p, n_samples, label, CONFIG, sub_windows_s=(6.0,))
     path = tmp_path / "song.npz"
-    save(path, table, fit(table, n_classes=4, c=2.0, seed=5, kind=kind), n_classes=4, c=2.0, seed=5, kind=kind)
+    save(path, table, fit(table, n_classes=4, c=2.0, seed=5, kind=kind), c=2.0, seed=5, kind=kind)
     return path, table
 
 

@@ -19,7 +19,7 @@ from mertag_train.learn import trainer
 from mertag_train.learn.config import MemberConfig, SongConfig
 from mertag_train.learn.song import SongTable
 from mertag_train.learn.trainer import EpochReport, Progress
-from mertag_train.networks.ensemble import Ensemble, members_of
+from mertag_train.networks.vgg import Ensemble, members_of
 from mertag_train.runs import run
 from mertag_train.runs.run import train_target
 from mertag_train.runs.work import Parts, Watcher

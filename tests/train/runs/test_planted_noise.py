@@ -16,7 +16,7 @@ from mertag_train.data.store import LogMelStore, log_mels
 from mertag_train.learn.learners import Clips
 from mertag_train.learn.recipes import PAPER, ROBUST, small
 from mertag_train.learn.trainer import EpochReport, train_network
-from mertag_train.runs.segment_truth import segment_truth
+from mertag_train.runs.work import truth_of
 
 pytestmark = pytest.mark.command
 
@@ -53,7 +53,7 @@ def test_flipped_labels_have_the_larger_losses_after_the_warm_up(
     config = small({"paper": PAPER, "robust": ROBUST}[recipe])
     if recipe == "robust":  # the losses of one epoch, so that one partition after the warm-up is enough to see
         config = replace(config, sssl=replace(config.sssl, partition=replace(config.sssl.partition, mean_of=1)))
-    truth = segment_truth(songs, store, Target.QUADRANT, config, dataset, right=right)
+    truth = list(truth_of(songs, store, Target.QUADRANT, config, dataset, right=right).values())
     clips = Clips(index=store.index_of([song.id for song in songs]), label=labels, truth=truth)
     found: dict[str, float] = {}
 

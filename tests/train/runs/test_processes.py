@@ -25,7 +25,7 @@ from mertag.errors import TrainingError
 from mertag_train.data.datasets import read
 from mertag_train.data.store import log_mels
 from mertag_train.learn.config import MemberConfig, NetworkConfig, SongConfig, TrainConfig
-from mertag_train.networks.ensemble import members_of
+from mertag_train.networks.vgg import members_of
 from mertag_train.runs import run
 from mertag_train.runs.experiment import model_of, networks_to_train
 from mertag_train.runs.work import Parts, Watcher

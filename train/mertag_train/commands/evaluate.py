@@ -197,7 +197,8 @@ def evaluate(
             plain: dict[str, Any] = {}
             if dataset is not None and table != 1:
                 folder = out / folder_name(dataset.casefold(), by, shuffled=shuffle_labels, flipped=flip_labels)
-                _something(folder, method)
+                if method is None and not (folder / "results").exists():
+                    raise ConfigError(f"nothing was run in {folder}; give --method, and --data-dir for the data set.")
                 made = output.make_report(folder)
                 written = output.write_report(
                     folder, made, pictures=figures, on_picture=lambda n, of: progress.show("figures", n, of)
@@ -312,11 +313,6 @@ def _surroundings(
         workers=workers,
         on_progress=progress.show,
     )
-
-
-def _something(folder: Path, method: str | None) -> None:
-    if method is None and not (folder / "results").exists():
-        raise ConfigError(f"nothing was run in {folder}; give --method, and --data-dir for the data set.")
 
 
 def _table(

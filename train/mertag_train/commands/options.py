@@ -90,10 +90,7 @@ def given_options(ctx: typer.Context) -> set[str]:
 def settings_to_resume(folder: Path, given: set[str]) -> dict[str, Any]:
     """Return the settings of a run to go on with.
 
-    Raises
-    ------
-    ConfigError
-        If there is none, it is finished, or an option was given that the run has decided already.
+    Raises ConfigError if there is none, it is finished, or an option was given that the run has decided already.
     """
     from mertag_train.runs.run_folder import METRICS, settings
 

@@ -50,6 +50,7 @@ def plot(
     title. The picture's name goes to stdout, everything else to stderr.
     """
     logging.getLogger("matplotlib").setLevel(logging.ERROR)  # remarks about font caches are not for our user
+    from mertag.files import write_whole
     from mertag_train.plots.song import decision, draw, render, window_spans
 
     if not file.exists():
@@ -66,7 +67,11 @@ def plot(
         manifest = tagger.bundle.manifest
     spans_s = window_spans(timeline, manifest.window_rule, sample_rate=manifest.front_end.sample_rate)
     figure = draw(timeline, title=title_of(file), spans_s=spans_s)
-    _write(place, render(figure, kind))
+    data = render(figure, kind)
+    try:
+        write_whole(place, data)
+    except OSError as error:
+        raise MertagError(f"{place}: could not be written: {error.strerror or error}") from error
     if not quiet:
         console.say(console.clean(decision(timeline.emotion)))
     console.out(console.clean(place))
@@ -90,11 +95,8 @@ def default_place(file: Path) -> Path:
 def check_place(place: Path, *, song: Path, overwrite: bool) -> ImageFormat:
     """Return the format that a picture's name asks for.
 
-    Raises
-    ------
-    ConfigError
-        If it is neither PNG nor SVG, cannot be there, is the song itself, or would replace a file that mertag did
-        not draw.
+    Raises ConfigError if it is neither PNG nor SVG, cannot be there, is the song itself, or would replace a file that
+    mertag did not draw.
     """
     if place.suffix.lower() not in (".png", ".svg"):
         raise ConfigError(f"--out {place}: the name decides the format; end it in .png or .svg")
@@ -126,12 +128,3 @@ def drawn_by_mertag(head: bytes) -> bool:
     png = head.startswith(b"\x89PNG\r\n") and b"tEXtSoftware\0mertag " in head
     svg = head.startswith(b"<?xml") and b"<dc:title>mertag " in head
     return png or svg
-
-
-def _write(place: Path, data: bytes) -> None:
-    from mertag.files import write_whole
-
-    try:
-        write_whole(place, data)
-    except OSError as error:
-        raise MertagError(f"{place}: could not be written: {error.strerror or error}") from error

@@ -18,13 +18,7 @@ LINE_EVERY_S = 30.0
 
 
 class TrainingProgress(Watcher):
-    """Progress of log-mels, steps and epochs; a context manager, whose bar is gone when it is left.
-
-    Parameters
-    ----------
-    quiet : bool
-        Show nothing.
-    """
+    """Progress of log-mels, steps and epochs; a context manager, whose bar is gone when it is left."""
 
     def __init__(self, *, quiet: bool) -> None:
         self._quiet = quiet
@@ -68,21 +62,17 @@ class TrainingProgress(Watcher):
         """Show how many log-mels are computed."""
         self._show("log-mels", done, total, f"{done} of {total} clips", last=done == total)
 
-    def on_target(self, target: Target) -> None:
-        """Say which target's turn it is."""
+    def on_target(self, target: Target) -> None:  # noqa: D102
         self.note(f"{target}:")
 
-    def on_network(self, number: int, total: int) -> None:
-        """Say which network's turn it is, where there are several."""
+    def on_network(self, number: int, total: int) -> None:  # noqa: D102
         if total > 1:
             self.note(f" network {number} of {total}")
 
-    def on_trained(self, done: int, total: int) -> None:
-        """Show how many networks are trained, where several are at a time."""
+    def on_trained(self, done: int, total: int) -> None:  # noqa: D102
         self._show("networks", done, total, f"{done} of {total} trained", last=done == total)
 
-    def on_step(self, step: StepProgress) -> None:
-        """Show how far the epoch is, and the time left for the whole training."""
+    def on_step(self, step: StepProgress) -> None:  # noqa: D102
         self._show(
             f"epoch {step.epoch} of {step.epochs}",
             step.step,
@@ -90,8 +80,7 @@ class TrainingProgress(Watcher):
             f"step {step.step} of {step.steps}, loss {step.loss:.3f}, {console.duration(step.remaining_s)} left",
         )
 
-    def on_epoch(self, report: EpochReport) -> None:
-        """Say how an epoch went."""
+    def on_epoch(self, report: EpochReport) -> None:  # noqa: D102
         held_out = "" if report.validation_accuracy is None else f", held-out accuracy {report.validation_accuracy:.3f}"
         share = report.figures.get("clean_share")
         clean = "" if share is None else f", clean labels {share:.0%}"

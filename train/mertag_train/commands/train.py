@@ -168,7 +168,8 @@ def train(
         config = dataclasses.replace(config, targets=default_targets(songs))
     check_targets(config, songs)
     with TrainingProgress(quiet=quiet) as progress:
-        progress.note(_described(songs))
+        heard = sum(song.path is not None for song in songs.songs)
+        progress.note(f"{songs.name}: {len(songs.songs)} labelled songs, {heard} of them with audio")
         store = log_mels_of(
             songs, config.front_end, folder=plan.log_mels, workers=os.cpu_count() or 1, on_clip=progress.on_clip
         )
@@ -231,11 +232,6 @@ def _resumed(folder: Path, given: set[str], data_dir: Path | None, log_mels: Pat
         data_dir=data_dir or Path(source["root"]),
         log_mels=log_mels or (Path(source["log_mels"]) if source.get("log_mels") else None),
     )
-
-
-def _described(dataset: Dataset) -> str:
-    heard = sum(song.path is not None for song in dataset.songs)
-    return f"{dataset.name}: {len(dataset.songs)} labelled songs, {heard} of them with audio"
 
 
 def _trained(

@@ -1,12 +1,9 @@
 """Augmentation of log-mel segments, and made-up sounds that are no music.
 
-Augmentation changes pitch, equaliser and gain, and hides stretches of time and frequency. The sounds are noise of any
-colour, hum and tones, clicks, a voice that speaks. They are drawn band by band, or played: made as a waveform and seen
-through the front end. Networks of statistics learn to know drawn noise, and are then as sure of real noise as before:
-its neighbouring bands have much in common.
-
 A network that has only ever heard music is sure of anything: white noise is Angry. Shown such sounds with the label
-that nothing is known, it learns to say so (outlier exposure: Hendrycks et al., 2019).
+that nothing is known, it learns to say so (outlier exposure: Hendrycks et al., 2019). They are drawn band by band, or
+played: made as a waveform and seen through the front end. Networks of statistics learn to know drawn noise, and are
+then as sure of real noise as before: its neighbouring bands have much in common.
 """
 
 from __future__ import annotations
@@ -39,7 +36,10 @@ def augment(segments: Tensor, fill: Tensor, config: AugmentConfig, rng: np.rando
     batch, n_frames, n_mels = segments.shape
     device = segments.device
     if config.pitch_bands:
-        segments = _moved(segments, config.pitch_bands, rng)
+        # Moved by up to so many bands either way; the outermost band fills what becomes free.
+        moved = rng.integers(-config.pitch_bands, config.pitch_bands + 1, size=(batch, 1))
+        source = torch.from_numpy(np.clip(np.arange(n_mels) + moved, 0, n_mels - 1)).to(device)
+        segments = segments.gather(2, source[:, None, :].expand(batch, n_frames, n_mels))
     if config.equaliser_db:
         curve = random_curves(batch, n_mels, config.equaliser_db, rng)
         segments = segments + torch.from_numpy(curve).to(device)[:, None, :]
@@ -52,14 +52,6 @@ def augment(segments: Tensor, fill: Tensor, config: AugmentConfig, rng: np.rando
     for _ in range(config.frequency_masks):
         hidden |= _stretches(batch, n_mels, config.max_frequency_mask, rng).to(device)[:, None, :]
     return torch.where(hidden, fill, segments)
-
-
-def _moved(segments: Tensor, most: int, rng: np.random.Generator) -> Tensor:
-    """Return segments moved by up to `most` bands either way; the outermost band fills what becomes free."""
-    batch, n_frames, n_mels = segments.shape
-    moved = rng.integers(-most, most + 1, size=(batch, 1))
-    source = torch.from_numpy(np.clip(np.arange(n_mels) + moved, 0, n_mels - 1)).to(segments.device)
-    return segments.gather(2, source[:, None, :].expand(batch, n_frames, n_mels))
 
 
 def random_curves(batch: int, n_mels: int, most_db: float, rng: np.random.Generator) -> Floats32:

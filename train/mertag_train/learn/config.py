@@ -122,14 +122,8 @@ class ShortCropConfig:
     """Training on short crops first, which cost less each, and on whole segments last.
 
     An early epoch of crops a third as long holds three times as many of them, so that every epoch costs the same
-    (progressive learning: Tan and Le, 2021). Convolutions work on segments of any duration.
-
-    Attributes
-    ----------
-    share : float
-        Share of the epochs, the first ones, that train on short crops; 0 for none.
-    duration_s : float
-        Duration of a short crop in seconds.
+    (progressive learning: Tan and Le, 2021). Convolutions work on segments of any duration. The share is that of the
+    epochs, the first ones, that train on short crops; 0 for none.
     """
 
     share: float = 0.0
@@ -201,12 +195,7 @@ class SsslConfig:
 class ElrConfig:
     """Early-learning regularisation (Liu et al., 2020), with their values for CIFAR-10.
 
-    Attributes
-    ----------
-    weight : float
-        Lambda of their eq. 6.
-    momentum : float
-        Beta of their eq. 9: how slowly the remembered predictions move.
+    The weight is lambda of their eq. 6, the momentum beta of their eq. 9: how slowly the remembered predictions move.
     """
 
     weight: float = 3.0

@@ -63,20 +63,11 @@ class Mixture:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Partition:
-    """The segments of one epoch, told apart.
+    """The segments of one epoch, told apart; arrays are (n_segments,).
 
-    Attributes
-    ----------
-    names : tuple of str
-        The classes' names, n_classes of them.
-    labels, losses : arrays, shape (n_segments,)
-        Inherited classes; what was looked at, nats.
-    clean_probability : float64 array, shape (n_segments,)
-        Omega.
-    labelled : bool array, shape (n_segments,)
-        The set X; the others are U.
-    mixtures : mapping of str to Mixture
-        By class, or one for all (`ALL`); a class whose losses do not differ has none.
+    The labels are the inherited classes, indices of `names`, and the losses, in nats, are what was looked at;
+    `clean_probability` is omega, and `labelled` the set X: the others are U. The mixtures are by class, or one for all
+    (`ALL`); a class whose losses do not differ has none.
     """
 
     names: tuple[str, ...]
@@ -100,14 +91,12 @@ def fit_mixture(losses: Floats, config: PartitionConfig, *, seed: int) -> Mixtur
     gaussians = GaussianMixture(
         2, max_iter=config.max_iter, tol=config.tol, reg_covar=config.reg_covar, random_state=seed
     ).fit(bare.scale(losses)[:, None])
-    clean, noisy = (int(i) for i in np.argsort(gaussians.means_[:, 0], kind="stable"))
-    return Mixture(
-        means=(float(gaussians.means_[clean, 0]), float(gaussians.means_[noisy, 0])),
-        variances=(float(gaussians.covariances_[clean, 0, 0]), float(gaussians.covariances_[noisy, 0, 0])),
-        weights=(float(gaussians.weights_[clean]), float(gaussians.weights_[noisy])),
-        low=low,
-        high=high,
+    order = np.argsort(gaussians.means_[:, 0], kind="stable")  # the clean one first
+    means, variances, weights = (
+        (float(values[order[0]]), float(values[order[1]]))
+        for values in (gaussians.means_[:, 0], gaussians.covariances_[:, 0, 0], gaussians.weights_)
     )
+    return Mixture(means=means, variances=variances, weights=weights, low=low, high=high)
 
 
 def partition(losses: Floats, labels: Ints, names: Sequence[str], config: PartitionConfig, *, seed: int) -> Partition:
@@ -116,17 +105,9 @@ def partition(losses: Floats, labels: Ints, names: Sequence[str], config: Partit
     Of each class at least the share `PartitionConfig.least_share` is in X, those with the smallest losses: a class that
     is hard to learn would vanish from it otherwise. Where losses do not differ, all are clean.
 
-    Parameters
-    ----------
-    losses : float64 array, shape (n_segments,)
-        Cross-entropy of each segment with its inherited label, in evaluation mode, without augmentation; nats.
-    labels : int64 array, shape (n_segments,)
-        Inherited classes, as indices of `names`.
-
-    Raises
-    ------
-    ValueError
-        If a loss is not finite.
+    The losses (n_segments,) are the cross-entropy of each segment with its inherited label, in evaluation mode, without
+    augmentation, in nats; the labels (n_segments,) are the inherited classes, as indices of `names`. Raises ValueError
+    if a loss is not finite.
     """
     if not np.isfinite(losses).all():
         raise ValueError("losses must be finite")

@@ -26,19 +26,9 @@ def predict(
 ) -> list[Floats32]:
     """Return the segment probabilities of each clip, in evaluation mode, in which the network is left.
 
-    Parameters
-    ----------
-    frames : Tensor, shape (total_frames, n_mels)
-        The store's frames, on the network's device.
-    clips : int64 array, shape (n_clips,)
-        Positions in the store.
-    at_most : int or None
-        Only so many segments of the fixed grid a clip, spread evenly; None for all.
-
-    Returns
-    -------
-    list of float32 arrays, shape (n_segments, n_classes)
-        One a clip; a clip shorter than one segment has none.
+    The store's frames (total_frames, n_mels) are on the network's device; the clips (n_clips,) are positions in the
+    store. With `at_most`, only so many segments of the fixed grid a clip are taken, spread evenly. Returns an array
+    (n_segments, n_classes) a clip; a clip shorter than one segment has no segment.
     """
     network.eval()
     if len(clips) == 0:
@@ -50,8 +40,7 @@ def predict(
         if at_most is not None and len(of_clip) > at_most:
             of_clip = of_clip[np.linspace(0, len(of_clip) - 1, at_most).round().astype(np.int64)]
         rows.append(of_clip)
-    flat = np.concatenate([np.zeros(0, dtype=np.int64), *rows])
-    logits = segment_logits(network, frames, flat, n_frames, batch_size=batch_size)
+    logits = segment_logits(network, frames, np.concatenate(rows), n_frames, batch_size=batch_size)
     probabilities = torch.softmax(logits, dim=1).cpu().numpy()
     return np.split(probabilities, np.cumsum([len(r) for r in rows])[:-1])
 

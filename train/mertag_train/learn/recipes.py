@@ -34,7 +34,6 @@ PAPER = TrainConfig(
     crops_per_clip=0,
     fractions=(0.85, 0.0, 0.15),
 )
-"""What the paper says; where it is silent, what its anchors do."""
 
 ROBUST = TrainConfig(
     recipe="robust",

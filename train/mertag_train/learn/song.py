@@ -1,10 +1,9 @@
 """The song classifier: a support vector machine on seven statistics a class (paper, "Song-level Decisions").
 
-``StandardScaler`` and ``CalibratedClassifierCV(SVC(kernel="rbf"), method="sigmoid", ensemble=False)``; or, in place of
-the machine, logistic regression (`SongConfig.classifier`). Its decisions are as good and its probabilities better: the
-machine's scores of four classes are little more than votes between pairs, which do not say how sure it is. On disk it
-is what it was fitted on, as plain arrays: fitting is exact and quick, so that it is fitted again where it is needed,
-and the saved probabilities show that it is the same one.
+In place of the machine, which is calibrated by a sigmoid, there may be logistic regression (`SongConfig.classifier`):
+its decisions are as good and its probabilities better. The machine's scores of four classes are little more than votes
+between pairs, which do not say how sure it is. On disk it is what it was fitted on, as plain arrays: fitting is exact
+and quick, so that it is fitted again where it is needed, and the saved probabilities show that it is the same one.
 """
 
 from __future__ import annotations
@@ -24,13 +23,12 @@ from sklearn.svm import SVC
 from mertag.errors import DatasetError, TrainingError
 from mertag.listen.windows import song_features, windows
 from mertag_train.arrays import AnyFloats, Floats, Floats32, Ints
+from mertag_train.data.datasets.base import MIN_SONGS_PER_CLASS
 from mertag_train.learn.config import SongClassifier, TrainConfig
 
 MAX_CALIBRATION_FOLDS = 5
 MAX_ITERATIONS = 2_000
 KINDS: tuple[SongClassifier, ...] = ("svm", "logistic")
-MIN_SONGS_PER_CLASS = 2
-"""Fewer cannot stand on both sides of the calibration."""
 
 SAME_PROBABILITY = 1e-6
 """By how much a classifier that is fitted again may differ: rounding, on another processor."""
@@ -86,7 +84,6 @@ def song_table(
     """
     rng = np.random.default_rng(seed)
     rows: list[Floats] = []
-    label: list[int] = []
     song: list[int] = []
     for index, (p, length) in enumerate(zip(probabilities, n_samples, strict=True)):
         if len(p) == 0:
@@ -98,13 +95,12 @@ def song_table(
                 first = int(rng.integers(0, len(p) - span + 1))
                 of_song.append(song_features(p[first : first + span]))
         rows.extend(of_song)
-        label.extend([int(labels[index])] * len(of_song))
         song.extend([index] * len(of_song))
     if not rows:
         raise TrainingError("no song is as long as one segment")
     return SongTable(
         features=np.stack(rows).astype(np.float32),
-        label=np.array(label, dtype=np.int64),
+        label=labels[song].astype(np.int64),
         song=np.array(song, dtype=np.int64),
     )
 
@@ -121,20 +117,12 @@ def fit(table: SongTable, *, n_classes: int, c: float = 1.0, seed: int = 0, kind
             f"the song classifier needs two songs of each class, and has {songs_of}; add songs, or use larger shares"
         )
     if kind == "logistic":
-        plain = make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=MAX_ITERATIONS))
-        return plain.fit(table.features, table.label)
-    folds = StratifiedGroupKFold(min(MAX_CALIBRATION_FOLDS, *songs_of), shuffle=True, random_state=seed)
-    pipeline = make_pipeline(
-        StandardScaler(),
-        CalibratedClassifierCV(
-            SVC(kernel="rbf", C=c),
-            method="sigmoid",
-            ensemble=False,
-            cv=list(folds.split(table.features, table.label, table.song)),
-        ),
-    )
-    pipeline.fit(table.features, table.label)
-    return pipeline
+        model = LogisticRegression(C=c, max_iter=MAX_ITERATIONS)
+    else:
+        folds = StratifiedGroupKFold(min(MAX_CALIBRATION_FOLDS, *songs_of), shuffle=True, random_state=seed)
+        cv = list(folds.split(table.features, table.label, table.song))
+        model = CalibratedClassifierCV(SVC(kernel="rbf", C=c), method="sigmoid", ensemble=False, cv=cv)
+    return make_pipeline(StandardScaler(), model).fit(table.features, table.label)
 
 
 def predict_songs(
@@ -152,16 +140,7 @@ def predict_songs(
     return np.stack(found)
 
 
-def save(
-    path: Path,
-    table: SongTable,
-    classifier: Pipeline,
-    *,
-    n_classes: int,
-    c: float,
-    seed: int,
-    kind: SongClassifier = "svm",
-) -> None:
+def save(path: Path, table: SongTable, classifier: Pipeline, *, c: float, seed: int, kind: SongClassifier) -> None:
     """Write what the classifier was fitted on, and what it says of it, as plain arrays."""
     np.savez_compressed(
         path,
@@ -169,7 +148,7 @@ def save(
         label=table.label,
         song=table.song,
         probabilities=classifier.predict_proba(table.features),
-        n_classes=n_classes,
+        n_classes=len(classifier.classes_),
         c=c,
         seed=seed,
         kind=KINDS.index(kind),
@@ -179,10 +158,8 @@ def save(
 def load(path: Path) -> tuple[SongTable, Pipeline]:
     """Fit the saved classifier again.
 
-    Raises
-    ------
-    TrainingError
-        If the file cannot be read, or the classifier is not the one that was saved (another scikit-learn).
+    Raises TrainingError if the file cannot be read, or the classifier is not the one that was saved (another
+    scikit-learn).
     """
     try:
         with np.load(path, allow_pickle=False) as saved:

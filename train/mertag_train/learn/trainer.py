@@ -1,7 +1,7 @@
 """The training loop: one network, one learner, epoch after epoch.
 
-What is learnt from the labels is the learner's matter (`mertag_train.learn.learners`); the loop owns the network, the
-optimiser, the order of the segments, and the checkpoints. It reports by callback and prints nothing.
+Whose matter is what, the loop's and the learner's, is told in `mertag_train.learn.learners.base`. The loop reports by
+callback and prints nothing.
 
 A checkpoint holds weights, optimiser, what the learner remembers, and random states, and is gone when the training is
 done. It has torch's own format, tensors and plain values only, and is read with ``weights_only``: no code that somebody
@@ -14,7 +14,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from mertag.files import remove_leftovers, replaced_whole
 from mertag_train.arrays import Ints
 from mertag_train.data.store import LogMelStore
 from mertag_train.learn.config import TrainConfig
-from mertag_train.learn.learners import Clips, Learner, Setting, learner
+from mertag_train.learn.learners import LEARNERS, Clips, Learner, Setting
 from mertag_train.learn.optimise import Optimiser
 from mertag_train.learn.partition import Partition
 from mertag_train.learn.predict import predict
@@ -81,8 +81,7 @@ class EpochReport:
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain JSON values, without the partition's segments."""
-        names = ("epoch", "epochs", "loss", "learning_rate", "validation_accuracy", "segments_per_s", "duration_s")
-        return {**{name: getattr(self, name) for name in names}, "figures": dict(self.figures)}
+        return {each.name: getattr(self, each.name) for each in fields(self) if each.name != "partition"}
 
 
 def band_statistics(store: LogMelStore, clips: Ints) -> tuple[Tensor, Tensor]:
@@ -127,23 +126,10 @@ def train_network(
 ) -> SegmentNetwork:
     """Train a segment network.
 
-    Parameters
-    ----------
-    frames : Tensor, shape (total_frames, n_mels)
-        The store's frames, on the device that trains.
-    train, validation : Clips
-        What is learnt from; what the progress is measured on.
-    class_names : sequence of str
-        n_classes of them.
-    checkpoint_path : Path or None
-        Written after each epoch.
-    resume : bool
-        Go on from `checkpoint_path` where it exists; on the CPU the result is bit for bit that of an uninterrupted run.
-
-    Returns
-    -------
-    SegmentNetwork
-        The last epoch's (its moving average, where one is kept), in evaluation mode.
+    The store's frames (total_frames, n_mels) are on the device that trains. The progress is measured on the clips of
+    `validation`. The checkpoint is written after each epoch. With `resume`, training goes on from it where it exists;
+    on the CPU the result is bit for bit that of an uninterrupted run. Returns the last epoch's network (its moving
+    average, where one is kept), in evaluation mode.
 
     Raises
     ------
@@ -161,7 +147,7 @@ def train_network(
     network.set_statistics(*band_statistics(store, train.index))
     network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in the stubs
     optimiser = Optimiser(network, config.optimiser, epochs=config.epochs)
-    learning = learner(
+    learning = LEARNERS[config.learner](
         Setting(
             store=store,
             frames=frames,

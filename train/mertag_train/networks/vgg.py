@@ -1,4 +1,4 @@
-"""VGG16 on log-mel segments, as published and compact.
+"""VGG16 on log-mel segments, as published and compact; several networks as one.
 
 A segment is (batch, n_frames, n_mels), float, in dB. Inside, images are (batch, channels, n_mels, n_frames).
 
@@ -10,7 +10,8 @@ Setup"). Batch norm: Ioffe and Szegedy, 2015.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import torch
@@ -140,8 +141,7 @@ class SegmentNetwork(nn.Module):
 
     def image(self, normal: Tensor) -> Tensor:
         """Return segments (batch, n_frames, n_mels) as the convolutions take them: (batch, 1, n_mels, n_frames)."""
-        x = normal.transpose(1, 2).unsqueeze(1)
-        return x.contiguous(memory_format=torch.channels_last)
+        return normal.transpose(1, 2).unsqueeze(1).contiguous(memory_format=torch.channels_last)
 
     def summarise(self, seen: Tensor) -> Tensor:
         """Return the embedding (batch, features) of the trunk's output (batch, 512, n_mels/32, n_frames/32)."""
@@ -165,3 +165,26 @@ class SegmentNetwork(nn.Module):
     def forward(self, segments: Tensor) -> Tensor:
         """Return the logits, shape (batch, n_classes), of segments (batch, n_frames, n_mels) in dB."""
         return self.classify(self.embed(segments))
+
+
+class Ensemble(nn.Module):
+    """Networks of the same classes, trained on other songs or from other seeds; their probabilities are averaged."""
+
+    def __init__(self, members: Sequence[SegmentNetwork]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+
+    def forward(self, segments: Tensor) -> Tensor:
+        """Return the logarithm of the mean probability, shape (batch, n_classes), of segments as a member takes them.
+
+        It serves as logits: its softmax is the mean probability.
+        """
+        said = torch.stack([member(segments).float().log_softmax(dim=1) for member in self.members])
+        return torch.logsumexp(said, dim=0) - math.log(len(self.members))
+
+
+def members_of(network: SegmentNetwork | Ensemble) -> tuple[SegmentNetwork, ...]:
+    """Return the networks of an ensemble; a single network is its own only member."""
+    if not isinstance(network, Ensemble):
+        return (network,)
+    return tuple(network.members)  # type: ignore[arg-type]  # a ModuleList does not know what it holds

@@ -1,10 +1,9 @@
 """From clips to a measured song classifier: the one way that both ``mertag train`` and ``mertag evaluate`` go.
 
 Networks are trained on some songs; what they say of segments becomes features of whole songs, which the song
-classifier learns from; and it is measured on songs that neither has seen. What the song classifier learns from is the
-recipe's choice (`SongConfig.features`): the networks' probabilities of their own songs, or of songs held out for it, or
-of all songs, each from a further network that was trained without it. Those networks together may be the model
-(`TrainConfig.ensemble`). numpy, torch and scikit-learn only: it runs where neither librosa nor the command line is.
+classifier learns from; and it is measured on songs that neither has seen. Whose songs' probabilities the song
+classifier learns from is the recipe's choice (`SongConfig.features`). numpy, torch and scikit-learn only: it runs where
+neither librosa nor the command line is.
 """
 
 from __future__ import annotations
@@ -23,24 +22,15 @@ from mertag_train.learn.config import TrainConfig
 from mertag_train.learn.trainer import Clips, train_network
 from mertag_train.measure.metrics import Metrics, measure
 from mertag_train.networks.vgg import SegmentNetwork
-from mertag_train.runs.segment_truth import UNKNOWN
-from mertag_train.runs.work import Watcher, Work, check_parts
+from mertag_train.runs.work import UNKNOWN, Watcher, Work, check_parts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkToTrain:
-    """One of the networks of a target.
+    """One of the networks of a target; of an ensemble, the configuration is that of this member.
 
-    Attributes
-    ----------
-    inner : int
-        The number of the part without which it is trained, from 1; 0 for the one that learns from all.
-    config : TrainConfig
-        How; of an ensemble, of this member.
-    learnt, watched : int64 arrays
-        Positions in the store: what it learns from, and whose accuracy is told.
-    checkpoint : str
-        The file name of its checkpoint in a run.
+    `inner` is the number of the part without which it is trained, from 1; 0 for the one that learns from all. What it
+    learns from, and whose accuracy is told, are positions in the store, and `checkpoint` a file name in the run.
     """
 
     inner: int
@@ -76,9 +66,7 @@ def networks_to_train(work: Work) -> list[NetworkToTrain]:
                     config=of_kind,
                     learnt=np.setdiff1d(parts.network, inner),
                     watched=inner,
-                    checkpoint=f"checkpoint.{target}.{number}.pt"
-                    if kind == 1
-                    else f"checkpoint.{target}.{number}.{kind}.pt",
+                    checkpoint=f"checkpoint.{target}.{number}{f'.{kind}' if kind > 1 else ''}.pt",
                 )
             )
     return found
@@ -137,12 +125,7 @@ class SongResult:
 def fit_and_predict(work: Work, predict: Predict) -> SongResult:
     """Fit the song classifier of a target, and predict the songs that the figures come from.
 
-    Parameters
-    ----------
-    work : Work
-        What is learnt from what.
-    predict : callable
-        Trains the networks, or knows what they say; see `Predict`. It is first asked for the model.
+    `predict` trains the networks, or knows what they say (`Predict`). It is first asked for the model.
 
     Raises
     ------
@@ -201,14 +184,8 @@ class CrossValidation:
     """What was said of songs that are learnt from, without them.
 
     Each song is judged by a network, and by a song classifier, that were fitted without its part. (What that
-    classifier learnt from was said by networks that had seen the song.)
-
-    Attributes
-    ----------
-    songs, labels, probabilities
-        As in `SongResult`.
-    metrics : mapping of Target to mapping of str to Metrics
-        As `mertag_train.measure.metrics.measure`.
+    classifier learnt from was said by networks that had seen the song.) Songs, labels and probabilities are as in
+    `SongResult`, metrics as `mertag_train.measure.metrics.measure` gives them.
     """
 
     songs: Ints

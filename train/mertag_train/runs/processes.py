@@ -35,21 +35,9 @@ def train_side_by_side(
 ) -> None:
     """Train networks on the CPU, `jobs` at a time, each with as many threads as torch has here.
 
-    Parameters
-    ----------
-    work : Work
-        With a folder, in which checkpoints are left; its watcher is told how many networks are trained.
-    networks : sequence of NetworkToTrain
-        Which.
-    watchers : sequence of Watcher
-        Who is told of each network, in the process that trains it (`Watcher.elsewhere`).
-    jobs : int
-        How many processes.
-
-    Raises
-    ------
-    TrainingError
-        If one of them failed; all others are then ended.
+    The work has a folder, in which checkpoints are left; its watcher is told how many networks are trained, and one of
+    the `watchers` of each network, in the process that trains it (`Watcher.elsewhere`). Raises TrainingError if one of
+    them failed; all others are then ended.
     """
     threads = torch.get_num_threads()
     elsewhere = replace(work, frames=partial(frames_on, work.store, torch.device("cpu")), watcher=Watcher())

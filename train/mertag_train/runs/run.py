@@ -20,15 +20,14 @@ import torch
 
 from mertag._version import __version__
 from mertag.emotion import Target
-from mertag_train.arrays import Bools, Floats, Floats32, Ints
+from mertag_train.arrays import Floats32, Ints
 from mertag_train.data.datasets import Dataset, Song
 from mertag_train.data.folds import Folds, load_folds, split
 from mertag_train.data.store import LogMelStore
 from mertag_train.learn.config import TrainConfig
 from mertag_train.learn.predict import predict
 from mertag_train.measure.metrics import Metrics, coverage, measure, predicted_classes
-from mertag_train.networks.ensemble import Ensemble
-from mertag_train.networks.vgg import SegmentNetwork
+from mertag_train.networks.vgg import Ensemble, SegmentNetwork
 from mertag_train.runs.experiment import (
     CrossValidation,
     NetworkToTrain,
@@ -72,16 +71,9 @@ __all__ = ["Run", "begin", "load", "new_folder", "newest", "refuse_used", "setti
 class TargetResult:
     """What came of one target.
 
-    Attributes
-    ----------
-    network : SegmentNetwork or Ensemble
-        In evaluation mode.
-    songs : SongResult
-        The song classifier, and what it says of the songs of the last part.
-    metrics : mapping of Target to mapping of str to Metrics
-        By method; for the quadrant also the valence and the arousal that follow from it.
-    cross_validation : CrossValidation or None
-        The same of the songs that are learnt from, where the song classifier learns from cross-fitted probabilities.
+    The network is in evaluation mode. The metrics are by method, and for the quadrant there are also those of the
+    valence and the arousal that follow from it. The cross-validation has the same of the songs that are learnt from,
+    where the song classifier learns from cross-fitted probabilities.
     """
 
     network: SegmentNetwork | Ensemble
@@ -103,22 +95,10 @@ def begin(
 ) -> Folds:
     """Make a run's folder, with its configuration and its split.
 
-    Parameters
-    ----------
-    folder : Path
-        It must not exist yet, or be empty.
-    dataset, store : Dataset, LogMelStore
-        Labels and log-mels; the songs that are in both are split.
-    config : TrainConfig
-        The whole configuration.
-    command : str
-        The command that makes the run, without paths.
-    root : Path or None
-        What the data set was read from, where that is not `Dataset.root` (a table in a folder).
-    options : mapping
-        What else the data set was read with; plain JSON values.
-    log_mels : Path or None
-        The folder of the store, where it was named.
+    The folder must not exist yet, or be empty. The songs that are in both the data set and the store are split. The
+    `command` is the one that makes the run, without paths. The data set was read from `root`, where that is not
+    `Dataset.root` (a table in a folder), and with the `options`, plain JSON values; `log_mels` is the folder of the
+    store, where it was named.
 
     Raises
     ------
@@ -173,10 +153,7 @@ def _works(
 class RunNetworks:
     """The networks of a target, trained when they are asked for the first time; see `experiment.Predict`.
 
-    Parameters
-    ----------
-    work : Work
-        What is trained; its watcher is told, of epochs by the first network only.
+    The watcher of the work is told, of epochs by the first network only.
     """
 
     def __init__(self, work: Work) -> None:
@@ -243,24 +220,8 @@ def train(
 ) -> dict[Target, TargetResult]:
     """Train all that a run's configuration asks for, into its folder, which `begin` made.
 
-    Parameters
-    ----------
-    folder : Path
-        The run.
-    dataset, store : Dataset, LogMelStore
-        Labels and log-mels.
-    device : torch.device
-        What trains.
-    resume : bool
-        Go on where an interrupted run was: after the last epoch that was finished, target by target.
-    watcher : Watcher or None
-        Who is told how it goes.
-    jobs : int
-        So many networks are trained at a time, each in a process of its own; above 1 on the CPU only.
-
-    Returns
-    -------
-    dict of Target to TargetResult
+    With `resume`, it goes on where an interrupted run was: after the last epoch that was finished, target by target. As
+    many networks as `jobs` are trained at a time, each in a process of its own; above 1 on the CPU only.
 
     Raises
     ------
@@ -325,14 +286,11 @@ def _write_metrics(
         for measured in ([r.metrics for r in results.values()], [found.metrics for found in judged.values()])
     )
     value: dict[str, Any] = {"environment": environment, "figures": figures, "cross_validation": cross_validation}
-    value["confidence"] = {str(target): coverage(*_confidence(found)) for target, found in judged.items()}
+    said = {target: found.probabilities["song_classifier"] for target, found in judged.items()}
+    value["confidence"] = {
+        str(target): coverage(p.max(1), predicted_classes(p) == judged[target].labels) for target, p in said.items()
+    }
     write_json(folder / METRICS, value)
-
-
-def _confidence(judged: CrossValidation) -> tuple[Floats, Bools]:
-    """Return how sure the song classifier was of each song that it was not fitted on, and whether it was right."""
-    said = judged.probabilities["song_classifier"]
-    return said.max(1), predicted_classes(said) == judged.labels
 
 
 def _training_s(folder: Path, config: TrainConfig) -> float:

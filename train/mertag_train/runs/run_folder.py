@@ -44,8 +44,7 @@ from mertag_train.data.folds import Folds, save_folds
 from mertag_train.learn import song
 from mertag_train.learn.config import TrainConfig
 from mertag_train.learn.trainer import network_of
-from mertag_train.networks.ensemble import Ensemble
-from mertag_train.networks.vgg import SegmentNetwork
+from mertag_train.networks.vgg import Ensemble, SegmentNetwork
 from mertag_train.runs.experiment import CrossValidation, SongResult
 from mertag_train.runs.work import Work
 
@@ -60,10 +59,6 @@ class Run:
 
     Attributes
     ----------
-    folder : Path
-        Where it lies.
-    config : TrainConfig
-        What it was trained with.
     dataset : mapping
         ``name``, ``root`` and ``options``, with which `mertag_train.data.datasets.read` reads it again; ``log_mels``,
         the folder of a store that was named, or None; number of songs, labelling, citation.
@@ -81,8 +76,6 @@ class Run:
         By target, what is left of those songs above a confidence (`mertag_train.measure.metrics.coverage`).
     networks : mapping of Target to SegmentNetwork or Ensemble
         In evaluation mode.
-    classifiers : mapping of Target to Pipeline
-        The song classifiers.
     """
 
     folder: Path
@@ -154,10 +147,7 @@ def make_folder(
 def newest(root: Path) -> Path:
     """Return the finished run that was made last.
 
-    Raises
-    ------
-    ConfigError
-        If there is none.
+    Raises ConfigError if there is none.
     """
     finished = [path.parent for path in root.glob(f"*/{METRICS}")]
     if not finished:
@@ -168,10 +158,7 @@ def newest(root: Path) -> Path:
 def settings(folder: Path) -> dict[str, Any]:
     """Return what ``run.json`` says, of a finished or an interrupted run.
 
-    Raises
-    ------
-    ConfigError
-        If there is none, or it is of another schema.
+    Raises ConfigError if there is none, or it is of another schema.
     """
     path = folder / "run.json"
     try:
@@ -250,7 +237,6 @@ def write_target(
         folder / f"song.{target}.npz",
         result.table,
         result.classifier,
-        n_classes=len(work.class_names),
         c=chosen.c,
         kind=chosen.classifier,
         seed=work.config.seed,

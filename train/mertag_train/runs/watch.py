@@ -64,25 +64,28 @@ CURVES: Sequence[tuple[str, Mapping[str, str]]] = (
 """Panels of the learning curves: what is on the axis, and the figures in it."""
 
 
-class EpochLog(Watcher):
-    """Keeps the epochs of the first network as JSON lines: ``epochs.<target>.jsonl``."""
+class _FolderWatcher(Watcher):
+    """Writes into a folder, in any process that it is told in."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._path = folder / "epochs.jsonl"
+        self._target: Target | None = None
 
     def elsewhere(self) -> Watcher:
-        """Return itself."""
         return self
 
     def on_target(self, target: Target) -> None:
-        """Take note of which target's epochs come."""
-        self._path = self._folder / epochs_name(target)
+        self._target = target
+
+
+class EpochLog(_FolderWatcher):
+    """Keeps the epochs of the first network as JSON lines: ``epochs.<target>.jsonl``."""
 
     def on_epoch(self, report: EpochReport) -> None:
         """Add an epoch, in the place of one that is trained again."""
-        before = [epoch for epoch in read_epochs(self._path) if epoch["epoch"] < report.epoch]
-        write_whole(self._path, "".join(json.dumps(epoch) + "\n" for epoch in (*before, report.to_json())))
+        path = self._folder / ("epochs.jsonl" if self._target is None else epochs_name(self._target))
+        before = [epoch for epoch in read_epochs(path) if epoch["epoch"] < report.epoch]
+        write_whole(path, "".join(json.dumps(epoch) + "\n" for epoch in (*before, report.to_json())))
 
 
 def epochs_name(target: Target) -> str:
@@ -113,31 +116,12 @@ class StepsOnly(Watcher):
     def __init__(self, watcher: Watcher) -> None:
         self._watcher = watcher
 
-    def on_step(self, step: Progress) -> None:
-        """Pass it on."""
+    def on_step(self, step: Progress) -> None:  # noqa: D102
         self._watcher.on_step(step)
 
 
-class RunFigures(Watcher):
-    """Draws the losses and the learning curves.
-
-    Parameters
-    ----------
-    folder : Path
-        The run; `EpochLog` is told of an epoch before.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._target: Target | None = None
-
-    def elsewhere(self) -> Watcher:
-        """Return itself."""
-        return self
-
-    def on_target(self, target: Target) -> None:
-        """Take note of which target's epochs come."""
-        self._target = target
+class RunFigures(_FolderWatcher):
+    """Draws the losses and the learning curves of a run; `EpochLog` is told of an epoch before."""
 
     def on_epoch(self, report: EpochReport) -> None:
         """Draw an epoch's losses, where they were told apart, and the curves up to it."""
@@ -151,31 +135,21 @@ class RunFigures(Watcher):
         save_png(figure, self._folder / f"curves.{self._target}.png", dpi=DPI)
 
 
-class Scalars(Watcher):
+class Scalars(_FolderWatcher):
     """Writes ``<run>/tensorboard/<target>``, which ``tensorboard --logdir RUN`` shows.
 
-    TensorBoard is no dependency: without it nothing is written, and nothing is missing.
-
-    Parameters
-    ----------
-    folder : Path
-        The run. Nothing is made before the first epoch.
+    TensorBoard is no dependency: without it nothing is written, and nothing is missing. Nothing is made before the
+    first epoch, and only before that may it be told in another process.
     """
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder / TENSORBOARD
+        super().__init__(folder / TENSORBOARD)
         self._installed = importlib.util.find_spec(TENSORBOARD) is not None
-        self._target: Target | None = None
         self._writer: SummaryWriter | None = None
 
-    def elsewhere(self) -> Watcher:
-        """Return itself, before the first epoch."""
-        return self
-
-    def on_target(self, target: Target) -> None:
-        """Take note of which target's epochs come."""
+    def on_target(self, target: Target) -> None:  # noqa: D102
         self.close()
-        self._target = target
+        super().on_target(target)
 
     def on_epoch(self, report: EpochReport) -> None:
         """Write an epoch's figures; the step is the epoch. One that is trained again after a break replaces the old."""
@@ -192,22 +166,16 @@ class Scalars(Watcher):
             self._writer.add_scalar(name, value, report.epoch)
         self._writer.flush()
 
-    def close(self) -> None:
-        """Close the file. May be called twice."""
+    def close(self) -> None:  # noqa: D102
         if self._writer is not None:
             self._writer.close()
             self._writer = None
 
 
 def draw_losses(partition: Partition, *, title: str) -> Figure:
-    """Return the histogram of an epoch's losses, a panel a mixture, with its two Gaussians.
+    """Return the histogram of an epoch's losses in nats, a panel a mixture, with its two Gaussians.
 
-    Parameters
-    ----------
-    partition : Partition
-        Its losses in nats; a class without a mixture (losses that do not differ) has no panel.
-    title : str
-        What it is of.
+    A class without a mixture (losses that do not differ) has no panel.
     """
     panels: Mapping[str, Mixture | None] = partition.mixtures or {ALL: None}
     figure = new_figure(1.0 + 4.2 * len(panels), 4.0)
@@ -250,12 +218,7 @@ def _histogram(axes: Axes, partition: Partition, mine: Bools, mixture: Mixture |
 def draw_curves(epochs: Sequence[Mapping[str, Any]], *, title: str) -> Figure:
     """Return the learning curves: a panel a kind of figure, of those that are on record.
 
-    Parameters
-    ----------
-    epochs : sequence of mapping
-        As `mertag_train.learn.trainer.EpochReport.to_json` gives them.
-    title : str
-        What it is of.
+    The epochs are as `mertag_train.learn.trainer.EpochReport.to_json` gives them.
     """
     rows = [{**epoch.get("figures", {}), **epoch} for epoch in epochs]
     panels = [

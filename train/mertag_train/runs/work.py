@@ -12,10 +12,9 @@ import numpy as np
 
 from mertag.emotion import CLASS_NAMES, Target
 from mertag.errors import DatasetError
-from mertag_train.arrays import Ints
-from mertag_train.data.datasets.base import MIN_SONGS_PER_CLASS, Dataset, Song
+from mertag_train.arrays import Floats, Ints
+from mertag_train.data.datasets.base import MIN_SONGS_PER_CLASS, Dataset, Song, targets_of_signs
 from mertag_train.data.folds import Group, bound_groups, folds
-from mertag_train.runs.segment_truth import segment_truth
 
 if TYPE_CHECKING:
     import torch
@@ -23,6 +22,9 @@ if TYPE_CHECKING:
     from mertag_train.data.store import LogMelStore
     from mertag_train.learn.config import TrainConfig
     from mertag_train.learn.trainer import EpochReport, Progress
+
+UNKNOWN = -1
+"""The class of a segment of which none is known."""
 
 
 class Watcher:
@@ -113,8 +115,6 @@ class Work:
 
     Attributes
     ----------
-    store : LogMelStore
-        The log-mels.
     frames : callable
         Returns the store's frames, shape (total_frames, n_mels), on the device that trains; asked for when needed.
     labels, groups : int64 arrays, shape (n_clips,)
@@ -123,18 +123,8 @@ class Work:
     truth : mapping of int to int64 array, shape (n_segments,)
         The real class of each segment of the fixed grid, by position in the store; empty where nothing is known. It is
         never learnt from: a partition is scored with it.
-    parts : Parts
-        Which songs serve what.
-    target : Target
-        What is learnt.
-    config : TrainConfig
-        How.
-    folder : Path or None
-        Where checkpoints lie; None keeps none.
-    resume : bool
-        Go on from what lies there.
-    watcher : Watcher
-        Who is told.
+    folder, resume : Path or None, bool
+        Where checkpoints lie, None for none; whether to go on from what lies there.
     """
 
     store: LogMelStore
@@ -175,10 +165,41 @@ def truth_of(
     dataset: Dataset,
     right: Mapping[str, int] | None = None,
 ) -> dict[int, Ints]:
-    """Return `Work.truth` of some songs; the arguments are those of `segment_truth`."""
-    known = segment_truth(songs, store, target, config, dataset, right=right)
-    positions = store.index_of([song.id for song in songs]).tolist()
-    return {} if known is None else dict(zip(positions, known, strict=True))
+    """Return `Work.truth` of some songs: by the configuration's segmentation, with the data set's thresholds.
+
+    Where wrong labels were given on purpose, `right` has the songs' real classes, and each segment has its song's.
+    Otherwise it has the class of the mean of the ratings over time (`Song.dynamics`) that lie in it.
+    """
+    found: dict[int, Ints] = {}
+    for song, index in zip(songs, store.index_of([song.id for song in songs]).tolist(), strict=True):
+        frames = config.segmentation.start_frames(int(store.n_samples[index]), config.front_end)
+        if right is not None:
+            found[index] = np.full(len(frames), right[song.id], dtype=np.int64)
+        else:
+            starts_s = frames * config.front_end.hop_length / config.front_end.sample_rate
+            found[index] = dynamic_classes(song, starts_s, target, config, dataset)
+    return found if any((classes != UNKNOWN).any() for classes in found.values()) else {}
+
+
+def dynamic_classes(song: Song, starts_s: Floats, target: Target, config: TrainConfig, dataset: Dataset) -> Ints:
+    """Return the class of the mean rating in each segment, shape (n_segments,); -1 without a rating there.
+
+    The thresholds are those of the songs, moved to the scale of the ratings over time.
+    """
+    found = np.full(len(starts_s), UNKNOWN, dtype=np.int64)
+    rated, thresholds, scale = song.dynamics, dataset.thresholds, dataset.scale
+    if rated is None or thresholds is None or scale is None:
+        return found
+    times_s = np.asarray(rated.times_s)
+    low, high = rated.scale
+    at = [low + (t - scale[0]) / (scale[1] - scale[0]) * (high - low) for t in thresholds]
+    for i, start_s in enumerate(starts_s):
+        inside = (times_s >= start_s) & (times_s < start_s + config.segmentation.duration_s)
+        if inside.any():
+            valence, arousal = (float(np.mean(np.asarray(r)[inside])) for r in (rated.valence, rated.arousal))
+            classes = targets_of_signs(valence_positive=valence >= at[0], arousal_positive=arousal >= at[1])
+            found[i] = classes[target]
+    return found
 
 
 def inner_parts(songs: Sequence[Song], store: LogMelStore, target: Target, config: TrainConfig) -> tuple[Ints, ...]:
@@ -192,11 +213,8 @@ def inner_parts(songs: Sequence[Song], store: LogMelStore, target: Target, confi
 def check_parts(work: Work) -> None:
     """Refuse, before a night of training, what would fail after it.
 
-    Raises
-    ------
-    DatasetError
-        If a class has no song in the network's part or fewer than two groups of songs in the song classifier's, or
-        there is no song to measure; a song that is shorter than one segment does not count.
+    Raises DatasetError if a class has no song in the network's part or fewer than two groups of songs in the song
+    classifier's, or there is no song to measure; a song that is shorter than one segment does not count.
     """
     parts, config = work.parts, work.config
     duration_s = config.segmentation.duration_s

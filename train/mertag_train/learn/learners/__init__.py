@@ -10,7 +10,7 @@ from mertag_train.learn.learners.base import Clips, InheritedLearner, Learner, S
 from mertag_train.learn.learners.rivals import ElrLearner, SoftLabelLearner
 from mertag_train.learn.learners.sssl import SsslLearner
 
-__all__ = ["LEARNERS", "Clips", "Learner", "Setting", "learner"]
+__all__ = ["LEARNERS", "Clips", "Learner", "Setting"]
 
 LEARNERS: dict[LearnerName, type[Learner]] = {
     "inherited": InheritedLearner,
@@ -18,8 +18,3 @@ LEARNERS: dict[LearnerName, type[Learner]] = {
     "soft-labels": SoftLabelLearner,
     "elr": ElrLearner,
 }
-
-
-def learner(setting: Setting) -> Learner:
-    """Return the learner that the configuration names."""
-    return LEARNERS[setting.config.learner](setting)

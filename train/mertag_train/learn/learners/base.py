@@ -31,15 +31,10 @@ PLAYED_AN_EPOCH = 384
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clips:
-    """Labelled clips.
+    """Labelled clips: their positions in the store (n,), and their class indices (n,).
 
-    Attributes
-    ----------
-    index, label : int64 arrays, shape (n,)
-        Positions in the store, and class indices.
-    truth : sequence of int64 arrays, or None
-        The real class of each segment of the fixed grid, clip by clip; -1 where it is not known. It is never learnt
-        from: a partition is scored with it.
+    `truth` has the real class of each segment of the fixed grid, clip by clip; -1 where it is not known. It is never
+    learnt from: a partition is scored with it.
     """
 
     index: Ints

@@ -79,12 +79,10 @@ class ElrLearner(Learner):
         self.note("loss_elr", penalty, len(chosen))
         return supervised + config.weight * penalty
 
-    def state_dict(self) -> dict[str, Any]:
-        """Return what is remembered."""
+    def state_dict(self) -> dict[str, Any]:  # noqa: D102
         return {"memory": self._memory}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take it back."""
+    def load_state_dict(self, state: dict[str, Any]) -> None:  # noqa: D102
         self._memory = state["memory"].to(self.device)
 
 

@@ -30,10 +30,7 @@ from mertag_train.learn.predict import segment_logits
 class SsslLearner(Learner):
     """Inherited labels in the warm-up, then SSSL.
 
-    Raises
-    ------
-    ValueError
-        If the real classes that `Clips.truth` gives are not one for each segment of the grid.
+    Raises ValueError if the real classes that `Clips.truth` gives are not one for each segment of the grid.
     """
 
     def __init__(self, setting: Setting) -> None:
@@ -158,8 +155,7 @@ class SsslLearner(Learner):
         """Return the losses of the last epochs."""
         return {"history": [torch.from_numpy(losses) for losses in self._history]}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take them back."""
+    def load_state_dict(self, state: dict[str, Any]) -> None:  # noqa: D102
         self._history = [losses.numpy() for losses in state["history"]]
 
 
