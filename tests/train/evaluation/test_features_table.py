@@ -17,9 +17,9 @@ from mertag.emotion import QUADRANTS, Target
 from mertag.errors import DatasetError
 from mertag_train.data.datasets import Dataset, Song
 from mertag_train.data.datasets.base import targets_of_quadrant
-from mertag_train.evaluation.features import feature_table as module
-from mertag_train.evaluation.features.feature_table import feature_table
+from mertag_train.evaluation.features import kept as module
 from mertag_train.evaluation.features.features import FEATURE_NAMES, SAMPLE_RATE, clip_features
+from mertag_train.evaluation.features.kept import feature_table
 from mertag_train.evaluation.methods.base import Context, Fold
 from mertag_train.evaluation.methods.svm import FeaturesSvm
 
@@ -160,7 +160,7 @@ RUN = """
 import sys, time
 from pathlib import Path
 import numpy as np
-from mertag_train.evaluation.features import feature_table as module
+from mertag_train.evaluation.features import kept as module
 from mertag_train.data.datasets import read
 def slowly(paths, workers):
     for index, path in enumerate(paths):

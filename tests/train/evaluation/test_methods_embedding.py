@@ -24,7 +24,7 @@ from mertag_train.data.datasets import Dataset, Song
 from mertag_train.data.datasets.base import targets_of_quadrant
 from mertag_train.evaluation.features import embedding_model
 from mertag_train.evaluation.features.embedding_model import EmbeddingModel
-from mertag_train.evaluation.features.embedding_table import embeddings
+from mertag_train.evaluation.features.kept import embeddings
 from mertag_train.evaluation.methods import Context, Fold, method
 from mertag_train.evaluation.methods.svm import EmbeddingSvm, mean_and_deviation
 from mertag_train.learn.config import TrainConfig

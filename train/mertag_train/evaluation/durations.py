@@ -29,14 +29,9 @@ PAPER_MAX_S = 30
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Duration:
-    """How long one clip is.
+    """How long one clip is: frames and their rate as its header states them, and what was decoded, if it was.
 
-    Attributes
-    ----------
-    frames, rate_hz : int
-        What its header states.
-    n_samples : int or None
-        What was decoded, at the front end's rate; None if it was not.
+    `n_samples` is at the front end's rate.
     """
 
     frames: int
@@ -63,21 +58,9 @@ def measure(
     *,
     on_clip: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Duration]:
-    """Return the duration of every song, by id.
+    """Return the duration of every song, by id; `store`, if there is one, has on record what was decoded.
 
-    Parameters
-    ----------
-    songs : sequence of Song
-        With audio, or in the store.
-    store : LogMelStore or None
-        Where what was decoded is on record.
-    on_clip : callable
-        Told (done, total).
-
-    Raises
-    ------
-    DatasetError
-        If a clip's header cannot be read.
+    DatasetError is raised for a clip whose header cannot be read, or that has neither audio nor a log-mel.
     """
     decoded = {} if store is None else dict(zip(store.ids, (int(n) for n in store.n_samples), strict=True))
     rate_hz = FrontEnd().sample_rate if store is None else store.front_end.sample_rate
@@ -98,10 +81,7 @@ def measure(
 def stated(path: Path) -> tuple[int, int]:
     """Return frames and sample rate as the header states them; a format without either is decoded and counted.
 
-    Raises
-    ------
-    DatasetError
-        If the file cannot be read.
+    DatasetError is raised if the file cannot be read.
     """
     import soundfile
 
@@ -133,13 +113,7 @@ def write_durations(path: Path, durations: dict[str, Duration]) -> None:
 
 
 def read_durations(path: Path) -> dict[str, Duration]:
-    """Read ``durations.csv``.
-
-    Raises
-    ------
-    DatasetError
-        If a value is missing or no number, with its line.
-    """
+    """Read ``durations.csv``; raise DatasetError, with the line, if a value is missing or no number."""
     found: dict[str, Duration] = {}
     for song, row in read_table(path, COLUMNS).by("song_id").items():
         n_samples = row.optional("n_samples")

@@ -14,7 +14,7 @@ from mertag_train.evaluation import durations as clip_durations
 from mertag_train.evaluation import report
 from mertag_train.evaluation.files import write_json, write_text
 from mertag_train.evaluation.protocol import PROTOCOL, Protocol, folder_name, read_protocol
-from mertag_train.evaluation.results import Result, read_results
+from mertag_train.evaluation.results import read_results
 from mertag_train.evaluation.sheet import Sheet, bullets, latex, markdown
 from mertag_train.evaluation.summary import Summary, compare, summarise
 from mertag_train.evaluation.tables import Measured
@@ -29,7 +29,6 @@ class Report:
     """The report of one data set; `json` holds the same as plain values."""
 
     protocol: Protocol
-    results: tuple[Result, ...]
     summaries: tuple[Summary, ...]
     sheets: tuple[Sheet, ...]
     json: dict[str, Any]
@@ -41,12 +40,11 @@ def make_report(folder: Path) -> Report:
     DatasetError or ConfigError is raised if a result is damaged or does not belong there.
     """
     protocol = read_protocol(folder)
-    results = tuple(read_results(folder, protocol))
+    results = list(read_results(folder, protocol))
     summaries = summarise(results, protocol.folds)
     comparisons = compare(summaries)
     return Report(
         protocol=protocol,
-        results=results,
         summaries=tuple(summaries),
         sheets=tuple(report.sheets(protocol, summaries, comparisons)),
         json=report.report_json(protocol, summaries, comparisons, results),
@@ -66,7 +64,7 @@ def write_report(
         for done, summary in enumerate(made.summaries, start=1):
             drawn.append(draw(summary, made.protocol, folder / FIGURES))
             on_picture(done, len(made.summaries))
-    remarks = report.remarks(made.protocol, made.results)
+    remarks: list[str] = made.json["remarks"]
     head = bullets(report.heading(made.protocol), remarks)
     # In LaTeX, where each table may stand alone, the first one says what holds for all.
     printed = [replace(made.sheets[0], remarks=tuple(remarks)), *made.sheets[1:]] if made.sheets else []

@@ -40,8 +40,6 @@ class Protocol:
 
     Attributes
     ----------
-    dataset : str
-        Name of the data set.
     labelling : str
         How ratings became classes.
     group : str
@@ -54,14 +52,10 @@ class Protocol:
         How many songs are judged, and how many more are labelled but have no audio.
     counts : mapping
         Songs of each class, by target.
-    folds : tuple of str
-        The folds' names.
     songs_sha, folds_sha : str
         Fingerprints: of ids, recordings, artists and classes; and of which song is in which fold.
-    citation : str
-        Whom to cite.
-    notes : tuple of str
-        What the reader of the data set says of it, one sentence each.
+    citation, notes : str, tuple of str
+        Whom to cite, and what the reader of the data set says of it, one sentence each.
     """
 
     dataset: str
@@ -78,18 +72,13 @@ class Protocol:
     flipped: float = 0.0
     notes: tuple[str, ...] = ()
 
-    @property
-    def folder_name(self) -> str:
-        """The folder's name, such as ``"4q-artist"``."""
-        return folder_name(self.dataset, self.group, shuffled=self.shuffled, flipped=self.flipped)
-
     def to_json(self) -> dict[str, Any]:
         """Return it as plain JSON values."""
         return {"schema": SCHEMA, **asdict(self), "folds": list(self.folds), "notes": list(self.notes)}
 
 
 def folder_name(dataset: str, group: str, *, shuffled: bool, flipped: float = 0.0) -> str:
-    """Return the name of the folder of a data set and a grouping."""
+    """Return the name of the folder of a data set and a grouping, such as ``"4q-artist"``."""
     return f"{dataset}-{group}" + ("-shuffled" if shuffled else "") + (f"-flipped-{flipped:g}" if flipped else "")
 
 
@@ -177,7 +166,12 @@ def prepare(
     # A published file may list songs whose audio is not here: with the data set, those lines are known.
     listed = replace(dataset, songs=songs)
     for target in targets:
-        _refuse_thin(listed, target)
+        thin = thin_class(songs, target)
+        if thin is not None:
+            what = "audio" if dataset.missing_audio else "songs"
+            raise DatasetError(
+                f"{dataset.root}: {target}: {thin}{_here(dataset)}. Add {what}, or choose another --target."
+            )
     if folds_file == Path(OFFICIAL) and not folds_file.exists():
         dealt, source = official_split(listed, group=group), Path(OFFICIAL)
     elif folds_file is not None:
@@ -233,14 +227,6 @@ def _new_folds(dataset: Dataset, n: int, group: Group) -> Folds:
         raise DatasetError(f"{dataset.root}, {n} folds{_here(dataset)}: {error}") from error
 
 
-def _refuse_thin(dataset: Dataset, target: Target) -> None:
-    """Raise DatasetError for a class that cannot stand on both sides of any fold."""
-    thin = thin_class(dataset.songs, target)
-    if thin is not None:
-        what = "audio" if dataset.missing_audio else "songs"
-        raise DatasetError(f"{dataset.root}: {target}: {thin}{_here(dataset)}. Add {what}, or choose another --target.")
-
-
 def _here(dataset: Dataset) -> str:
     """Return in words how many of the labelled songs have audio, nothing if all have."""
     n, missing = len(dataset.songs), len(dataset.missing_audio)
@@ -248,13 +234,7 @@ def _here(dataset: Dataset) -> str:
 
 
 def read_protocol(folder: Path) -> Protocol:
-    """Read a folder's ``protocol.json``.
-
-    Raises
-    ------
-    DatasetError
-        If it cannot be read, or is of another schema.
-    """
+    """Read a folder's ``protocol.json``; raise DatasetError if it cannot be read, or is of another schema."""
     path = folder / PROTOCOL
     found = read_json(path, schema=SCHEMA)
     try:

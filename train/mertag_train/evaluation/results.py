@@ -57,15 +57,11 @@ class Result:
 
     Attributes
     ----------
-    task : Task
-    song_ids : tuple of str
-        The test songs.
-    labels : int64 array, shape (n_songs,)
-        Their classes.
+    song_ids, labels : tuple of str, and int64 array, shape (n_songs,)
+        The test songs, and their classes.
     probabilities : float64 array, shape (n_songs, n_classes)
     settings : mapping
         What the method was run with, as it says itself, without the seed (`without_seed`).
-    diagnostics : mapping of str to float
     environment : mapping of str to str
         Versions and device. Results of different environments are joined, and the report says so.
     elapsed_s : float

@@ -20,7 +20,7 @@ from mertag.files import json_digest
 from mertag.listen.windows import Segmentation
 from mertag_train.data.datasets.base import Dataset, Song
 from mertag_train.data.folds import Folds, Group
-from mertag_train.evaluation.methods import Context, Fold, Method, NeedsModel, Predictions, method
+from mertag_train.evaluation.methods import Context, Fold, NeedsModel, method
 from mertag_train.evaluation.protocol import Protocol
 from mertag_train.evaluation.results import (
     Result,
@@ -85,12 +85,7 @@ def plan(
     """Return the tasks, those that may share a network next to each other, and none twice.
 
     A method that does not use segments stands there once and not once a duration; one in which nothing is random,
-    with the first seed only.
-
-    Raises
-    ------
-    ConfigError
-        If there is no such method.
+    with the first seed only. ConfigError is raised if there is no such method.
     """
     known = [method(name) for name in methods]
     tasks = {
@@ -131,10 +126,7 @@ def task_config(around: Surroundings, task: Task) -> TrainConfig:
 def settings_of(around: Surroundings, task: Task) -> Mapping[str, Any]:
     """Return everything that a task's result depends on, as its method says it.
 
-    Raises
-    ------
-    ConfigError
-        If the method needs an embedding model and there is none.
+    ConfigError is raised if the method needs an embedding model and there is none.
     """
     chosen = method(task.method)
     found = chosen.settings(task_config(around, task))
@@ -156,10 +148,8 @@ def run(
     ----------
     folder, protocol, dealt
         What `prepare` gave.
-    tasks : sequence of Task
-        What `plan` gave.
-    around : Surroundings
-        What every task shares.
+    tasks, around
+        What `plan` gave, and what they share.
     on_task : callable
         Told ``(done, total, result, kept)`` after each; `kept` if it was on disk already.
 
@@ -170,14 +160,13 @@ def run(
     MertagError
         What a method raises; all tasks before it are kept.
     """
-    by_id = {song.id: song for song in around.songs}
     # What is there is checked before anything is computed: a mismatch must not come up after a night's work.
     there = {task: _kept(folder, protocol, task, around) for task in tasks if task.path(folder).exists()}
     environment = environment_of(str(around.device))
     for done, task in enumerate(tasks, start=1):
         result = there.get(task)
         if result is None:
-            result = _run_one(folder, dealt, task, around, by_id, environment)
+            result = _run_one(folder, dealt, task, around, environment)
             write_result(folder, protocol, result)
         on_task(done, len(tasks), result, task in there)
 
@@ -194,16 +183,9 @@ def _kept(folder: Path, protocol: Protocol, task: Task, around: Surroundings) ->
     return result
 
 
-def _run_one(
-    folder: Path,
-    dealt: Folds,
-    task: Task,
-    around: Surroundings,
-    by_id: dict[str, Song],
-    environment: dict[str, str],
-) -> Result:
+def _run_one(folder: Path, dealt: Folds, task: Task, around: Surroundings, environment: dict[str, str]) -> Result:
     began = time.monotonic()
-    config = task_config(around, task)
+    by_id = {song.id: song for song in around.songs}
     train = tuple(by_id[i] for i in dealt.others(task.fold))
     wrong = around.wrong.get(task.target, {})
     fold = Fold(
@@ -220,7 +202,7 @@ def _run_one(
     around.cache.mkdir(parents=True, exist_ok=True)
     context = Context(
         dataset=around.dataset,
-        config=config,
+        config=task_config(around, task),
         log_mels=around.log_mels,
         frames=around.frames,
         device=around.device,
@@ -230,14 +212,18 @@ def _run_one(
         workers=around.workers,
         on_progress=around.on_progress,
     )
-    chosen = method(task.method)
-    found = chosen.predict(fold, context)
-    _check(chosen, fold, found)
+    found = method(task.method).predict(fold, context)
+    if found.song_ids != fold.test_ids:
+        raise DatasetError(f"method {task.method!r} did not predict every song of fold {fold.name!r}, in order")
+    probabilities = np.asarray(found.probabilities, dtype=np.float64)
+    fault = shape_fault(probabilities, len(fold.test), fold.n_classes)
+    if fault:
+        raise DatasetError(f"method {task.method!r}, fold {fold.name!r}: it gave {fault}")
     return Result(
         task=task,
         song_ids=found.song_ids,
         labels=np.array([song.targets[task.target] for song in fold.test], dtype=np.int64),
-        probabilities=np.asarray(found.probabilities, dtype=np.float64),
+        probabilities=probabilities,
         settings=without_seed(settings_of(around, task)),
         diagnostics=found.diagnostics,
         environment=environment,
@@ -247,14 +233,6 @@ def _run_one(
 
 def _with_class(song: Song, target: Target, wrong: int | None) -> Song:
     return song if wrong is None else dataclasses.replace(song, targets={**song.targets, target: wrong})
-
-
-def _check(chosen: Method, fold: Fold, found: Predictions) -> None:
-    if found.song_ids != fold.test_ids:
-        raise DatasetError(f"method {chosen.name!r} did not predict every song of fold {fold.name!r}, in order")
-    fault = shape_fault(np.asarray(found.probabilities, dtype=np.float64), len(fold.test), fold.n_classes)
-    if fault:
-        raise DatasetError(f"method {chosen.name!r}, fold {fold.name!r}: it gave {fault}")
 
 
 def environment_of(device: str) -> dict[str, str]:

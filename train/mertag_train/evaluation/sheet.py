@@ -41,8 +41,6 @@ class Sheet:
 
     Attributes
     ----------
-    title : str
-    columns : tuple of str
     rows : tuple of tuple of str
         Cells; one that was not computed is empty.
     notes : tuple of str
@@ -77,7 +75,6 @@ def panels(sheet: Sheet, room: int, *, between: int, fold_heads: bool = False) -
 
     Parameters
     ----------
-    sheet : Sheet
     room : int
         Characters of a row. A panel that cannot be narrower, of one column of figures, may still be wider.
     between : int
@@ -97,7 +94,7 @@ def panels(sheet: Sheet, room: int, *, between: int, fold_heads: bool = False) -
         columns = tuple(head.replace(" ", "\n") for head in columns)
         widths = [width + between for width in _widths(columns, sheet.rows)]
     first = sheet.text_columns
-    left = room - sum(widths[:first])
+    spans = _cuts(widths, first, room - sum(widths[:first]))
     return [
         Sheet(
             title="",
@@ -105,7 +102,7 @@ def panels(sheet: Sheet, room: int, *, between: int, fold_heads: bool = False) -
             rows=tuple(row[:first] + row[start:stop] for row in sheet.rows),
             text_columns=first,
         )
-        for start, stop in _cuts(widths, first, left)
+        for start, stop in spans
     ]
 
 

@@ -54,17 +54,9 @@ TABLE_2: Mapping[str, tuple[tuple[float, float, float, float], ...]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """A row of table 3; None where the paper has no figure.
+    """A row of table 3: our name of the data set, the method as printed, accuracy and F1, and keys of `NOTES`.
 
-    Attributes
-    ----------
-    dataset : str
-        By our name.
-    method : str
-        As the paper prints it.
-    valence, arousal, quadrant : (accuracy, F1)
-    notes : tuple of str
-        Keys of `NOTES`.
+    A figure that the paper does not have is None.
     """
 
     dataset: str
@@ -126,15 +118,7 @@ DEFAULT_SEGMENT_S = 3.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """What was measured on one data set.
-
-    Attributes
-    ----------
-    protocol : Protocol
-    summaries : tuple of Summary
-    durations : mapping of str to Duration
-        By song id; empty if table 1 was not asked for.
-    """
+    """What was measured on one data set; durations are by song id, and empty if table 1 was not asked for."""
 
     protocol: Protocol
     summaries: tuple[Summary, ...]

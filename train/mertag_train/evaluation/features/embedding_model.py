@@ -28,7 +28,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, cast
@@ -76,13 +76,6 @@ def sha256_of(path: Path) -> str:
 class EmbeddingModel:
     """A model on the CPU, so that its embeddings do not depend on the device that trains.
 
-    Parameters
-    ----------
-    path : Path
-        The ONNX file.
-    threads : int
-        Threads of one call; 0 lets onnxruntime choose.
-
     Attributes
     ----------
     sha256 : str
@@ -101,7 +94,12 @@ class EmbeddingModel:
     def __init__(self, path: Path, *, threads: int = 0) -> None:
         data = _bytes(path)
         self.path, self.sha256 = path, hashlib.sha256(data).hexdigest()
-        self._refuse_external(data)
+        try:
+            outside = has_external_data(data)
+        except ValueError as error:
+            raise self._no(f"it is no ONNX file ({error})") from error
+        if outside:
+            raise self._no("its weights lie in other files; save it as one file (onnx.save_model does, by default)")
         try:
             session = cpu_session(data, threads=threads, where=path)
         except BundleError as error:
@@ -117,14 +115,6 @@ class EmbeddingModel:
         self._patches = shape[-2:] == (PATCH_FRAMES, PATCH_MELS)
         self._read_shape(shape)
         self._read_times(shape, props)
-
-    def _refuse_external(self, data: bytes) -> None:
-        try:
-            outside = has_external_data(data)
-        except ValueError as error:
-            raise self._no(f"it is no ONNX file ({error})") from error
-        if outside:
-            raise self._no("its weights lie in other files; save it as one file (onnx.save_model does, by default)")
 
     def _output_name(self, wanted: str | None) -> str:
         names = [output.name for output in self._session.get_outputs()]
@@ -217,9 +207,7 @@ class EmbeddingModel:
         if self.n_windows(len(waveform)) == 0:
             raise ValueError(f"expected at least {self.window_samples} samples, got {len(waveform)}")
         windows = np.lib.stride_tricks.sliding_window_view(waveform, self.window_samples)[:: self.hop_samples]
-        return np.concatenate(list(self._runs(windows)))
-
-    def _runs(self, windows: Floats32) -> Iterator[Floats32]:
+        every: list[Floats32] = []
         for start in range(0, len(windows), self._batch):
             some = windows[start : start + self._batch]
             fed = patches(some) if self._patches else np.ascontiguousarray(some, dtype=np.float32)
@@ -237,7 +225,8 @@ class EmbeddingModel:
                 )
             if not np.isfinite(found).all():
                 raise self._no(f"its output {self._output!r} holds NaN or infinity")
-            yield found.reshape(-1, found.shape[-1])
+            every.append(found.reshape(-1, found.shape[-1]))
+        return np.concatenate(every)
 
     def _no(self, why: str) -> ConfigError:
         return ConfigError(f"--embedding-model {self.path}: {why}.")
@@ -247,9 +236,8 @@ def _bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise ConfigError(
-            f"--embedding-model {path}: cannot be read: {error.strerror or error}. Name an ONNX file."
-        ) from error
+        why = error.strerror or error
+        raise ConfigError(f"--embedding-model {path}: cannot be read: {why}. Name an ONNX file.") from error
 
 
 def _shown(shape: Any) -> str:

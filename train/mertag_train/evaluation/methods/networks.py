@@ -85,11 +85,9 @@ def network_songs(fold: Fold, config: TrainConfig) -> tuple[tuple[Song, ...], tu
     if config.song.features != "held_out":
         return fold.train, fold.train
     share = song_share(config)
-    part_of = split(
-        fold.train, fold.target, fractions=(1 - share, share, 0.0), group=fold.group, seed=fold.seed
-    ).fold_of
+    dealt = split(fold.train, fold.target, fractions=(1 - share, share, 0.0), group=fold.group, seed=fold.seed)
     train, validation = (
-        tuple(song for song in fold.train if part_of[song.id] == part) for part in ("train", "validation")
+        tuple(song for song in fold.train if dealt.fold_of[song.id] == part) for part in ("train", "validation")
     )
     return train, validation
 
@@ -124,28 +122,14 @@ class _FoldProgress(Watcher):
 class KeptNetworks:
     """The networks of a fold, by what they say: see `mertag_train.runs.experiment.Predict`.
 
-    Parameters
-    ----------
-    fold, context : Fold, Context
-        Songs, log-mels, and `Context.work`, where it is kept.
-    config : TrainConfig
-        With which they are trained.
-
-    Attributes
-    ----------
-    work : Work
-        What is trained, and measured on the test songs.
-
-    Raises
-    ------
-    DatasetError
-        If a song is shorter than one segment, or has no log-mel, or the songs cannot be dealt as the settings ask.
+    `work` is what is trained, and measured on the test songs. DatasetError is raised if a song is shorter than one
+    segment, or has no log-mel, or the songs cannot be dealt as the settings ask.
     """
 
     def __init__(self, fold: Fold, context: Context, config: TrainConfig) -> None:
         self.work = work_of(fold, context, config)
         self._everyone = self.work.store.index_of([song.id for song in (*fold.train, *fold.test)])
-        self._said: dict[str, dict[str, Floats32]] = {}
+        self._said: dict[Path, dict[str, Floats32]] = {}
 
     def __call__(self, networks: Sequence[NetworkToTrain], clips: Ints) -> list[Floats32]:
         """Return what networks say of the segments of some clips: the mean of their probabilities."""
@@ -183,12 +167,12 @@ class KeptNetworks:
     def _of(self, one: NetworkToTrain) -> dict[str, Floats32]:
         """Return what one network says of all songs of the fold, training it unless that is on disk."""
         folder = self._folder(one)
-        if folder.name not in self._said:
-            kept = folder / "segments.npz"
+        kept = folder / "segments.npz"
+        if folder not in self._said:
             if not kept.exists():
                 self._train(one, folder)
-            self._said[folder.name] = read_outputs(kept)
-        return self._said[folder.name]
+            self._said[folder] = read_outputs(kept)
+        return self._said[folder]
 
     def _train(self, one: NetworkToTrain, folder: Path) -> None:
         from mertag_train.learn.predict import predict  # here: what is on disk needs no torch

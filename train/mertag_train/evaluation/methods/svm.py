@@ -25,7 +25,7 @@ from mertag.emotion import CLASS_NAMES
 from mertag.errors import DatasetError
 from mertag_train.arrays import Floats32
 from mertag_train.data.folds import bound_groups
-from mertag_train.evaluation.features import embedding_model, embedding_table, feature_table
+from mertag_train.evaluation.features import embedding_model, kept
 from mertag_train.evaluation.methods.base import Context, Fold, Method, Predictions
 
 if TYPE_CHECKING:
@@ -85,11 +85,11 @@ class FeaturesSvm(Method):
 
     def settings(self, config: TrainConfig) -> Mapping[str, Any]:
         """Return the penalty and which definition of the features is in use."""
-        return {"c": C, "features": feature_table.made_by()}
+        return {"c": C, "features": kept.made_by()}
 
     def predict(self, fold: Fold, context: Context) -> Predictions:
         """Fit on the training songs' features; raise DatasetError also as `by_clip_svm`."""
-        vectors = feature_table.feature_table(
+        vectors = kept.feature_table(
             context.dataset,
             cache=context.cache,
             workers=context.workers,
@@ -108,7 +108,7 @@ class EmbeddingSvm(Method):
 
     def settings(self, config: TrainConfig) -> Mapping[str, Any]:
         """Return the penalty and which definition of the embeddings is in use."""
-        return {"c": C, "version": embedding_table.VERSION}
+        return {"c": C, "version": kept.EMBEDDINGS_VERSION}
 
     def model_settings(self, path: Path | None) -> Mapping[str, Any]:
         """Return the hash of the embedding model."""
@@ -122,7 +122,7 @@ class EmbeddingSvm(Method):
         import torch
 
         path = embedding_model.refuse_none(self.name, context.embedding_model)
-        found = embedding_table.embeddings(
+        found = kept.embeddings(
             (*fold.train, *fold.test),
             embedding_model.EmbeddingModel(path, threads=torch.get_num_threads()),
             cache=context.cache,

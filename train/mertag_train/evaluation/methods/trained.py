@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -55,8 +56,7 @@ def mean_probability(segments: npt.ArrayLike) -> Floats:
 def majority_vote(segments: npt.ArrayLike) -> Floats:
     """Return the share of segments whose most probable class is this one."""
     p = np.asarray(segments, dtype=np.float64)
-    votes = np.bincount(predicted_classes(p), minlength=p.shape[1])
-    return _with_ties(votes, p)
+    return _with_ties(np.bincount(predicted_classes(p), minlength=p.shape[1]), p)
 
 
 def maximum_run_length(segments: npt.ArrayLike) -> Floats:
@@ -81,12 +81,10 @@ def _with_ties(counts: Ints, p: Floats) -> Floats:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainedMethod(Method):
-    """A learner, and what makes a song of its segments.
+    """A learner (`TrainConfig.learner`), and what makes a song of its segments.
 
     Attributes
     ----------
-    learner : str
-        What is learnt from the labels (`TrainConfig.learner`).
     kl_weight : float or None
         Lambda of the consistency term; None for the recipe's.
     rule : callable or None
@@ -135,28 +133,17 @@ class TrainedMethod(Method):
         return Predictions(song_ids=fold.test_ids, probabilities=probabilities, diagnostics=diagnostics)
 
 
+_inherited = partial(TrainedMethod, learner="inherited")
+
 METHODS = (
-    TrainedMethod(
-        name="inherited-vote",
-        summary="inherited labels, majority vote of the segments",
-        learner="inherited",
-        rule=majority_vote,
+    _inherited(name="inherited-vote", summary="inherited labels, majority vote of the segments", rule=majority_vote),
+    _inherited(
+        name="inherited-run", summary="inherited labels, maximum run length of the segments", rule=maximum_run_length
     ),
-    TrainedMethod(
-        name="inherited-run",
-        summary="inherited labels, maximum run length of the segments",
-        learner="inherited",
-        rule=maximum_run_length,
+    _inherited(
+        name="inherited-mean", summary="inherited labels, mean probability of the segments", rule=mean_probability
     ),
-    TrainedMethod(
-        name="inherited-mean",
-        summary="inherited labels, mean probability of the segments",
-        learner="inherited",
-        rule=mean_probability,
-    ),
-    TrainedMethod(
-        name="inherited-svm", summary="inherited labels, song SVM on statistics of the segments", learner="inherited"
-    ),
+    _inherited(name="inherited-svm", summary="inherited labels, song SVM on statistics of the segments"),
     TrainedMethod(name="soft-labels", summary="self-learning with soft labels (Mao), song SVM", learner="soft-labels"),
     TrainedMethod(name="elr", summary="early-learning regularisation, song SVM", learner="elr"),
     TrainedMethod(
@@ -173,10 +160,9 @@ METHODS = (
         recipe="paper",
     ),
     TrainedMethod(name="robust", summary="semi-supervised self-learning, our recipe, song SVM", recipe="robust"),
-    TrainedMethod(
+    _inherited(
         name="bundled",
         summary="inherited labels, an ensemble of small networks, logistic regression: the bundled model's recipe",
-        learner="inherited",
         recipe="bundled",
     ),
 )
