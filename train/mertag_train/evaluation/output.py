@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,6 +19,9 @@ from mertag_train.evaluation.sheet import Sheet, bullets, latex, markdown
 from mertag_train.evaluation.summary import Summary, compare, summarise
 from mertag_train.evaluation.tables import Measured
 from mertag_train.plots.pictures import draw_reliability, new_figure, save_png
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 FIGURES = "figures"
 DPI = 150
@@ -116,17 +119,14 @@ def draw(summary: Summary, protocol: Protocol, folder: Path) -> Path:
     part = "" if summary.complete else f" ({len(summary.folds)} of {summary.n_folds} folds)"
     figure.suptitle(f"{system.method}{duration}: {system.view}; {report.heading(protocol)}{part}")
     folder.mkdir(parents=True, exist_ok=True)
-    words = [str(system.target), "" if system.learnt is system.target else f"from-{system.learnt}", system.method]
-    path = folder / ".".join([w for w in [*words, system.duration.replace(" ", "")] if w])
-    path = path.with_name(path.name + ".png")
+    learnt = "" if system.learnt is system.target else f"from-{system.learnt}"
+    words = (system.target, learnt, system.method, system.duration.replace(" ", ""))
+    path = folder / f"{'.'.join(filter(None, words))}.png"
     save_png(figure, path, dpi=DPI)
     return path
 
 
-def _confusion(axes: object, summary: Summary) -> None:
-    from matplotlib.axes import Axes
-
-    assert isinstance(axes, Axes)
+def _confusion(axes: Axes, summary: Summary) -> None:
     counts = np.array(summary.first.confusion)
     names = CLASS_NAMES[summary.system.target]
     share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
@@ -135,16 +135,11 @@ def _confusion(axes: object, summary: Summary) -> None:
         for j, count in enumerate(row):
             text = f"{count}\n{100 * share[i, j]:.0f} %"
             axes.text(j, i, text, ha="center", va="center", color="white" if share[i, j] > 0.5 else "black")
-    labels = [_class_label(name) for name in names]
+    # As a reader knows them: a quadrant with its mood, a sign with a minus.
+    moods = {quadrant.value: f"{quadrant}\n{QUADRANT_LABELS[quadrant]}" for quadrant in Quadrant}
+    labels = [moods.get(name, name.replace("-", "\N{MINUS SIGN}")) for name in names]
     axes.set_xticks(range(len(names)), labels)
     axes.set_yticks(range(len(names)), labels)
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
     axes.set_title(f"Accuracy {summary.first.accuracy:.3f}, {summary.first.n} songs")
-
-
-def _class_label(name: str) -> str:
-    """Return a class as a reader knows it: a quadrant with its mood, a sign with a minus."""
-    if name in Quadrant.__members__:
-        return f"{name}\n{QUADRANT_LABELS[Quadrant(name)]}"
-    return name.replace("-", "\N{MINUS SIGN}")

@@ -211,10 +211,8 @@ def prepare(
 def _notes(dataset: Dataset) -> tuple[str, ...]:
     """Return what is to be said of a data set: its reader's notes, and what was not used."""
     n = len(dataset.unlabelled)
-    if not n:
-        return dataset.notes
     unused = "1 clip has no label and is not used." if n == 1 else f"{n} clips have no label and are not used."
-    return (*dataset.notes, unused)
+    return (*dataset.notes, unused) if n else dataset.notes
 
 
 def _new_folds(dataset: Dataset, n: int, group: Group) -> Folds:

@@ -18,9 +18,10 @@ from mertag.emotion import Target
 from mertag.errors import ConfigError, DatasetError
 from mertag.files import json_digest
 from mertag.listen.windows import Segmentation
-from mertag_train.data.datasets.base import Dataset, Song
+from mertag_train.data.datasets.base import Song
 from mertag_train.data.folds import Folds, Group
 from mertag_train.evaluation.methods import Context, Fold, NeedsModel, method
+from mertag_train.evaluation.methods.base import Shared
 from mertag_train.evaluation.protocol import Protocol
 from mertag_train.evaluation.results import (
     Result,
@@ -33,17 +34,14 @@ from mertag_train.evaluation.results import (
 )
 
 if TYPE_CHECKING:
-    import torch
-
-    from mertag_train.data.store import LogMelStore
     from mertag_train.learn.config import Recipe, TrainConfig
 
 PACKAGES = ("torch", "scikit-learn", "librosa", "numpy")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
-    """What every task shares; see `mertag_train.evaluation.methods.Context`, whose fields these become.
+class Surroundings(Shared):
+    """What every task shares, and what its own settings are made of.
 
     Attributes
     ----------
@@ -55,23 +53,13 @@ class Surroundings:
         Settings of those that have one (`mertag_train.evaluation.methods.Method.recipe`).
     wrong : mapping of str to mapping
         Other classes by target and song id, given on purpose: they are learnt from, never judged by.
-    embedding_model : Path or None
-        The file of the methods that need one (`mertag_train.evaluation.methods.NeedsModel`).
     """
 
-    dataset: Dataset
     songs: tuple[Song, ...]
     group: Group
     config: TrainConfig
     recipes: Mapping[Recipe, TrainConfig]
     wrong: Mapping[Target, Mapping[str, int]] = field(default_factory=dict)
-    log_mels: Callable[[], LogMelStore]
-    frames: Callable[[], torch.Tensor]
-    device: torch.device
-    cache: Path
-    embedding_model: Path | None = None
-    workers: int = 1
-    on_progress: Callable[[str, int, int], None] = lambda what, done, total: None
 
 
 def plan(
@@ -191,7 +179,10 @@ def _run_one(folder: Path, dealt: Folds, task: Task, around: Surroundings, envir
     fold = Fold(
         name=task.fold,
         target=task.target,
-        train=tuple(_with_class(song, task.target, wrong.get(song.id)) for song in train),
+        train=tuple(
+            dataclasses.replace(s, targets={**s.targets, task.target: wrong[s.id]}) if s.id in wrong else s
+            for s in train
+        ),
         test=tuple(by_id[i] for i in dealt.ids(task.fold)),
         seed=task.seed,
         group=around.group,
@@ -200,18 +191,8 @@ def _run_one(folder: Path, dealt: Folds, task: Task, around: Surroundings, envir
     work = folder / "work"
     work.mkdir(parents=True, exist_ok=True)
     around.cache.mkdir(parents=True, exist_ok=True)
-    context = Context(
-        dataset=around.dataset,
-        config=task_config(around, task),
-        log_mels=around.log_mels,
-        frames=around.frames,
-        device=around.device,
-        cache=around.cache,
-        work=work,
-        embedding_model=around.embedding_model,
-        workers=around.workers,
-        on_progress=around.on_progress,
-    )
+    shared = {each.name: getattr(around, each.name) for each in dataclasses.fields(Shared)}
+    context = Context(**shared, config=task_config(around, task), work=work)
     found = method(task.method).predict(fold, context)
     if found.song_ids != fold.test_ids:
         raise DatasetError(f"method {task.method!r} did not predict every song of fold {fold.name!r}, in order")
@@ -229,10 +210,6 @@ def _run_one(folder: Path, dealt: Folds, task: Task, around: Surroundings, envir
         environment=environment,
         elapsed_s=time.monotonic() - began,
     )
-
-
-def _with_class(song: Song, target: Target, wrong: int | None) -> Song:
-    return song if wrong is None else dataclasses.replace(song, targets={**song.targets, target: wrong})
 
 
 def environment_of(device: str) -> dict[str, str]:

@@ -194,7 +194,7 @@ def _table_2(found: Sequence[Measured], name: str | None) -> Sheet:
             rows.append(
                 (name_of(dataset), str(d), *_cells([s for s in ours if s.system.segment_s == d], AXES, printed))
             )
-    said = "nothing was run yet" if name is None else _summary_of(name)
+    said = "nothing was run yet" if name is None else f"{name} ({method(name).summary})" if name in METHODS else name
     title = f"Table 2: segment durations; paper: Proposed; ours: {said}"
     return _sheet(title, "Segment s", AXES, rows, (F1_NOTE, *_about(found)))
 
@@ -216,7 +216,8 @@ def table_3(found: Sequence[Measured], *, segment_s: float = DEFAULT_SEGMENT_S) 
         rest, label = _ordered(shown), name_of(dataset)
         for row in (row for row in TABLE_3 if row.dataset == dataset):
             # A row that is not like with like gets none of ours beside it.
-            same = next((n for n in rest if _paper_row(n) == row.method.split(" [")[0] and "skin" not in row.notes), "")
+            known = [n for n in rest if n in METHODS and "skin" not in row.notes]
+            same = next((n for n in known if method(n).paper_row == row.method.split(" [")[0]), "")
             rest = [n for n in rest if n != same]
             marks = "".join(f" [{_number(notes, NOTES[key])}]" for key in row.notes)
             name = f"{row.method}{marks}" + (f"; ours: {same}" if same else "")
@@ -280,14 +281,6 @@ def _number(notes: list[str], note: str) -> int:
 def _ordered(names: Iterable[str]) -> list[str]:
     known = list(METHODS)
     return sorted(names, key=lambda name: (known.index(name) if name in known else len(known), name))
-
-
-def _paper_row(name: str) -> str | None:
-    return method(name).paper_row if name in METHODS else None
-
-
-def _summary_of(name: str) -> str:
-    return f"{name} ({method(name).summary})" if name in METHODS else name
 
 
 def _about(found: Sequence[Measured]) -> list[str]:

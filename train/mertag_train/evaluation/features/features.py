@@ -71,16 +71,13 @@ MINOR = np.array([5.0, 2.0, 3.5, 4.5, 2.0, 4.0, 2.0, 4.5, 3.5, 2.0, 1.5, 4.0])
 def _names() -> tuple[str, ...]:
     mfcc = [f"mfcc{i}.{statistic}" for statistic in ("mean", "std", "delta_std", "delta2_std") for i in range(N_MFCC)]
     spectral = ("centroid", "bandwidth", "rolloff", "flatness", "zero_crossings")
-    contrast = tuple(f"contrast{i}" for i in range(N_CONTRAST))
-    chroma = tuple(f"chroma{i}" for i in range(N_CHROMA))
-    tonnetz = tuple(f"tonnetz{i}" for i in range(N_TONNETZ))
     return (
         *mfcc,
-        *_mean_std(*spectral, *contrast),
+        *_mean_std(*spectral, *(f"contrast{i}" for i in range(N_CONTRAST))),
         *(f"loudness.{statistic}" for statistic in ("mean", "std", "p05", "p95", "low_share")),
-        *_mean_std(*chroma),
+        *_mean_std(*(f"chroma{i}" for i in range(N_CHROMA))),
         *("key.major", "key.minor", "key.mode"),
-        *_mean_std(*tonnetz),
+        *_mean_std(*(f"tonnetz{i}" for i in range(N_TONNETZ))),
         *("onset.mean", "onset.std", "onset.rate", "tempo", "pulse"),
     )
 
@@ -94,22 +91,12 @@ FEATURE_NAMES: tuple[str, ...] = _names()
 
 
 def clip_features(waveform: npt.ArrayLike) -> Floats32:
-    """Return the features of a clip.
+    """Return the features of a clip, float32, shape (len(FEATURE_NAMES),): all finite, for silence too.
 
     Parameters
     ----------
     waveform : array, shape (n_samples,)
-        Mono, 22,050 Hz, at least `N_FFT` samples.
-
-    Returns
-    -------
-    float32 array, shape (len(FEATURE_NAMES),)
-        All finite, for silence too.
-
-    Raises
-    ------
-    ValueError
-        If the clip is not one-dimensional, or shorter than one frame.
+        Mono, 22,050 Hz; ValueError is raised if it has less than one frame (`N_FFT` samples), or more dimensions.
     """
     import librosa
     from librosa.onset import onset_strength
@@ -137,10 +124,7 @@ def clip_features(waveform: npt.ArrayLike) -> Floats32:
 def decode_features(path: Path, *, front_end: FrontEnd, chunk_s: float) -> Iterator[Floats32]:
     """Yield the features of a file, as one chunk: what a `mertag.listen.decode.pool.DecoderPool` runs in its processes.
 
-    Raises
-    ------
-    FileError
-        As `mertag.listen.decode.audio.decode`, and TooShortError for less than one frame.
+    FileError is raised as by `mertag.listen.decode.audio.decode`, and TooShortError for less than one frame.
     """
     from mertag.listen.decode.audio import decode_all
 
@@ -153,10 +137,9 @@ def decode_features(path: Path, *, front_end: FrontEnd, chunk_s: float) -> Itera
 def _frame_rows(y: Floats32) -> Mapping[str, AnyFloats]:
     """Return what is known of each frame, arrays of shape (n_rows, n_frames), by name."""
     n_frames = 1 + (len(y) - N_FFT) // HOP
-    blocks = []
-    for first in range(0, n_frames, BLOCK_FRAMES):
-        last = min(first + BLOCK_FRAMES, n_frames)
-        blocks.append(_block_rows(y[first * HOP : (last - 1) * HOP + N_FFT]))
+    firsts = range(0, n_frames, BLOCK_FRAMES)
+    ends = [(min(first + BLOCK_FRAMES, n_frames) - 1) * HOP + N_FFT for first in firsts]
+    blocks = [_block_rows(y[first * HOP : end]) for first, end in zip(firsts, ends, strict=True)]
     return {name: np.concatenate([block[name] for block in blocks], axis=1) for name in blocks[0]}
 
 

@@ -56,23 +56,17 @@ def feature_table(
     workers: int = 1,
     on_clip: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Floats32]:
-    """Return the features of a data set's songs with audio, computing those that are not on disk.
+    """Return the features of a data set's songs with audio, by id, each of shape (len(FEATURE_NAMES),).
 
     Parameters
     ----------
     dataset : Dataset
-        Its songs with audio are taken.
     cache : Path
         The folder that holds the file; it must exist.
     workers : int
         How many processes decode and compute.
     on_clip : callable
         Told (done, total) while computing; those that were on disk are done from the start.
-
-    Returns
-    -------
-    dict of str to float32 array, shape (len(FEATURE_NAMES),)
-        By song id.
 
     Raises
     ------
@@ -190,19 +184,7 @@ def embeddings(
     workers: int = 1,
     on_clip: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Floats32]:
-    """Return the embeddings of songs, by id, computing those that are not on disk.
-
-    Parameters
-    ----------
-    songs : sequence of Song
-        Each with audio.
-    model : EmbeddingModel
-    cache : Path
-        Folder that the embeddings are kept in.
-    workers : int
-        How many processes decode.
-    on_clip : callable
-        Told (done, total); those that were on disk are done from the start.
+    """Return the embeddings of songs, by id; `cache`, `workers` and `on_clip` are as for `feature_table`.
 
     Raises
     ------

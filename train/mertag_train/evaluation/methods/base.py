@@ -71,16 +71,13 @@ class Fold:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Context:
-    """What surrounds a fold: settings, audio, and places to keep what is expensive.
+class Shared:
+    """What all tasks of an evaluation share: audio, and places to keep what is expensive.
 
     Attributes
     ----------
     dataset : Dataset
         Name, root and scale; all its songs.
-    config : TrainConfig
-        Settings of everything that is trained, with the method's recipe, the segment duration and the seed of this
-        task.
     log_mels : callable
         Returns the log-mels of all songs; computed at the first call.
     frames : callable
@@ -90,8 +87,6 @@ class Context:
     cache : Path
         Folder for what depends on the audio alone (features, embeddings); shared by all folds, targets, seeds and
         evaluations. It exists. Name what is kept there by everything that it depends on, and write it atomically.
-    work : Path
-        Folder for what is trained in this evaluation; shared by the methods. The same rules. It exists.
     embedding_model : Path or None
         The ONNX file of a method that needs one (`NeedsModel`).
     workers : int
@@ -101,15 +96,30 @@ class Context:
     """
 
     dataset: Dataset
-    config: TrainConfig
     log_mels: Callable[[], LogMelStore]
     frames: Callable[[], torch.Tensor]
     device: torch.device
     cache: Path
-    work: Path
     embedding_model: Path | None = None
     workers: int = 1
     on_progress: Callable[[str, int, int], None] = lambda what, done, total: None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context(Shared):
+    """What surrounds a fold.
+
+    Attributes
+    ----------
+    config : TrainConfig
+        Settings of everything that is trained, with the method's recipe, the segment duration and the seed of this
+        task.
+    work : Path
+        Folder for what is trained in this evaluation; shared by the methods. The same rules as for `cache`.
+    """
+
+    config: TrainConfig
+    work: Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ settings, songs and their labels. While it trains, a checkpoint lies beside it.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -180,14 +180,19 @@ class KeptNetworks:
         from mertag_train.runs.watch import EpochLog
 
         work, checkpoint = self.work, folder / "checkpoint.pt"
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "request.json").write_text(json.dumps(self._request(one), indent=1) + "\n", encoding="utf-8")
+        write_request(folder, self._request(one))
         watcher = Watchers(EpochLog(folder), work.watcher)
         # The test songs are not looked at while it learns.
         network = train_one(work, replace(one, watched=None), checkpoint=checkpoint, resume=True, watcher=watcher)
         said = predict(network, work.store, work.frames(), self._everyone, work.config.segmentation)
         write_outputs(folder / "segments.npz", [work.store.ids[i] for i in self._everyone.tolist()], said)
         checkpoint.unlink(missing_ok=True)
+
+
+def write_request(folder: Path, request: Mapping[str, Any]) -> None:
+    """Make a folder, and say in it what its content depends on."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "request.json").write_text(json.dumps(request, indent=1) + "\n", encoding="utf-8")
 
 
 def write_outputs(path: Path, ids: Sequence[str], probabilities: Sequence[Floats32]) -> None:

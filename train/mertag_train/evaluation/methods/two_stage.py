@@ -12,7 +12,6 @@ for everything they depend on.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -20,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from mertag.files import json_digest
 from mertag_train.arrays import Floats32
 from mertag_train.evaluation.methods.base import Context, Fold, Method, Predictions
-from mertag_train.evaluation.methods.networks import read_outputs, refuse_short, write_outputs
+from mertag_train.evaluation.methods.networks import read_outputs, refuse_short, write_outputs, write_request
 from mertag_train.evaluation.two_stage import TwoStageConfig
 
 if TYPE_CHECKING:
@@ -101,8 +100,7 @@ class TwoStage(Method):
         kept = folder / "embeddings.npz"
         if not kept.exists():
             found = self._trained(fold, context)
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / "request.json").write_text(json.dumps(request, indent=1) + "\n", encoding="utf-8")
+            write_request(folder, request)
             write_outputs(kept, [song.id for song in songs], found)
         return read_outputs(kept)
 

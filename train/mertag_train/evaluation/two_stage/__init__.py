@@ -40,10 +40,8 @@ class AutoEncoderConfig:
     clip_s : float
         Audio of each clip in a pass, in seconds: so many segments of it, at random places, that a pass costs the
         same for every segment duration.
-    batch_size : int
-        Segments a step.
-    learning_rate : float
-        Highest rate of Adam.
+    batch_size, learning_rate : int, float
+        Segments a step, and the highest rate of Adam.
     """
 
     channels: tuple[int, ...] = (16, 32, 64, 64)
@@ -70,11 +68,8 @@ class SequenceConfig:
         Before the LSTM and before the classifier.
     epochs : int
         Passes over the training songs; the last one is taken.
-    batch_size : int
-        Songs a step.
-    learning_rate : float
-        Highest rate of AdamW.
-    weight_decay : float
+    batch_size, learning_rate : int, float
+        Songs a step, and the highest rate of AdamW.
     clip_norm : float
         Norm to which the gradient is clipped.
     """

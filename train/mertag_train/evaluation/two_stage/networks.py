@@ -111,24 +111,19 @@ def train_autoencoder(
 ) -> MaskedAutoEncoder:
     """Train an auto-encoder on segments of some clips; return it in evaluation mode.
 
+    On the CPU the same seed gives the same network, bit for bit. TrainingError is raised if no clip is as long as one
+    segment, or the loss is not finite.
+
     Parameters
     ----------
-    store, frames
-        The clips' log-mels, and the same as one tensor, shape (total_frames, n_mels), on the device that trains.
+    frames : Tensor, shape (total_frames, n_mels)
+        The store's frames, on the device that trains.
     clips : int64 array, shape (n_clips,)
         Positions in the store of what is learnt from.
     segmentation : Segmentation
         Its duration is that of a segment.
-    config : AutoEncoderConfig
-    seed : int
-        Of all that is random; on the CPU the same seed gives the same network, bit for bit.
     on_epoch : callable
         Told ``(epoch, epochs, loss)`` after each; the loss is the mean squared error, in band standard deviations.
-
-    Raises
-    ------
-    TrainingError
-        If no clip is as long as one segment, or the loss is not finite.
     """
     device = frames.device
     torch.manual_seed(seed)
@@ -200,14 +195,9 @@ class SequenceClassifier(nn.Module):
         self.head = nn.Linear(2 * config.hidden, n_classes)
 
     def forward(self, padded: Tensor, lengths: Tensor) -> Tensor:
-        """Return the logits, shape (batch, n_classes).
+        """Return the logits, shape (batch, n_classes), of sequences (batch, longest, n_features) of some lengths.
 
-        Parameters
-        ----------
-        padded : Tensor, shape (batch, longest, n_features)
-            What lies behind the end of a sequence is never seen.
-        lengths : int64 Tensor, shape (batch,)
-            Steps of each; on the CPU.
+        What lies behind the end of a sequence is never seen. The lengths, int64 of shape (batch,), are on the CPU.
         """
         steps = self.dropout((padded - self.mean) / self.std)
         packed = pack_padded_sequence(steps, lengths, batch_first=True, enforce_sorted=False)
@@ -229,22 +219,14 @@ def train_sequences(
 ) -> SequenceClassifier:
     """Train a classifier on one sequence a song; return the last epoch's, in evaluation mode.
 
+    On the CPU the same seed gives the same classifier, bit for bit. TrainingError is raised if the loss is not finite.
+
     Parameters
     ----------
     sequences : sequence of float32 arrays, shape (n_steps, n_features)
     labels : int64 array, shape (n_songs,)
-    config : SequenceConfig
-    n_classes : int
-    seed : int
-        Of all that is random; on the CPU the same seed gives the same classifier, bit for bit.
-    device : torch.device
     on_epoch : callable
         Told ``(epoch, epochs, loss)`` after each; the loss is the cross-entropy in nats.
-
-    Raises
-    ------
-    TrainingError
-        If the loss is not finite.
     """
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
