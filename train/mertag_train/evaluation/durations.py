@@ -63,14 +63,13 @@ def measure(
     DatasetError is raised for a clip whose header cannot be read, or that has neither audio nor a log-mel.
     """
     decoded = {} if store is None else dict(zip(store.ids, (int(n) for n in store.n_samples), strict=True))
-    rate_hz = FrontEnd().sample_rate if store is None else store.front_end.sample_rate
     found: dict[str, Duration] = {}
     for done, song in enumerate(songs, start=1):
         n_samples = decoded.get(song.id)
         if song.path is not None:
             frames, rate = stated(song.path)
-        elif n_samples is not None:
-            frames, rate = n_samples, rate_hz  # no file, no header: what was decoded stands for both
+        elif store is not None and n_samples is not None:  # no file, no header: what was decoded stands for both
+            frames, rate = n_samples, store.front_end.sample_rate
         else:
             raise DatasetError(f"song {song.id!r} has neither audio nor a log-mel here.")
         found[song.id] = Duration(frames=frames, rate_hz=rate, n_samples=n_samples)
@@ -114,12 +113,11 @@ def write_durations(path: Path, durations: dict[str, Duration]) -> None:
 
 def read_durations(path: Path) -> dict[str, Duration]:
     """Read ``durations.csv``; raise DatasetError, with the line, if a value is missing or no number."""
-    found: dict[str, Duration] = {}
-    for song, row in read_table(path, COLUMNS).by("song_id").items():
-        n_samples = row.optional("n_samples")
-        found[song] = Duration(
+    return {
+        song: Duration(
             frames=round(row.number("frames", low=0)),
             rate_hz=round(row.number("rate_hz", low=1)),
-            n_samples=None if n_samples is None else round(row.number("n_samples", low=0)),
+            n_samples=round(row.number("n_samples", low=0)) if row.optional("n_samples") else None,
         )
-    return found
+        for song, row in read_table(path, COLUMNS).by("song_id").items()
+    }

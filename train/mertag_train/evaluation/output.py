@@ -15,7 +15,7 @@ from mertag_train.evaluation import report
 from mertag_train.evaluation.files import write_json, write_text
 from mertag_train.evaluation.protocol import PROTOCOL, Protocol, folder_name, read_protocol
 from mertag_train.evaluation.results import read_results
-from mertag_train.evaluation.sheet import Sheet, bullets, latex, markdown
+from mertag_train.evaluation.sheet import Sheet, latex, markdown
 from mertag_train.evaluation.summary import Summary, compare, summarise
 from mertag_train.evaluation.tables import Measured
 from mertag_train.plots.pictures import draw_reliability, new_figure, save_png
@@ -68,7 +68,7 @@ def write_report(
             drawn.append(draw(summary, made.protocol, folder / FIGURES))
             on_picture(done, len(made.summaries))
     remarks: list[str] = made.json["remarks"]
-    head = bullets(report.heading(made.protocol), remarks)
+    head = "\n".join([f"# {report.heading(made.protocol)}", "", *(f"- {remark}" for remark in remarks), "", ""])
     # In LaTeX, where each table may stand alone, the first one says what holds for all.
     printed = [replace(made.sheets[0], remarks=tuple(remarks)), *made.sheets[1:]] if made.sheets else []
     lines = [f"![{path.stem}]({path.relative_to(folder).as_posix()})\n" for path in drawn]

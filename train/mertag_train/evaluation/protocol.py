@@ -109,15 +109,6 @@ def shuffle_labels(songs: Sequence[Song], *, seed: int = SHUFFLE_SEED) -> tuple[
     return tuple(replace(s, targets=targets[s.id], valence=None, arousal=None, dynamics=None) for s in songs)
 
 
-def stratified_by(songs: Sequence[Song], targets: Sequence[Target]) -> Target:
-    """Return the target whose classes are spread evenly: the finest there is, so that one deal serves all.
-
-    A quadrant with fewer than two songs cannot be spread; then an axis is.
-    """
-    finest_first = sorted(targets, key=lambda target: target is not Target.QUADRANT)
-    return next((target for target in finest_first if thin_class(songs, target) is None), finest_first[0])
-
-
 def prepare(
     root: Path,
     dataset: Dataset,
@@ -216,9 +207,15 @@ def _notes(dataset: Dataset) -> tuple[str, ...]:
 
 
 def _new_folds(dataset: Dataset, n: int, group: Group) -> Folds:
-    """Deal folds; where that fails for lack of audio, say so."""
+    """Deal folds; where that fails for lack of audio, say so.
+
+    The target whose classes are spread evenly is the finest there is, so that one deal serves all; a quadrant with
+    fewer than two songs cannot be spread: then an axis is.
+    """
+    finest_first = sorted(dataset.targets, key=lambda target: target is not Target.QUADRANT)
+    spread = next((target for target in finest_first if thin_class(dataset.songs, target) is None), finest_first[0])
     try:
-        return folds(dataset, stratified_by(dataset.songs, dataset.targets), n=n, group=group)
+        return folds(dataset, spread, n=n, group=group)
     except DatasetError as error:
         if not dataset.missing_audio:
             raise

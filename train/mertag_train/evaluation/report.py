@@ -95,8 +95,8 @@ def remarks(protocol: Protocol, results: Sequence[Result]) -> list[str]:
             "test songs have their own."
         )
     environments = _environments(results)
-    if len(environments) > 1:
-        differing = sorted({k for env in environments for k in env if len({e.get(k) for e in environments}) > 1})
+    differing = sorted({k for env in environments for k in env if len({e.get(k) for e in environments}) > 1})
+    if differing:
         values = "; ".join(f"{k}: {', '.join(sorted({e.get(k, 'none') for e in environments}))}" for k in differing)
         said.append(f"The results come from different surroundings ({values}).")
     if protocol.citation:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -76,21 +78,17 @@ def plan(
     with the first seed only. ConfigError is raised if there is no such method.
     """
     known = [method(name) for name in methods]
-    tasks = {
+    tasks = (
         Task(
             method=each.name,
             target=target,
             segment_s=segment_s if each.uses_segments else None,
             seed=seed if each.uses_seed else seeds[0],
             fold=fold,
-        ): None
-        for target in targets
-        for segment_s in segments_s
-        for seed in seeds
-        for fold in folds
-        for each in known
-    }
-    return list(tasks)
+        )
+        for target, segment_s, seed, fold, each in product(targets, segments_s, seeds, folds, known)
+    )
+    return list(dict.fromkeys(tasks))
 
 
 def chosen_folds(asked: Sequence[str] | None, names: Sequence[str]) -> tuple[str, ...]:
@@ -216,8 +214,6 @@ def environment_of(device: str) -> dict[str, str]:
     """Return the versions of what figures may depend on, and the device."""
     found = {"mertag": __version__, "python": platform.python_version(), "machine": platform.machine()}
     for package in PACKAGES:
-        try:
+        with contextlib.suppress(PackageNotFoundError):  # librosa is absent where training runs from saved log-mels
             found[package] = version(package)
-        except PackageNotFoundError:  # librosa is absent where training runs from saved log-mels
-            continue
     return {**found, "device": device}

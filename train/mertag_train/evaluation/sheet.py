@@ -130,11 +130,6 @@ def markdown(sheets: Sequence[Sheet]) -> str:
     return "\n".join(_markdown(sheet) for sheet in sheets)
 
 
-def bullets(title: str, sentences: Sequence[str]) -> str:
-    """Return what heads a Markdown file: a title and a list."""
-    return "\n".join([f"# {title}", "", *(f"- {sentence}" for sentence in sentences), "", ""])
-
-
 def _markdown(sheet: Sheet) -> str:
     ends = ["---" if i < sheet.text_columns else "---:" for i in range(len(sheet.columns))]
     lines = [f"## {sheet.title}", "", _row(sheet.columns), _row(ends)]

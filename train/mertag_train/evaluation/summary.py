@@ -80,10 +80,8 @@ class Summary:
         Pooled over the folds.
     over_seeds, over_folds : mapping of str to (mean, sd)
         By the names of `Metrics`; sd is None where there is only one.
-    song_ids : tuple of str
-        The test songs, pooled, sorted.
-    labels, probabilities : arrays, shape (n_songs,) and (n_songs, n_classes)
-        In that order; of the first seed.
+    song_ids, labels, probabilities : tuple, arrays of shape (n_songs,) and (n_songs, n_classes)
+        The test songs, pooled, sorted by id; of the first seed.
     """
 
     system: System

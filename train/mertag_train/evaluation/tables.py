@@ -219,7 +219,8 @@ def table_3(found: Sequence[Measured], *, segment_s: float = DEFAULT_SEGMENT_S) 
             known = [n for n in rest if n in METHODS and "skin" not in row.notes]
             same = next((n for n in known if method(n).paper_row == row.method.split(" [")[0]), "")
             rest = [n for n in rest if n != same]
-            marks = "".join(f" [{_number(notes, NOTES[key])}]" for key in row.notes)
+            notes += [NOTES[key] for key in row.notes if NOTES[key] not in notes]
+            marks = "".join(f" [{notes.index(NOTES[key]) + 1}]" for key in row.notes)
             name = f"{row.method}{marks}" + (f"; ours: {same}" if same else "")
             printed = {Target.VALENCE: row.valence, Target.AROUSAL: row.arousal, Target.QUADRANT: row.quadrant}
             rows.append((label, name, *_cells(shown.get(same, []), targets, printed)))
@@ -269,13 +270,6 @@ def _ours(summary: Summary | None, figure: str) -> str:
 
 def _percent(value: float | None) -> str:
     return "" if value is None else f"{value:.2f}"
-
-
-def _number(notes: list[str], note: str) -> int:
-    """Return the number of a footnote, adding it if it is new."""
-    if note not in notes:
-        notes.append(note)
-    return notes.index(note) + 1
 
 
 def _ordered(names: Iterable[str]) -> list[str]:

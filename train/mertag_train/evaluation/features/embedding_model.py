@@ -76,19 +76,9 @@ def sha256_of(path: Path) -> str:
 class EmbeddingModel:
     """A model on the CPU, so that its embeddings do not depend on the device that trains.
 
-    Attributes
-    ----------
-    sha256 : str
-        Of the file.
-    sample_rate : int
-        Hz.
-    window_samples, hop_samples : int
-        Of a window, and from one to the next.
-
-    Raises
-    ------
-    ConfigError
-        If it cannot be read, or does not keep the contract; the message says what was found and what is understood.
+    `sha256` is that of the file, `sample_rate` is in Hz, `window_samples` and `hop_samples` are of a window, and from
+    one to the next. ConfigError is raised if the file cannot be read, or does not keep the contract; the message says
+    what was found and what is understood.
     """
 
     def __init__(self, path: Path, *, threads: int = 0) -> None:
@@ -185,17 +175,10 @@ class EmbeddingModel:
         return max(0, (n_samples - self.window_samples) // self.hop_samples + 1)
 
     def embed(self, waveform: Floats32) -> Floats32:
-        """Return the embeddings of a clip, in time order.
+        """Return the embeddings of a clip, in time order, float32 of shape (n_embeddings, dim).
 
-        Parameters
-        ----------
-        waveform : float32 array, shape (n_samples,)
-            Mono, at `sample_rate`, at least one window.
-
-        Returns
-        -------
-        float32 array, shape (n_embeddings, dim)
-            One a window, or as many as the model gives of each.
+        There is one a window, or as many as the model gives of each. The waveform, float32 of shape (n_samples,), is
+        mono, at `sample_rate`.
 
         Raises
         ------

@@ -50,6 +50,7 @@ VERSION = 1
 SAMPLE_RATE = FrontEnd().sample_rate
 N_FFT, HOP = 2_048, 512
 N_MELS, N_MFCC, N_CONTRAST, N_CHROMA, N_TONNETZ = 128, 20, 7, 12, 6
+SPECTRAL = ("centroid", "bandwidth", "rolloff", "flatness", "zero_crossings")
 AMIN = 1e-10
 MEL_AMIN = 1e-6
 """Mel power below which the logarithm is cut: 114 dB under a full-scale sine, where only encoders differ."""
@@ -68,25 +69,19 @@ MINOR = np.array([5.0, 2.0, 3.5, 4.5, 2.0, 4.0, 2.0, 4.5, 3.5, 2.0, 1.5, 4.0])
 """How well each pitch class fits a key on C (Temperley)."""
 
 
-def _names() -> tuple[str, ...]:
-    mfcc = [f"mfcc{i}.{statistic}" for statistic in ("mean", "std", "delta_std", "delta2_std") for i in range(N_MFCC)]
-    spectral = ("centroid", "bandwidth", "rolloff", "flatness", "zero_crossings")
-    return (
-        *mfcc,
-        *_mean_std(*spectral, *(f"contrast{i}" for i in range(N_CONTRAST))),
-        *(f"loudness.{statistic}" for statistic in ("mean", "std", "p05", "p95", "low_share")),
-        *_mean_std(*(f"chroma{i}" for i in range(N_CHROMA))),
-        *("key.major", "key.minor", "key.mode"),
-        *_mean_std(*(f"tonnetz{i}" for i in range(N_TONNETZ))),
-        *("onset.mean", "onset.std", "onset.rate", "tempo", "pulse"),
-    )
-
-
 def _mean_std(*of: str) -> tuple[str, ...]:
     return tuple(f"{name}.{statistic}" for statistic in ("mean", "std") for name in of)
 
 
-FEATURE_NAMES: tuple[str, ...] = _names()
+FEATURE_NAMES: tuple[str, ...] = (
+    *(f"mfcc{i}.{statistic}" for statistic in ("mean", "std", "delta_std", "delta2_std") for i in range(N_MFCC)),
+    *_mean_std(*SPECTRAL, *(f"contrast{i}" for i in range(N_CONTRAST))),
+    *(f"loudness.{statistic}" for statistic in ("mean", "std", "p05", "p95", "low_share")),
+    *_mean_std(*(f"chroma{i}" for i in range(N_CHROMA))),
+    *("key.major", "key.minor", "key.mode"),
+    *_mean_std(*(f"tonnetz{i}" for i in range(N_TONNETZ))),
+    *("onset.mean", "onset.std", "onset.rate", "tempo", "pulse"),
+)
 """What each number of a vector is."""
 
 

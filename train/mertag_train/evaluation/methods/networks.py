@@ -135,8 +135,6 @@ class KeptNetworks:
         """Return what networks say of the segments of some clips: the mean of their probabilities."""
         said = [self._of(one) for one in networks]
         ids = [self.work.store.ids[i] for i in clips.tolist()]
-        if len(said) == 1:
-            return [said[0][i] for i in ids]
         means = (np.mean([of_network[i] for of_network in said], axis=0, dtype=np.float64) for i in ids)
         return [np.asarray(mean, dtype=np.float32) for mean in means]
 

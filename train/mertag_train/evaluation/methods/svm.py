@@ -39,18 +39,8 @@ MIN_GROUPS = 2
 def by_clip_svm(fold: Fold, vectors: Mapping[str, Floats32]) -> Predictions:
     """Fit scaler and calibrated RBF SVM on the training songs' vectors, and predict the test songs.
 
-    Labels are taken of the training songs only; the calibration's inner folds keep together what the fold does.
-
-    Parameters
-    ----------
-    fold : Fold
-    vectors : mapping of str to float32 array, shape (n_features,)
-        Of all its songs, by id.
-
-    Raises
-    ------
-    DatasetError
-        If a class has fewer than two groups of songs to train on.
+    Labels are taken of the training songs only; the calibration's inner folds keep together what the fold does. Each
+    vector has the shape (n_features,). DatasetError is raised if a class has fewer than two groups of training songs.
     """
     from mertag_train.learn import song
 
@@ -88,7 +78,7 @@ class FeaturesSvm(Method):
         return {"c": C, "features": kept.made_by()}
 
     def predict(self, fold: Fold, context: Context) -> Predictions:
-        """Fit on the training songs' features; raise DatasetError also as `by_clip_svm`."""
+        """Fit on the songs' features; raise DatasetError for a clip that cannot be read, and as `by_clip_svm`."""
         vectors = kept.feature_table(
             context.dataset,
             cache=context.cache,

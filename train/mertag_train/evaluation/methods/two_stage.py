@@ -83,15 +83,22 @@ class TwoStage(Method):
 
     def _embeddings(self, fold: Fold, context: Context) -> dict[str, Floats32]:
         """Return the embeddings of all songs of the fold, training the auto-encoder unless they are on disk."""
-        store = context.log_mels()
+        from mertag_train.evaluation.two_stage.networks import embed, train_autoencoder
+
+        def on_epoch(epoch: int, epochs: int, loss: float) -> None:
+            what = f"{self.name}, fold {fold.name}, seed {fold.seed}: auto-encoder, error {loss:.3f}"
+            context.on_progress(what, epoch, epochs)
+
+        store, segmentation = context.log_mels(), context.config.segmentation
         songs = (*fold.train, *fold.test)
-        n_samples = store.n_samples[store.index_of([song.id for song in songs])].tolist()
+        everyone = store.index_of([song.id for song in songs])
+        n_samples = store.n_samples[everyone].tolist()
         refuse_short(songs, n_samples, context.config)
         request = {
             "version": VERSION,
             "autoencoder": self.sizes.to_json()["autoencoder"],
             "front_end": asdict(store.front_end),
-            "segmentation": asdict(context.config.segmentation),
+            "segmentation": asdict(segmentation),
             "seed": fold.seed,
             "train": [song.id for song in fold.train],
             "n_samples": {song.id: n for song, n in zip(songs, n_samples, strict=True)},
@@ -99,29 +106,13 @@ class TwoStage(Method):
         folder = context.work / "two-stage" / json_digest(request)[:16]
         kept = folder / "embeddings.npz"
         if not kept.exists():
-            found = self._trained(fold, context)
+            train = store.index_of([song.id for song in fold.train])
+            frames, sizes = context.frames(), self.sizes.autoencoder
+            network = train_autoencoder(store, frames, train, segmentation, sizes, seed=fold.seed, on_epoch=on_epoch)
+            found = embed(network, store, frames, everyone, segmentation)
             write_request(folder, request)
             write_outputs(kept, [song.id for song in songs], found)
         return read_outputs(kept)
-
-    def _trained(self, fold: Fold, context: Context) -> list[Floats32]:
-        from mertag_train.evaluation.two_stage.networks import embed, train_autoencoder
-
-        def on_epoch(epoch: int, epochs: int, loss: float) -> None:
-            what = f"{self.name}, fold {fold.name}, seed {fold.seed}: auto-encoder, error {loss:.3f}"
-            context.on_progress(what, epoch, epochs)
-
-        store, frames, segmentation = context.log_mels(), context.frames(), context.config.segmentation
-        network = train_autoencoder(
-            store,
-            frames,
-            store.index_of([song.id for song in fold.train]),
-            segmentation,
-            self.sizes.autoencoder,
-            seed=fold.seed,
-            on_epoch=on_epoch,
-        )
-        return embed(network, store, frames, store.index_of([s.id for s in (*fold.train, *fold.test)]), segmentation)
 
 
 METHODS = (TwoStage(),)

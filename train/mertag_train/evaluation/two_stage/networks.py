@@ -58,7 +58,7 @@ class MaskedAutoEncoder(nn.Module):
             height, length = self.sizes[-1]
             self.sizes.append((-(-height // 2), -(-length // 2)))
             channels = width
-        self.down, self.up = nn.ModuleList(down), nn.ModuleList(up)
+        self.down, self.up = nn.Sequential(*down), nn.ModuleList(up)
         self.normalise_up = nn.ModuleList(nn.BatchNorm2d(width) for width in config.channels[-2::-1])
         flat = channels * self.sizes[-1][0] * self.sizes[-1][1]
         self.squeeze, self.widen = nn.Linear(flat, config.embedding), nn.Linear(config.embedding, flat)
@@ -70,10 +70,7 @@ class MaskedAutoEncoder(nn.Module):
 
     def embed(self, segments: Tensor) -> Tensor:
         """Return the bottleneck, shape (batch, embedding), of segments (batch, n_frames, n_mels) in dB."""
-        x = self.standardised(segments)
-        for layer in self.down:
-            x = layer(x)
-        embedding: Tensor = self.squeeze(x.flatten(1))
+        embedding: Tensor = self.squeeze(self.down(self.standardised(segments)).flatten(1))
         return embedding
 
     def forward(self, segments: Tensor) -> Tensor:
