@@ -1,8 +1,8 @@
 """Silence is no mood: which of a song's segments sound.
 
 The level of a segment is the standard deviation of the samples under its frames, in dBFS (a constant is no sound). A
-segment below `SILENT_DBFS`, or `SILENT_BELOW_DB` below the loudest of its song, is silent. How far real music stays from
-both stands in ``docs/model.md``.
+segment below `SILENT_DBFS`, or `SILENT_BELOW_DB` below the loudest of its song, is silent. How far real music stays
+from both stands in ``docs/model.md``.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Loudness:
         samples = np.concatenate([self._rest, chunk])
         whole = len(samples) - len(samples) % self._front_end.hop_length
         hops = samples[:whole].reshape(-1, self._front_end.hop_length)
-        self._sums.append(np.stack([hops.sum(1, dtype=np.float64), np.square(hops).sum(1, dtype=np.float64)]))
+        self._sums.append(np.stack([hops.sum(1, dtype=np.float64), np.square(hops, dtype=np.float64).sum(1)]))
         self._rest = samples[whole:].copy()
 
     def sounding(self, starts: Int64Array, segmentation: Segmentation) -> BoolArray:

@@ -224,7 +224,7 @@ def test_each_kind_of_file_gets_its_outcome(tiny_bundle: Bundle) -> None:
             "short.mp3": tiny.music(int(0.49 * RATE)),
             "empty.mp3": np.empty(0, np.float32),
             "silent.mp3": np.full(2 * RATE, 3e-5, np.float32),
-            "quiet.mp3": np.full(2 * RATE, 4e-5, np.float32),
+            "quiet.mp3": 0.1 * music,
             "protected.m4p": UnsupportedFormatError("protected.m4p", "protected"),
             "damaged.mp3": damaged,
             "nan.wav": poisoned,
@@ -358,7 +358,7 @@ def test_a_lost_device_ends_the_run_and_does_not_fail_every_song(tiny_bundle: Bu
 
 
 def test_probabilities_that_are_no_numbers_become_no_emotion(tiny_bundle: Bundle) -> None:
-    songs = {"huge": np.full(2 * RATE, 3e38, np.float32), "a": tiny.music(2 * RATE)}
+    songs = {"huge": 3e38 * tiny.music(2 * RATE), "a": tiny.music(2 * RATE)}
     found = run(tiny_bundle, songs)
     assert isinstance(found["huge"], Failed)
     assert isinstance(found["a"], Tagged)

@@ -2,8 +2,10 @@
 
 Convention: the chunks, joined, are what ``librosa.load(path, sr=22050, mono=True)`` returns (same length, samples
 within 1e-5): float32 samples, the mean of the channels, then soxr HQ. Training decodes its clips with this module, too.
-Two exceptions: Opus is decoded by ffmpeg rather than by libopus (they differ by some 50 dB less than the music), and
-where librosa stops early (joined MP3 files, damage), mertag reads on: see `mertag.listen.decode.damage`.
+Exceptions: of channels that cancel each other the stronger one is heard (`mertag.listen.decode.mono`); a few samples
+that are NaN or infinite are heard as 0; Opus is decoded by ffmpeg, not by libopus (they differ by 50 dB less than the
+music); and where librosa stops early (joined MP3 files, damage), mertag reads on: see
+`mertag.listen.decode.damage`.
 
 soundfile (libsndfile) decodes MP3 at 395 times real time and Ogg Vorbis at 191, PyAV (ffmpeg) at 235 and 163. PyAV
 reads the rest, and Opus, where it is twice as fast. Where soundfile cannot open a file, or stops before its end
@@ -34,6 +36,9 @@ _BY_SOUNDFILE = frozenset(
     {Format.WAV, Format.RIFX, Format.RF64, Format.BW64, Format.W64, Format.AIFF, Format.CAF, Format.AU, Format.FLAC}
     | {Format.OGG_VORBIS, Format.MP3}
 )
+MOST_NAN = 1e-3
+"""The share of samples that may be NaN or infinite: they are heard as 0. More is damage."""
+
 _NOT_DECODED = frozenset(
     {Format.OPTIMFROG, Format.ADIF, Format.MIDI, Format.PNG, Format.JPEG, Format.GIF, Format.PDF, Format.ZIP}
     | {Format.RAR, Format.SEVEN_ZIP, Format.GZIP, Format.PROGRAM, Format.DATABASE, Format.TEXT}
@@ -63,7 +68,7 @@ def decode(
     Raises
     ------
     DecodeError
-        If the file cannot be read, is damaged beyond what is tolerated, or holds NaN or infinity.
+        If the file cannot be read, is damaged beyond what is tolerated, or holds more than a little NaN or infinity.
         Damage may show only after chunks were given.
     UnsupportedFormatError
         If the file is no audio at all, or of a format that mertag does not decode.
@@ -98,16 +103,25 @@ def decode_all(path: Path | str, *, front_end: FrontEnd = _DEFAULT_FRONT_END) ->
 
 def _resampled(path: Path, rate_hz: int) -> Iterator[Float32Array]:
     resampler: _Resampler | None = None
-    decoded_s = 0.0
-    for block_rate_hz, block in _mono_blocks(path):
-        if not np.isfinite(block).all():
-            raise DecodeError(path, f"damaged after {decoded_s:.1f} s: samples that are NaN or infinite")
+    decoded_s = first_s = 0.0
+    n_bad = n_samples = 0
+    for block_rate_hz, mono in _mono_blocks(path):
+        block = mono
+        known = np.isfinite(mono)
+        if not known.all():
+            if not n_bad:
+                first_s = decoded_s + int(np.argmin(known)) / block_rate_hz
+            n_bad += int(np.count_nonzero(~known))
+            block = np.where(known, mono, np.float32(0))
+        n_samples += len(block)
         decoded_s += len(block) / block_rate_hz
         if resampler is None or resampler.from_hz != block_rate_hz:
             if resampler is not None:  # the rate changes in mid-file: the two parts follow each other
                 yield resampler.finish()
             resampler = _Resampler(block_rate_hz, rate_hz)
         yield resampler.push(block)
+    if n_bad > MOST_NAN * n_samples:
+        raise DecodeError(path, f"damaged after {first_s:.1f} s: {n_bad} samples are NaN or infinite")
     if resampler is not None:
         yield resampler.finish()
 
@@ -163,6 +177,9 @@ def _mono_blocks(path: Path) -> Iterator[tuple[int, Float32Array]]:
         raise _unreadable(path, error) from error
     if reader.disk_error is not None:
         raise _unreadable(path, reader.disk_error) from reader.disk_error
+    if reader.really:  # PyAV finds out which, in a WAV at least
+        yield from _by_pyav(path, form)
+        return
     if reader.stopped is not None:
         yield from _by_pyav(path, form, after=reader)
         return

@@ -12,8 +12,9 @@ from typing import Any
 import av
 import numpy as np
 
-from mertag.listen.decode.by_soundfile import BLOCK_FRAMES, channel_mean
+from mertag.listen.decode.by_soundfile import BLOCK_FRAMES
 from mertag.listen.decode.damage import Losses
+from mertag.listen.decode.mono import channel_mean, not_samples
 from mertag.listen.windows import Float32Array
 
 # Raw streams, whose length ffmpeg can only estimate from the bit rate.
@@ -164,6 +165,8 @@ def _mono(frame: Any) -> Float32Array:
     else:
         flat = np.frombuffer(frame.planes[0], dtype, count=frame.samples * n_channels)
         samples = flat.reshape(-1, n_channels).T
+    if dtype == "i2" and (really := not_samples(samples.T)):
+        raise NothingDecodedError(f"it holds {really} in the place of samples; convert it to plain samples")
     scale = _SCALES.get(dtype)
     if scale is not None:
         centre = np.float32(128 if dtype == "u1" else 0)

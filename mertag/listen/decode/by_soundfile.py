@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 import numpy as np
-import numpy.typing as npt
 import soundfile
 
 from mertag.formats import ByteSource, Format, audio_end
 from mertag.listen.decode.damage import is_tolerable
+from mertag.listen.decode.mono import channel_mean, not_samples
 from mertag.listen.windows import Float32Array
 
 BLOCK_FRAMES = 65_536
@@ -37,6 +37,8 @@ class SoundFileReader:
         After the last block: why there may be more that libsndfile does not give; None at the true end.
     missing_s : float
         After the last block: seconds of sound that the header states and the file, which ends early, lacks.
+    really : str
+        What stands in the place of samples, if they are none; then no block with sound was given.
     disk_error : OSError or None
         A read that failed.
     """
@@ -47,6 +49,7 @@ class SoundFileReader:
         self.n_frames = 0
         self.stopped: str | None = None
         self.missing_s = 0.0
+        self.really = ""
         try:
             self._sound = _ForwardSoundFile(self._bytes)
         except (soundfile.LibsndfileError, RuntimeError) as error:
@@ -61,7 +64,7 @@ class SoundFileReader:
     def blocks(self) -> Iterator[Float32Array]:
         """Yield mono blocks, float32, shape (n,): the mean of the channels."""
         with self._sound as sound:
-            stated = int(sound.frames)
+            stated, unseen = int(sound.frames), sound.subtype == "PCM_16"
             while True:
                 try:
                     block = sound.read(BLOCK_FRAMES, dtype="float32", always_2d=True)
@@ -70,6 +73,11 @@ class SoundFileReader:
                     return
                 if not len(block):
                     break
+                if unseen and block.any():  # silence may come first
+                    unseen = False
+                    self.really = not_samples((block * 32_768).astype(np.int16))
+                    if self.really:
+                        return
                 self.n_frames += len(block)
                 yield channel_mean(block.T)
             self._check_end(stated)
@@ -103,18 +111,6 @@ class SoundFileReader:
         if head[:4] not in (b"RIFF", b"RIFX", b"FORM") or stated > _LARGEST_STATED_BYTES:
             return 0
         return max(0, stated + 8 - self._bytes.size)
-
-
-def channel_mean(channels: npt.NDArray[np.floating]) -> Float32Array:
-    """Return the mean over the channels, float32, shape (n,), of an array of shape (n_channels, n)."""
-    if len(channels) == 1:
-        return np.ascontiguousarray(channels[0], dtype=np.float32)
-    if len(channels) == 2:  # what numpy's mean gives, in a third of its time
-        mono = channels[0] + channels[1]
-        mono *= 0.5
-    else:
-        mono = channels.mean(axis=0)
-    return np.ascontiguousarray(mono, dtype=np.float32)
 
 
 class _ForwardSoundFile(soundfile.SoundFile):  # type: ignore[misc]  # soundfile has no types
