@@ -195,7 +195,7 @@ def read_regular(path: Path, limit: int) -> bytes:
             raise ValueError("not a plain file")
         if status.st_size > limit:
             raise ValueError(f"{status.st_size} bytes, more than the {limit} allowed here")
-        return file.read(limit + 1)[:limit]
+        return file.read(min(limit, status.st_size))  # not `limit`: so much memory would be taken first
 
 
 def _open_at_once(path: str, flags: int) -> int:

@@ -64,11 +64,26 @@ def exit_code(error: BaseException) -> ExitCode:
         return ExitCode.TERMINATED if isinstance(error, Terminated) else ExitCode.INTERRUPTED
     if isinstance(error, BrokenPipeError):
         return ExitCode.CLOSED_PIPE
-    return ExitCode.CANNOT_RUN if _is_full_disk(error) else ExitCode.BUG
+    return ExitCode.CANNOT_RUN if _is_full_disk(error) or shortage(error) else ExitCode.BUG
 
 
 def _is_full_disk(error: BaseException) -> bool:
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", None))
+
+
+def shortage(error: BaseException) -> str:
+    """Return what the system did not give, and what to do, if that is what an error means."""
+    number = error.errno if isinstance(error, OSError) else None
+    text = str(error)
+    if isinstance(error, MemoryError) or number == errno.ENOMEM or "failed to map segment" in text:
+        return "memory ran out, or more is not allowed (ulimit -v); give it more, or try fewer --workers and --threads"
+    if number == errno.EAGAIN or (isinstance(error, RuntimeError) and "start new thread" in text):
+        return "no more processes or threads may be started (ulimit -u); allow more, or try fewer --workers, --threads"
+    if number in (errno.EMFILE, errno.ENFILE):
+        return "no more files may be open (ulimit -n); allow more, or try fewer --workers"
+    if isinstance(error, RecursionError):
+        return "something that it reads is nested too deep; `--log-level debug` tells at which file it was"
+    return ""
 
 
 def clean(text: object) -> str:
@@ -111,9 +126,12 @@ def warn(text: str) -> None:
 
 
 def complain(error: BaseException) -> None:
-    """Print an error: one line if mertag raised it on purpose or the disk is full, else its traceback."""
+    """Print an error: one line if mertag raised it on purpose or something is used up, else its traceback."""
     if isinstance(error, MertagError) or _is_full_disk(error):
         say(f"mertag: error: {clean(error)}")
+        return
+    if short := shortage(error):
+        say(f"mertag: error: {short}")
         return
     import traceback
 
@@ -195,6 +213,7 @@ def errors_end_the_command() -> Iterator[None]:
 
 def run(command: Callable[[], object]) -> object:
     """Call a typer command's ``main`` with streams that cannot crash, and end with an exit code (`SystemExit`)."""
+    _open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a name that the locale cannot encode must not end the run
             stream.reconfigure(errors="backslashreplace")
@@ -214,6 +233,20 @@ def run(command: Callable[[], object]) -> object:
         complain(error)
         _flush_or_silence()
         sys.exit(exit_code(error))
+
+
+def _open_closed_streams() -> None:
+    """Let streams that the caller closed (``>&-``) lead nowhere: the next file opened would take their place."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            opened = os.open(os.devnull, os.O_RDWR)
+            if opened != number:
+                os.dup2(opened, number)
+                os.close(opened)
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, "r" if number == 0 else "w", encoding="utf-8", closefd=False))  # noqa: SIM115  for the life of the process
 
 
 def _flush_or_silence() -> None:
