@@ -13,6 +13,7 @@ from typing import TypeAlias
 from mertag.batch.options import BatchOptions
 from mertag.errors import StateError, UnsupportedFormatError, reason_of
 from mertag.files import remove_leftovers
+from mertag.formats import ByteSource, sniff
 from mertag.library import sidecar, tags
 from mertag.library.accounting import FileDone, Note, Status
 from mertag.library.state.analyses import size_and_time
@@ -112,7 +113,10 @@ class Steps:
             if status.st_size == 0:  # damaged, whatever it was: not a format of which nothing is expected
                 return Status.FAILED, "the file is empty"
             if not tags.taggable(path):
-                return Status.SKIPPED, NO_TAG_FORMAT
+                with real.open("rb") as file:
+                    known = sniff(ByteSource(file))
+                # What nobody knows is heard all the same: random bytes fail, whether or not tags are written.
+                return (Status.SKIPPED, NO_TAG_FORMAT) if known else None
             if not status.st_mode & 0o222 or not os.access(real, os.W_OK):
                 return Status.FAILED, "it is read-only; give yourself write permission first"
             if status.st_nlink > 1 and not options.tag.break_hard_links:
