@@ -6,7 +6,7 @@ code  meaning
 0     done (also when there was nothing to do)
 1     done, but some files failed
 2     usage: an option, a setting or a path that cannot be
-3     cannot run: the model, the device, the data set, a package that is missing
+3     cannot run: the model, the device, the data set, a package that is missing, memory or processes that are not given
 70    a mistake in mertag itself; the traceback belongs into a bug report
 130   interrupted; all finished work is kept
 141   whoever read the output closed it (as in ``| head``)
