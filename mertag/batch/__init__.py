@@ -152,6 +152,7 @@ def tag_library(
                 with contextlib.closing(_with_troubles(stages, state)) as events:
                     for event in events:
                         if isinstance(event, FileDone):
+                            event = steps.compared(event)
                             account.add(event)
                             failures_in_a_row = failures_in_a_row + 1 if event.status is Status.FAILED else 0
                         caller_failed = True
@@ -166,7 +167,7 @@ def tag_library(
                             break
             finally:  # what is being written is finished and counted, however the run ends
                 writers.stop()
-                late = list(writers.rest())
+                late = [steps.compared(done) for done in writers.rest()]
                 for done in late:
                     account.add(done)
                 if state is not None:

@@ -17,7 +17,7 @@ from mertag._version import __version__
 from mertag.batch.one_song import NO_TAG_FORMAT, UP_TO_DATE, Known, Later, Prepared, Song, Steps
 from mertag.batch.options import BatchOptions
 from mertag.errors import FileError, reason_of
-from mertag.library.accounting import FileDone, Note, Status
+from mertag.library.accounting import FileDone, Mood, Note, Status
 from mertag.library.sidecar import SUFFIX
 from mertag.library.state.analyses import Entry, Places, State, decode, encode, kept_time, size_and_time, song_digest
 from mertag.library.state.journal import Journal
@@ -96,7 +96,7 @@ class Memory(Steps):
                 size=size,
                 mtime_ns=mtime_ns,
                 audio=song.audio,
-                settled=self._mark(song.path) if complete and self._options.writes else "",
+                settled=self._mark(song.path, done.mood) if complete and self._options.writes else "",
                 release=song.claims,
             )
         else:
@@ -199,17 +199,32 @@ class Memory(Steps):
             return FileDone(index=index, path=path, status=Status.SKIPPED, reason=NO_TAG_FORMAT, remembered=True)
         if isinstance(outcome, Skipped) or not self._options.writes:
             return self._written(index, outcome, remembered=True)[0]
-        if entry.settled and entry.settled == self._mark(path):
-            unchanged = FileDone(index=index, path=path, status=Status.UNCHANGED, reason=UP_TO_DATE, remembered=True)
-            return dataclasses.replace(unchanged, emotion=outcome.emotion)
+        for mood in (self._unsure(outcome.emotion), Mood.KEPT):
+            if entry.settled and entry.settled == self._mark(path, mood):
+                done = FileDone(index=index, path=path, status=Status.UNCHANGED, reason=UP_TO_DATE, remembered=True)
+                return dataclasses.replace(done, emotion=outcome.emotion, mood=mood)
         return None
 
-    def _mark(self, path: Path) -> str:
-        """Return what is kept of a file that is done: the key, and the state of its sidecar."""
+    def _mark(self, path: Path, mood: Mood | None) -> str:
+        """Return what is kept of a file that is done: the key, the state of its sidecar, a mood that is not ours."""
+        key = f"{self._done_key} {mood}" if mood is Mood.KEPT else self._done_key
         if not self._options.sidecar:
-            return self._done_key
+            return key
         status = size_and_time(os.fsencode(path) + SUFFIX.encode())
-        return "" if status is None else f"{self._done_key} {status[0]} {status[1]}"
+        return "" if status is None else f"{key} {status[0]} {status[1]}"
+
+    def compared(self, done: FileDone) -> FileDone:
+        """Return a finished file that knows whether it failed as in an earlier run; keep what is new."""
+        place = os.fsencode(os.path.realpath(done.path))
+        now = size_and_time(place)
+        if done.status is not Status.FAILED or now is None:
+            return done
+        text = f"failed: {done.reason}".encode("ascii", "backslashreplace").decode()
+        entry = self._state.entry(place, self._model)
+        if entry is not None and (entry.size, entry.mtime_ns, entry.settled) == (*now, text):
+            return dataclasses.replace(done, as_before=True)
+        self._state.remember_file(place, size=now[0], mtime_ns=now[1], audio=b"", settled=text)
+        return done
 
     def _remember_no_format(self, path: Path) -> None:
         place = os.fsencode(os.path.realpath(path))

@@ -11,14 +11,17 @@ from pathlib import Path
 from typing import TypeAlias
 
 from mertag.batch.options import BatchOptions
+from mertag.emotion import SongEmotion
 from mertag.errors import StateError, UnsupportedFormatError, reason_of
 from mertag.files import remove_leftovers
 from mertag.formats import ByteSource, sniff
 from mertag.library import sidecar, tags
-from mertag.library.accounting import FileDone, Note, Status
+from mertag.library.accounting import FileDone, Mood, Note, Status
 from mertag.library.state.analyses import size_and_time
 from mertag.library.state.journal import Journal, Kind
 from mertag.library.tags import TagChange
+from mertag.library.tags.fields import mood_is_ours
+from mertag.library.tags.options import MOOD
 from mertag.outcomes import Outcome, Skipped, Tagged
 
 NO_TAG_FORMAT = "no tag format that mertag writes"
@@ -92,6 +95,23 @@ class Steps:
 
     def give_back(self, song: Song) -> None:
         """Give back a song that got no outcome."""
+
+    def compared(self, done: FileDone) -> FileDone:
+        """Return a finished file that knows whether it failed as in an earlier run."""
+        return done
+
+    def _unsure(self, emotion: SongEmotion) -> Mood | None:
+        options = self._options
+        asked = options.write_tags and MOOD in options.tag.fields
+        return Mood.UNSURE if asked and emotion.confidence < options.tag.min_confidence else None
+
+    def _mood(self, emotion: SongEmotion, change: TagChange | None) -> Mood | None:
+        """Return why the mood was not written, if it was not."""
+        if change is None or MOOD not in self._options.tag.fields:
+            return None
+        if MOOD in change.new:
+            return None if mood_is_ours(change.new) else Mood.KEPT
+        return self._unsure(emotion)
 
     def _refused(self, index: int, path: Path) -> FileDone | None:
         """Return how a file ends whose result could not be written anyway, without an analysis."""
@@ -187,6 +207,7 @@ class Steps:
             sidecar_changed=sidecar_changed,
             reason=reason,
             remembered=remembered,
+            mood=self._mood(emotion, change),
         )
         return done, tagged.new_file
 

@@ -11,13 +11,14 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from mertag._version import __version__
 from mertag.cli import console
 from mertag.errors import ConfigError, MertagError
 from mertag.files import write_whole
 from mertag.library import records
+from mertag.library.accounting import Mood
 
 if TYPE_CHECKING:
     from mertag.library.accounting import FileDone, Summary
@@ -80,9 +81,10 @@ def open_sinks(jsonl: str | None, csv_file: str | None) -> Iterator[Sink]:
         yield add
 
 
-def write_report(target: str, summary: Summary, facts: dict[str, object], *, groups: str) -> None:
+def write_report(target: str, summary: Summary, facts: dict[str, object], *, tags: bool) -> None:
     """Write the report of a run to a file, or to stdout (``"-"``): its facts, its summary, and files by reason."""
-    content = {
+    groups = "not_tagged" if tags else "reasons"
+    content: dict[str, Any] = {
         "schema": records.SCHEMA,
         "mertag": __version__,
         **facts,
@@ -94,9 +96,15 @@ def write_report(target: str, summary: Summary, facts: dict[str, object], *, gro
         },
         groups: [
             {"status": str(g.status), "reason": g.reason, "files": [records.path_fields(p) for p in g.paths]}
+            | ({"as_before": g.as_before} if tags else {})
             for g in summary.reasons
         ],
     }
+    if tags:
+        content["summary"] |= {
+            "failed_as_before": summary.failed_as_before,
+            **{f"moods_{mood}": summary.moods.get(mood, 0) for mood in Mood},
+        }
     text = records.to_json(content, indent=2) + "\n"
     with _explained(f"--report {target}"):
         path = Path(target)

@@ -10,7 +10,7 @@ import typer
 
 from mertag.cli import console
 from mertag.cli import tag_options as opt
-from mertag.cli.shared import command_line, refuse_music
+from mertag.cli.shared import command_line, nothing_found, refuse_music
 from mertag.cli.undo import StateOption
 from mertag.errors import ConfigError
 
@@ -67,7 +67,7 @@ def remove(
     if ignored and not quiet:
         console.say(library.ignored_note(len(ignored)))
     if not songs and not unreadable:
-        console.warn("no audio files were found there; nothing to do")
+        console.warn(nothing_found(include, exclude))
     with ExitStack() as stack:
         journal, run = None, None
         if not dry_run and not no_state and songs:

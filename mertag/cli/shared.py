@@ -79,6 +79,16 @@ def opened_state(path: Path | None, *, no_state: bool, needed: bool) -> Iterator
         yield state
 
 
+def nothing_found(include: list[str] | None, exclude: list[str] | None, shard: str | None = None) -> str:
+    """Return what to say where no file is left to do anything with, and what may be the reason."""
+    narrowed = [f"--include {shlex.quote(pattern)}" for pattern in include or ()]
+    narrowed += [f"--exclude {shlex.quote(pattern)}" for pattern in exclude or ()]
+    narrowed += [f"--shard {shard}"] if shard else []
+    if not narrowed:
+        return "no audio files were found there; nothing to do"
+    return f"no audio file there is left by {', '.join(narrowed)}; nothing to do"
+
+
 def command_line() -> str:
     """Return what was called, for the list of runs."""
     return shlex.join(["mertag", *sys.argv[1:]])

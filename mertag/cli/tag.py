@@ -13,7 +13,7 @@ import typer
 from mertag.cli import console
 from mertag.cli import tag_options as opt
 from mertag.cli.console import LogLevel, show_from
-from mertag.cli.shared import OnlyRemembered, open_tagger, opened_state, without_model
+from mertag.cli.shared import OnlyRemembered, nothing_found, open_tagger, opened_state, without_model
 from mertag.errors import ConfigError
 from mertag.library.find import Shard
 
@@ -130,9 +130,9 @@ def tag(
         facts |= {"windows": windows, "segment_hop_s": segment_hop, "shard": shard}
         with tagger:
             if not quiet:
-                heading = "{model} on {device} ({provider}; {reason})"
-                heading = "{model}: only what is remembered is written" if retag else heading
+                heading = "{model}: only what is remembered is written" if retag else "{model} on {device}"
                 console.say(console.clean("model " + heading.format(**facts)))
+                _log.info("%s", "{provider}; {reason}".format(**facts))
                 if windows is not None:
                     n = f"{windows} windows are" if windows > 1 else "1 window is"
                     console.say(f"of each long song, only {n} heard (--windows {windows})")
@@ -151,7 +151,7 @@ def tag(
                 assert isinstance(first, Found)
                 view.show(first)
                 if not first.n:
-                    _log.warning("no audio files were found there; nothing to do")
+                    console.warn(nothing_found(include, exclude, shard))
                 with open_sinks(jsonl, csv) as add:
                     summary = view.follow(events, add)
     if summary.failed:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from mertag.cli import console
 from mertag.cli.outputs import Sink, write_report
 from mertag.files import path_text
-from mertag.library.accounting import Event, FileDone, Finished, Found, Note, Status, Summary
+from mertag.library.accounting import Event, FileDone, Finished, Found, Mood, Note, Status, Summary
 
 if TYPE_CHECKING:
     from mertag.library.tags import TagChange
@@ -23,6 +24,14 @@ LINE_EVERY_S = 30.0
 
 DRAW_EVERY_S = 0.05
 """How often the bar changes: a hundred thousand songs that are remembered must not wait for it."""
+
+MOST_NAMED = 10
+"""So many files with the same reason are named; the others are counted."""
+
+MOODS = {
+    Mood.KEPT: "; the mood that someone else wrote stays",
+    Mood.UNSURE: "; no mood is written: the confidence is below --min-confidence",
+}
 
 TABLE_COLUMNS = ("song", "quadrant", "label", "valence", "arousal", "confidence")
 
@@ -54,14 +63,12 @@ class Progress:
         columns = (
             progress.BarColumn(),
             progress.MofNCompleteColumn(),
-            progress.TextColumn("{task.fields[rate]}", markup=False),
-            progress.TextColumn("left:"),
-            progress.TimeRemainingColumn(),
+            progress.TextColumn("{task.fields[pace]}", markup=False),
         )
         stderr = console.rich_console(stderr=True)
         on_terminal = console.stream_is_terminal("stdout")  # then results are printed above the bar, too
         with progress.Progress(*columns, console=stderr, redirect_stdout=on_terminal) as self._bar:
-            self._task = self._bar.add_task("", total=None, rate="")
+            self._task = self._bar.add_task("", total=None, pace="")
             yield
         self._bar = None
 
@@ -80,15 +87,18 @@ class Progress:
         self._remembered += remembered
         now_s = time.monotonic()
         analysed = self._done - self._remembered
-        rate_hz = (analysed or self._done) / max(now_s - self._started_s, 1e-9)
+        if not analysed:  # what is remembered comes first: the clock of the analyses has not begun
+            self._started_s = now_s
+        rate_hz = analysed / max(now_s - self._started_s, 1e-9)
+        left = f", {console.duration((self._total - self._done) / rate_hz)} left" if analysed else ""
+        pace = f"{rate_hz:.1f} songs/s{left}" if analysed else f"{self._remembered} remembered"
         if self._bar is not None:
             if now_s - self._drawn_s >= DRAW_EVERY_S or self._done == self._total:
                 self._drawn_s = now_s
-                self._bar.update(self._task, completed=self._done, rate=f"{rate_hz:.1f} songs/s")
+                self._bar.update(self._task, completed=self._done, pace=pace)
         elif not self._quiet and now_s - self._line_s >= LINE_EVERY_S:
             self._line_s = now_s
-            left = console.duration((self._total - self._done) / rate_hz)
-            console.say(f"{self._done} of {self._total}, {self._failed} failed, {rate_hz:.1f} songs/s, {left} left")
+            console.say(f"{self._done} of {self._total}, {self._failed} failed, {pace}")
 
     def line(self, text: str) -> None:
         """Print a line on stderr, above the bar."""
@@ -116,6 +126,7 @@ class View:
         drawn_over = stdout_taken and console.stream_is_terminal("stdout")  # a bar would stand amid the results
         self._progress = Progress(quiet=quiet, bar=console.stream_is_terminal("stderr") and not drawn_over)
         self._summary: Summary | None = None
+        self._failures: Counter[str] = Counter()
         self._rows: list[tuple[int, tuple[str, ...]]] | None = [] if table else None
 
     @contextmanager
@@ -166,8 +177,10 @@ class View:
 
     def _file(self, done: FileDone) -> None:
         _log.info("%s", outcome_line(done, self._words.get(done.status, done.status)))
-        if done.status.is_failure:
-            self._progress.line(f"{done.status}: {console.clean(done.path)}: {console.clean(done.reason)}")
+        if done.status.is_failure and not done.as_before:
+            self._failures[done.reason] += 1
+            if self._failures[done.reason] <= MOST_NAMED:
+                self._progress.line(f"{done.status}: {console.clean(done.path)}: {console.clean(done.reason)}")
         if self._dry_run:
             for line in change_lines(done):
                 if not self._stdout_taken:
@@ -187,12 +200,14 @@ class View:
             console.table(TABLE_COLUMNS, [row for _, row in sorted(self._rows)], right=TABLE_COLUMNS[3:])
         if not self._quiet:
             self._say(summary)
+        if summary.failed_as_before:
+            n = count(summary.failed_as_before, "file")
+            console.say(f"failed as in an earlier run, and unchanged since: {n} (--verbose or --report names them)")
         if report is not None:
             facts = {**facts, "dry_run": self._dry_run}
             if self._noun == "song":
-                write_report(report, summary, {**facts, "run": summary.run}, groups="not_tagged")
-            else:
-                write_report(report, summary, facts, groups="reasons")
+                facts["run"] = summary.run
+            write_report(report, summary, facts, tags=self._noun == "song")
         if summary.not_reached:
             how_far = f"{summary.found - summary.not_reached} of {summary.found} files are finished"
             console.say(f"stopped early: {how_far}, and stay so; run the same command again for the rest")
@@ -202,17 +217,23 @@ class View:
         tags = self._noun == "song"
         for group in summary.reasons:
             reason, n = console.clean(group.reason), count(len(group.paths), self._noun)
-            if group.status.is_failure:  # each was named, with its reason, when it failed
+            if group.as_before:
+                continue  # counted in one line
+            if group.status.is_failure:  # named, with the reason, when it failed
                 if len(group.paths) > 1:
-                    console.say(f"{group.status}: {reason}: {n}, named above")
+                    all_named = len(group.paths) <= MOST_NAMED
+                    which = "named above" if all_named else f"the first {MOST_NAMED} named above, --report names all"
+                    console.say(f"{group.status}: {reason}: {n}, {which}")
             elif tags and (group.status is Status.UNCHANGED or not group.reached):
                 console.say(f"{group.status}: {reason}: {n}")
             elif len(group.paths) == 1:
                 console.say(f"{group.status}: {console.clean(group.paths[0])}: {reason}")
             elif tags:
                 console.say(f"{group.status}: {reason}: {n}:")
-                for path in group.paths:
+                for path in group.paths[:MOST_NAMED]:
                     console.say(f"  {console.clean(path)}")
+                if len(group.paths) > MOST_NAMED:
+                    console.say(f"  and {len(group.paths) - MOST_NAMED} more; --report names all")
             else:
                 console.say(f"{group.status}: {reason}: {n}")
         parts = [f"{n} {self._words.get(status, status)}" for status, n in summary.counts.items()]
@@ -222,6 +243,11 @@ class View:
         rate = (summary.found - summary.not_reached) / max(summary.elapsed_s, 1e-9)
         pace = f" ({rate:.1f} songs/s)" if tags else ""
         console.say(f"found {summary.found} = {' + '.join(parts)}, in {console.duration(summary.elapsed_s)}{pace}")
+        kept, unsure = (summary.moods.get(mood, 0) for mood in Mood)
+        if kept:
+            console.say(f"{count(kept, 'mood')} of someone else's kept; --overwrite replaces such moods")
+        if unsure:
+            console.say(f"{count(unsure, 'song')} without a mood, since the confidence is below --min-confidence")
         if summary.run is not None:
             console.say(f"this was run {summary.run}; `mertag undo --run {summary.run}` gives the old files back")
 
@@ -232,7 +258,9 @@ def outcome_line(done: FileDone, word: str) -> str:
     if done.emotion is not None:
         e = done.emotion
         line += f": {e.quadrant} {e.quadrant.label}, confidence {e.confidence:.2f}"
-    return f"{line}: {done.reason}" if done.reason else line
+    if done.reason:
+        line += f": {done.reason}"
+    return line + MOODS[done.mood] if done.mood else line
 
 
 def change_lines(done: FileDone) -> Iterator[str]:

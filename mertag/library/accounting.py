@@ -9,8 +9,9 @@ whose summary adds up::
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import TypeAlias, TypeVar
@@ -43,6 +44,13 @@ class Status(StrEnum):
     def is_success(self) -> bool:
         """Whether what was asked for is done; the other files are listed by reason."""
         return self in (Status.TAGGED, Status.REMOVED, Status.UNDONE, Status.ALREADY_UNDONE)
+
+
+class Mood(StrEnum):
+    """Why a song's mood was not written where moods were asked for."""
+
+    KEPT = "kept"
+    UNSURE = "unsure"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +89,10 @@ class FileDone:
         Why it ended so; empty where the status says all; for a tagged file, empty or a note.
     remembered : bool
         Whether it needed no analysis, since that was remembered.
+    mood : Mood or None
+        KEPT: the mood that someone else wrote stays; UNSURE: none is written, for want of confidence.
+    as_before : bool
+        Whether it failed in an earlier run for the same reason, and has not changed since.
     """
 
     index: int
@@ -91,6 +103,8 @@ class FileDone:
     sidecar_changed: bool | None = None
     reason: str = ""
     remembered: bool = False
+    mood: Mood | None = None
+    as_before: bool = False
 
     @property
     def wrote(self) -> bool:
@@ -100,12 +114,16 @@ class FileDone:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileGroup:
-    """Files that ended the same way for the same reason; `reached` is False for those that the run did not come to."""
+    """Files that ended the same way for the same reason.
+
+    `reached` is False for those that the run did not come to, `as_before` is that of `FileDone`.
+    """
 
     status: Status
     reason: str
     paths: tuple[Path, ...]
     reached: bool = True
+    as_before: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +144,8 @@ class Summary:
         All files with which what was asked for was not done, by status and reason.
     run : int or None
         What ``mertag undo --run`` takes; None if nothing was written, or is not remembered.
+    moods : mapping of Mood to int
+        How many moods were not written, and why.
     """
 
     found: int
@@ -134,6 +154,7 @@ class Summary:
     elapsed_s: float
     reasons: tuple[FileGroup, ...]
     run: int | None = None
+    moods: Mapping[Mood, int] = field(default_factory=dict)
 
     @property
     def tagged(self) -> int:
@@ -154,6 +175,11 @@ class Summary:
     def failed(self) -> int:
         """How many are not as was asked for, of those that were reached."""
         return sum(n for status, n in self.counts.items() if status.is_failure)
+
+    @property
+    def failed_as_before(self) -> int:
+        """How many of these failed in an earlier run for the same reason, and have not changed since."""
+        return sum(len(group.paths) for group in self.reasons if group.as_before)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,7 +202,8 @@ class Account:
         self._run = run
         self._done = bytearray(found)
         self._counts = dict.fromkeys(statuses, 0)
-        self._groups: dict[tuple[Status, str], list[Path]] = {}
+        self._groups: dict[tuple[Status, str, bool], list[Path]] = {}
+        self._moods: Counter[Mood] = Counter()
         self._wrote = False
         self._started_s = time.monotonic()
 
@@ -191,7 +218,9 @@ class Account:
         self._counts[done.status] += 1
         self._wrote = self._wrote or done.wrote
         if not done.status.is_success:
-            self._groups.setdefault((done.status, done.reason), []).append(done.path)
+            self._groups.setdefault((done.status, done.reason, done.as_before), []).append(done.path)
+        if done.mood is not None:
+            self._moods[done.mood] += 1
 
     def summary(self, songs: Sequence[Path] = (), *, not_reached_because: str = "") -> Summary:
         """Return the sum, the largest groups first.
@@ -199,7 +228,10 @@ class Account:
         With `songs`, all files that were found, those that were not reached are skipped for the reason that is given,
         and the groups go by status first.
         """
-        groups = [FileGroup(status=s, reason=r, paths=tuple(paths)) for (s, r), paths in self._groups.items()]
+        groups = [
+            FileGroup(status=status, reason=reason, paths=tuple(paths), as_before=as_before)
+            for (status, reason, as_before), paths in self._groups.items()
+        ]
         groups.sort(key=lambda group: -len(group.paths))
         counts = dict(self._counts)
         if songs:
@@ -216,6 +248,7 @@ class Account:
             elapsed_s=time.monotonic() - self._started_s,
             reasons=tuple(groups),
             run=self._run if self._wrote else None,
+            moods=dict(self._moods),
         )
 
 

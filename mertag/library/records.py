@@ -30,7 +30,7 @@ SCHEMA: Literal[2] = 2
 CSV_COLUMNS = (
     *("path", "status", "reason", "quadrant", "label", "confidence", "valence", "arousal"),
     *("p_q1", "p_q2", "p_q3", "p_q4", "duration_s", "analysed_s", "silent_s"),
-    *("n_segments", "n_windows", "model"),
+    *("n_segments", "n_windows", "model", "mood"),
 )
 
 
@@ -104,6 +104,15 @@ class Record(Struct, kw_only=True):
     emotion: Emotion | None
     model: ModelName | None
     change: Change | None
+    mood: (
+        Annotated[
+            str,
+            one_of("kept", "unsure"),
+            says("why no mood was written where tags were to be: someone else's stays, or the confidence is too low"),
+        ]
+        | None
+    )
+    as_before: Annotated[bool, says("it failed in an earlier run for the same reason, and has not changed since")]
 
 
 class File(Struct):
@@ -127,6 +136,8 @@ def record(done: FileDone) -> dict[str, Any]:
             emotion=None if done.emotion is None else emotion_of(done.emotion),
             model=None if done.emotion is None else done.emotion.model,
             change=None if change is None else Change(change.container, _tags(change.old), _tags(change.new)),
+            mood=done.mood,
+            as_before=done.as_before,
         )
     )
 
@@ -140,7 +151,7 @@ def csv_row(done: FileDone) -> list[str]:
     numbers = (e.confidence, e.valence, e.arousal, *e.quadrant_probabilities)
     cells += [e.quadrant.value, e.quadrant.label, *(f"{n:.4f}" for n in numbers)]
     durations = (f"{e.duration_s:.3f}", f"{_analysed_s(e):.3f}", f"{e.silent_s:.3f}")
-    return [*cells, *durations, str(e.n_segments), str(e.n_windows), e.model]
+    return [*cells, *durations, str(e.n_segments), str(e.n_windows), e.model, done.mood or ""]
 
 
 def path_fields(path: Path | str) -> dict[str, Any]:

@@ -24,18 +24,22 @@ class NotTagged(Struct):
     status: Annotated[str, one_of("unchanged", "skipped", "failed")]
     reason: str
     files: list[File]
+    as_before: Annotated[bool, says("they failed in an earlier run for the same reason, and have not changed since")]
 
 
 class Summary(Struct):
     """What became of the files."""
 
     found: Count
-    tagged: Count
+    tagged: Annotated[int, Meta(ge=0), says("where neither tags nor sidecars were asked for: analysed")]
     unchanged: Count
     skipped: Count
     failed: Count
     not_reached: Count
     elapsed_s: Seconds
+    failed_as_before: Annotated[int, Meta(ge=0), says("of the failed: in an earlier run, too, and unchanged since")]
+    moods_kept: Annotated[int, Meta(ge=0), says("moods that someone else wrote, and that stay")]
+    moods_unsure: Annotated[int, Meta(ge=0), says("moods that were not written for want of confidence")]
 
 
 class Report(Struct):

@@ -7,9 +7,11 @@ both output streams, and its exceptions share no base class; all of that is deal
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import io
 import os
 import re
+import sys
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -91,6 +93,8 @@ def cuda_session(model: bytes, *, where: Path, probe: bytes) -> Session:
     DeviceError
         If it would not; the message says why, and what to do.
     """
+    if not _has_driver():  # first: where there is none, libraries that are missing are none of anyone's concern
+        raise DeviceError("no NVIDIA driver is installed")
     ort = onnxruntime()
     if CUDA not in ort.get_available_providers():
         raise DeviceError(
@@ -215,6 +219,15 @@ def _make(model: bytes, threads: int, providers: list[Any]) -> Session:
     options.enable_mem_pattern = False
     session: Session = ort.InferenceSession(model, options, providers=providers, enable_fallback=0)
     return session
+
+
+def _has_driver() -> bool:
+    """Return whether the driver of an NVIDIA GPU is installed."""
+    try:
+        ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return False
+    return True
 
 
 def _preload() -> str:

@@ -87,7 +87,7 @@ def test_without_an_output_option_a_table_is_printed_and_nothing_is_written(mert
     rows = [line.split("\t") for line in result.stdout.splitlines()]
     assert rows[0] == ["song", "quadrant", "label", "valence", "arousal", "confidence"]
     assert [row[1:3] for row in rows[1:]] == [["Q1", "Happy"], ["Q2", "Angry"]]
-    assert "found 3 = 2 tagged + 0 unchanged + 1 skipped + 0 failed" in result.stderr
+    assert "found 3 = 2 analysed + 0 unchanged + 1 skipped + 0 failed" in result.stderr
     assert "short_c.flac: too short" in result.stderr
     assert {p: p.read_bytes() for p in music.iterdir()} == before
 
@@ -245,7 +245,7 @@ def test_a_disk_that_fills_up_stops_the_run_with_a_summary(
     result = mertag(music, "--jsonl", tmp_path / "o.jsonl")
     assert result.exit_code == 3
     assert "No space left" in result.stderr
-    assert "found 3 = 1 tagged + 0 unchanged + 2 skipped + 0 failed" in result.stderr
+    assert "found 3 = 1 analysed + 0 unchanged + 2 skipped + 0 failed" in result.stderr
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="file names that are any bytes")

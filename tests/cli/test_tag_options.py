@@ -173,7 +173,7 @@ def test_log_lines_have_levels(mertag: Mertag, music: Path, option: tuple[str, .
     lines = [line for line in run.stderr.decode().splitlines() if line.startswith("mertag: ")]
     assert {line.split(": ")[1] for line in lines} == levels
     if "info" in levels:
-        assert sum(f"tagged: {music / 'a.flac'}: Q" in line for line in lines) == 1
+        assert sum(f"analysed: {music / 'a.flac'}: Q" in line for line in lines) == 1
 
 
 # How tags are written

@@ -132,7 +132,8 @@ def test_cuda_without_a_gpu_fails_and_auto_says_why(tiny_bundle: Bundle) -> None
         open_models(tiny_bundle, device="cuda")
     model = open_models(tiny_bundle, device="auto").segment
     assert model.device == "cpu"
-    assert model.reason.startswith("no GPU: ")
+    assert model.reason.startswith("no GPU: no NVIDIA driver is installed; ")
+    assert "CUDA" not in model.reason
 
 
 @needs_no_gpu

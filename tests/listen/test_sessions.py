@@ -97,6 +97,7 @@ def test_without_a_gpu_only_a_small_graph_is_tried(monkeypatch: pytest.MonkeyPat
         return OnTheCpu()
 
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [sessions.CUDA])
+    monkeypatch.setattr(sessions, "_has_driver", lambda: True)
     monkeypatch.setattr(sessions, "_preload", lambda: "")
     monkeypatch.setattr(sessions, "_make", make)
     with pytest.raises(DeviceError, match="no usable GPU"):

@@ -62,7 +62,7 @@ def plot(
     tagger, facts = open_tagger(model, device.value, workers=1, segment_hop_s=segment_hop, one_song=True)
     with tagger:
         if not quiet:
-            console.say(console.clean("model {model} on {device} ({provider}; {reason})".format(**facts)))
+            console.say(console.clean("model {model} on {device}".format(**facts)))
         timeline = tagger.segments(file)
         manifest = tagger.bundle.manifest
     spans_s = window_spans(timeline, manifest.window_rule, sample_rate=manifest.front_end.sample_rate)

@@ -1,0 +1,129 @@
+"""What `mertag tag` says is so: analysed or tagged, whose moods were kept, what is new, how long it still takes."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from fake_tagger import FACTS, FakeTagger
+from mutagen.flac import FLAC
+from typer.testing import CliRunner, Result
+from written_songs import make_song as audio
+
+from mertag.cli.app import app
+from mertag.cli.view import Progress
+
+pytestmark = pytest.mark.command
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def mertag(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
+    monkeypatch.setenv("MERTAG_CONFIG", "")
+    monkeypatch.setattr("platformdirs.user_config_path", lambda *_: Path("/nowhere"))
+    monkeypatch.setattr("platformdirs.user_state_path", lambda *_: tmp_path / "state")
+    monkeypatch.setattr("mertag.cli.tag.open_tagger", lambda *_, **__: (FakeTagger(), FACTS))
+
+    def run(*args: object) -> Result:
+        return CliRunner().invoke(app, list(map(str, args)))
+
+    return run
+
+
+@pytest.fixture
+def music(tmp_path: Path) -> Path:
+    for name in ("q1_a.flac", "q2_b.flac", "short_c.flac"):
+        audio(tmp_path / "music" / name)
+    return tmp_path / "music"
+
+
+def test_a_run_that_writes_nothing_says_analysed_and_the_records_keep_their_status(mertag: Run, music: Path) -> None:
+    result = mertag("tag", music, "--verbose", "--jsonl", "-")
+    assert "2 analysed + 0 unchanged" in result.stderr
+    assert "info: analysed: " in result.stderr
+    assert "tagged" not in result.stderr
+    assert {json.loads(line)["status"] for line in result.stdout.splitlines()} == {"tagged", "skipped"}
+
+
+def test_moods_that_are_kept_or_not_written_are_said(mertag: Run, music: Path, tmp_path: Path) -> None:
+    (mine, other) = sorted(music.glob("q*.flac"))
+    song = FLAC(mine)
+    song["MOOD"] = "Mine"
+    song.save()
+    for _ in range(2):  # the second run knows it without opening the file
+        report, jsonl = tmp_path / "report.json", tmp_path / "out.jsonl"
+        options = ("--write-tags", "--verbose", "--report", report, "--jsonl", jsonl, "--min-confidence", 0.9)
+        result = mertag("tag", music, *options)
+        assert "1 mood of someone else's kept; --overwrite replaces such moods" in result.stderr
+        assert "1 song without a mood, since the confidence is below --min-confidence" in result.stderr
+        (line,) = (line for line in result.stderr.splitlines() if str(mine) in line)
+        assert line.endswith("; the mood that someone else wrote stays")
+        moods = {json.loads(line)["path"]: json.loads(line)["mood"] for line in jsonl.read_text().splitlines()}
+        assert (moods[str(mine)], moods[str(other)]) == ("kept", "unsure")
+        summary = json.loads(report.read_text())["summary"]
+        assert (summary["moods_kept"], summary["moods_unsure"]) == (1, 1)
+
+
+def test_failures_that_are_as_before_are_counted_and_not_repeated(mertag: Run, music: Path, tmp_path: Path) -> None:
+    audio(music / "bad_d.flac")
+    assert "failed: " + str(music / "bad_d.flac") in mertag("tag", music, "--write-tags").stderr
+    audio(music / "bad_e.flac")
+    report = tmp_path / "report.json"
+    second = mertag("tag", music, "--write-tags", "--report", report, "--quiet")
+    assert second.exit_code == 1
+    assert second.stderr.splitlines() == [
+        f"failed: {music / 'bad_e.flac'}: damaged after 3.0 s",
+        "failed as in an earlier run, and unchanged since: 1 file (--verbose or --report names them)",
+    ]
+    content = json.loads(report.read_text())
+    assert content["summary"]["failed"] == 2
+    assert content["summary"]["failed_as_before"] == 1
+    before = {
+        group["files"][0]["path"]: group["as_before"] for group in content["not_tagged"] if len(group["files"]) == 1
+    }
+    assert before[str(music / "bad_d.flac")] is True
+    assert before[str(music / "bad_e.flac")] is False
+    os.utime(music / "bad_d.flac", (1, 1))  # changed: news again
+    assert "failed: " + str(music / "bad_d.flac") in mertag("tag", music, "--write-tags", "--quiet").stderr
+
+
+def test_equal_reasons_are_collapsed(mertag: Run, music: Path) -> None:
+    for i in range(15):
+        audio(music / f"bad_{i}.flac")
+    result = mertag("tag", music)
+    assert sum(line.startswith("failed: /") for line in result.stderr.splitlines()) == 10
+    assert "failed: damaged after 3.0 s: 15 songs, the first 10 named above, --report names all" in result.stderr
+
+
+def test_patterns_that_leave_nothing_are_named(mertag: Run, music: Path) -> None:
+    result = mertag("tag", music, "--include", "*.ogg")
+    assert result.exit_code == 0
+    assert "warning: no audio file there is left by --include '*.ogg'; nothing to do" in result.stderr
+    assert "--include '*.ogg'" in mertag("remove", music, "--include", "*.ogg").stderr
+
+
+def test_what_an_ignore_file_leaves_out_is_counted_and_named(mertag: Run, music: Path) -> None:
+    (music / ".ndignore").write_text("q*")
+    assert "files and folders are left out, as ignore files say" in mertag("tag", music).stderr
+    assert f"left out: {next(iter(sorted(music.glob('q*'))))}: " in mertag("tag", music, "--verbose").stderr
+
+
+def test_the_time_left_is_that_of_the_songs_that_are_left(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = {"s": 0.0}
+    monkeypatch.setattr("mertag.cli.view.time.monotonic", lambda: clock["s"])
+    progress = Progress(quiet=False, bar=False)
+    progress.start(1000, "song")
+    for _ in range(900):  # an earlier run's: two minutes for all of them
+        clock["s"] += 120 / 900
+        progress.step(failed=False, remembered=True)
+    for _ in range(10):
+        clock["s"] += 10.0
+        progress.step(failed=False)
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last == "910 of 1000, 0 failed, 0.1 songs/s, 15 min 0 s left"
