@@ -18,8 +18,10 @@ from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from mertag._version import __version__
 from mertag.cli import console, settings
+from mertag.cli.help import PlainCommand
 from mertag.errors import MissingExtraError
 
+HELP_NAMES = {"help_option_names": ["-h", "--help"]}
 OWN_PACKAGES = ("mertag", "mertag_train", "mertag_export")
 
 
@@ -65,9 +67,11 @@ COMMANDS: Mapping[str, LazyCommand] = MappingProxyType(
 def load_command(name: str) -> TyperCommand:
     """Import one command's function and make a typer command of it; raise `MissingExtraError` if it lacks a package."""
     single = typer.Typer(add_completion=False, rich_markup_mode=None)
-    single.command(name=name)(_function(name))
+    function = _function(name)
+    single.command(name=name, cls=PlainCommand, context_settings=HELP_NAMES)(function)
     command = typer.main.get_command(single)
-    assert isinstance(command, TyperCommand)  # one function gives one command
+    assert isinstance(command, PlainCommand)  # one function gives one command
+    command.prepare(settings.kinds_of(function))
     for parameter in command.params:
         if isinstance(parameter, TyperOption) and not parameter.envvar:
             parameter.show_envvar = False  # MERTAG_<COMMAND>_<OPTION> holds for all: said once, not each time
@@ -148,7 +152,7 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-app = typer.Typer(cls=LazyGroup, no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(cls=LazyGroup, no_args_is_help=True, rich_markup_mode=None, context_settings=HELP_NAMES)
 
 
 @app.callback(

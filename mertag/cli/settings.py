@@ -114,7 +114,7 @@ def lists_from_environment(command: str, options: Mapping[str, Kind]) -> dict[st
     """Return the options that variables give as lists: texts one a line (they may hold spaces), numbers by spaces."""
     lists: dict[str, list[str]] = {}
     for name, kind in options.items():
-        value = os.environ.get(_variable(command, name), "")
+        value = os.environ.get(variable(command, name), "")
         if kind.many and value:
             lists[name] = [part for part in value.split("\n" if kind.type is str else None) if part]
     return lists
@@ -122,8 +122,8 @@ def lists_from_environment(command: str, options: Mapping[str, Kind]) -> dict[st
 
 def unknown_variables(command: str, options: Mapping[str, Kind]) -> list[str]:
     """Return the variables that look as if they set an option of this command, and do not."""
-    known = {_variable(command, name) for name in (*options, *(n for n, of in SECOND_NAMES.items() if of in options))}
-    return sorted(name for name in os.environ if name.startswith(_variable(command, "")) and name not in known)
+    known = {variable(command, name) for name in (*options, *(n for n, of in SECOND_NAMES.items() if of in options))}
+    return sorted(name for name in os.environ if name.startswith(variable(command, "")) and name not in known)
 
 
 def _parameter(key: str) -> str:
@@ -132,7 +132,8 @@ def _parameter(key: str) -> str:
     return SECOND_NAMES.get(name, name)
 
 
-def _variable(command: str, option: str) -> str:
+def variable(command: str, option: str) -> str:
+    """Return the variable that sets an option of a command."""
     return f"MERTAG_{command}_{option}".upper()
 
 
