@@ -85,7 +85,12 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a mood tha
 MinConfidence = Annotated[
     float, typer.Option(min=0.0, max=1.0, help="Write no mood below this confidence (mertag's own fields are written).")
 ]
-Moods = Annotated[int, typer.Option(min=1, max=2, help="How many moods to write, most likely first.")]
+Moods = Annotated[
+    int,
+    typer.Option(
+        min=1, max=2, help="Write so many moods, likelier first; the second only from a probability of 0.25 on."
+    ),
+]
 Join = Annotated[
     str | None,
     typer.Option(

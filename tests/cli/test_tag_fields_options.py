@@ -41,7 +41,8 @@ def labels(tmp_path: Path) -> Path:
     return path
 
 
-def test_the_options_reach_the_file(mertag: Run, song: Path, labels: Path) -> None:
+def test_the_options_reach_the_file(monkeypatch: pytest.MonkeyPatch, mertag: Run, song: Path, labels: Path) -> None:
+    monkeypatch.setattr("mertag.library.tags.fields.SECOND_FROM", 0.1)  # the tagger of the tests is sure of its mood
     options = ("--write-id3", "--moods", 2, "--join", " + ", "--labels", labels)
     assert mertag(song, *options).exit_code == 0
     assert tags.read_tags(song)["MOOD"] == ("Fierce + Joyful",)
@@ -63,6 +64,7 @@ def test_a_dry_run_shows_own_labels(mertag: Run, song: Path, labels: Path) -> No
 def test_the_command_line_wins_over_the_environment_and_that_over_the_file(
     mertag: Run, song: Path, labels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("mertag.library.tags.fields.SECOND_FROM", 0.1)  # the tagger of the tests is sure of its mood
     config = tmp_path / "config.toml"
     config.write_text(f'[tag]\nlabels = "{labels}"\nfields = ["mood", "model"]\njoin = "; "\nmoods = 2\n')
     monkeypatch.setenv("MERTAG_CONFIG", str(config))

@@ -18,6 +18,9 @@ from mertag.library.tags.options import AROUSAL, CONFIDENCE, MARK, MODEL, MOOD, 
 
 DECIMALS = 3
 
+SECOND_FROM = 0.25
+"""From this probability on a second mood is written: that of chance. What is less likely is no mood of the song."""
+
 
 def planned(emotion: SongEmotion, options: TagOptions, old: Fields) -> dict[str, tuple[str, ...]]:
     """Return the fields that a file shall have that has `old`.
@@ -50,7 +53,10 @@ def _mood(emotion: SongEmotion, options: TagOptions) -> tuple[str, ...]:
     if emotion.confidence < options.min_confidence or MOOD not in options.fields:
         return ()
     labels = dict(zip(QUADRANTS, options.labels, strict=True))
-    moods = tuple(dict.fromkeys(labels[quadrant] for quadrant in emotion.ranking[: options.moods]))
+    first, second = emotion.ranking[:2]
+    likely = emotion.quadrant_probabilities[QUADRANTS.index(second)] >= SECOND_FROM
+    chosen = (first, second) if options.moods == 2 and likely else (first,)
+    moods = tuple(dict.fromkeys(labels[quadrant] for quadrant in chosen))
     return moods if options.join is None else (options.join.join(moods),)
 
 

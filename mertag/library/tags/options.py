@@ -57,7 +57,7 @@ class TagOptions:
     min_confidence : float
         Below it no mood is written, our own fields still are. In 0..1.
     moods : int
-        1, or 2 for the second most likely mood as well.
+        1, or 2 for the second most likely mood as well, if its probability is 0.25 or more.
     join : str or None
         Write several moods as one value with this between them, such as ``"; "``, for players that show only
         the first of several values.

@@ -35,6 +35,11 @@ def test_two_moods_are_the_two_most_likely(make_emotion: MakeEmotion) -> None:
     assert planned(heard, TagOptions(moods=2), {})["MOOD"] == ("Relaxed", "Sad")
 
 
+def test_a_second_mood_less_likely_than_chance_is_not_written(make_emotion: MakeEmotion) -> None:
+    assert planned(make_emotion(0.94, 0.04, 0.01, 0.01), TagOptions(moods=2), {})["MOOD"] == ("Happy",)
+    assert planned(make_emotion(0.75, 0.25, 0.0, 0.0), TagOptions(moods=2), {})["MOOD"] == ("Happy", "Angry")
+
+
 @pytest.mark.parametrize(
     ("old", "ours"),
     [
