@@ -50,9 +50,11 @@ class MissingExtraError(MertagError):
     """
 
     def __init__(self, command: str, extra: str, module: str) -> None:
+        from mertag.extras import install_command
+
         super().__init__(
             f"`mertag {command}` needs packages that are not installed (missing: {module}). "
-            f"Install them with: pip install 'mertag[{extra}]'"
+            f"Install them with: {install_command(extra)}"
         )
         self.command, self.extra, self.module = command, extra, module
 

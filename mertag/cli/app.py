@@ -58,7 +58,7 @@ COMMANDS: Mapping[str, LazyCommand] = MappingProxyType(
         "plot": LazyCommand(
             target="mertag_train.commands.plot:plot",
             help="Draw the emotion of a song over time (PNG, SVG).",
-            extra="train",
+            extra="plot",
         ),
     }
 )

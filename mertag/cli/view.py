@@ -11,10 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from mertag.cli import console
 from mertag.cli.outputs import Sink, write_report
+from mertag.cli.results import show_results
 from mertag.files import path_text
 from mertag.library.accounting import Event, FileDone, Finished, Found, Mood, Note, Status, Summary
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mertag.emotion import SongEmotion
     from mertag.library.tags import TagChange
 
 _log = logging.getLogger(__name__)
@@ -32,8 +36,6 @@ MOODS = {
     Mood.KEPT: "; the mood that someone else wrote stays",
     Mood.UNSURE: "; no mood is written: the confidence is below --min-confidence",
 }
-
-TABLE_COLUMNS = ("song", "quadrant", "label", "valence", "arousal", "confidence")
 
 
 def count(n: int, noun: str) -> str:
@@ -127,7 +129,7 @@ class View:
         self._progress = Progress(quiet=quiet, bar=console.stream_is_terminal("stderr") and not drawn_over)
         self._summary: Summary | None = None
         self._failures: Counter[str] = Counter()
-        self._rows: list[tuple[int, tuple[str, ...]]] | None = [] if table else None
+        self._results: dict[int, tuple[Path, SongEmotion]] | None = {} if table else None
 
     @contextmanager
     def opened(self, report: str | None, facts: dict[str, object]) -> Iterator[None]:
@@ -187,17 +189,14 @@ class View:
                     console.out(line)
                 elif not self._quiet:
                     self._progress.line(line)
-        if self._rows is not None and done.emotion is not None:
-            e = done.emotion
-            numbers = (f"{e.valence:.2f}", f"{e.arousal:.2f}", f"{e.confidence:.2f}")
-            row = (console.clean(done.path), e.quadrant.value, e.quadrant.label, *numbers)
-            self._rows.append((done.index, row))
+        if self._results is not None and done.emotion is not None:
+            self._results[done.index] = done.path, done.emotion
         self._progress.step(failed=done.status.is_failure, remembered=done.remembered)
 
     def _finish(self, summary: Summary, report: str | None, facts: dict[str, object]) -> None:
         """Print the table, in the order in which the songs were found, and the summary; write the report."""
-        if self._rows:
-            console.table(TABLE_COLUMNS, [row for _, row in sorted(self._rows)], right=TABLE_COLUMNS[3:])
+        if self._results:
+            show_results([self._results[index] for index in sorted(self._results)])
         if not self._quiet:
             self._say(summary)
         if summary.failed_as_before:

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mertag.errors import BundleError, DeviceError
+from mertag.extras import install_command
 
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 
@@ -108,7 +109,7 @@ def cuda_session(model: bytes, *, where: Path, probe: bytes) -> Session:
             session = _make(graph, 0, [(CUDA, CUDA_OPTIONS), CPU])
             if session.get_providers()[0] != CUDA:
                 if missing:
-                    raise DeviceError(f"CUDA libraries are missing ({missing}); pip install 'mertag[cuda]'")
+                    raise DeviceError(f"CUDA libraries are missing ({missing}): {install_command('cuda')}")
                 raise DeviceError("onnxruntime found no usable GPU; see whether `nvidia-smi` lists one")
     except DeviceError:
         raise
