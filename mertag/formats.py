@@ -30,7 +30,8 @@ HEAD_BYTES = 512
 _ID3V1, _APE_FOOTER, _ID3_HEADER = 128, 32, 10
 _MOST_ID3V2 = 16
 _SEARCH_BYTES = 2**17
-_SYNC = re.compile(rb"\xff(?=[\xe0-\xff][\x10-\xef])")  # the sync word, and bitrates that are not excluded
+_SYNC = re.compile(rb"\xff(?=[\xe0-\xff][\x00-\xef])")  # the sync word, and bitrates that are not excluded
+_SHORTEST_FREE_FRAME, _LONGEST_FREE_FRAME = 24, 2**12  # 4 KiB: 640 kbit/s at 22,050 Hz, the most that LAME writes
 _KBPS = {  # by (MPEG 1, layer), for bitrate index 1..14
     (True, 1): (32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
     (True, 2): (32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384),
@@ -211,7 +212,7 @@ def id3v2_end(source: ByteSource) -> int:
     start = 0
     for _ in range(_MOST_ID3V2):
         try:
-            length = id3v2_length(source.peek(start, _ID3_HEADER))
+            length = id3v2_length_at(source, start)
         except ValueError:
             if start == 0 and source.peek(3, 1) <= b"\x04":
                 raise
@@ -222,6 +223,21 @@ def id3v2_end(source: ByteSource) -> int:
         if start > source.size:
             raise ValueError("the file ends inside its ID3 tag: it is truncated or damaged")
     raise ValueError(f"it has more than {_MOST_ID3V2} ID3 tags in a row")
+
+
+def id3v2_start(source: ByteSource) -> int:
+    """Return where the ID3v2 tag stands that players find: at the head, or behind junk there, before any MPEG frame.
+
+    It is 0 if there is none. TagLib looks for it that way.
+    """
+    start = source.peek(0, _SEARCH_BYTES).find(b"ID3")
+    if start <= 0 or not b"\x02" <= source.peek(start + 3, 1) <= b"\x04" or first_mpeg_frame(source, 0, start) >= 0:
+        return 0
+    try:
+        length = id3v2_length(source.peek(start, _ID3_HEADER))
+    except ValueError:
+        return 0
+    return start if 0 < length <= source.size - start else 0
 
 
 def id3v2_length(head: bytes) -> int:
@@ -238,6 +254,21 @@ def id3v2_length(head: bytes) -> int:
     if size < 0:
         raise ValueError("its ID3 tag is damaged: the length is not a valid number")
     return _ID3_HEADER + size + (_ID3_HEADER if head[3] == 4 and head[5] & 0x10 else 0)  # a footer repeats the header
+
+
+def id3v2_length_at(source: ByteSource, start: int) -> int:
+    """Return the length of the ID3v2 tag at `start`, 0 if there is none; raise `ValueError` as `id3v2_length`.
+
+    RealJukebox and others wrote plain sizes: they are believed where MPEG audio follows.
+    """
+    head = source.peek(start, _ID3_HEADER)
+    try:
+        return id3v2_length(head)
+    except ValueError:
+        length = _ID3_HEADER + int.from_bytes(head[6:10], "big")
+        if head[3] < 4 and first_mpeg_frame(source, start + length, 4) == start + length:
+            return length
+        raise
 
 
 def from_syncsafe(data: bytes) -> int:
@@ -310,19 +341,33 @@ def adts_frame_length(header: bytes) -> int:
     return length if length >= 7 else 0
 
 
-def has_mpeg_audio(source: ByteSource, start: int) -> bool:
-    """Return whether MPEG audio begins soon after `start`: two frames in a row, or one right there."""
-    data = source.peek(start, _SEARCH_BYTES)
+def first_mpeg_frame(source: ByteSource, start: int, within: int = _SEARCH_BYTES) -> int:
+    """Return where MPEG audio begins, soon after `start`: two frames in a row, or one right there; -1 if nowhere."""
+    data = source.peek(start, within)
     for found in _SYNC.finditer(data):
         position = found.start()
-        length = mpeg_frame_length(data[position : position + 4])
+        header = source.peek(start + position, 4)
+        length = mpeg_frame_length(header) or _free_frame_length(source, start + position)
         if length:
             after = source.peek(start + position + length, 4)
-            if mpeg_frame_length(after) and (after[1] ^ data[position + 1]) & 0xFE == 0:
-                return True
-            if position == 0 and not mpeg_frame_length(after) and (not after or after[:3] in (b"TAG", b"APE")):
-                return True
-    return False
+            if _is_mpeg_header(after) and (after[1] ^ header[1]) & 0xFE == 0:
+                return start + position
+            if position == 0 and not _is_mpeg_header(after) and (not after or after[:3] in (b"TAG", b"APE")):
+                return start
+    return -1
+
+
+def _free_frame_length(source: ByteSource, start: int) -> int:
+    """Return the length of a frame of free format: what separates it from the next two alike; 0 if it is none."""
+    data = source.peek(start, 3 * _LONGEST_FREE_FRAME)
+    if not _is_mpeg_header(data[:4]) or data[2] >> 4:
+        return 0
+    alike = re.compile(re.escape(data[:2]) + b"[" + re.escape(bytes((data[2] & 0xFD, data[2] | 2))) + b"]", re.DOTALL)
+    places = [found.start() for found in alike.finditer(data)]
+    for first in places:
+        if _SHORTEST_FREE_FRAME <= first <= _LONGEST_FREE_FRAME and any(abs(p - 2 * first) <= 4 for p in places):
+            return first
+    return 0
 
 
 def has_adts(source: ByteSource, start: int) -> bool:

@@ -24,10 +24,12 @@ from mertag.library.tags.container import (
     Source,
     foreign_digests,
     payload_digest,
+    without_tag,
 )
 from mertag.library.tags.detect import kind_of, open_container
 from mertag.library.tags.fields import planned, without_ours
 from mertag.library.tags.options import TagOptions, fields_of, read_labels
+from mertag.library.tags.readers import ffmpeg, hidden
 from mertag.library.tags.safe_write import Original, open_original, replace_file
 from mertag.library.tags.second_opinion import disagreement, opinion_of, worth_asking
 
@@ -130,7 +132,7 @@ def plan_removal(path: Path | str) -> TagChange:
     """
     with open_original(Path(path)) as original:
         container = _container(original)
-        return _change(original, container, without_ours(container.fields))
+        return _change(original, container, _left_over(container))
 
 
 def write_tags(
@@ -180,7 +182,7 @@ def remove_tags(
     """
     with open_original(Path(path)) as original:
         container = _container(original)
-        return _write(original, container, without_ours(container.fields), options, before_replace)
+        return _write(original, container, _left_over(container), options, before_replace)
 
 
 def audio_digest(path: Path) -> str:
@@ -212,6 +214,12 @@ def _container(original: Original) -> Container:
         raise TagWriteError(original.path, f"it cannot be read ({error.strerror or error})") from error
 
 
+def _left_over(container: Container) -> Fields:
+    """Return the fields of a file without ours; without its tag if that is all ours, so that older ones are seen."""
+    left, bare = without_ours(container.fields), without_tag(container)
+    return bare.container.fields if bare is not None and not left else left
+
+
 def _change(original: Original, container: Container, new: Fields) -> TagChange:
     old = container.fields
     return TagChange(path=original.path, container=container.name, old=old, new=new, changed=old != new)
@@ -224,12 +232,23 @@ def _write(
     if not change.changed:
         return change
     try:
-        pieces = container.rebuilt(new)
+        bare = without_tag(container)
+        pieces = bare.pieces if bare is not None and bare.container.fields == new else container.rebuilt(new)
     except MalformedError as error:
         raise TagWriteError(original.path, str(error)) from error
 
     def check(copy: BinaryIO) -> None:
         _compare(original, container, new, copy)
+
+    untagged = bare is not None and pieces is bare.pieces  # then readers see again what they saw before the tag
+
+    def before(old: Path, copy: Path) -> None:
+        saw = None if untagged else ffmpeg.seen(old, old.name)
+        objection = hidden(saw, ffmpeg.seen(copy, old.name)) if saw else ""
+        if objection:
+            raise TagWriteError(original.path, f"nothing was written: {objection}")
+        if before_replace is not None:
+            before_replace(old, copy)
 
     replace_file(
         original,
@@ -237,7 +256,7 @@ def _write(
         check=check,
         preserve_mtime=options.preserve_mtime,
         break_hard_links=options.break_hard_links,
-        before_replace=before_replace,
+        before_replace=before,
     )
     return change
 
@@ -264,7 +283,11 @@ def _compare(original: Original, container: Container, new: Fields, copy: Binary
     if not worth_asking(container):
         return
     objection = disagreement(
-        opinion_of(original.file, container.name), opinion_of(copy, container.name), container.fields, new
+        opinion_of(original.file, container.name),
+        opinion_of(copy, container.name),
+        container.fields,
+        new,
+        untagged=container.bare is not None and written.bare is None,
     )
     if objection:
         raise refuse(objection)

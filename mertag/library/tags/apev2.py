@@ -1,16 +1,30 @@
 """APEv2 tags, at the end of WavPack, Monkey's Audio, Musepack, TAK and OptimFROG files.
 
-The items of others stay as they are, and so does an ID3v1 tag behind the APEv2 tag.
+The items of others stay as they are, and so do an ID3v1 tag behind the APEv2 tag and an ID3v2 tag at the head. A new
+APEv2 tag repeats what these say, see `mertag.library.tags.older_tags`.
 Source: the Hydrogenaudio knowledge base, "APEv2 specification", "APE Tags Header", "APE Tag Item".
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mertag.formats import id3v1
-from mertag.library.tags.container import Entry, Fields, MalformedError, Piece, Range, Source, collect, splice
+from mertag.library.tags.container import (
+    MAX_TAG_BYTES,
+    Bare,
+    Entry,
+    Fields,
+    MalformedError,
+    Piece,
+    Range,
+    Source,
+    collect,
+    splice,
+)
+from mertag.library.tags.id3_tag import HEADER, tag_length
+from mertag.library.tags.older_tags import Texts, as_ape_items, from_id3, from_id3v1, genre_names, longer
 from mertag.library.tags.options import KEYS, MOOD
 
 _MAGIC = b"APETAGEX"
@@ -37,6 +51,7 @@ class ApeFile:
     audio: Range  # everything before the tag
     stop: int  # where the tag ends
     size: int  # of the file
+    bare: Bare | None = None
 
     @property
     def name(self) -> str:
@@ -75,12 +90,21 @@ class ApeFile:
 
 def read(source: Source, kind: str) -> ApeFile:
     """Read the tag at the end of a file; raise `MalformedError` if the tag is damaged."""
-    stop = source.size - len(id3v1(source))
+    v1 = id3v1(source)
+    stop = source.size - len(v1)
+    older = as_ape_items(_older(source, v1))
+    file = ApeFile(
+        kind=kind,
+        version=_V2,
+        flags=_HAS_HEADER,
+        entries=tuple(_entry(item, 0) for item in older),
+        audio=Range(0, stop),
+        stop=stop,
+        size=source.size,
+    )
     foot = source.peek(stop - _FOOTER, _FOOTER) if stop >= _FOOTER else b""
     if foot[:8] != _MAGIC:
-        return ApeFile(
-            kind=kind, version=_V2, flags=_HAS_HEADER, entries=(), audio=Range(0, stop), stop=stop, size=source.size
-        )
+        return file
     version, length, count, flags = (int.from_bytes(foot[i : i + 4], "little") for i in (8, 12, 16, 20))
     start = stop - length
     if version not in (_V1, _V2) or not _FOOTER <= length <= stop or flags & _IS_HEADER:
@@ -102,15 +126,21 @@ def read(source: Source, kind: str) -> ApeFile:
         position += len(entry.raw)
     if position != len(body):
         raise MalformedError("its APE tag is damaged: there are bytes after the last item")
-    return ApeFile(
-        kind=kind,
+    return replace(
+        file,
         version=version,
         flags=flags,
         entries=tuple(entries),
         audio=Range(0, start),
-        stop=stop,
-        size=source.size,
+        bare=Bare(file, (Range(0, start), Range(stop, source.size))),
     )
+
+
+def _older(source: Source, v1: bytes) -> Texts:
+    """Return what ID3 tags say: ID3v1, which TagLib shows, and of ID3v2, which FFmpeg shows, what it leaves out."""
+    length = tag_length(source.peek(0, HEADER))
+    front = source.peek(0, length) if length <= MAX_TAG_BYTES else b""
+    return genre_names(longer(from_id3v1(v1), from_id3(front, b"")))
 
 
 def _entry(body: bytes, position: int) -> Entry:

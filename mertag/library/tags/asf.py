@@ -24,6 +24,8 @@ _DATA = UUID("75B22636-668E-11CF-A6D9-00AA0062CE6C").bytes_le
 _PROPERTIES = UUID("8CABDCA1-A947-11CF-8EE4-00C00C205365").bytes_le
 _EXTENDED = UUID("D2D0A440-E307-11D2-97F0-00A0C95EA850").bytes_le
 _PADDING = UUID("1806D474-CADF-4509-A4BA-9AABCB96AAE8").bytes_le
+_EXTENSION = UUID("5FBF03B5-A92E-11CF-8EE3-00C00C205365").bytes_le
+_LIBRARY = UUID("44231C94-9498-49D1-A141-1D134E457054").bytes_le
 _SIGNATURE = UUID("2211B3FC-BD23-11D2-B4B7-00A0C955FC6E").bytes_le
 
 _OBJECT = 24  # GUID and 64-bit size
@@ -44,6 +46,7 @@ class AsfFile:
     reserved: bytes  # two bytes of the header
     data: Range  # from the data object to the end of the file
     name: str = "ASF"
+    bare: None = None
 
     @property
     def fields(self) -> Fields:
@@ -67,7 +70,7 @@ class AsfFile:
 
     def rebuilt(self, fields: Fields) -> list[Piece]:
         """Return the new header and the data."""
-        entries = splice(self.entries, fields, _encode)
+        entries = [raw for raw in splice(self.entries, fields, _encode) if raw]  # those of the library stand elsewhere
         if len(entries) >= 2**16:
             raise MalformedError("its tag is full: ASF allows 65,535 descriptors")
         extended = _object(_EXTENDED, len(entries).to_bytes(2, "little") + b"".join(entries))
@@ -122,6 +125,8 @@ def read(source: Source) -> AsfFile:
     if source.peek(length, 16) != _DATA:
         raise MalformedError("its ASF header is damaged: no audio follows it")
     entries = [entry for item in objects if item[:16] == _EXTENDED for entry in _entries(item[_OBJECT:])]
+    if MOOD not in {entry.key for entry in entries}:
+        entries += [Entry(MOOD, (mood,), b"") for item in objects for mood in _library_moods(item)]
     return AsfFile(
         objects=tuple(objects), entries=tuple(entries), reserved=head[28:30], data=Range(length, source.size)
     )
@@ -144,6 +149,26 @@ def _entries(data: bytes) -> Iterator[Entry]:
         else:
             yield Entry(key, (_text(data[start:stop]) if kind == _TEXT else repr(data[start:stop]),), raw)
         position = stop
+
+
+def _library_moods(item: bytes) -> Iterator[str]:
+    """Yield the moods in the Metadata Library of a Header Extension object: they are someone else's."""
+    position, stop = (_OBJECT + 22, len(item)) if item[:16] == _EXTENSION else (0, 0)
+    while position + _OBJECT <= stop:
+        size = int.from_bytes(item[position + 16 : position + _OBJECT], "little")
+        record = position + _OBJECT + 2
+        if size < _OBJECT:
+            return
+        for _ in range(int.from_bytes(item[record - 2 : record], "little") if item[position:][:16] == _LIBRARY else 0):
+            _, _, name_size, kind = (int.from_bytes(item[record + i : record + i + 2], "little") for i in (0, 2, 4, 6))
+            value = record + 12 + name_size
+            value_stop = value + int.from_bytes(item[record + 8 : record + 12], "little")
+            if value_stop > position + size:
+                return
+            if kind == _TEXT and _text(item[record + 12 : value]).upper() == "WM/MOOD":
+                yield _text(item[value:value_stop])
+            record = value_stop
+        position += size
 
 
 def _encode(key: str, values: tuple[str, ...]) -> list[bytes]:

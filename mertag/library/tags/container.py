@@ -89,8 +89,20 @@ class Source(ByteSource):
             position += min(size, part.stop - position)
 
 
+@dataclass(frozen=True, slots=True)
+class Bare:
+    """A file without the tag that mertag writes in: what it then says, by its older tags, and its bytes."""
+
+    container: Container
+    pieces: Sequence[Piece]
+
+
 class Container(Protocol):
     """A file of one family, read but not changed."""
+
+    @property
+    def bare(self) -> Bare | None:
+        """The file without its tag; None if it has none, or none of its readers looks for another then."""
 
     @property
     def name(self) -> str:
@@ -111,6 +123,12 @@ class Container(Protocol):
 
         Raises `MalformedError` if the new file cannot be expressed in this container.
         """
+
+
+def without_tag(container: Container) -> Bare | None:
+    """Return the file without its tag if nothing of others is in the tag but what older tags say all the same."""
+    bare = container.bare
+    return bare if bare is not None and list(bare.container.foreign()) == list(container.foreign()) else None
 
 
 def collect(entries: Iterable[Entry]) -> dict[str, tuple[str, ...]]:

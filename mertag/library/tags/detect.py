@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mertag.formats import HEAD_BYTES, Format, format_of, has_adts, has_mpeg_audio, id3v2_end
+from mertag.formats import HEAD_BYTES, Format, first_mpeg_frame, format_of, has_adts, id3v2_end, id3v2_start
 from mertag.library.tags import apev2, asf, dsf, flac, id3, iff, mp4, ogg
 from mertag.library.tags.container import Container, MalformedError, NoTagFormatError, Source
 from mertag.library.tags.id3_tag import HEADER, tag_length
@@ -44,7 +44,9 @@ def kind_of(source: Source) -> Format:
             if start == 0:
                 raise NoTagFormatError("a raw AAC file without an ID3 tag; mertag writes tags in AAC only where one is")
             return Format.AAC
-        if has_mpeg_audio(source, start):
+        behind = id3v2_start(source)  # a tag behind junk
+        start = behind + tag_length(source.peek(behind, HEADER)) if behind else start
+        if first_mpeg_frame(source, start) >= 0:
             return Format.MP3
     raise NoTagFormatError("no audio format in which mertag writes tags (judged by its content, not by its name)")
 

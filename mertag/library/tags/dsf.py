@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from mertag.library.tags.container import Fields, MalformedError, Piece, Range, Source
+from mertag.library.tags.container import Bare, Fields, MalformedError, Piece, Range, Source
 from mertag.library.tags.id3_tag import HEADER, Id3Tag, TaggedById3, fresh, parse, tag_length
 
 _HEADER = 28
@@ -21,6 +21,7 @@ class DsfFile(TaggedById3):
     tag: Id3Tag
     audio: Range
     kind: str = "DSF"
+    bare: Bare | None = None
 
     def foreign(self) -> Iterator[tuple[str, Piece]]:
         """Yield the frames of others."""
@@ -33,9 +34,11 @@ class DsfFile(TaggedById3):
     def rebuilt(self, fields: Fields) -> list[Piece]:
         """Return the header with the new sizes, the audio, and the tag."""
         tag = self.tag.rendered(fields)
-        size = self.audio.stop + len(tag)
-        numbers = (_HEADER, size, self.audio.stop)
-        return [b"DSD " + b"".join(n.to_bytes(8, "little") for n in numbers), self.audio, tag]
+        return [_head(self.audio.stop + len(tag), self.audio.stop), self.audio, tag]
+
+
+def _head(size: int, pointer: int) -> bytes:
+    return b"DSD " + b"".join(n.to_bytes(8, "little") for n in (_HEADER, size, pointer))
 
 
 def read(source: Source) -> DsfFile:
@@ -52,4 +55,6 @@ def read(source: Source) -> DsfFile:
     length = tag_length(content[:HEADER])
     if not 0 < length <= len(content) or content[length:].strip(b"\0"):
         raise MalformedError("its DSF header does not point to an ID3 tag that ends the file: it is damaged")
-    return DsfFile(tag=parse(content[:length]), audio=Range(_HEADER, pointer))
+    audio = Range(_HEADER, pointer)
+    bare = Bare(DsfFile(tag=fresh(), audio=audio), (_head(pointer, 0), audio))
+    return DsfFile(tag=parse(content[:length]), audio=audio, bare=bare)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from mertag.formats import id3v1
-from mertag.library.tags.container import MAX_TAG_BYTES, Fields, MalformedError, Piece, Range, Source
+from mertag.library.tags.container import MAX_TAG_BYTES, Bare, Fields, MalformedError, Piece, Range, Source
 from mertag.library.tags.id3_tag import HEADER, tag_length
 from mertag.library.tags.older_tags import as_comments, from_id3, genre_names
 from mertag.library.tags.vorbis import VorbisComment, entry_of, parse
@@ -38,6 +38,7 @@ class FlacFile:
     comment: VorbisComment  # the content of the comment block
     audio: Range  # the frames, and whatever follows them
     name: str = "FLAC"
+    bare: Bare | None = None
 
     @property
     def fields(self) -> Fields:
@@ -116,7 +117,11 @@ def read(source: Source) -> FlacFile:
     comment = VorbisComment()
     for block in comments:
         comment = parse(source.read(block.body.start, len(block.body), "its Vorbis comment"))
-    if not comment.entries:  # all that the file says about itself is in ID3 tags, which a comment would hide
-        texts = genre_names(from_id3(source.peek(0, min(start, MAX_TAG_BYTES)), id3v1(source)))
-        comment = replace(comment, entries=tuple(map(entry_of, as_comments(texts))))
-    return FlacFile(prefix=Range(0, start), blocks=tuple(blocks), comment=comment, audio=Range(position, source.size))
+    file = FlacFile(prefix=Range(0, start), blocks=tuple(blocks), comment=comment, audio=Range(position, source.size))
+    texts = genre_names(from_id3(source.peek(0, min(start, MAX_TAG_BYTES)), id3v1(source)))
+    older = tuple(map(entry_of, as_comments(texts)))  # what ID3 tags say, which a comment hides
+    without = replace(file, comment=replace(comment, entries=older))
+    if not comment.entries or not older:
+        return file if comment.entries else without
+    untagged = replace(file, comment=replace(comment, entries=()))
+    return replace(file, bare=Bare(without, untagged.rebuilt({})))

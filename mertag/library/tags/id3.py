@@ -1,4 +1,4 @@
-"""Files that begin with their ID3v2 tag: MP3, AAC (ADTS) and True Audio.
+"""Files that begin with their ID3v2 tag, or with junk and then the tag: MP3, AAC (ADTS) and True Audio.
 
 Tags behind the audio (ID3v1, APEv2, Lyrics3) stay as they are; a new ID3v2 tag repeats what they say, see
 `mertag.library.tags.older_tags`.
@@ -7,12 +7,12 @@ Tags behind the audio (ID3v1, APEv2, Lyrics3) stay as they are; a new ID3v2 tag 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from mertag.formats import audio_end, id3v1
+from mertag.formats import audio_end, id3v1, id3v2_length_at, id3v2_start
 from mertag.library.tags import apev2
-from mertag.library.tags.container import Entry, Fields, MalformedError, Piece, Range, Source
-from mertag.library.tags.id3_tag import HEADER, Id3Tag, TaggedById3, fresh, parse, tag_length
+from mertag.library.tags.container import Bare, Entry, Fields, MalformedError, Piece, Range, Source
+from mertag.library.tags.id3_tag import Id3Tag, TaggedById3, fresh, parse
 from mertag.library.tags.older_tags import as_id3_frames, from_ape, from_id3v1
 
 
@@ -24,26 +24,44 @@ class Id3File(TaggedById3):
     tag: Id3Tag
     audio: Range  # from the tag to the tags behind the audio
     size: int  # of the file
+    prefix: Range  # junk before the tag
+    bare: Bare | None = None
 
     def foreign(self) -> Iterator[tuple[str, Piece]]:
         """Yield the frames of others, and the tags behind the audio."""
         yield from self.tag.foreign()
+        yield "bytes before the ID3 tag", self.prefix
         yield "tag behind the audio", Range(self.audio.stop, self.size)
 
     def payload(self) -> Iterator[Piece]:
         """Yield the audio frames."""
         yield self.audio
 
+    @property
+    def misplaced(self) -> bool:
+        """Whether some readers do not see the tag, because junk stands before it."""
+        return len(self.prefix) > 0
+
     def rebuilt(self, fields: Fields) -> list[Piece]:
         """Return the new tag and the rest of the file."""
-        return [self.tag.rendered(fields), Range(self.audio.start, self.size)]
+        return [self.prefix, self.tag.rendered(fields), Range(self.audio.start, self.size)]
 
 
 def read(source: Source, kind: str) -> Id3File:
-    """Read the tag at the head of a file; raise `MalformedError` if the tag is damaged."""
-    length = tag_length(source.peek(0, HEADER))
-    tag = parse(source.read(0, length, "its ID3 tag")) if length else fresh(_repeated(source))
-    return Id3File(kind=kind, tag=tag, audio=Range(length, audio_end(source, length)), size=source.size)
+    """Read the tag at the head of a file, or behind junk there; raise `MalformedError` if the tag is damaged."""
+    start = id3v2_start(source)
+    try:
+        length = id3v2_length_at(source, start)
+    except ValueError as error:
+        raise MalformedError(str(error)) from error
+    audio = Range(start + length, audio_end(source, start + length))
+    file = Id3File(
+        kind=kind, tag=fresh(_repeated(source)), audio=audio, size=source.size, prefix=Range(0, start if length else 0)
+    )
+    if not length:
+        return file
+    bare = Bare(file, (file.prefix, Range(audio.start, source.size)))
+    return replace(file, tag=parse(source.read(start, length, "its ID3 tag")), bare=bare)
 
 
 def _repeated(source: Source) -> tuple[bytes, ...]:

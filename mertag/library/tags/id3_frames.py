@@ -28,6 +28,7 @@ from mertag.library.tags.options import KEYS, MOOD
 # The last character may be NUL or a space: iTunes puts three-letter names into 2.3 tags.
 _ID = {2: re.compile(rb"[A-Z0-9]{3}"), 3: re.compile(rb"[A-Z0-9]{3}[A-Z0-9\0 ]")}
 _ID[4] = _ID[3]
+_TEXT = re.compile(rb"[\x20-\x7e\0]*")
 _CODECS = {0: "latin-1", 1: "utf-16", 2: "utf-16-be", 3: "utf-8"}
 _MAX_TEXT_BYTES = 2**16
 MAX_UNPACKED_BYTES = 2**26
@@ -75,8 +76,8 @@ class Frame:
     stop: int
 
 
-def walk(body: bytes, start: int, version: int, *, plain_sizes: bool) -> list[Frame]:
-    """Return the frames of `body` from `start`; after the last one there are only zeros.
+def walk(body: bytes, start: int, version: int, *, plain_sizes: bool, text_behind: bool = False) -> list[Frame]:
+    """Return the frames of `body` from `start`; after the last one there are only zeros, or text if that is allowed.
 
     Raises `MalformedError` if there is something that is not a frame, or a frame is longer than the tag.
     """
@@ -86,6 +87,8 @@ def walk(body: bytes, start: int, version: int, *, plain_sizes: bool) -> list[Fr
     while position < len(body) and body[position] != 0:
         name = body[position : position + id_length]
         if len(body) - position < header or not _ID[version].fullmatch(name):
+            if text_behind and frames and _TEXT.fullmatch(body, position):
+                break  # such as that of MP3ext; readers stop here, too
             raise MalformedError(f"its ID3 tag is damaged: what follows frame {len(frames)} is no frame")
         field = body[position + id_length : position + 2 * id_length]
         size = int.from_bytes(field, "big") if version < 4 or plain_sizes else from_syncsafe(field)
@@ -94,7 +97,7 @@ def walk(body: bytes, start: int, version: int, *, plain_sizes: bool) -> list[Fr
             raise MalformedError(f"its ID3 tag is damaged: frame {name.decode('latin-1')} is longer than the tag")
         frames.append(Frame(position, stop))
         position = stop
-    if body[position:].strip(b"\0"):
+    if body[position:].strip(b"\0") and not (text_behind and _TEXT.fullmatch(body, position)):
         raise MalformedError("its ID3 tag is damaged: there are bytes after the padding")
     return frames
 

@@ -6,6 +6,8 @@ ones are carried over unread. Padding is used when the new frames fit, so that t
 
 from __future__ import annotations
 
+import contextlib
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -50,6 +52,7 @@ class Id3Tag:
     extended: bytes = b""  # the extended header, not unsynchronised; empty if there is none
     entries: tuple[Entry, ...] = ()  # the frames, as they stand in the file
     frames: tuple[bytes, ...] = ()  # the foreign frames, not unsynchronised: what must be equal after a write
+    tail: bytes = b""  # text that some program put into the padding, not to be taken for frames
     plain_sizes: bool = False  # whether it is a 2.4 tag with the plain frame sizes of old iTunes
     length: int = 0  # bytes on disk, header and footer included; 0 for a tag that is not on disk yet
 
@@ -71,10 +74,8 @@ class Id3Tag:
     def foreign(self) -> list[tuple[str, bytes]]:
         """Return what must stay, each part with a name."""
         parts = [("ID3 header", bytes((self.version, self.revision, self.flags)))]
-        extended = self.extended
-        if self.version == 3 and extended:  # bytes 6..9 hold the amount of padding
-            extended = extended[:6] + extended[10:]
-        parts.append(("ID3 extended header", extended))
+        parts.append(("ID3 extended header", _extended(self.extended, self.version, 0, b"")))
+        parts.append(("text in the ID3 padding", self.tail))
         return parts + [(f"ID3 frame {frame[:4].decode('latin-1')}", frame) for frame in self.frames]
 
     def rendered(self, fields: Fields) -> bytes:
@@ -88,7 +89,7 @@ class Id3Tag:
             frame = encode(key, values, self.version, plain_sizes=self.plain_sizes)
             return [unsynchronise(frame) if whole_tag_unsynchronised else frame]
 
-        frames = b"".join(splice(self.entries, fields, new_frame))
+        frames = b"".join(splice(self.entries, fields, new_frame)) + self.tail
         footer = HEADER if self.flags & _FOOTER and self.version == 4 else 0
         size = len(self.extended) + len(frames)
         if whole_tag_unsynchronised:
@@ -97,11 +98,10 @@ class Id3Tag:
         padding = 0 if footer else available - size
         if padding < 0:
             padding = PADDING
-        extended = self.extended
-        if self.version == 3 and extended:
-            extended = extended[:6] + padding.to_bytes(4, "big") + extended[10:]
-            if whole_tag_unsynchronised:
-                extended = unsynchronise(extended)
+        plain = frames.replace(b"\xff\0", b"\xff") if whole_tag_unsynchronised else frames
+        extended = _extended(self.extended, self.version, padding, plain)
+        if whole_tag_unsynchronised:
+            extended = unsynchronise(extended)
         body = extended + frames + bytes(padding)
         if len(body) > _LARGEST:
             raise MalformedError("its ID3 tag is full: the new frames do not fit into 256 MiB")
@@ -127,6 +127,7 @@ def parse(data: bytes) -> Id3Tag:
     decoded = body.decoded or raw
     start = _extended_length(decoded, version) if flags & _EXTENDED and version > 2 else 0
     found, plain_sizes = _frames(decoded, start, version)
+    stop = found[-1].stop if found else start
     entries = []
     for frame in found:
         span = slice(frame.start, frame.stop)
@@ -144,6 +145,7 @@ def parse(data: bytes) -> Id3Tag:
             decoded[frame.start : frame.stop] for frame, e in zip(found, entries, strict=True) if e.key is None
         ),
         plain_sizes=plain_sizes,
+        tail=(raw[body.raw_index(stop) :] if body.raw else raw[stop:]).rstrip(b"\0"),
         length=len(data),
     )
 
@@ -164,6 +166,11 @@ class TaggedById3:
     def fields(self) -> Fields:
         """The fields of the ID3v2 tag."""
         return self.tag.fields
+
+    @property
+    def misplaced(self) -> bool:
+        """Whether the tag stands where only some readers see it."""
+        return False
 
 
 def fresh(frames: Sequence[bytes] = ()) -> Id3Tag:
@@ -186,20 +193,37 @@ def _extended_length(body: bytes, version: int) -> int:
         valid = 6 <= length <= len(body)
     if not valid or length > len(body):
         raise MalformedError("its ID3 tag is damaged: the extended header has no valid length")
-    if checksum:
-        raise MalformedError("its ID3 tag has a checksum, which mertag does not rewrite")
+    if checksum and version == 4 and body[_checksum_at(body) - 1 :][:1] != b"\x05":
+        raise MalformedError("its ID3 tag is damaged: the checksum in the extended header has no valid length")
     return length
+
+
+def _checksum_at(extended: bytes) -> int:
+    """Return where the checksum of ID3v2.4 stands: after the data of the flag before, each after its length."""
+    return 7 + (1 + extended[6] if extended[5] & 0x40 else 0)
+
+
+def _extended(old: bytes, version: int, padding: int, frames: bytes) -> bytes:
+    """Return the extended header for other frames and padding: 2.3 notes the padding, and both can have a checksum.
+
+    The checksum is that of the frames before they are unsynchronised; in 2.4, of the padding as well.
+    """
+    if version == 3 and old:
+        return old[:6] + padding.to_bytes(4, "big") + (zlib.crc32(frames).to_bytes(4, "big") if old[10:] else b"")
+    if version == 4 and old and old[5] & 0x20:
+        at, crc = _checksum_at(old), zlib.crc32(frames + bytes(padding))
+        return old[:at] + bytes(crc >> shift & 0x7F for shift in (28, 21, 14, 7, 0)) + old[at + 5 :]
+    return old
 
 
 def _frames(body: bytes, start: int, version: int) -> tuple[list[Frame], bool]:
     """Return the frames, and whether a 2.4 tag's frame sizes are plain numbers."""
     try:
         return walk(body, start, version, plain_sizes=False), False
-    except MalformedError:
-        if version < 4:
-            raise
-        try:
-            return walk(body, start, version, plain_sizes=True), True
-        except MalformedError:
-            pass  # the first error tells what is wrong with a tag that is wrong either way
+    except MalformedError:  # it tells what is wrong with a tag that is wrong any way
+        if version == 4:
+            with contextlib.suppress(MalformedError):
+                return walk(body, start, version, plain_sizes=True), True
+        with contextlib.suppress(MalformedError):
+            return walk(body, start, version, plain_sizes=False, text_behind=True), False
         raise

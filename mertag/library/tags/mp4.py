@@ -43,6 +43,7 @@ class Mp4File:
     audio: tuple[Range, ...]  # the content of every ``mdat``
     entries: tuple[Entry, ...]  # the atoms of the tag list
     name: str = "MP4"
+    bare: None = None
 
     @property
     def fields(self) -> Fields:
@@ -95,7 +96,10 @@ class Mp4File:
         return result + [top.whole for top in following]
 
     def _move_chunks(self, moov: Atom, stop: int, grown: int) -> None:
-        names = {top.name for top in self.top} | {atom.name for path, atom in moov.leaves() if b"ilst" not in path}
+        names = {top.name for top in self.top}
+        for path, atom in moov.leaves():  # a `meta` of keys and values, as QuickTime writes, has no offsets
+            if b"ilst" not in path and not (atom.name == b"meta" and b"iloc" not in atom.prefix):
+                names.add(atom.name)
         if names & _IMMOVABLE:
             raise MalformedError(
                 "a fragmented or encrypted MP4 file without free space for tags; "

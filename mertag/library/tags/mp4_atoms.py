@@ -21,6 +21,7 @@ _PARENTS = {
 }
 """Atoms whose children matter here, in the places where they matter; all others are leaves."""
 
+_WEIGHTY = {b"moov", b"mdat", b"moof", b"mfra", b"meta", b"uuid", b"udta", b"free", b"skip", b"wide", b"sidx", b"idat"}
 _MOST_ATOMS = 100_000
 _DEEPEST = 12
 
@@ -84,6 +85,9 @@ def top_atoms(source: Source) -> list[TopAtom]:
         elif size == 0:
             size = source.size - position
         stop = position + size
+        if not _may_be_atom(header, stop - source.size) and {b"moov", b"mdat"} <= {atom.name for atom in found}:
+            found.append(TopAtom(b"", Range(position, source.size), Range(position, source.size)))
+            break
         if len(header) < 8 or stop < start or stop > source.size:
             raise MalformedError(
                 f"the MP4 atom at byte {position} reaches past the end: the file is truncated or damaged"
@@ -91,6 +95,14 @@ def top_atoms(source: Source) -> list[TopAtom]:
         found.append(TopAtom(header[4:8], Range(position, stop), Range(start, stop)))
         position = stop
     return found
+
+
+def _may_be_atom(header: bytes, beyond: int) -> bool:
+    """Return whether what begins with `header` may be an atom; stray bytes or an ID3v1 tag at the end are none.
+
+    What has the name of an atom that matters is one, and cut off if it reaches `beyond` the file.
+    """
+    return header[4:8] in _WEIGHTY or (len(header) >= 8 and beyond <= 0 and header[:4] != b"\0\0\0\0")
 
 
 def tree(data: bytes, name: bytes = b"moov") -> Atom:

@@ -124,6 +124,7 @@ class OggFile:
     comment: VorbisComment
     magic: bytes  # what stands in the comment packet before the comment
     others: tuple[bytes, ...]  # the other packets of these pages
+    bare: None = None
 
     @property
     def name(self) -> str:

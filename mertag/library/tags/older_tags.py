@@ -55,6 +55,8 @@ _FRAMES = {
 }
 _NAMES = {frame: name for name, frame in _FRAMES.items()}
 _APE = {"YEAR": "DATE", "TRACK": "TRACKNUMBER", "DISC": "DISCNUMBER", "ALBUM ARTIST": "ALBUMARTIST"}
+_APE_KEYS = {name: key.title() for key, name in _APE.items()}
+_NO_APE_KEYS = {"ID3", "TAG", "OGGS", "MP+"}  # the specification forbids these
 _INFO = {
     b"INAM": "TITLE",
     b"IART": "ARTIST",
@@ -172,6 +174,23 @@ def as_comments(*sources: Texts) -> list[bytes]:
         if name.isascii() and name.isprintable() and "=" not in name:
             found += [f"{name.upper()}={value}".encode() for value in values]
     return found
+
+
+def as_ape_items(texts: Texts) -> list[bytes]:
+    """Return items of APEv2, under the names that its specification and MusicBrainz Picard give them."""
+    found = []
+    for name, values in _merged([texts]):
+        key = _APE_KEYS.get(name.upper(), name.title() if name.upper() in _FRAMES else name)
+        if key.isascii() and key.isprintable() and 2 <= len(key) <= 255 and key.upper() not in _NO_APE_KEYS:
+            value = "\0".join(values).encode()
+            found.append(len(value).to_bytes(4, "little") + bytes(4) + key.encode() + b"\0" + value)
+    return found
+
+
+def longer(cut: Texts, whole: Texts) -> Texts:
+    """Return what both say; `cut` counts more, except where a value of it is only the head of one in `whole`."""
+    heads = {name for name, values in cut.items() if "".join(whole.get(name, ())).startswith("".join(values))}
+    return {**whole, **{name: values for name, values in cut.items() if name not in heads}}
 
 
 def genre_names(texts: Texts) -> Texts:

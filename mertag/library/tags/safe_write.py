@@ -6,8 +6,9 @@ extended attributes; it is synced, read again and checked; and only then it is r
 atomic. A full disk, a killed process or a power cut leaves the old file or the new one, never a part. Every failure
 raises `TagWriteError` and leaves the old bytes untouched.
 
-Refused is what cannot be undone quietly: a read-only file or folder, a file whose owner could not be kept, and
-a file with several hard links, unless that is asked for. Symbolic links are followed and stay links.
+Refused is what cannot be undone quietly: a read-only file or folder, a file whose owner could not be kept (of one that
+its group may write, the group is enough), and a file with several hard links, unless that is asked for. Symbolic links
+are followed and stay links.
 
 Between the last look at the old file and the replacement lie some microseconds, in which another program's
 change would be lost; no portable call closes that gap.
@@ -163,6 +164,8 @@ def refuse(original: Original, size: int, *, break_hard_links: bool = False) -> 
     except OSError as error:
         raise TagWriteError(path, f"its folder cannot be read ({_reason(error)})") from error
     if not status.st_mode & 0o222 or not os.access(real, os.W_OK):
+        if _mounted_read_only(real):
+            raise TagWriteError(path, "it is mounted read-only; mount it for writing first")
         raise TagWriteError(path, "it is read-only; give yourself write permission first")
     if locked or not os.access(folder, os.W_OK | os.X_OK):
         raise TagWriteError(path, "its folder is read-only, and the new file is made there before it replaces the old")
@@ -178,6 +181,15 @@ def refuse(original: Original, size: int, *, break_hard_links: bool = False) -> 
         )
 
 
+def _mounted_read_only(real: Path) -> bool:
+    """Return whether writing fails because of the mount; a single file can be mounted, too."""
+    try:
+        os.close(os.open(real, os.O_WRONLY))
+    except OSError as error:
+        return error.errno == errno.EROFS
+    return False
+
+
 def _refuse_if_changed(original: Original) -> None:
     now, then = original.real.stat(), original.status
     for field in ("st_dev", "st_ino", "st_size", "st_mtime_ns", "st_ctime_ns", "st_nlink"):
@@ -190,20 +202,33 @@ def _refuse_if_changed(original: Original) -> None:
 def _keep_attributes(original: Original, temporary: Path, *, preserve_mtime: bool) -> None:
     """Give the copy the owner, mode, extended attributes and, if asked for, times of the original."""
     status, new = original.status, temporary.stat()
-    try:
-        if os.name == "posix" and (status.st_uid, status.st_gid) != (new.st_uid, new.st_gid):
-            os.chown(temporary, status.st_uid, status.st_gid)
-    except OSError as error:
-        raise TagWriteError(
-            original.path,
-            f"it belongs to user {status.st_uid}, group {status.st_gid}, and a new file could not be given "
-            f"to them ({_reason(error)}); run mertag as its owner",
-        ) from error
+    if os.name == "posix" and (status.st_uid, status.st_gid) != (new.st_uid, new.st_gid):
+        _keep_owner(original, temporary)
     if stat.S_IMODE(temporary.stat().st_mode) != stat.S_IMODE(status.st_mode):
         temporary.chmod(stat.S_IMODE(status.st_mode))
     _keep_extended_attributes(temporary, original.real)
     if preserve_mtime:
         os.utime(temporary, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def _keep_owner(original: Original, temporary: Path) -> None:
+    """Give the copy the owner and the group; of a file that the group may write, the group is enough."""
+    uid, gid = original.status.st_uid, original.status.st_gid
+    try:
+        try:
+            os.chown(temporary, uid, gid)
+        except PermissionError:
+            if not original.status.st_mode & stat.S_IWGRP:
+                raise
+            os.chown(temporary, -1, gid)
+            kept = "group, permissions and access list are kept"
+            _log.warning("%s belonged to user %s and now belongs to you; %s", original.path, uid, kept)
+    except OSError as error:
+        raise TagWriteError(
+            original.path,
+            f"it belongs to user {uid}, group {gid}, and a new file could not be given to them ({_reason(error)}); "
+            "run mertag as its owner, or be in its group and let that write it (chmod g+w)",
+        ) from error
 
 
 def _reason(error: BaseException) -> str:

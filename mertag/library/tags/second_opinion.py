@@ -31,7 +31,7 @@ from mutagen.wave import WAVE
 from mutagen.wavpack import WavPack
 
 from mertag.library.tags.container import Container, Fields
-from mertag.library.tags.id3_tag import Id3Tag
+from mertag.library.tags.id3_tag import TaggedById3
 from mertag.library.tags.options import KEYS, MOOD
 
 _READERS: Mapping[str, Any] = {
@@ -55,6 +55,7 @@ _READERS: Mapping[str, Any] = {
     "True Audio (APEv2)": APEv2File,
     "OptimFROG": OptimFROG,
 }
+_A_FEW_SAMPLES_S = 0.003  # so much too long is a file whose last chunk promises a few bytes more than it has
 _PREFIXES = ("TXXX:", "----:COM.APPLE.ITUNES:", "WM/")
 
 
@@ -69,9 +70,8 @@ class Opinion:
 
 
 def worth_asking(container: Container) -> bool:
-    """Return whether mutagen reads the tag in reasonable time; see `Id3Tag.costly`."""
-    tag = getattr(container, "tag", None)
-    return not (isinstance(tag, Id3Tag) and tag.costly)
+    """Return whether mutagen sees the tag, and reads it in reasonable time; see `Id3Tag.costly`."""
+    return not (isinstance(container, TaggedById3) and (container.tag.costly or container.misplaced))
 
 
 def opinion_of(file: BinaryIO, container: str) -> Opinion | None:
@@ -96,14 +96,21 @@ def opinion_of(file: BinaryIO, container: str) -> Opinion | None:
         return None
 
 
-def disagreement(before: Opinion | None, after: Opinion | None, old: Fields, new: Fields) -> str:
-    """Return what mutagen would object to in the copy; `old` and `new` are the fields as our own reader sees them."""
+def disagreement(
+    before: Opinion | None, after: Opinion | None, old: Fields, new: Fields, *, untagged: bool = False
+) -> str:
+    """Return what mutagen would object to in the copy; `old` and `new` are the fields as our own reader sees them.
+
+    An `untagged` copy is the file without its tag, which said nothing but what older tags say.
+    """
     if before is None:
         return ""
     if after is None:
         return "a second reader (mutagen) reads the original and not the new file"
-    if after.length_s != before.length_s:
+    if abs((after.length_s or 0.0) - (before.length_s or 0.0)) > _A_FEW_SAMPLES_S:
         return "a second reader (mutagen) sees another duration in the new file"
+    if untagged:
+        return ""
     for key in KEYS:
         stays = old.get(key) == new.get(key) and not before.bare
         wanted = before.fields.get(key) if stays else new.get(key)

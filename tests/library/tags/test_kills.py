@@ -22,6 +22,7 @@ from mertag.emotion import SongEmotion
 from mertag.errors import TagWriteError
 from mertag.files import remove_leftovers
 from mertag.library.tags import TagOptions, audio_digest, read_tags, remove_tags, write_tags
+from mertag.library.tags.readers import FFmpegReader
 
 pytestmark = pytest.mark.command
 
@@ -51,6 +52,12 @@ class AtStep:
         if self.left < 0:
             sys.setprofile(None)
             self.act()
+
+
+@pytest.fixture(autouse=True)
+def without_ffmpeg(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave FFmpeg out: each child would start one, which takes longer than the child lives."""
+    monkeypatch.setattr(FFmpegReader, "seen", lambda *_: None)
 
 
 def kill_me() -> None:

@@ -74,7 +74,7 @@ def assert_kept(path: Path, before: Mapping[str, object], after: Mapping[str, ob
 
 
 def moods_by_mutagen(path: Path) -> list[str]:
-    tags = by_mutagen(path).tags
+    tags = by_mutagen(path).tags or ()
     for key in ("TMOO", "TXXX:MOOD", "----:com.apple.iTunes:MOOD", "WM/Mood", "mood", "Mood"):
         if key in tags:
             values = getattr(tags[key], "text", tags[key])

@@ -1,0 +1,112 @@
+"""The third check of a new copy: what FFmpeg's libraries, with which many players read tags, see in it.
+
+What FFmpeg saw of others' tags in the old file, it must see in the new one. A new tag can hide older ones in the same
+file, and an edited one may no longer be found; only a reader that decides which of several tags counts can tell. It may
+crash on hostile files, so it runs in a process of its own, which is started again when it dies or takes too long.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+
+from mertag.library.tags.options import KEYS, MOOD
+
+LIMIT_S = 20.0
+"""So long FFmpeg may look at one file."""
+
+_SAME = {"year": "date", "tyer": "date", "tdrc": "date", "tracknumber": "track", "discnumber": "disc"}
+
+
+class FFmpegReader:
+    """A process that reads tags with FFmpeg. May be used from several threads; ends with its parent."""
+
+    def __init__(self, limit_s: float = LIMIT_S) -> None:
+        self._limit_s = limit_s
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[str] | None = None
+        self._owner = 0  # the process that started it
+
+    def seen(self, path: Path, name: str) -> Mapping[str, str] | None:
+        """Return what FFmpeg sees in a file that it knows as `name`; None if it cannot read it, or did not in time."""
+        with self._lock:
+            if self._process is None or self._owner != os.getpid() or self._process.poll() is not None:
+                self._process, self._owner = _start(), os.getpid()  # a forked process must not share the pipes
+            process = self._process
+            assert process.stdin is not None  # both are pipes
+            assert process.stdout is not None
+            timer = threading.Timer(self._limit_s, process.kill)
+            timer.start()
+            try:
+                process.stdin.write(json.dumps([str(path), name]) + "\n")
+                process.stdin.flush()
+                answer = process.stdout.readline()
+            except OSError:  # it died
+                answer = ""
+            finally:
+                timer.cancel()
+            if not answer:
+                process.kill()
+                process.communicate()
+                return None
+            found: dict[str, str] | None = json.loads(answer)
+            return found
+
+
+def _start() -> subprocess.Popen[str]:
+    worker = Path(__file__).with_name("ffmpeg_worker.py")
+    return subprocess.Popen(
+        [sys.executable, "-P", str(worker)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        encoding="ascii",
+    )
+
+
+ffmpeg = FFmpegReader()
+"""The reader of this process."""
+
+
+def hidden(before: Mapping[str, str] | None, after: Mapping[str, str] | None) -> str:
+    """Return what FFmpeg saw of others' tags in the old file and does not see in the new one; empty if nothing.
+
+    A value may stand under another name (each kind of tag has its own), and may be the whole of what was cut off.
+    """
+    if before is None:
+        return ""
+    if after is None:
+        return "FFmpeg, with which many players read tags, could read the old file and could not read the new one"
+    found = {_plain(key): value for key, value in after.items()}
+    for key, value in before.items():
+        now = found.get(_plain(key))
+        kept = any(_says(text, value.strip()) for text in (after.values() if now is None else (now,)))
+        if not kept and not _ours(key):
+            return (
+                f"FFmpeg, with which many players read tags, saw {key!r} in the old file as {value[:40]!r} and would "
+                f"see {'nothing' if now is None else repr(now[:40])} in the new one, where one tag hides another; "
+                "make its tags alike first, or remove all but one"
+            )
+    return ""
+
+
+def _says(text: str, value: str) -> bool:
+    """Return whether a text begins with a value; where a byte of that was no UTF-8, any character will do."""
+    text = text.strip()
+    return len(text) >= len(value) and all(b in (a, "\ufffd") for a, b in zip(text, value, strict=False))
+
+
+def _plain(key: str) -> str:
+    key = key.lower().replace("_", "").replace(" ", "")
+    return _SAME.get(key, key)
+
+
+def _ours(key: str) -> bool:
+    name = key.rpartition(":")[2].upper().removeprefix("WM/").replace("/", "_")
+    return name == "TMOO" or name in (MOOD, *KEYS)

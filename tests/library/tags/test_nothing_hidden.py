@@ -1,0 +1,203 @@
+"""An owner's tags stay visible to three readers after a write and after a removal, wherever they stand."""
+
+from __future__ import annotations
+
+import shutil
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from crafted_songs import ape_tag, id3v1, id3v22, noise
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from mutagen.id3 import COMM, ID3, TALB, TIT2, TMOO, TXXX
+from three_readers import assert_nothing_hidden, three_readers
+
+from mertag.emotion import SongEmotion
+from mertag.errors import TagWriteError
+from mertag.library.tags import TagOptions, read_tags, remove_tags, write_tags
+from mertag.library.tags.readers import FFmpegReader, hidden
+
+Song = Callable[[str], Path]
+Encoded = Callable[[str], Path]
+
+
+def id3(tmp_path: Path, *, title: str = "Cafe del Mar", mood: str = "", version: int = 4) -> bytes:
+    """Return an ID3v2 tag as mutagen writes it."""
+    tags = ID3()
+    tags.add(TIT2(encoding=3, text=title))
+    tags.add(TALB(encoding=3, text="Album"))
+    tags.add(COMM(encoding=3, lang="eng", text="Hello"))
+    tags.add(TXXX(encoding=3, desc="REPLAYGAIN_TRACK_GAIN", text="-6.10 dB"))
+    if mood:
+        tags.add(TMOO(encoding=3, text=mood))
+    path = tmp_path / "tag"
+    path.unlink(missing_ok=True)
+    tags.save(path, v1=0, v2_version=version)
+    return path.read_bytes()
+
+
+def without_ape(data: bytes) -> bytes:
+    return data[: data.index(b"APETAGEX")]
+
+
+def written_and_removed(path: Path, happy: SongEmotion) -> None:
+    """Write and remove, and check what the readers see; the removal gives back every byte if the tag was new."""
+    before, old = three_readers(path), dict(read_tags(path))
+    assert write_tags(path, happy, TagOptions(moods=2)).changed
+    assert_nothing_hidden(before, three_readers(path))
+    remove_tags(path)
+    after = three_readers(path)
+    assert_nothing_hidden(before, after)
+    assert_nothing_hidden(after, before)
+    assert read_tags(path) == old
+
+
+@pytest.mark.parametrize("name", ["a.wv", "sv7.mpc", "sv8.mpc", "a.ape"])
+@pytest.mark.parametrize("front", [False, True])
+def test_a_first_ape_tag_repeats_older_tags_and_goes_whole(
+    name: str, front: bool, song: Song, tmp_path: Path, happy: SongEmotion
+) -> None:
+    path = song(name)
+    head = id3(tmp_path, title="Cafe del Mar, the long version of it", version=3) if front else b""
+    path.write_bytes(head + without_ape(path.read_bytes()) + id3v1("Cafe del Mar, the long version"))
+    old = path.read_bytes()
+    written_and_removed(path, happy)
+    assert path.read_bytes() == old
+
+
+@pytest.mark.parametrize("name", ["bare.mp3", "bare.tta", "a.wav", "a.aiff", "a.dsf"])
+def test_a_removal_leaves_no_empty_tag(name: str, song: Song, happy: SongEmotion) -> None:
+    path = song(name)
+    old = path.read_bytes()
+    written_and_removed(path, happy)
+    assert path.read_bytes() == old
+
+
+def test_a_mood_in_an_older_tag_is_seen_again_after_a_removal(song: Song, tmp_path: Path, happy: SongEmotion) -> None:
+    path = song("a.wv")
+    path.write_bytes(id3(tmp_path, mood="Dreamy") + without_ape(path.read_bytes()))
+    old = path.read_bytes()
+    assert write_tags(path, happy).new["MOOD"] == ("Dreamy",)
+    write_tags(path, happy, TagOptions(overwrite=True))
+    assert read_tags(path)["MOOD"] == ("Happy",)
+    remove_tags(path)
+    assert path.read_bytes() == old
+
+
+@pytest.mark.parametrize("junk", [bytes(700), noise(300), b"HTTP/1.1 200 OK\r\n\r\n", bytes(100_000)])
+def test_the_tag_behind_junk_is_edited_in_place(junk: bytes, song: Song, tmp_path: Path, happy: SongEmotion) -> None:
+    path = song("bare.mp3")
+    path.write_bytes(junk + id3(tmp_path, mood="Dreamy") + path.read_bytes())
+    written_and_removed(path, happy)
+    assert path.read_bytes().startswith(junk + b"ID3")
+    assert read_tags(path) == {"MOOD": ("Dreamy",)}
+
+
+@pytest.mark.parametrize(("name", "chunk"), [("a.wav", b"id3 "), ("a.wav", b"ID3 "), ("a.aiff", b"ID3 ")])
+def test_the_chunk_behind_the_declared_end_is_edited_in_place(
+    name: str, chunk: bytes, song: Song, tmp_path: Path, happy: SongEmotion
+) -> None:
+    path = song(name)
+    tag = id3(tmp_path, mood="Dreamy")
+    length = struct.pack("<I" if name == "a.wav" else ">I", len(tag))
+    declared = path.read_bytes()[:8]
+    path.write_bytes(path.read_bytes() + chunk + length + tag + bytes(len(tag) % 2))
+    written_and_removed(path, happy)
+    assert path.read_bytes()[:8] == declared
+    assert path.read_bytes().count(b"ID3\x04") == 1
+
+
+def test_what_ffmpeg_would_no_longer_see_is_a_refusal(song: Song, happy: SongEmotion) -> None:
+    path = song("bare.mp3")  # TagLib shows the APEv2 tag of this file, FFmpeg the ID3v1 tag
+    path.write_bytes(path.read_bytes() + ape_tag(Title="One", Artist="A") + id3v1("Another"))
+    old = path.read_bytes()
+    with pytest.raises(
+        TagWriteError, match=r"FFmpeg.* saw 'title' .*'Another' and would see 'One'.*make its tags alike"
+    ):
+        write_tags(path, happy)
+    assert path.read_bytes() == old
+
+
+def test_what_ffmpeg_saw_may_stand_under_another_name_or_be_longer() -> None:
+    assert not hidden({"title": "Cafe del"}, {"Title": "Cafe del Mar"})
+    assert not hidden({"date": "1999", "track": "7"}, {"Year": "1999", "TRACKNUMBER": "7"})
+    assert not hidden({"performer": "X", "TMOO": "Sad", "0:MERTAG_MODEL": "m"}, {"conductor": "X"})
+    assert not hidden(None, None)
+    assert "nothing" in hidden({"title": "Cafe"}, {"artist": "X"})
+    assert "could not read the new one" in hidden({"title": "Cafe"}, None)
+
+
+def test_a_reader_that_dies_or_hangs_is_started_again(encoded: Encoded, monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, path = FFmpegReader(), encoded("v23.mp3")
+    assert (reader.seen(path, path.name) or {})["title"] == "Café del Mar"
+    assert reader._process is not None
+    reader._process.kill()
+    reader._process.wait()
+    assert (reader.seen(path, path.name) or {})["artist"] == "Ünknown"
+    hanging = FFmpegReader(limit_s=0.0)
+    assert hanging.seen(path, path.name) is None
+    assert reader.seen(path.with_name("not there"), path.name) is None
+
+
+TEXTS = ["Cafe del Mar", "Another"]
+TAILS = ["", "v1", "ape", "ape v1", "v24 at the end", "lyrics v1"]
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_tags_stacked_and_misplaced_stay_visible_or_the_file_is_untouched(
+    data: st.DataObject, encoded: Encoded, tmp_path: Path, happy: SongEmotion
+) -> None:
+    draw = data.draw
+    name = draw(st.sampled_from(["bare.mp3", "a.wv", "sv8.mpc", "a.wav", "a.aiff", "a.flac", "bare.tta"]))
+    texts = st.sampled_from(TEXTS)
+    audio = encoded(name).read_bytes()
+    audio = without_ape(audio) if b"APETAGEX" in audio else audio
+
+    def front() -> bytes:
+        kind = draw(st.sampled_from(["", "v22", "v23", "v24", "v23 v24"]))
+        tags = {"v22": id3v22(), "v23": id3(tmp_path, title=draw(texts), version=3)}
+        return b"".join(tags.get(part) or id3(tmp_path, title=draw(texts), mood="Dreamy") for part in kind.split())
+
+    def tail() -> bytes:
+        kind = draw(st.sampled_from(TAILS))
+        found = ape_tag(Title=draw(texts), Artist="Somebody") if "ape" in kind else b""
+        if kind == "v24 at the end":
+            tag = id3(tmp_path, title=draw(texts))
+            found = (
+                tag[:5] + bytes((tag[5] | 0x10,)) + tag[6:] + b"3DI" + tag[3:5] + bytes((tag[5] | 0x10,)) + tag[6:10]
+            )
+        found += b"LYRICSBEGININD0000200000021LYRICS200" if kind == "lyrics v1" else b""
+        return found + (id3v1(draw(texts)) if "v1" in kind.split() else b"")
+
+    if name in ("a.wav", "a.aiff"):
+        order = "<I" if name == "a.wav" else ">I"
+
+        def chunk(kind: bytes, content: bytes) -> bytes:
+            return kind + struct.pack(order, len(content)) + content + bytes(len(content) % 2)
+
+        parts = st.sampled_from(["", "id3", "info"])
+        made = {"": b"", "id3": chunk(b"ID3 ", id3(tmp_path, title=draw(texts)))}
+        info = b"INFO" + b"INAM" + struct.pack("<I", 12) + TEXTS[0].encode()
+        made["info"] = chunk(b"LIST", info) if name == "a.wav" else b""
+        inside, behind = made[draw(parts)], made[draw(parts)]
+        body = audio[8:] + inside
+        song = audio[:4] + struct.pack(order, len(body)) + body + behind
+    else:
+        junk = draw(st.sampled_from([b"", b"", bytes(333), noise(50)])) if name == "bare.mp3" else b""
+        song = junk + (front() if name != "bare.tta" else b"") + audio + (tail() if name != "a.flac" else b"")
+
+    path = tmp_path / name
+    path.write_bytes(song)
+    shutil.copyfile(path, tmp_path / "old")
+    before = three_readers(path)
+    try:
+        write_tags(path, happy)
+    except TagWriteError:
+        assert path.read_bytes() == song
+        return
+    assert_nothing_hidden(before, three_readers(path))
+    remove_tags(path)
+    assert_nothing_hidden(before, three_readers(path))
