@@ -7,6 +7,7 @@ crash on hostile files, so it runs in a process of its own, which is started aga
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import subprocess
@@ -60,14 +61,24 @@ class FFmpegReader:
 
 def _start() -> subprocess.Popen[str]:
     worker = Path(__file__).with_name("ffmpeg_worker.py")
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, "-P", str(worker)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
         encoding="ascii",
+        process_group=None if sys.platform == "win32" else 0,  # Ctrl-C is for the run, which finishes its song
     )
+    atexit.register(_end, process, os.getpid())
+    return process
+
+
+def _end(process: subprocess.Popen[str], owner: int) -> None:
+    """End a reader with the process that started it: it must not outlive a run."""
+    if os.getpid() == owner:
+        process.kill()
+        process.wait()
 
 
 ffmpeg = FFmpegReader()

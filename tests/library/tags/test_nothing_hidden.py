@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import struct
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 from crafted_songs import ape_tag, id3v1, id3v22, noise
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -19,6 +24,7 @@ from mertag.errors import TagWriteError
 from mertag.library.tags import TagOptions, read_tags, remove_tags, write_tags
 from mertag.library.tags.readers import FFmpegReader, hidden
 
+ROOT = Path(__file__).resolve().parents[3]
 Song = Callable[[str], Path]
 Encoded = Callable[[str], Path]
 
@@ -201,3 +207,16 @@ def test_tags_stacked_and_misplaced_stay_visible_or_the_file_is_untouched(
     assert_nothing_hidden(before, three_readers(path))
     remove_tags(path)
     assert_nothing_hidden(before, three_readers(path))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="asks for a process as POSIX does")
+def test_the_reader_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
+    song = tmp_path / "song.wav"
+    soundfile.write(song, np.zeros(100), 8_000)
+    code = (
+        "import sys; from pathlib import Path; from mertag.library.tags.readers import ffmpeg; "
+        "assert ffmpeg.seen(Path(sys.argv[1]), 'song.wav') is not None; print(ffmpeg._process.pid)"
+    )
+    run = subprocess.run([sys.executable, "-c", code, str(song)], capture_output=True, text=True, check=True, cwd=ROOT)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(run.stdout), 0)
