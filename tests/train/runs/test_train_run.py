@@ -307,3 +307,24 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
         folder, dataset, store = begun(tmp_path_factory.mktemp("finished"), config=replace(CONFIG, epochs=1))
         run.train(folder, dataset, store, device=CPU)
     return folder
+
+
+def test_an_epoch_whose_training_is_cut_off_before_its_checkpoint_is_on_record_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, dataset, store = begun(tmp_path)
+    saved = trainer.save_checkpoint
+
+    def cut_off(*args: Any, epoch: int, **options: Any) -> None:
+        if epoch == 2:
+            raise KeyboardInterrupt
+        saved(*args, epoch=epoch, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer, "save_checkpoint", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            run.train(folder, dataset, store, device=CPU)
+    assert len((folder / "epochs.quadrant.jsonl").read_text().splitlines()) == 2
+    run.train(folder, dataset, store, device=CPU, resume=True)
+    lines = (folder / "epochs.quadrant.jsonl").read_text().splitlines()
+    assert [json.loads(line)["epoch"] for line in lines] == [1, 2, 3]

@@ -197,8 +197,6 @@ def train_network(
         if epoch == checked and learning.plain:
             _refuse_stall(mean_loss, len(class_names))  # before the checkpoint: a resumed run must not pass it by
         trained_s = time.monotonic() - epoch_began
-        if checkpoint_path is not None:
-            save_checkpoint(checkpoint_path, optimiser, rng, learning, epoch=epoch, config=config)
         on_epoch(
             EpochReport(
                 epoch=epoch,
@@ -212,6 +210,9 @@ def train_network(
                 partition=learning.partition,
             )
         )
+        # After the report: an epoch that is on record and has no checkpoint is trained, and put on record, again.
+        if checkpoint_path is not None:
+            save_checkpoint(checkpoint_path, optimiser, rng, learning, epoch=epoch, config=config)
     trained = optimiser.predictor
     assert isinstance(trained, SegmentNetwork)
     return trained.eval()
