@@ -43,7 +43,7 @@ from mertag_train.learn.trainer import Clips, EpochReport, train_network
 FOLDS = 5
 
 PLAIN = TrainConfig(
-    recipe="robust",
+    recipe="ours",
     segmentation=Segmentation(duration_s=3.0, hop_s=1.0),
     network=NetworkConfig(architecture="compact", width=0.25),
     optimiser=OptimiserConfig(learning_rate=0.03, schedule="cosine", batch_size=32, ema_decay=0.99),

@@ -28,7 +28,7 @@ ROOT = Path(package.__file__).resolve().parents[1]
 
 def test_the_bundle_lies_in_its_run_and_says_what_it_is(made: Made) -> None:
     manifest = made.bundle.manifest
-    assert (manifest.name, manifest.version) == ("folder-robust", "1")
+    assert (manifest.name, manifest.version) == ("folder-ours", "1")
     assert manifest.dataset == "folder, 56 songs"
     assert manifest.segmentation.duration_s == 1.0
     assert [head.target for head in manifest.heads] == [Target.QUADRANT]

@@ -59,7 +59,7 @@ def surroundings(tmp_path: Path, dataset: Dataset, songs: tuple[Song, ...], **ch
         "songs": songs,
         "group": "recording",
         "config": config_with(),
-        "recipes": {"paper": config_with(), "robust": config_with()},
+        "recipes": {"paper": config_with(), "ours": config_with()},
         "log_mels": lambda: store,
         "frames": lambda: torch.from_numpy(np.array(store.frames)),
         "device": torch.device("cpu"),

@@ -28,7 +28,9 @@ LEVELS_DB = (-25.0, -55.0, -40.0, -70.0)
 class TinyNetwork(SegmentNetwork):
     """Two convolutions with batch norm and dropout, in place of thirteen."""
 
-    def __init__(self, architecture: Any, *, n_classes: int, dropout: float = 0.5, **_other: Any) -> None:
+    def __init__(
+        self, architecture: Any, *, n_classes: int, dropout: float = 0.5, n_taught: int = 0, **_other: Any
+    ) -> None:
         nn.Module.__init__(self)
         self.architecture, self.n_classes, self.statistics = architecture, n_classes, None
         self.register_buffer("mean", torch.zeros(N_MELS))
@@ -41,6 +43,7 @@ class TinyNetwork(SegmentNetwork):
             nn.ReLU(),
         )
         self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(8, n_classes))
+        self.teacher = nn.Sequential(nn.Dropout(dropout), nn.Linear(8, n_taught)) if n_taught else None
 
     def embed(self, segments: Tensor) -> Tensor:
         x = ((segments - self.mean) / self.std).transpose(1, 2).unsqueeze(1)

@@ -101,7 +101,7 @@ def test_a_folder_of_music_becomes_a_run(music: Path, log_mels: Path, tmp_path: 
     found = run.load(tmp_path / "my run")
     assert list(found.networks) == [Target.QUADRANT]
     assert found.command == (
-        "mertag train --dataset folder --data-dir DIR --recipe robust --seed 0 "
+        "mertag train --dataset folder --data-dir DIR --recipe ours --seed 0 "
         "--target quadrant --learner inherited --epochs 1 --crops 1 --segment 1.0 --svm-songs 0.18"
     )
 

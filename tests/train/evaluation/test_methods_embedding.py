@@ -20,11 +20,11 @@ from typer.testing import CliRunner
 from mertag.cli.app import app
 from mertag.emotion import QUADRANTS, Target
 from mertag.errors import ConfigError, DatasetError
+from mertag_train.data import embedding_model
 from mertag_train.data.datasets import Dataset, Song
 from mertag_train.data.datasets.base import targets_of_quadrant
-from mertag_train.evaluation.features import embedding_model
-from mertag_train.evaluation.features.embedding_model import EmbeddingModel
-from mertag_train.evaluation.features.kept import embeddings
+from mertag_train.data.embedding_model import EmbeddingModel
+from mertag_train.data.embeddings import embeddings
 from mertag_train.evaluation.methods import Context, Fold, method
 from mertag_train.evaluation.methods.svm import EmbeddingSvm, mean_and_deviation
 from mertag_train.learn.config import TrainConfig

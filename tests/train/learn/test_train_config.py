@@ -12,11 +12,11 @@ from mertag.errors import ConfigError
 from mertag.listen.windows import Segmentation
 from mertag_train.commands.options import config_of
 from mertag_train.learn.config import OptimiserConfig, ShortCropConfig, SongConfig, TrainConfig
-from mertag_train.learn.recipes import BUNDLED, PAPER, ROBUST
+from mertag_train.learn.recipes import BUNDLED, OURS, PAPER
 
 
 @pytest.mark.parametrize(
-    "config", [PAPER, ROBUST, BUNDLED, replace(ROBUST, targets=(Target.VALENCE, Target.AROUSAL), seed=3)]
+    "config", [PAPER, OURS, BUNDLED, replace(OURS, targets=(Target.VALENCE, Target.AROUSAL), seed=3)]
 )
 def test_a_configuration_survives_json(config: TrainConfig) -> None:
     assert TrainConfig.from_json(json.loads(json.dumps(config.to_json()))) == config
@@ -36,17 +36,17 @@ def test_a_configuration_survives_json(config: TrainConfig) -> None:
         ("network", {"architecture": "huge", "dropout": 0.5, "width": 1.0}, r"at `\$\.network\.architecture`"),
         ("network", {"architecture": "compact"}, r"missing or unknown: \$\.network\.dropout, \$\.network\.width"),
         ("optimiser", [], "Expected `object`, got `array`"),
-        ("optimiser", {**ROBUST.to_json()["optimiser"], "momentum": float("nan")}, "NaN is no JSON number"),
+        ("optimiser", {**OURS.to_json()["optimiser"], "momentum": float("nan")}, "NaN is no JSON number"),
     ],
 )
 def test_a_damaged_configuration_is_named(where: str, value: object, says: str) -> None:
-    data = {**ROBUST.to_json(), where: value}
+    data = {**OURS.to_json(), where: value}
     with pytest.raises(ConfigError, match=says):
         TrainConfig.from_json(data)
 
 
 def test_a_missing_key_is_no_silent_default() -> None:
-    data = ROBUST.to_json()
+    data = OURS.to_json()
     del data["seed"]
     with pytest.raises(ConfigError, match=r"missing or unknown: \$\.seed$"):
         TrainConfig.from_json(data)
@@ -71,24 +71,26 @@ def test_a_missing_key_is_no_silent_default() -> None:
 )
 def test_what_cannot_be_is_refused(changes: dict[str, object], says: str) -> None:
     with pytest.raises(ConfigError, match=says):
-        replace(ROBUST, **changes)  # type: ignore[arg-type]
+        replace(OURS, **changes)  # type: ignore[arg-type]
 
 
 def test_early_epochs_take_three_times_as_many_crops_of_a_third_of_the_duration() -> None:
-    config = replace(ROBUST, epochs=4, crops_per_clip=2, short_crops=ShortCropConfig(share=0.5, duration_s=1.0))
+    config = replace(
+        OURS, learner="inherited", epochs=4, crops_per_clip=2, short_crops=ShortCropConfig(share=0.5, duration_s=1.0)
+    )
     cut = [config.crops_of_epoch(epoch) for epoch in range(1, 5)]
     assert [(s.duration_s, crops) for s, crops in cut] == [(1.0, 6), (1.0, 6), (3.0, 2), (3.0, 2)]
 
 
 def test_short_crops_are_never_longer_than_the_segments() -> None:
     config = replace(
-        ROBUST, segmentation=Segmentation(duration_s=1.0), short_crops=ShortCropConfig(share=1.0, duration_s=2.0)
+        OURS, segmentation=Segmentation(duration_s=1.0), short_crops=ShortCropConfig(share=1.0, duration_s=2.0)
     )
     assert config.crops_of_epoch(1) == (config.segmentation, config.crops_per_clip)
 
 
 def test_the_fixed_grid_knows_no_short_crops() -> None:
-    config = replace(ROBUST, crops_per_clip=0)
+    config = replace(OURS, crops_per_clip=0)
     assert config.crops_of_epoch(1) == (config.segmentation, 0)
 
 
@@ -107,4 +109,4 @@ def test_what_each_network_of_an_ensemble_has_for_its_own_is_not_for_the_command
     with pytest.raises(ConfigError, match=r"each network of the recipe bundled has its own; leave out --"):
         config_of(BUNDLED, **{**none, option: 2})
     assert config_of(BUNDLED, **none) == BUNDLED
-    assert config_of(ROBUST, **{**none, "epochs": 2}).epochs == 2
+    assert config_of(OURS, **{**none, "epochs": 2}).epochs == 2

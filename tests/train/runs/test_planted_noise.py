@@ -14,7 +14,7 @@ from mertag.emotion import CLASS_NAMES, Target
 from mertag_train.data.datasets import read
 from mertag_train.data.store import LogMelStore, log_mels
 from mertag_train.learn.learners import Clips
-from mertag_train.learn.recipes import PAPER, ROBUST, small
+from mertag_train.learn.recipes import OURS, PAPER, small
 from mertag_train.learn.trainer import EpochReport, train_network
 from mertag_train.runs.work import truth_of
 
@@ -38,7 +38,7 @@ def store(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> LogMelSt
 @pytest.mark.realdata
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("share", [0.2, 0.4])
-@pytest.mark.parametrize("recipe", ["paper", "robust"])
+@pytest.mark.parametrize("recipe", ["paper", "ours"])
 def test_flipped_labels_have_the_larger_losses_after_the_warm_up(
     share: float, recipe: str, store: LogMelStore, real_data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -50,8 +50,8 @@ def test_flipped_labels_have_the_larger_losses_after_the_warm_up(
     wrong = rng.permutation(len(songs))[: round(share * len(songs))]
     labels = np.array(list(right.values()), dtype=np.int64)
     labels[wrong] = (labels[wrong] + rng.integers(1, len(CLASSES), len(wrong))) % len(CLASSES)
-    config = small({"paper": PAPER, "robust": ROBUST}[recipe])
-    if recipe == "robust":  # the losses of one epoch, so that one partition after the warm-up is enough to see
+    config = small({"paper": PAPER, "ours": OURS}[recipe])
+    if recipe == "ours":  # the losses of one epoch, so that one partition after the warm-up is enough to see
         config = replace(config, sssl=replace(config.sssl, partition=replace(config.sssl.partition, mean_of=1)))
     truth = list(truth_of(songs, store, Target.QUADRANT, config, dataset, right=right).values())
     clips = Clips(index=store.index_of([song.id for song in songs]), label=labels, truth=truth)

@@ -244,11 +244,11 @@ def test_a_folder_that_holds_something_is_never_begun_in(tmp_path: Path) -> None
 
 
 def test_new_folders_never_collide(tmp_path: Path) -> None:
-    first = run.new_folder(tmp_path, "4q", "robust")
+    first = run.new_folder(tmp_path, "4q", "ours")
     first.mkdir()
-    second = run.new_folder(tmp_path, "4q", "robust")
+    second = run.new_folder(tmp_path, "4q", "ours")
     assert first != second
-    assert first.name.startswith("4q-robust-")
+    assert first.name.startswith("4q-ours-")
 
 
 def test_the_newest_run_is_the_last_that_was_finished(tmp_path: Path) -> None:

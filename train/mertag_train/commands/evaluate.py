@@ -27,6 +27,7 @@ from mertag_train.commands.options import (
     RecipeChoice,
     Scale,
     SvmSongs,
+    Teacher,
     Threads,
     TrainDevice,
     WarmUp,
@@ -38,6 +39,7 @@ from mertag_train.commands.options import (
     songs_to_judge,
     split_words,
     targets_to_judge,
+    teacher_targets,
     use_threads,
 )
 from mertag_train.evaluation.methods import METHODS
@@ -50,9 +52,10 @@ if TYPE_CHECKING:
     from mertag_train.data.datasets import Dataset
     from mertag_train.data.folds import Group
     from mertag_train.data.store import LogMelStore
+    from mertag_train.data.teacher import TeacherTargets
     from mertag_train.evaluation.runner import Surroundings
     from mertag_train.evaluation.sheet import Sheet
-    from mertag_train.learn.config import Recipe, TrainConfig
+    from mertag_train.learn.config import Recipe, TeacherConfig, TrainConfig
 
 OUT = Path("evaluation")
 SEGMENT = "3"
@@ -104,7 +107,7 @@ def evaluate(
         bool, typer.Option("--shuffle-labels", help="Leak test: shuffle the labels by artist; only chance is right.")
     ] = False,
     recipe: Annotated[RecipeChoice, typer.Option(help="Whose defaults networks are trained with.")] = (
-        RecipeChoice.robust
+        RecipeChoice.ours
     ),
     budget: Annotated[
         BudgetChoice, typer.Option(help="small: for machines without a GPU; the same for all methods.")
@@ -123,10 +126,11 @@ def evaluate(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="An ONNX model that embeds audio (VGGish, OpenL3, or any other with a waveform input), for the "
-            "methods whose names begin with embedding.",
+            help="An ONNX model that embeds audio (VGGish, OpenL3, or any other with a waveform input), for "
+            "embedding-svm; if not given, the music taggers that come with mertag.",
         ),
     ] = None,
+    teacher: Teacher = None,
     scale: Scale = None,
     threshold: Annotated[
         str | None,
@@ -150,11 +154,12 @@ def evaluate(
     may each run some folds (--fold); copy their files into one folder, and call it again to join them.
     """
     from mertag_train.commands.progress import EvaluationProgress
+    from mertag_train.data.embedding_model import BUNDLED
     from mertag_train.evaluation import output
     from mertag_train.evaluation.protocol import folder_name
     from mertag_train.evaluation.report import brief, narrow
 
-    by = group_of(group)
+    by, embeds = group_of(group), embedding_model or BUNDLED
     if dataset is None and (method is not None or table is None):
         raise ConfigError("which data set? Give --dataset; without it, only a --table of what is there can be printed.")
     with EvaluationProgress(quiet=quiet) as progress:
@@ -170,7 +175,7 @@ def evaluate(
                     "learning_rate": learning_rate,
                     "svm_songs": svm_songs,
                 }
-                methods, recipes = runnable_methods(method, recipe, budgeted, embedding_model, progress)
+                methods, recipes = runnable_methods(method, recipe, budgeted, embeds, teacher, progress)
                 _run(
                     out,
                     songs,
@@ -189,7 +194,7 @@ def evaluate(
                         "flip": flip_labels,
                     },
                     around=lambda: _surroundings(
-                        songs, by, recipes, recipe, log_mels, store, embedding_model, device, threads, progress
+                        songs, by, recipes, recipe, log_mels, store, embeds, teacher, device, threads, progress
                     ),
                     progress=progress,
                 )
@@ -271,7 +276,8 @@ def _surroundings(
     recipe: RecipeChoice,
     log_mels: Path | None,
     opened: LogMelStore | None,
-    embedding_model: Path | None,
+    embedding_model: Path,
+    teacher: str | None,
     device: TrainDevice,
     threads: int | None,
     progress: EvaluationProgress,
@@ -299,6 +305,12 @@ def _surroundings(
 
         return frames_on(store(), chosen)
 
+    @cache
+    def heard(wanted: TeacherConfig) -> TeacherTargets | None:
+        return teacher_targets(
+            dataset.songs, store(), wanted, teacher, on_clip=lambda n, of: progress.show("teacher", n, of)
+        )
+
     return Surroundings(
         dataset=dataset,
         songs=dataset.songs,
@@ -310,6 +322,7 @@ def _surroundings(
         device=chosen,
         cache=Path(platformdirs.user_cache_path("mertag")) / "evaluation" / dataset.name,
         embedding_model=embedding_model,
+        teacher=heard,
         workers=workers,
         on_progress=progress.show,
     )

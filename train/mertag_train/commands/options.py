@@ -6,8 +6,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -23,19 +24,20 @@ if TYPE_CHECKING:
     import torch
 
     from mertag_train.commands.progress import EvaluationProgress
-    from mertag_train.data.datasets import Dataset
+    from mertag_train.data.datasets import Dataset, Song
     from mertag_train.data.folds import Group
     from mertag_train.data.store import LogMelStore
-    from mertag_train.learn.config import Recipe, TrainConfig
+    from mertag_train.data.teacher import TeacherTargets
+    from mertag_train.learn.config import Recipe, TeacherConfig, TrainConfig
 
-WITH_RESUME = {"resume", "data_dir", "log_mels", "device", "threads", "jobs", "quiet"}
+WITH_RESUME = {"resume", "data_dir", "teacher", "log_mels", "device", "threads", "jobs", "quiet"}
 """What may be given again when a run goes on: where things lie now, and what trains."""
 
 
 class RecipeChoice(StrEnum):
     """Which defaults of a training."""
 
-    robust = "robust"
+    ours = "ours"
     paper = "paper"
     bundled = "bundled"
 
@@ -71,6 +73,14 @@ SvmSongs = Annotated[
         metavar="in-sample|cross-fitted|SHARE",
         help="What the song SVM learns from: the network's own songs, all songs by cross-fitting, or a share of "
         "the songs that only it learns from. If not given, the recipe's.",
+    ),
+]
+Teacher = Annotated[
+    str | None,
+    typer.Option(
+        metavar="musicnn|none|FILE",
+        help="A music tagger whose outputs are learnt beside the labels: the one that comes with mertag, none, or an "
+        "ONNX file (as for mertag evaluate --embedding-model). If not given, the recipe's.",
     ),
 ]
 Scale = Annotated[
@@ -134,6 +144,49 @@ def config_of(base: TrainConfig, **given: Any) -> TrainConfig:
     return dataclasses.replace(base, optimiser=dataclasses.replace(base.optimiser, **optimiser), **changes)
 
 
+def with_teacher(config: TrainConfig, name: str | None) -> TrainConfig:
+    """Return a recipe with a teacher's name (the recipe's own, if None) and the hash of its file.
+
+    Raises ConfigError if there is no such file.
+    """
+    from mertag_train.data.embedding_model import path_of, sha256_of
+
+    wanted = (config.teacher.name if name is None else name) or "none"
+    path = path_of(wanted)
+    named = "" if path is None else wanted if wanted == "musicnn" else path.name
+    teacher = dataclasses.replace(config.teacher, name=named, sha256="" if path is None else sha256_of(path))
+    return dataclasses.replace(config, teacher=teacher)
+
+
+def teacher_targets(
+    songs: Sequence[Song],
+    store: LogMelStore,
+    config: TeacherConfig,
+    name: str | None,
+    *,
+    on_clip: Callable[[int, int], None],
+) -> TeacherTargets | None:
+    """Return what the teacher says of the songs, computed once a clip; None where the recipe has no teacher.
+
+    The name is the one that was given now, if any. ConfigError is raised if that is not the teacher of the recipe.
+    """
+    if not config.name:
+        return None
+    import platformdirs
+
+    from mertag_train.data.embedding_model import EmbeddingModel, path_of
+    from mertag_train.data.teacher import hear
+
+    path = path_of(name or config.name)
+    if path is None or (model := EmbeddingModel(path)).sha256 != config.sha256:
+        raise ConfigError(
+            f"--teacher {name or config.name}: not the teacher of this run, {config.name} (SHA-256 "
+            f"{config.sha256[:8]}...); give that one"
+        )
+    cache = Path(platformdirs.user_cache_path("mertag"))
+    return hear(songs, store, model, cache=cache, workers=os.cpu_count() or 1, on_clip=on_clip)
+
+
 def _refuse_for_ensemble(base: TrainConfig, given: Mapping[str, Any]) -> None:
     """Raise ConfigError if an option was given of which each network of an ensemble has its own value."""
     own = {"epochs": "--epochs", "crops_per_clip": "--crops"}
@@ -142,7 +195,7 @@ def _refuse_for_ensemble(base: TrainConfig, given: Mapping[str, Any]) -> None:
     if base.ensemble and refused:
         raise ConfigError(
             f"each network of the recipe {base.recipe} has its own; leave out {', '.join(refused)}, "
-            "or take --recipe robust"
+            "or take --recipe ours"
         )
 
 
@@ -284,38 +337,36 @@ def runnable_methods(
     text: str | None,
     recipe: RecipeChoice,
     options: Mapping[str, Any],
-    embedding_model: Path | None,
+    embedding_model: Path,
+    teacher: str | None,
     progress: EvaluationProgress,
 ) -> tuple[list[str], dict[Recipe, TrainConfig]]:
     """Return the methods that were asked for, and the recipes that they need, with the options that were given.
 
-    Of all methods, those are left out that lack their embedding model, or whose recipe does not take the options.
+    Of all methods, those are left out whose recipe does not take the options.
     """
     from mertag_train.evaluation.methods import NeedsModel
     from mertag_train.learn.recipes import RECIPES
 
+    def made(name: Recipe) -> TrainConfig:
+        return with_teacher(config_of(RECIPES[name], segment_s=None, **options), teacher)
+
     everything = str(text).strip() == "all"
-    recipes: dict[Recipe, TrainConfig] = {recipe.value: config_of(RECIPES[recipe.value], segment_s=None, **options)}
+    recipes: dict[Recipe, TrainConfig] = {recipe.value: made(recipe.value)}
     runnable: list[str] = []
-    lacking: list[str] = []
     for name in methods_of(text):
         chosen = find_method(name)
         if isinstance(chosen, NeedsModel):
-            if everything and embedding_model is None:
-                lacking.append(name)
-                continue
             chosen.model_settings(embedding_model)  # says now, and not after an hour, if there is no such file
         if chosen.recipe is not None and chosen.recipe not in recipes:
             try:
-                recipes[chosen.recipe] = config_of(RECIPES[chosen.recipe], segment_s=None, **options)
+                recipes[chosen.recipe] = made(chosen.recipe)
             except ConfigError as error:
                 if not everything:
                     raise
                 progress.note(f"left out: {name} ({error})")
                 continue
         runnable.append(name)
-    if lacking:
-        progress.note(f"left out, for want of an --embedding-model: {', '.join(lacking)}")
     return runnable, recipes
 
 

@@ -26,6 +26,7 @@ from mertag_train.commands.options import (
     RecipeChoice,
     Scale,
     SvmSongs,
+    Teacher,
     Threads,
     TrainDevice,
     WarmUp,
@@ -39,7 +40,9 @@ from mertag_train.commands.options import (
     scale_of,
     settings_to_resume,
     targets_of,
+    teacher_targets,
     use_threads,
+    with_teacher,
 )
 
 if TYPE_CHECKING:
@@ -71,7 +74,7 @@ def train(
     recipe: Annotated[
         RecipeChoice,
         typer.Option(help="Whose defaults: ours, the paper's, or the bundled model's."),
-    ] = RecipeChoice.robust,
+    ] = RecipeChoice.ours,
     budget: Annotated[
         BudgetChoice, typer.Option(help="small: minutes on two CPU cores, for a model that is worth less.")
     ] = BudgetChoice.full,
@@ -95,6 +98,7 @@ def train(
     ] = None,
     svm_songs: SvmSongs = None,
     scale: Scale = None,
+    teacher: Teacher = None,
     seed: Annotated[int, typer.Option(help="Seed of all that is random.")] = 0,
     device: Device = TrainDevice.auto,
     threads: Threads = None,
@@ -152,6 +156,7 @@ def train(
             learning_rate=learning_rate,
             svm_songs=svm_songs,
         )
+        config = with_teacher(config, teacher)
         options = {} if scale is None else {"scale": scale_of(scale)}
         plan = _Plan(config=config, dataset=dataset, options=options, data_dir=data_dir, log_mels=log_mels)
         if out is not None:
@@ -174,6 +179,7 @@ def train(
             songs, config.front_end, folder=plan.log_mels, workers=os.cpu_count() or 1, on_clip=progress.on_clip
         )
         progress.note(f"log-mels: {len(store.ids)} songs")
+        targets = teacher_targets(songs.songs, store, config.teacher, teacher, on_clip=progress.on_heard)
         folder = resume or out or run.new_folder(RUNS, songs.name, config.recipe)
         if resume is None:
             given = {
@@ -187,6 +193,7 @@ def train(
                 "--batch-size": batch_size,
                 "--learning-rate": learning_rate,
                 "--svm-songs": svm_songs,
+                "--teacher": None if teacher is None else config.teacher.name or "none",
                 "--group": group,
                 "--scale": scale,
             }
@@ -203,7 +210,8 @@ def train(
         progress.note(f"run: {folder} (on {chosen})")
         if chosen.type == "cpu" and config.network.width == 1.0 and not config.ensemble:
             progress.note("the full budget is made for a GPU; on a CPU it takes days, and --budget small minutes")
-        results = _trained(folder, songs, store, progress, device=chosen, resume=resume is not None, jobs=jobs)
+        how = {"device": chosen, "teacher": targets, "resume": resume is not None, "jobs": jobs}
+        results = _trained(folder, songs, store, progress, **how)
     _print(results)
     if not quiet:
         console.say(console.clean(f"next: mertag export {shlex.quote(str(folder))}"))

@@ -1,9 +1,8 @@
-"""JSON files that are whole or not there, errors that say which one is wrong, and long lists in words."""
+"""JSON files that are whole or not there, and errors that say which one is wrong."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +32,3 @@ def read_json(path: Path, *, schema: int) -> dict[str, Any]:
     if not isinstance(found, dict) or found.get("schema") != schema:
         raise DatasetError(f"{path}: of a schema that this mertag does not read. Name another --out.")
     return found
-
-
-def first_few(faults: Iterable[str], *, between: str = "; ", n: int = 5) -> str:
-    """Return the first few of a list, and how many more there are."""
-    every = list(faults)
-    more = [f"and {len(every) - n} more"] if len(every) > n else []
-    return between.join([*every[:n], *more])

@@ -20,7 +20,8 @@ from mertag.emotion import CLASS_NAMES, Target
 from mertag.errors import ConfigError, DatasetError
 from mertag.files import json_digest
 from mertag_train.arrays import Floats, Ints
-from mertag_train.evaluation.files import first_few, read_json, write_json
+from mertag_train.data.datasets.base import first_few
+from mertag_train.evaluation.files import read_json, write_json
 from mertag_train.evaluation.protocol import PROTOCOL, Protocol
 
 SCHEMA = 1

@@ -20,11 +20,11 @@ from mertag.strict_json import decode
 from mertag_train.data.folds import Group
 from mertag_train.networks.vgg import MIN_FRAMES, Architecture
 
-Recipe = Literal["paper", "robust", "bundled"]
+Recipe = Literal["paper", "ours", "bundled"]
 Schedule = Literal["one_cycle", "cosine"]
-LearnerName = Literal["inherited", "sssl", "soft-labels", "elr"]
+LearnerName = Literal["inherited", "sssl", "soft-labels", "elr", "teacher"]
 Noise = Literal["drawn", "played"]
-SongClassifier = Literal["svm", "logistic"]
+SongClassifier = Literal["svm", "logistic", "svm-one-vs-rest"]
 SongFeatures = Literal["in_sample", "held_out", "cross_fitted"]
 
 
@@ -148,9 +148,12 @@ class PartitionConfig:
         Of `sklearn.mixture.GaussianMixture`.
     mean_of : int
         The loss of a segment is its mean over so many of the last epochs.
+    relative_to_clip : bool
+        Losses less their clip's mean are told apart (`mertag_train.learn.partition.relative_to_clip`).
     """
 
     per_class: bool = False
+    relative_to_clip: bool = False
     threshold: float = 0.5
     least_share: float = 0.1
     clip: tuple[float, float] = (0.01, 0.99)
@@ -192,6 +195,45 @@ class SsslConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PretrainingConfig:
+    """The convolutions learn what a teacher hears, without a label; all networks of a run begin with them.
+
+    As in `TrainConfig`; with 0 `epochs` there is none.
+    """
+
+    epochs: int = 0
+    crops_per_clip: int = 5
+    short_crops: ShortCropConfig = field(default_factory=ShortCropConfig)
+    optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TeacherConfig:
+    """A music tagger whose outputs are further targets (`mertag_train.data.teacher`).
+
+    Attributes
+    ----------
+    name : str
+        ``"musicnn"``, the two taggers that come with mertag, or the name of an ONNX file; empty for none.
+    sha256 : str
+        Of the file: a run goes on with the same one only.
+    weight : float
+        Of the squared distance from its standardised outputs, beside the cross-entropy.
+    label_share : float
+        So much of each label is not inherited but what a classifier on the teacher's outputs says of the segment, one
+        that was fitted without the clip (`mertag_train.learn.guide`).
+    pretraining : PretrainingConfig
+        Learning the teacher's outputs alone, first.
+    """
+
+    name: str = ""
+    sha256: str = ""
+    weight: float = 0.5
+    label_share: float = 0.0
+    pretraining: PretrainingConfig = field(default_factory=PretrainingConfig)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ElrConfig:
     """Early-learning regularisation (Liu et al., 2020), with their values for CIFAR-10.
 
@@ -208,8 +250,9 @@ class SongConfig:
 
     Attributes
     ----------
-    classifier : {"svm", "logistic"}
-        ``svm``: the paper's, with a radial basis. ``logistic``: multinomial logistic regression, whose probabilities
+    classifier : {"svm", "logistic", "svm-one-vs-rest"}
+        ``svm``: the paper's, with a radial basis. ``svm-one-vs-rest``: one for each of more than two classes, each
+        calibrated. ``logistic``: multinomial logistic regression, whose probabilities
         need no calibration.
     c : float
         Penalty of the errors of either.
@@ -271,7 +314,7 @@ class TrainConfig:
         What never stands on two sides of a split.
     """
 
-    recipe: Recipe = "robust"
+    recipe: Recipe = "ours"
     targets: tuple[Target, ...] = (Target.QUADRANT,)
     front_end: FrontEnd = field(default_factory=FrontEnd)
     segmentation: Segmentation = field(default_factory=Segmentation)
@@ -283,6 +326,7 @@ class TrainConfig:
     learner: LearnerName = "inherited"
     sssl: SsslConfig = field(default_factory=SsslConfig)
     elr: ElrConfig = field(default_factory=ElrConfig)
+    teacher: TeacherConfig = field(default_factory=TeacherConfig)
     song: SongConfig = field(default_factory=SongConfig)
     epochs: int = 12
     warm_up_epochs: int = 5
@@ -350,9 +394,16 @@ class TrainConfig:
         given = {field.name: getattr(member, field.name) for field in dataclasses.fields(member)}
         return dataclasses.replace(self, **given, seed=self.seed + number, ensemble=())
 
+    def of_pretraining(self) -> TrainConfig:
+        """Return the configuration of the pre-training."""
+        first = self.teacher.pretraining
+        given = {field.name: getattr(first, field.name) for field in dataclasses.fields(first)}
+        augment = dataclasses.replace(self.augment, noise_share=0.0)
+        return dataclasses.replace(self, **given, learner="teacher", augment=augment, ensemble=())
+
     def crops_of_epoch(self, epoch: int) -> tuple[Segmentation, int]:
         """Return what is cut in an epoch (from 1): the segmentation, and crops a clip (0: the fixed grid)."""
-        if self.learner != "inherited" and epoch > self.warm_up_epochs:
+        if self.learner not in ("inherited", "teacher") and epoch > self.warm_up_epochs:
             return self.segmentation, 0
         short = self.short_crops
         shorter = short.duration_s < self.segmentation.duration_s

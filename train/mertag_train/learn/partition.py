@@ -43,10 +43,11 @@ class Mixture:
         """Return the probability of the clean Gaussian, which never rises with the loss.
 
         Of two Gaussians of different width the wide one wins at both ends: the smallest losses would count as
-        noise, or the largest as clean. So the posterior is that of the clean mean below it, and that of the noisy
-        mean above it; between the two it falls by itself.
+        noise, or the largest as clean. So the posterior is that of the clean mean below it and, where the clean
+        Gaussian is the wider one, that of the noisy mean above it. Elsewhere it falls by itself.
         """
-        inside = np.clip(scaled, *self.means)
+        clean_is_wider = self.variances[0] > self.variances[1]
+        inside = np.clip(scaled, self.means[0], self.means[1] if clean_is_wider else np.inf)
         log_odds = self._log_density(0, inside) - self._log_density(1, inside)
         return 1 / (1 + np.exp(-np.clip(log_odds, -700, 700)))
 
@@ -97,6 +98,17 @@ def fit_mixture(losses: Floats, config: PartitionConfig, *, seed: int) -> Mixtur
         for values in (gaussians.means_[:, 0], gaussians.covariances_[:, 0, 0], gaussians.weights_)
     )
     return Mixture(means=means, variances=variances, weights=weights, low=low, high=high)
+
+
+def relative_to_clip(losses: Floats, clip: Ints) -> Floats:
+    """Return losses (n_segments,) less the mean of their clip's, in nats; `clip` numbers each segment's clip.
+
+    Losses differ more between clips than within them: the partition of all segments finds hard songs. A label that
+    a segment inherits is wrong where the segment differs from its own song.
+    """
+    _, which = np.unique(clip, return_inverse=True)
+    means: Floats = np.bincount(which, weights=losses) / np.bincount(which)
+    return losses - means[which]
 
 
 def partition(losses: Floats, labels: Ints, names: Sequence[str], config: PartitionConfig, *, seed: int) -> Partition:

@@ -1,9 +1,10 @@
 """The song classifier: a support vector machine on seven statistics a class (paper, "Song-level Decisions").
 
-In place of the machine, which is calibrated by a sigmoid, there may be logistic regression (`SongConfig.classifier`):
-its decisions are as good and its probabilities better. The machine's scores of four classes are little more than votes
-between pairs, which do not say how sure it is. On disk it is what it was fitted on, as plain arrays: fitting is exact
-and quick, so that it is fitted again where it is needed, and the saved probabilities show that it is the same one.
+The scores of a machine of four classes are little more than votes between pairs, which do not say how sure it is. In
+its place there may be one for each class against the rest, each calibrated by a sigmoid, with probabilities that are
+made to add up to 1; or logistic regression (`SongConfig.classifier`). On disk it is what it was fitted on, as plain
+arrays: fitting is exact and quick, so that it is fitted again where it is needed, and the saved probabilities show that
+it is the same one.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy as np
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold
+from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
@@ -28,7 +30,7 @@ from mertag_train.learn.config import SongClassifier, TrainConfig
 
 MAX_CALIBRATION_FOLDS = 5
 MAX_ITERATIONS = 2_000
-KINDS: tuple[SongClassifier, ...] = ("svm", "logistic")
+KINDS: tuple[SongClassifier, ...] = ("svm", "logistic", "svm-one-vs-rest")
 
 SAME_PROBABILITY = 1e-6
 """By how much a classifier that is fitted again may differ: rounding, on another processor."""
@@ -122,6 +124,8 @@ def fit(table: SongTable, *, n_classes: int, c: float = 1.0, seed: int = 0, kind
         folds = StratifiedGroupKFold(min(MAX_CALIBRATION_FOLDS, *songs_of), shuffle=True, random_state=seed)
         cv = list(folds.split(table.features, table.label, table.song))
         model = CalibratedClassifierCV(SVC(kernel="rbf", C=c), method="sigmoid", ensemble=False, cv=cv)
+        if kind == "svm-one-vs-rest" and n_classes > 2:
+            model = OneVsRestClassifier(model)
     return make_pipeline(StandardScaler(), model).fit(table.features, table.label)
 
 

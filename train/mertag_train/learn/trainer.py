@@ -26,6 +26,7 @@ from mertag.errors import TrainingError
 from mertag.files import remove_leftovers, replaced_whole
 from mertag_train.arrays import Ints
 from mertag_train.data.store import LogMelStore
+from mertag_train.data.teacher import TeacherTargets
 from mertag_train.learn.config import TrainConfig
 from mertag_train.learn.learners import LEARNERS, Clips, Learner, Setting
 from mertag_train.learn.optimise import Optimiser
@@ -100,14 +101,15 @@ def band_statistics(store: LogMelStore, clips: Ints) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(mean).float(), torch.from_numpy(std).float()
 
 
-def network_of(config: TrainConfig, n_classes: int) -> SegmentNetwork:
-    """Return the network that a configuration asks for, with random weights."""
+def network_of(config: TrainConfig, n_classes: int, *, n_taught: int = 0) -> SegmentNetwork:
+    """Return the network that a configuration asks for, with random weights, and a head for so many teacher targets."""
     return SegmentNetwork(
         config.network.architecture,
         n_classes=n_classes,
         front_end=config.front_end,
         dropout=config.network.dropout,
         width=config.network.width,
+        n_taught=n_taught,
     )
 
 
@@ -119,6 +121,8 @@ def train_network(
     config: TrainConfig,
     *,
     class_names: Sequence[str],
+    teacher: TeacherTargets | None = None,
+    begin_with: Mapping[str, Tensor] | None = None,
     checkpoint_path: Path | None = None,
     resume: bool = False,
     on_epoch: Callable[[EpochReport], None] = lambda report: None,
@@ -127,9 +131,10 @@ def train_network(
     """Train a segment network.
 
     The store's frames (total_frames, n_mels) are on the device that trains. The progress is measured on the clips of
-    `validation`. The checkpoint is written after each epoch. With `resume`, training goes on from it where it exists;
+    `validation`. `begin_with` are the weights of a network that the teacher alone has taught. The checkpoint is written
+    after each epoch. With `resume`, training goes on from it where it exists;
     on the CPU the result is bit for bit that of an uninterrupted run. Returns the last epoch's network (its moving
-    average, where one is kept), in evaluation mode.
+    average, where one is kept), in evaluation mode and without the teacher's head.
 
     Raises
     ------
@@ -143,7 +148,10 @@ def train_network(
     device = frames.device
     torch.manual_seed(config.seed)
     rng = np.random.default_rng(config.seed)
-    network = network_of(config, len(class_names))
+    taught = None if teacher is None else teacher.standardised(train.index)
+    network = network_of(config, len(class_names), n_taught=0 if taught is None else taught.dim)
+    if begin_with is not None:
+        network.begin_with(begin_with)
     network.set_statistics(*band_statistics(store, train.index))
     network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in the stubs
     optimiser = Optimiser(network, config.optimiser, epochs=config.epochs)
@@ -157,6 +165,7 @@ def train_network(
             network=network,
             optimiser=optimiser,
             rng=rng,
+            teacher=taught,
         )
     )
     if len(learning.grid) == 0:
@@ -166,7 +175,7 @@ def train_network(
     if resume and checkpoint_path is not None and checkpoint_path.exists():
         first = 1 + load_checkpoint(checkpoint_path, optimiser, rng, learning, config=config)
     clock = _Clock([learning.cost(epoch) for epoch in range(1, config.epochs + 1)], first)
-    checked = config.epochs if config.learner == "inherited" else min(config.epochs, config.warm_up_epochs)
+    checked = config.epochs if config.learner in ("inherited", "teacher") else min(config.epochs, config.warm_up_epochs)
     for epoch in range(first, config.epochs + 1):
         epoch_began = time.monotonic()
         network.train()
@@ -215,6 +224,8 @@ def train_network(
             save_checkpoint(checkpoint_path, optimiser, rng, learning, epoch=epoch, config=config)
     trained = optimiser.predictor
     assert isinstance(trained, SegmentNetwork)
+    if config.learner != "teacher":
+        trained.teacher = None
     return trained.eval()
 
 

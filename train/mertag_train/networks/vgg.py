@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
 import torch
@@ -26,6 +26,8 @@ DEFAULT_FRONT_END = FrontEnd()
 
 MIN_FRAMES = 32
 """The shortest segment: five pools halve it to one column."""
+
+TEACHER_DROPOUT = 0.2
 
 # Output channels of the 13 convolutions; a pool follows each group.
 GROUPS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
@@ -67,6 +69,8 @@ class SegmentNetwork(nn.Module):
         the third of ``published``.
     width : float
         Share of the channels given above, in the convolutions and in the head.
+    n_taught : int
+        Outputs of the `teacher` head, a linear one on the embedding that serves the training only; 0 for none.
     """
 
     mean: Tensor
@@ -80,6 +84,7 @@ class SegmentNetwork(nn.Module):
         front_end: FrontEnd = DEFAULT_FRONT_END,
         dropout: float = 0.5,
         width: float = 1.0,
+        n_taught: int = 0,
     ) -> None:
         super().__init__()
         self.architecture: Architecture = architecture
@@ -91,7 +96,8 @@ class SegmentNetwork(nn.Module):
         self.trunk = _trunk(batch_norm=architecture == "compact", width=width) if self.convolves else nn.Sequential()
         channels, hidden = round(width * 512), round(width * (4096 if architecture == "published" else 512))
         if architecture == "published":
-            before: list[nn.Module] = [nn.Linear(channels * 7 * 7, hidden), nn.ReLU(inplace=True)]
+            seen = channels * 7 * 7
+            before: list[nn.Module] = [nn.Linear(seen, hidden), nn.ReLU(inplace=True)]
             before += [nn.Dropout(dropout), nn.Linear(hidden, hidden)]
         else:
             seen = channels * (n_mels // 32) if self.statistics is None else self.statistics.n_features
@@ -99,6 +105,11 @@ class SegmentNetwork(nn.Module):
         last = nn.Linear(hidden, n_classes)
         self.head = nn.Sequential(*before, nn.ReLU(inplace=True), nn.Dropout(dropout), last)
         self._initialise()
+        self.teacher: nn.Sequential | None = None
+        if n_taught:
+            taught = nn.Linear(seen, n_taught)
+            nn.init.normal_(taught.weight, std=0.01)
+            self.teacher = nn.Sequential(nn.Dropout(TEACHER_DROPOUT), taught)
 
     def _initialise(self) -> None:
         """He initialisation (He et al., 2015); without it the published form does not leave its plateau."""
@@ -111,6 +122,11 @@ class SegmentNetwork(nn.Module):
         last = self.head[-1]
         assert isinstance(last, nn.Linear)
         nn.init.normal_(last.weight, std=0.01)
+
+    def begin_with(self, weights: Mapping[str, Tensor]) -> None:
+        """Take the convolutions and the teacher's head of another network of this kind; the head stays as it is."""
+        mine = {name: value for name, value in weights.items() if not name.startswith("head.")}
+        self.load_state_dict({**self.state_dict(), **mine})
 
     def set_statistics(self, mean: Tensor, std: Tensor) -> None:
         """Store the mean and standard deviation of each mel band, shape (n_mels,), in dB."""

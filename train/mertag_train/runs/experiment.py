@@ -14,9 +14,12 @@ from pathlib import Path
 
 import numpy as np
 from sklearn.pipeline import Pipeline
+from torch import Tensor
 
 from mertag.emotion import Target
 from mertag_train.arrays import Floats, Floats32, Ints
+from mertag_train.data.teacher import TeacherTargets
+from mertag_train.learn import guide as guides
 from mertag_train.learn import song
 from mertag_train.learn.config import TrainConfig
 from mertag_train.learn.trainer import Clips, train_network
@@ -77,24 +80,66 @@ def model_of(networks: Sequence[NetworkToTrain]) -> list[NetworkToTrain]:
     return [one for one in networks if not one.inner] or list(networks)
 
 
+def trunk_of(work: Work) -> NetworkToTrain | None:
+    """Return the network that the teacher alone teaches, with which all others begin; None without pre-training."""
+    config = work.config
+    if work.teacher is None or not config.teacher.pretraining.epochs:
+        return None
+    learnt, name = work.parts.network, "checkpoint.trunk.pt"
+    return NetworkToTrain(inner=0, config=config.of_pretraining(), learnt=learnt, watched=None, checkpoint=name)
+
+
 def train_one(
-    work: Work, one: NetworkToTrain, *, checkpoint: Path | None, resume: bool, watcher: Watcher
+    work: Work,
+    one: NetworkToTrain,
+    *,
+    begin_with: Mapping[str, Tensor] | None,
+    checkpoint: Path | None,
+    resume: bool,
+    watcher: Watcher,
 ) -> SegmentNetwork:
-    """Train one network, or go on from its checkpoint; `watcher` is told of its steps and epochs."""
+    """Train one network, from a trunk's weights or from random ones, or go on from its checkpoint.
+
+    The `watcher` is told of its steps and epochs.
+    """
     known = [work.truth[i] for i in one.learnt.tolist()] if work.truth else []
     truth = known if any((classes != UNKNOWN).any() for classes in known) else None
+    guide = None
+    if work.teacher is not None and one.config.teacher.label_share and one.config.learner != "teacher":
+        guide = _guide(work, work.teacher, one.learnt)
     return train_network(
         work.store,
         work.frames(),
-        Clips(index=one.learnt, label=work.labels[one.learnt], truth=truth),
+        Clips(index=one.learnt, label=work.labels[one.learnt], truth=truth, guide=guide),
         None if one.watched is None else Clips(index=one.watched, label=work.labels[one.watched]),
         one.config,
         class_names=work.class_names,
+        teacher=work.teacher,
+        begin_with=begin_with,
         checkpoint_path=checkpoint,
         resume=resume,
         on_epoch=watcher.on_epoch,
         on_step=watcher.on_step,
     )
+
+
+def _guide(work: Work, teacher: TeacherTargets, learnt: Ints) -> list[Floats32]:
+    """Return `Clips.guide` of the clips that a network learns from."""
+    windows = guides.guide(
+        teacher,
+        learnt,
+        work.labels[learnt],
+        work.groups[learnt],
+        n_classes=len(work.class_names),
+        seed=work.config.seed,
+    )
+    found, store, cut = [], work.store, work.config.segmentation
+    hop_s = store.front_end.hop_length / store.front_end.sample_rate
+    for clip, said in zip(learnt.tolist(), windows, strict=True):
+        starts = cut.start_frames(int(store.n_samples[clip]), store.front_end).astype(np.float64)
+        nearest = teacher.rows(np.full(len(starts), clip), starts * hop_s + cut.duration_s / 2)
+        found.append(said[nearest - teacher.offsets[clip]])
+    return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,13 +10,14 @@ import contextlib
 import os
 import signal
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
 import joblib
 import numpy as np
 import torch
+from torch import Tensor
 
 from mertag.errors import TrainingError
 from mertag_train.data.store import LogMelStore
@@ -31,19 +32,24 @@ def frames_on(store: LogMelStore, device: torch.device) -> torch.Tensor:
 
 
 def train_side_by_side(
-    work: Work, networks: Sequence[NetworkToTrain], watchers: Sequence[Watcher], *, jobs: int
+    work: Work,
+    networks: Sequence[NetworkToTrain],
+    watchers: Sequence[Watcher],
+    *,
+    begin_with: Mapping[str, Tensor] | None,
+    jobs: int,
 ) -> None:
     """Train networks on the CPU, `jobs` at a time, each with as many threads as torch has here.
 
-    The work has a folder, in which checkpoints are left; its watcher is told how many networks are trained, and one of
-    the `watchers` of each network, in the process that trains it (`Watcher.elsewhere`). Raises TrainingError if one of
-    them failed; all others are then ended.
+    All begin with the weights `begin_with`, or with random ones. The work has a folder, in which checkpoints are left;
+    its watcher is told how many networks are trained, and one of the `watchers` of each network, in the process that
+    trains it (`Watcher.elsewhere`). Raises TrainingError if one of them failed; all others are then ended.
     """
     threads = torch.get_num_threads()
     elsewhere = replace(work, frames=partial(frames_on, work.store, torch.device("cpu")), watcher=Watcher())
     # Those that take the longest first, so that no process is left alone with one in the end.
     tasks = [
-        joblib.delayed(_train_here)(elsewhere, one, watcher, threads, os.getpid())
+        joblib.delayed(_train_here)(elsewhere, one, begin_with, watcher, threads, os.getpid())
         for one, watcher in sorted(zip(networks, watchers, strict=True), key=lambda each: -each[0].config.epochs)
     ]
     try:
@@ -57,13 +63,21 @@ def train_side_by_side(
         raise TrainingError(f"a process that trained beside this one failed: {error}") from error
 
 
-def _train_here(work: Work, one: NetworkToTrain, watcher: Watcher, threads: int, parent: int) -> None:
+def _train_here(
+    work: Work,
+    one: NetworkToTrain,
+    begin_with: Mapping[str, Tensor] | None,
+    watcher: Watcher,
+    threads: int,
+    parent: int,
+) -> None:
     if os.getpid() != parent:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that was started by hand
     torch.set_num_threads(threads)
     assert work.folder is not None
     told = Watchers(watcher, _EndWithParent(parent))
-    train_one(work, one, checkpoint=work.folder / one.checkpoint, resume=work.resume, watcher=told)
+    checkpoint = work.folder / one.checkpoint
+    train_one(work, one, begin_with=begin_with, checkpoint=checkpoint, resume=work.resume, watcher=told)
     told.close()
 
 

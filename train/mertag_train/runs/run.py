@@ -10,6 +10,7 @@ import json
 import platform
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -17,6 +18,7 @@ from typing import Any
 import numpy as np
 import sklearn
 import torch
+from torch import Tensor
 
 from mertag._version import __version__
 from mertag.emotion import Target
@@ -24,6 +26,7 @@ from mertag_train.arrays import Floats32, Ints
 from mertag_train.data.datasets import Dataset, Song
 from mertag_train.data.folds import Folds, load_folds, split
 from mertag_train.data.store import LogMelStore
+from mertag_train.data.teacher import TeacherTargets
 from mertag_train.learn.config import TrainConfig
 from mertag_train.learn.predict import predict
 from mertag_train.measure.metrics import Metrics, coverage, measure, predicted_classes
@@ -37,6 +40,7 @@ from mertag_train.runs.experiment import (
     model_of,
     networks_to_train,
     train_one,
+    trunk_of,
 )
 from mertag_train.runs.processes import frames_on, train_side_by_side
 from mertag_train.runs.run_folder import (
@@ -162,6 +166,18 @@ class RunNetworks:
         self._model: dict[str, SegmentNetwork] = {}
         self._number = 0
 
+    @cached_property
+    def trunk(self) -> Mapping[str, Tensor] | None:
+        """The weights that all networks begin with, trained when asked for the first time; None for random ones."""
+        work, one = self._work, trunk_of(self._work)
+        if one is None:
+            return None
+        checkpoint = None if work.folder is None else work.folder / one.checkpoint
+        watcher = StepsOnly(work.watcher)
+        return train_one(
+            work, one, begin_with=None, checkpoint=checkpoint, resume=work.resume, watcher=watcher
+        ).state_dict()
+
     def __call__(self, networks: Sequence[NetworkToTrain], clips: Ints) -> list[Floats32]:
         """Return what networks say of the segments of some clips."""
         work = self._work
@@ -187,6 +203,7 @@ class RunNetworks:
         network = train_one(
             work,
             one,
+            begin_with=self.trunk,
             checkpoint=None if work.folder is None else work.folder / one.checkpoint,
             resume=work.resume,
             watcher=_told(work, one, work.watcher if first else StepsOnly(work.watcher)),
@@ -214,6 +231,7 @@ def train(
     store: LogMelStore,
     *,
     device: torch.device,
+    teacher: TeacherTargets | None = None,
     resume: bool = False,
     watcher: Watcher | None = None,
     jobs: int = 1,
@@ -221,7 +239,8 @@ def train(
     """Train all that a run's configuration asks for, into its folder, which `begin` made.
 
     With `resume`, it goes on where an interrupted run was: after the last epoch that was finished, target by target. As
-    many networks as `jobs` are trained at a time, each in a process of its own; above 1 on the CPU only.
+    many networks as `jobs` are trained at a time, each in a process of its own; above 1 on the CPU only. The `teacher`
+    is there if the configuration names one.
 
     Raises
     ------
@@ -237,14 +256,15 @@ def train(
     told = Watchers(EpochLog(folder), watcher or Watcher())
     results: dict[Target, TargetResult] = {}
     for prepared in _works(dataset, songs, store, dealt, config):
-        work = replace(prepared, frames=lambda: frames, folder=folder, resume=resume, watcher=told)
+        work = replace(prepared, frames=lambda: frames, folder=folder, resume=resume, watcher=told, teacher=teacher)
         told.on_target(work.target)
         if jobs > 1:
             networks = networks_to_train(work)
             check_parts(work)
+            trunk = RunNetworks(work).trunk
             of_first = _told(work, networks[0], told.elsewhere())
             others = [_told(work, one, Watcher()) for one in networks[1:]]
-            train_side_by_side(work, networks, [of_first, *others], jobs=jobs)
+            train_side_by_side(work, networks, [of_first, *others], begin_with=trunk, jobs=jobs)
             work = replace(work, resume=True, watcher=Watcher())
         result = results[work.target] = train_target(work)
         write_target(folder, work, result.network, result.songs, result.cross_validation)

@@ -2,7 +2,7 @@
 
 ::
 
-    runs/4q-robust-20260101-120000/
+    runs/4q-ours-20260101-120000/
       run.json                     configuration, data set, command
       split.csv                    which song served what
       epochs.<target>.jsonl        one line an epoch

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import torch
 
     from mertag_train.data.store import LogMelStore
+    from mertag_train.data.teacher import TeacherTargets
     from mertag_train.learn.config import TrainConfig
     from mertag_train.learn.trainer import EpochReport, Progress
 
@@ -123,6 +124,8 @@ class Work:
     truth : mapping of int to int64 array, shape (n_segments,)
         The real class of each segment of the fixed grid, by position in the store; empty where nothing is known. It is
         never learnt from: a partition is scored with it.
+    teacher : TeacherTargets or None
+        What a teacher says of the clips of the store.
     folder, resume : Path or None, bool
         Where checkpoints lie, None for none; whether to go on from what lies there.
     """
@@ -135,6 +138,7 @@ class Work:
     target: Target
     config: TrainConfig
     truth: Mapping[int, Ints] = field(default_factory=dict)
+    teacher: TeacherTargets | None = None
     folder: Path | None = None
     resume: bool = False
     watcher: Watcher = field(default_factory=Watcher)

@@ -199,3 +199,10 @@ def repeated(songs: Iterable[Song]) -> list[tuple[str, ...]]:
     for song in songs:
         members.setdefault(song.group, []).append(song.id)
     return [tuple(ids) for ids in members.values() if len(ids) > 1]
+
+
+def first_few(faults: Iterable[str], *, between: str = "; ", n: int = 5) -> str:
+    """Return the first few of a list, and how many more there are."""
+    every = list(faults)
+    more = [f"and {len(every) - n} more"] if len(every) > n else []
+    return between.join([*every[:n], *more])

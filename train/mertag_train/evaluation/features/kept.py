@@ -1,11 +1,8 @@
-"""Features and embeddings of clips: computed once a clip, the decoding in worker processes, and kept on disk.
+"""Features of clips: computed once a clip, the decoding in worker processes, and kept on disk.
 
 ``features-<data set>-<hash of its folder>.npz``: one row a clip, with the id, size and time of change of its file, and
 which definition of the features made it. A clip whose file or whose definition has changed is computed anew. The file
 is replaced in one step, every few seconds while clips are computed and whenever that ends.
-
-``embeddings/<hash of the model>-<version>/<hash of the clip's file>.npy``: float32 of shape (n_embeddings, dim), each
-written in one step as soon as it is there. A clip that changes, or another model, is never mistaken for what was there.
 
 So a computation that is killed goes on where it was.
 """
@@ -17,8 +14,7 @@ import hashlib
 import io
 import os
 import time
-from collections import defaultdict
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,16 +25,12 @@ from mertag.errors import DatasetError, FileError
 from mertag.files import write_whole
 from mertag.listen.windows import FrontEnd
 from mertag_train.arrays import Floats32
-from mertag_train.data.datasets.base import Dataset, Song
+from mertag_train.data.datasets.base import Dataset, first_few
+from mertag_train.data.embeddings import decoded, reading
 from mertag_train.evaluation.features import features
-from mertag_train.evaluation.features.embedding_model import EmbeddingModel
-from mertag_train.evaluation.files import first_few
 
 if TYPE_CHECKING:
-    from mertag.listen.decode.pool import DecoderPool
-
-EMBEDDINGS_VERSION = 1
-"""Raised whenever the same clip and the same model would give other embeddings."""
+    pass
 
 SAVE_EVERY_S = 2.0
 MOST_SILENT_S = 600.0
@@ -118,7 +110,7 @@ def _computed(paths: Sequence[Path], workers: int) -> Generator[tuple[int, Float
         timeout_s=MOST_SILENT_S,
         decoder="mertag_train.evaluation.features.features:decode_features",
     ) as pool:
-        for index, found in _decoded(pool, enumerate(paths)):
+        for index, found in decoded(pool, enumerate(paths)):
             if isinstance(found, FileError):
                 broken.append(str(found))
             else:
@@ -126,17 +118,6 @@ def _computed(paths: Sequence[Path], workers: int) -> Generator[tuple[int, Float
     if broken:
         named = first_few(broken)
         raise DatasetError(f"{len(broken)} clips have no features: {named}. Repair them, or remove them")
-
-
-def _decoded(pool: DecoderPool, paths: Iterable[tuple[int, Path]]) -> Iterator[tuple[int, Floats32 | FileError]]:
-    """Yield the index of each file with all that was decoded of it, or with what is wrong with it."""
-    chunks: dict[int, list[Floats32]] = defaultdict(list)
-    for piece in pool.decode(paths):
-        if piece.chunk is not None:
-            chunks[piece.index].append(np.array(piece.chunk))
-        if piece.last:
-            of_file = [np.zeros(0, dtype=np.float32), *chunks.pop(piece.index, [])]
-            yield piece.index, piece.error or np.concatenate(of_file)
 
 
 def _read_features(path: Path) -> Rows:
@@ -176,95 +157,7 @@ def _write_features(path: Path, rows: Rows) -> None:
         ) from error
 
 
-def embeddings(
-    songs: Sequence[Song],
-    model: EmbeddingModel,
-    *,
-    cache: Path,
-    workers: int = 1,
-    on_clip: Callable[[int, int], None] = lambda done, total: None,
-) -> dict[str, Floats32]:
-    """Return the embeddings of songs, by id; `cache`, `workers` and `on_clip` are as for `feature_table`.
-
-    Raises
-    ------
-    DatasetError
-        If a song has no audio, clips cannot be read or are shorter than a window (the first few are named, the others
-        are kept), or what is on disk is damaged.
-    ConfigError
-        If the model does not do what it says.
-    """
-    silent = [song.id for song in songs if song.path is None]
-    if silent:
-        raise DatasetError(
-            f"{len(silent)} of {len(songs)} songs have no audio here, such as {silent[0]!r}, and log-mels cannot be "
-            "embedded: give the data set's audio with --data-dir, or leave this method out."
-        )
-    folder = cache / "embeddings" / f"{model.sha256}-{EMBEDDINGS_VERSION}"
-    folder.mkdir(parents=True, exist_ok=True)
-    place = {song.id: folder / f"{_sha256(song.path)}.npy" for song in songs if song.path is not None}
-    wanted = [song for song in songs if not place[song.id].exists()]
-    if wanted:
-        on_clip(len(songs) - len(wanted), len(songs))
-        _embed(wanted, model, place, workers, lambda done: on_clip(len(songs) - len(wanted) + done, len(songs)))
-    return {song.id: _read_embeddings(place[song.id]) for song in songs}
-
-
-def _embed(
-    songs: Sequence[Song], model: EmbeddingModel, place: dict[str, Path], workers: int, on_done: Callable[[int], None]
-) -> None:
-    from mertag.listen.decode.pool import DecoderPool  # here: it needs audio libraries, what is on disk does not
-
-    paths = [(index, song.path) for index, song in enumerate(songs) if song.path is not None]
-    broken: list[str] = []
-    with DecoderPool(workers=workers, front_end=FrontEnd(sample_rate=model.sample_rate)) as pool:
-        for done, (index, found) in enumerate(_decoded(pool, paths), start=1):
-            if isinstance(found, FileError):
-                broken.append(str(found))
-            elif model.n_windows(len(found)):
-                _write_embeddings(place[songs[index].id], model.embed(found))
-            else:
-                window_s = model.window_samples / model.sample_rate
-                broken.append(f"{songs[index].path}: shorter than one window of {window_s:g} s")
-            on_done(done)
-    if broken:
-        named = first_few(broken)
-        raise DatasetError(f"{len(broken)} clips have no embeddings: {named}. Repair them, or remove them.")
-
-
-@contextlib.contextmanager
-def _reading(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise DatasetError(f"{path}: cannot be read: {error.strerror or error}. Was it moved just now?") from error
-
-
 def _stamp(path: Path) -> tuple[int, int]:
-    with _reading(path):
+    with reading(path):
         stat = path.stat()
     return stat.st_size, stat.st_mtime_ns
-
-
-def _sha256(path: Path) -> str:
-    with _reading(path), path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _write_embeddings(path: Path, found: Floats32) -> None:
-    data = io.BytesIO()
-    np.save(data, found)
-    try:
-        write_whole(path, data.getvalue())
-    except OSError as error:
-        raise DatasetError(f"{path}: cannot be written: {error.strerror or error}. Free some space.") from error
-
-
-def _read_embeddings(path: Path) -> Floats32:
-    try:
-        found: Floats32 = np.load(path, allow_pickle=False)
-        if found.ndim != 2 or found.dtype != np.float32:
-            raise ValueError(f"{found.dtype} of the shape {found.shape}")
-    except (OSError, ValueError, EOFError) as error:
-        raise DatasetError(f"{path}: not readable ({error}). Delete it, and it is made anew.") from error
-    return found

@@ -28,7 +28,7 @@ METHODS: Mapping[str, str] = {
     "elr": "trained",
     "proposed-star": "trained",
     "proposed": "trained",
-    "robust": "trained",
+    "ours": "trained",
     "bundled": "trained",
 }
 """The methods by name, in the order of the tables: the module that has it."""

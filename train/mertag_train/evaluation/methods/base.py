@@ -17,13 +17,15 @@ import numpy as np
 from mertag.emotion import CLASS_NAMES, Target
 from mertag_train.arrays import Floats, Ints
 from mertag_train.data.datasets.base import Dataset, Song
+from mertag_train.data.embedding_model import BUNDLED
 from mertag_train.data.folds import Group
 
 if TYPE_CHECKING:
     import torch
 
     from mertag_train.data.store import LogMelStore
-    from mertag_train.learn.config import Recipe, TrainConfig
+    from mertag_train.data.teacher import TeacherTargets
+    from mertag_train.learn.config import Recipe, TeacherConfig, TrainConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,8 +89,10 @@ class Shared:
     cache : Path
         Folder for what depends on the audio alone (features, embeddings); shared by all folds, targets, seeds and
         evaluations. It exists. Name what is kept there by everything that it depends on, and write it atomically.
-    embedding_model : Path or None
+    embedding_model : Path
         The ONNX file of a method that needs one (`NeedsModel`).
+    teacher : callable
+        Returns what the teacher of a recipe says of the clips; computed when first asked for. None for none.
     workers : int
         How many processes may run.
     on_progress : callable
@@ -100,7 +104,8 @@ class Shared:
     frames: Callable[[], torch.Tensor]
     device: torch.device
     cache: Path
-    embedding_model: Path | None = None
+    embedding_model: Path = BUNDLED
+    teacher: Callable[[TeacherConfig], TeacherTargets | None] = lambda config: None
     workers: int = 1
     on_progress: Callable[[str, int, int], None] = lambda what, done, total: None
 
@@ -159,7 +164,7 @@ class Method(ABC):
     paper_row : str or None
         The row of the paper's table 3 that it stands beside, such as ``"Proposed"``; None if it has none there.
     recipe : str or None
-        The recipe that it always has, ``"paper"`` or ``"robust"``; None for the one that was asked for.
+        The recipe that it always has, ``"paper"`` or ``"ours"``; None for the one that was asked for.
     """
 
     name: str
@@ -192,7 +197,7 @@ class Method(ABC):
 class NeedsModel(Protocol):
     """A method that needs `Context.embedding_model`; what it depends on is then known only with the file."""
 
-    def model_settings(self, path: Path | None) -> Mapping[str, Any]:
+    def model_settings(self, path: Path) -> Mapping[str, Any]:
         """Return what stands beside `Method.settings`: the hash of the file.
 
         Raises

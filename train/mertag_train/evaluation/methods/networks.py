@@ -33,6 +33,8 @@ from mertag_train.evaluation.methods.base import Context, Fold
 from mertag_train.runs.work import Parts, Watcher, Watchers, Work, groups_of, inner_parts, labels_of, truth_of
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from mertag_train.learn.config import TrainConfig
     from mertag_train.learn.trainer import Progress
     from mertag_train.runs.experiment import NetworkToTrain
@@ -64,6 +66,7 @@ def work_of(fold: Fold, context: Context, config: TrainConfig) -> Work:
         ),
         target=fold.target,
         config=config,
+        teacher=context.teacher(config.teacher),
         folder=context.work / "networks",
         resume=True,
         watcher=_FoldProgress(fold, context),
@@ -172,6 +175,28 @@ class KeptNetworks:
             self._said[folder] = read_outputs(kept)
         return self._said[folder]
 
+    def _trunk(self) -> dict[str, Tensor] | None:
+        """Return the weights that the networks of the fold begin with, from disk or trained now."""
+        from safetensors.torch import load_file, save
+
+        from mertag_train.runs.experiment import train_one, trunk_of
+
+        one = trunk_of(self.work)
+        if one is None:
+            return None
+        folder = self._folder(one)
+        kept = folder / "trunk.safetensors"
+        if not kept.exists():
+            write_request(folder, self._request(one))
+            checkpoint = folder / "checkpoint.pt"
+            network = train_one(
+                self.work, one, begin_with=None, checkpoint=checkpoint, resume=True, watcher=self.work.watcher
+            )
+            with replaced_whole(kept) as file:
+                file.write(save(network.state_dict()))
+            checkpoint.unlink(missing_ok=True)
+        return load_file(kept)
+
     def _train(self, one: NetworkToTrain, folder: Path) -> None:
         from mertag_train.learn.predict import predict  # here: what is on disk needs no torch
         from mertag_train.runs.experiment import train_one
@@ -181,7 +206,14 @@ class KeptNetworks:
         write_request(folder, self._request(one))
         watcher = Watchers(EpochLog(folder), work.watcher)
         # The test songs are not looked at while it learns.
-        network = train_one(work, replace(one, watched=None), checkpoint=checkpoint, resume=True, watcher=watcher)
+        network = train_one(
+            work,
+            replace(one, watched=None),
+            begin_with=self._trunk(),
+            checkpoint=checkpoint,
+            resume=True,
+            watcher=watcher,
+        )
         said = predict(network, work.store, work.frames(), self._everyone, work.config.segmentation)
         write_outputs(folder / "segments.npz", [work.store.ids[i] for i in self._everyone.tolist()], said)
         checkpoint.unlink(missing_ok=True)

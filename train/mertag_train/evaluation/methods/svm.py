@@ -4,9 +4,9 @@ What is fitted, scaling and calibration included, is fitted on the training song
 the networks is. The vectors do not depend on labels and are computed once a clip:
 
 - hand-made features (`mertag_train.evaluation.features.features`);
-- the mean and the standard deviation over time of the embeddings of a network that is not trained, any ONNX file that
-  keeps the contract of `mertag_train.evaluation.features.embedding_model` (how theirs were put together, and with which
-  classifier a figure was reached, the paper's table does not say).
+- the mean and the standard deviation over time of the embeddings of a network that is not trained: the music taggers
+  that come with mertag, or any ONNX file that keeps the contract of `mertag_train.data.embedding_model` (how theirs
+  were put together, and with which classifier a figure was reached, the paper's table does not say).
 
 Source of the embeddings: E. S. Koh and S. Dubnov, "Comparison and analysis of deep audio embeddings for music emotion
 recognition", AffCon at AAAI, 2021.
@@ -24,8 +24,10 @@ import numpy as np
 from mertag.emotion import CLASS_NAMES
 from mertag.errors import DatasetError
 from mertag_train.arrays import Floats32
+from mertag_train.data import embedding_model
+from mertag_train.data.embeddings import EMBEDDINGS_VERSION, embeddings
 from mertag_train.data.folds import bound_groups
-from mertag_train.evaluation.features import embedding_model, kept
+from mertag_train.evaluation.features import kept
 from mertag_train.evaluation.methods.base import Context, Fold, Method, Predictions
 
 if TYPE_CHECKING:
@@ -98,11 +100,11 @@ class EmbeddingSvm(Method):
 
     def settings(self, config: TrainConfig) -> Mapping[str, Any]:
         """Return the penalty and which definition of the embeddings is in use."""
-        return {"c": C, "version": kept.EMBEDDINGS_VERSION}
+        return {"c": C, "version": EMBEDDINGS_VERSION}
 
-    def model_settings(self, path: Path | None) -> Mapping[str, Any]:
+    def model_settings(self, path: Path) -> Mapping[str, Any]:
         """Return the hash of the embedding model."""
-        return {"embedding_model": embedding_model.sha256_of(embedding_model.refuse_none(self.name, path))}
+        return {"embedding_model": embedding_model.sha256_of(path)}
 
     def predict(self, fold: Fold, context: Context) -> Predictions:
         """Fit on the training songs' embeddings; raise ConfigError for a model that is not there or not as it must be.
@@ -111,10 +113,9 @@ class EmbeddingSvm(Method):
         """
         import torch
 
-        path = embedding_model.refuse_none(self.name, context.embedding_model)
-        found = kept.embeddings(
+        found = embeddings(
             (*fold.train, *fold.test),
-            embedding_model.EmbeddingModel(path, threads=torch.get_num_threads()),
+            embedding_model.EmbeddingModel(context.embedding_model, threads=torch.get_num_threads()),
             cache=context.cache,
             workers=context.workers,
             on_clip=lambda done, total: context.on_progress("embeddings", done, total),

@@ -4,7 +4,7 @@
 they share one network a fold, so that they differ in their last step only. *Self-learning*: `soft-labels` (Mao, Ching
 and Lee, 2022) and `elr` (Liu et al., 2020) have the recipe that was asked for, so that they differ from inherited
 labels in the learning only; `proposed-star` and `proposed` are the paper's own recipe without and with the consistency
-term (lambda), `robust` is ours, and `bundled` that of the model that comes with mertag.
+term (lambda), `ours` is ours, and `bundled` that of the model that comes with mertag.
 """
 
 from __future__ import annotations
@@ -159,7 +159,7 @@ METHODS = (
         paper_row="Proposed",
         recipe="paper",
     ),
-    TrainedMethod(name="robust", summary="semi-supervised self-learning, our recipe, song SVM", recipe="robust"),
+    TrainedMethod(name="ours", summary="semi-supervised self-learning, our recipe, song SVM", recipe="ours"),
     _inherited(
         name="bundled",
         summary="inherited labels, an ensemble of small networks, logistic regression: the bundled model's recipe",

@@ -6,7 +6,7 @@ A new learner is a class, in a file of its own or among the rivals, and a line i
 from __future__ import annotations
 
 from mertag_train.learn.config import LearnerName
-from mertag_train.learn.learners.base import Clips, InheritedLearner, Learner, Setting
+from mertag_train.learn.learners.base import Clips, InheritedLearner, Learner, Setting, TeacherLearner
 from mertag_train.learn.learners.rivals import ElrLearner, SoftLabelLearner
 from mertag_train.learn.learners.sssl import SsslLearner
 
@@ -17,4 +17,5 @@ LEARNERS: dict[LearnerName, type[Learner]] = {
     "sssl": SsslLearner,
     "soft-labels": SoftLabelLearner,
     "elr": ElrLearner,
+    "teacher": TeacherLearner,
 }

@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy, one_hot
+from torch.nn.functional import cross_entropy, mse_loss, one_hot
 
-from mertag_train.arrays import Ints
+from mertag_train.arrays import Floats, Floats32, Ints
 from mertag_train.data import segments
 from mertag_train.data.store import LogMelStore
+from mertag_train.data.teacher import TeacherTargets
 from mertag_train.learn.augment import augment, not_music, played_not_music
 from mertag_train.learn.config import TrainConfig
 from mertag_train.learn.optimise import Optimiser, autocast
@@ -34,12 +35,14 @@ class Clips:
     """Labelled clips: their positions in the store (n,), and their class indices (n,).
 
     `truth` has the real class of each segment of the fixed grid, clip by clip; -1 where it is not known. It is never
-    learnt from: a partition is scored with it.
+    learnt from: a partition is scored with it. `guide` has the probabilities (n_segments, n_classes) that models which
+    have not seen the clip give to each segment of the fixed grid, clip by clip.
     """
 
     index: Ints
     label: Ints
     truth: Sequence[Ints] | None = None
+    guide: Sequence[Floats32] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +50,8 @@ class Setting:
     """Where a learner learns.
 
     The store's frames (total_frames, n_mels) lie on the device that trains; there are n_classes `class_names`;
-    `Optimiser.predictor` is what predicts; `rng` is for all chance but dropout, which is torch's.
+    `Optimiser.predictor` is what predicts; `rng` is for all chance but dropout, which is torch's. The `teacher` is
+    standardised over the training clips.
     """
 
     store: LogMelStore
@@ -58,6 +62,7 @@ class Setting:
     network: SegmentNetwork
     optimiser: Optimiser
     rng: np.random.Generator
+    teacher: TeacherTargets | None = None
 
 
 class Learner(ABC):
@@ -80,6 +85,11 @@ class Learner(ABC):
         self.partition: Partition | None = None
         self._sums: dict[str, tuple[Tensor, int]] = {}
         self._played: Tensor | None = None
+        guide = setting.clips.guide
+        self._guide = None if guide is None else torch.from_numpy(np.concatenate(guide)).float().to(self.device)
+        if self._guide is not None and len(self._guide) != len(self.grid):
+            raise ValueError(f"a guide for {len(self._guide)} of {len(self.grid)} segments")
+        self._taught = None if setting.teacher is None else torch.from_numpy(setting.teacher.values).to(self.device)
 
     @property
     def warming_up(self) -> bool:
@@ -110,6 +120,10 @@ class Learner(ABC):
             self.place = self.draw()
             self.table = self.grid.select(self.place)
         self.labels = torch.from_numpy(self._label_of[self.table.clip]).to(self.device)
+        if self._guide is not None:
+            self._guide_place = self._nearest_place() if self.place is None else self.place
+        if setting.teacher is not None:
+            self._taught_row = torch.from_numpy(setting.teacher.rows(self.table.clip, self._middle_s())).to(self.device)
         if config.augment.noise_share and config.augment.noise == "played":
             # Once an epoch: for each batch anew, this would take as long as the rest.
             played = played_not_music(PLAYED_AN_EPOCH, self.n_frames, config.front_end, setting.rng)
@@ -121,6 +135,24 @@ class Learner(ABC):
         if per_clip == 0:
             return np.arange(len(self.grid), dtype=np.int64)
         return segments.some_of_each_clip(self.grid, per_clip, self.setting.rng)
+
+    def _nearest_place(self) -> Ints:
+        """Return the place in the grid of the segment of the same clip that begins nearest to each of the epoch."""
+        after = np.searchsorted(self.grid.row, self.table.row)  # rows of a store ascend, as do the clips
+        before = np.maximum(after - 1, 0)
+        after = np.minimum(after, len(self.grid) - 1)
+        nearer = np.abs(self.grid.row[before] - self.table.row) <= np.abs(self.grid.row[after] - self.table.row)
+        chosen = np.where(nearer, before, after)
+        other = np.where(nearer, after, before)
+        found: Ints = np.where(self.grid.clip[chosen] == self.table.clip, chosen, other)
+        return found
+
+    def _middle_s(self) -> Floats:
+        """Return when the middle of each segment of the epoch is, (n_segments,), in seconds from its clip's start."""
+        front_end = self.setting.config.front_end
+        middle = self.table.row - self.setting.store.offsets[self.table.clip] + self.n_frames / 2
+        found: Floats = middle.astype(np.float64) * front_end.hop_length / front_end.sample_rate
+        return found
 
     @abstractmethod
     def loss(self, chosen: Ints) -> Tensor:
@@ -140,11 +172,19 @@ class Learner(ABC):
         labels = self.labels[torch.from_numpy(chosen).to(self.device)]
         return one_hot(labels, len(self.setting.class_names)).float()
 
-    def logits(self, inputs: Tensor) -> Tensor:
-        """Return the logits (batch, n_classes), float32, of segments (batch, n_frames, n_mels) while training."""
-        with autocast(self.device):
-            logits: Tensor = self.setting.network(inputs)
-        return logits.float()
+    def targets(self, chosen: Ints) -> Tensor:
+        """Return the labels of a batch, (batch, n_classes): inherited, and in part the guide's where there is one."""
+        inherited, share = self.one_hot(chosen), self.setting.config.teacher.label_share
+        if self._guide is None or not share:
+            return inherited
+        guide = self._guide[torch.from_numpy(self._guide_place[chosen]).to(self.device)]
+        return (1 - share) * inherited + share * guide
+
+    def taught(self, chosen: Ints) -> Tensor | None:
+        """Return the teacher's outputs for a batch, (batch, dim), standardised; None without a teacher."""
+        if self._taught is None:
+            return None
+        return self._taught[self._taught_row[torch.from_numpy(chosen).to(self.device)]]
 
     def partners(self, alpha: float, batch: int) -> tuple[float, Tensor]:
         """Draw the weight delta of eq. 6 and 7, and the partner of each row: one permutation of the whole batch."""
@@ -154,23 +194,45 @@ class Learner(ABC):
         return float(rng.beta(alpha, alpha)), torch.from_numpy(rng.permutation(batch)).to(self.device)
 
     def inherited_loss(self, chosen: Ints, *, alpha: float = 0.0) -> Tensor:
-        """Return the cross-entropy with the inherited labels (eq. 2), mixed by Beta(alpha, alpha) (eq. 8)."""
-        inputs, targets = self.augmented(self.cut(chosen)), self.one_hot(chosen)
+        """Return the loss with the inherited labels (eq. 2), mixed by Beta(alpha, alpha) (eq. 8)."""
+        return self.learn(self.augmented(self.cut(chosen)), self.targets(chosen), chosen, alpha=alpha)[0]
+
+    def learn(self, inputs: Tensor, targets: Tensor, chosen: Ints, *, alpha: float = 0.0) -> tuple[Tensor, Tensor]:
+        """Return the loss of a batch, and its logits (batch, n_classes), float32, while training.
+
+        The inputs (batch, n_frames, n_mels) are the segments `chosen`, augmented; some become sounds that are no music,
+        and then all are mixed. The loss is the cross-entropy with the targets (batch, n_classes) and, where there is a
+        teacher, the weighted squared distance from what it says.
+        """
+        network, wanted = self.setting.network, self.taught(chosen)
         share = self.setting.config.augment.noise_share
         if share:
-            inputs, targets = self._with_noise(inputs, targets, round(share * len(chosen)))
+            rows = torch.from_numpy(self.setting.rng.permutation(len(chosen))[: round(share * len(chosen))])
+            inputs, targets = self._with_noise(inputs, targets, rows.to(self.device))
         delta, partner = self.partners(alpha, len(chosen))
-        return cross_entropy(self.logits(mix(inputs, partner, delta)), mix(targets, partner, delta))
+        with autocast(self.device):
+            embedding = network.embed(mix(inputs, partner, delta))
+            logits = network.classify(embedding).float()
+            said = None if network.teacher is None else network.teacher(embedding).float()
+        loss = cross_entropy(logits, mix(targets, partner, delta))
+        if wanted is None or said is None:
+            return loss, logits
+        music = torch.ones(len(chosen), 1, device=self.device)
+        if share:  # the teacher has not heard what is no music
+            music = music.index_fill(0, rows.to(self.device), 0.0)
+        music = mix(music, partner, delta).round()
+        distance = mse_loss(said * music, mix(wanted, partner, delta) * music)
+        self.note("loss_teacher", distance, len(chosen))
+        return loss + self.setting.config.teacher.weight * distance, logits
 
-    def _with_noise(self, inputs: Tensor, targets: Tensor, count: int) -> tuple[Tensor, Tensor]:
-        """Return a batch of which `count` rows are no music, and its targets: of those rows, all classes alike."""
-        batch, n_frames, n_mels = inputs.shape
+    def _with_noise(self, inputs: Tensor, targets: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Return a batch of which some rows are no music, and its targets: of those rows, all classes alike."""
+        _, n_frames, n_mels = inputs.shape
         rng = self.setting.rng
-        rows = torch.from_numpy(rng.permutation(batch)[:count]).to(self.device)
         if self._played is None:
-            sounds = torch.from_numpy(not_music(count, n_frames, n_mels, rng))
+            sounds = torch.from_numpy(not_music(len(rows), n_frames, n_mels, rng))
         else:
-            sounds = self._played[torch.from_numpy(rng.integers(0, len(self._played), size=count))]
+            sounds = self._played[torch.from_numpy(rng.integers(0, len(self._played), size=len(rows)))]
         inputs = inputs.index_copy(0, rows, sounds.to(self.device))
         return inputs, targets.index_fill(0, rows, 1 / targets.shape[1])
 
@@ -202,6 +264,26 @@ class InheritedLearner(Learner):
     def loss(self, chosen: Ints) -> Tensor:
         """Return the cross-entropy with the inherited labels, mixed where the recipe mixes."""
         return self.inherited_loss(chosen, alpha=self.setting.config.augment.mixup_alpha)
+
+
+class TeacherLearner(Learner):
+    """What the teacher hears, and no label: pre-training."""
+
+    @property
+    def plain(self) -> bool:
+        """Nothing is learnt of the classes."""
+        return False
+
+    def loss(self, chosen: Ints) -> Tensor:
+        """Return the squared distance from the teacher's outputs, mixed where the recipe mixes."""
+        inputs, taught = self.augmented(self.cut(chosen)), self.taught(chosen)
+        assert taught is not None
+        delta, partner = self.partners(self.setting.config.augment.mixup_alpha, len(chosen))
+        network = self.setting.network
+        assert network.teacher is not None
+        with autocast(self.device):
+            said = network.teacher(network.embed(mix(inputs, partner, delta)))
+        return mse_loss(said.float(), mix(taught, partner, delta))
 
 
 def mix(values: Tensor, partner: Tensor, delta: float) -> Tensor:

@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
 from mertag_train.arrays import Ints
 from mertag_train.learn.learners.base import Learner, Setting
@@ -42,8 +41,8 @@ class SoftLabelLearner(Learner):
         """Return the cross-entropy with the labels of the epoch."""
         if self.warming_up:
             return self.inherited_loss(chosen)
-        logits = self.logits(self.augmented(self.cut(chosen)))
-        return cross_entropy(logits, self._targets[torch.from_numpy(chosen).to(self.device)])
+        targets = self._targets[torch.from_numpy(chosen).to(self.device)]
+        return self.learn(self.augmented(self.cut(chosen)), targets, chosen)[0]
 
 
 class ElrLearner(Learner):
@@ -69,12 +68,12 @@ class ElrLearner(Learner):
             return self.inherited_loss(chosen)
         config = self.setting.config.elr
         place = torch.from_numpy(self.place[chosen]).to(self.device)
-        logits = self.logits(self.augmented(self.cut(chosen)))
+        supervised, logits = self.learn(self.augmented(self.cut(chosen)), self.one_hot(chosen), chosen)
         probabilities = torch.softmax(logits, dim=1).clamp(LEAST, 1 - LEAST)
         now = probabilities.detach() / probabilities.detach().sum(1, keepdim=True)
         remembered = config.momentum * self._memory[place] + (1 - config.momentum) * now
         self._memory[place] = remembered
-        supervised, penalty = cross_entropy(logits, self.one_hot(chosen)), elr_penalty(probabilities, remembered)
+        penalty = elr_penalty(probabilities, remembered)
         self.note("loss_supervised", supervised, len(chosen))
         self.note("loss_elr", penalty, len(chosen))
         return supervised + config.weight * penalty

@@ -22,7 +22,7 @@ from torch.nn.functional import cross_entropy, log_softmax
 
 from mertag_train.arrays import Floats, Ints
 from mertag_train.learn import partition as partitions
-from mertag_train.learn.learners.base import Learner, Setting, mix
+from mertag_train.learn.learners.base import Learner, Setting
 from mertag_train.learn.optimise import autocast
 from mertag_train.learn.predict import segment_logits
 
@@ -67,9 +67,11 @@ class SsslLearner(Learner):
         if self.warming_up:
             return
         seen = np.stack([losses[place] for losses in self._history])
-        labels = self.grid_labels[place]
+        losses, chosen = np.nanmean(seen, axis=0), config.sssl.partition
+        if chosen.relative_to_clip:
+            losses = partitions.relative_to_clip(losses, self.grid.clip[place])
         self.partition = partitions.partition(
-            np.nanmean(seen, axis=0), labels, self.setting.class_names, config.sssl.partition, seed=config.seed
+            losses, self.grid_labels[place], self.setting.class_names, chosen, seed=config.seed
         )
         self._labelled = torch.from_numpy(self.partition.labelled).to(self.device)
         self._clean_probability = torch.from_numpy(self.partition.clean_probability).float().to(self.device)
@@ -92,7 +94,7 @@ class SsslLearner(Learner):
             return self.inherited_loss(chosen)
         config = self.setting.config.sssl
         here = torch.from_numpy(chosen).to(self.device)
-        plain, targets = self.cut(chosen), self.one_hot(chosen)
+        plain, targets = self.cut(chosen), self.targets(chosen)
         unlabelled = torch.nonzero(~self._labelled[here]).squeeze(1)
         kl = torch.zeros((), device=self.device)
         if len(unlabelled):
@@ -102,9 +104,7 @@ class SsslLearner(Learner):
             targets[unlabelled] = guess
             if config.kl_weight:
                 kl = self._divergence(plain, unlabelled)
-        delta, partner = self.partners(config.mixup_alpha, len(chosen))
-        logits = self.logits(mix(self.augmented(plain), partner, delta))  # eq. 6
-        mixed = cross_entropy(logits, mix(targets, partner, delta))  # eq. 7, 8
+        mixed, logits = self.learn(self.augmented(plain), targets, chosen, alpha=config.mixup_alpha)  # eq. 6, 7, 8
         total = mixed + self.kl_weight * kl  # eq. 10
         self.note("loss_mix", mixed, len(chosen))
         if config.kl_weight:

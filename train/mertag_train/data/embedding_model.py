@@ -30,6 +30,7 @@ import hashlib
 import math
 from collections.abc import Mapping
 from functools import cache
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, cast
 
@@ -39,6 +40,9 @@ from mertag.errors import BundleError, ConfigError
 from mertag.listen.external_data import has_external_data
 from mertag.listen.sessions import cpu_session, first_line
 from mertag_train.arrays import Floats, Floats32
+
+BUNDLED = Path(str(files("mertag_train") / "taggers" / "musicnn.onnx"))
+"""The music taggers MSD-musicnn and MSD-vgg (`mertag_train.networks.taggers`)."""
 
 PATCH_SAMPLE_RATE = 16_000
 FRAME_SAMPLES, FRAME_HOP, PATCH_FFT = 400, 160, 512
@@ -58,14 +62,9 @@ UNDERSTOOD = (
 PROPERTIES = "add it with onnx.helper.set_model_props"
 
 
-def refuse_none(name: str, path: Path | None) -> Path:
-    """Return the path; raise ConfigError if the method `name` was given no embedding model."""
-    if path is None:
-        raise ConfigError(
-            f"{name} needs an embedding model: give --embedding-model FILE, an ONNX file such as VGGish or OpenL3 "
-            f"({UNDERSTOOD})."
-        )
-    return path
+def path_of(name: str) -> Path | None:
+    """Return the file of a model by its name: ``musicnn`` comes with mertag, ``none`` is none, else it is a path."""
+    return {"musicnn": BUNDLED, "none": None}.get(name, Path(name))
 
 
 def sha256_of(path: Path) -> str:

@@ -1,0 +1,131 @@
+"""Embeddings of clips: computed once a clip and a model, and kept on disk.
+
+``embeddings/<hash of the model>-<version>/<hash of the clip's file>.npy``: float32 of shape (n_embeddings, dim), each
+written in one step as soon as it is there. A clip that changes, or another model, is never mistaken for what was there,
+and a computation that is killed goes on where it was.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mertag.errors import DatasetError, FileError
+from mertag.files import write_whole
+from mertag.listen.windows import FrontEnd
+from mertag_train.arrays import Floats32
+from mertag_train.data.datasets.base import Song, first_few
+from mertag_train.data.embedding_model import EmbeddingModel
+
+if TYPE_CHECKING:
+    from mertag.listen.decode.pool import DecoderPool
+
+EMBEDDINGS_VERSION = 1
+"""Raised whenever the same clip and the same model would give other embeddings."""
+
+
+def embeddings(
+    songs: Sequence[Song],
+    model: EmbeddingModel,
+    *,
+    cache: Path,
+    workers: int = 1,
+    on_clip: Callable[[int, int], None] = lambda done, total: None,
+) -> dict[str, Floats32]:
+    """Return the embeddings of songs, by id; `cache`, `workers` and `on_clip` are as for `feature_table`.
+
+    Raises
+    ------
+    DatasetError
+        If a song has no audio, clips cannot be read or are shorter than a window (the first few are named, the others
+        are kept), or what is on disk is damaged.
+    ConfigError
+        If the model does not do what it says.
+    """
+    silent = [song.id for song in songs if song.path is None]
+    if silent:
+        raise DatasetError(
+            f"{len(silent)} of {len(songs)} songs have no audio here, such as {silent[0]!r}, and log-mels cannot be "
+            "embedded: give the data set's audio with --data-dir, or leave this method out."
+        )
+    folder = cache / "embeddings" / f"{model.sha256}-{EMBEDDINGS_VERSION}"
+    folder.mkdir(parents=True, exist_ok=True)
+    place = {song.id: folder / f"{_sha256(song.path)}.npy" for song in songs if song.path is not None}
+    wanted = [song for song in songs if not place[song.id].exists()]
+    if wanted:
+        on_clip(len(songs) - len(wanted), len(songs))
+        _embed(wanted, model, place, workers, lambda done: on_clip(len(songs) - len(wanted) + done, len(songs)))
+    return {song.id: _read_embeddings(place[song.id]) for song in songs}
+
+
+def _embed(
+    songs: Sequence[Song], model: EmbeddingModel, place: dict[str, Path], workers: int, on_done: Callable[[int], None]
+) -> None:
+    from mertag.listen.decode.pool import DecoderPool  # here: it needs audio libraries, what is on disk does not
+
+    paths = [(index, song.path) for index, song in enumerate(songs) if song.path is not None]
+    broken: list[str] = []
+    with DecoderPool(workers=workers, front_end=FrontEnd(sample_rate=model.sample_rate)) as pool:
+        for done, (index, found) in enumerate(decoded(pool, paths), start=1):
+            if isinstance(found, FileError):
+                broken.append(str(found))
+            elif model.n_windows(len(found)):
+                _write_embeddings(place[songs[index].id], model.embed(found))
+            else:
+                window_s = model.window_samples / model.sample_rate
+                broken.append(f"{songs[index].path}: shorter than one window of {window_s:g} s")
+            on_done(done)
+    if broken:
+        named = first_few(broken)
+        raise DatasetError(f"{len(broken)} clips have no embeddings: {named}. Repair them, or remove them.")
+
+
+def decoded(pool: DecoderPool, paths: Iterable[tuple[int, Path]]) -> Iterator[tuple[int, Floats32 | FileError]]:
+    """Yield the index of each file with all that was decoded of it, or with what is wrong with it."""
+    chunks: dict[int, list[Floats32]] = defaultdict(list)
+    for piece in pool.decode(paths):
+        if piece.chunk is not None:
+            chunks[piece.index].append(np.array(piece.chunk))
+        if piece.last:
+            of_file = [np.zeros(0, dtype=np.float32), *chunks.pop(piece.index, [])]
+            yield piece.index, piece.error or np.concatenate(of_file)
+
+
+@contextlib.contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn an operating system's error within it into a DatasetError that names the path."""
+    try:
+        yield
+    except OSError as error:
+        raise DatasetError(f"{path}: cannot be read: {error.strerror or error}. Was it moved just now?") from error
+
+
+def _sha256(path: Path) -> str:
+    with reading(path), path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _write_embeddings(path: Path, found: Floats32) -> None:
+    data = io.BytesIO()
+    np.save(data, found)
+    try:
+        write_whole(path, data.getvalue())
+    except OSError as error:
+        raise DatasetError(f"{path}: cannot be written: {error.strerror or error}. Free some space.") from error
+
+
+def _read_embeddings(path: Path) -> Floats32:
+    try:
+        found: Floats32 = np.load(path, allow_pickle=False)
+        if found.ndim != 2 or found.dtype != np.float32:
+            raise ValueError(f"{found.dtype} of the shape {found.shape}")
+    except (OSError, ValueError, EOFError) as error:
+        raise DatasetError(f"{path}: not readable ({error}). Delete it, and it is made anew.") from error
+    return found

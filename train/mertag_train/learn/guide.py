@@ -1,0 +1,50 @@
+"""What a classifier on a teacher's outputs says of segments of songs that it was not fitted on: softer labels.
+
+A label that is inherited says the same of every segment, and is sure of it. The classifier has seen other songs only,
+so that it says where a segment differs from its song, and which songs are between two classes.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedGroupKFold
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from mertag_train.arrays import Floats, Floats32, Ints
+from mertag_train.data.teacher import TeacherTargets
+
+FOLDS = 5
+C = 3e-4
+
+
+def guide(
+    teacher: TeacherTargets, clips: Ints, labels: Ints, groups: Ints, *, n_classes: int, seed: int
+) -> list[Floats32]:
+    """Return the probabilities (n_windows, n_classes) of each window of some clips, by classifiers without the clip.
+
+    The clips (n,) are positions in the store; their labels and groups are (n,): no group stands on both sides.
+    """
+    found: dict[int, Floats32] = {}
+    smallest = int(np.bincount(labels, minlength=n_classes).min())
+    folds = StratifiedGroupKFold(max(2, min(FOLDS, smallest)), shuffle=True, random_state=seed)
+    for fitted, judged in folds.split(labels, labels, groups):
+        classifier = _fitted(teacher, clips[fitted], labels[fitted])
+        for clip in clips[judged].tolist():
+            said = np.zeros((len(teacher.of_clip(clip)), n_classes), dtype=np.float32)
+            said[:, classifier.classes_] = classifier.predict_proba(_features(teacher, clip))
+            found[clip] = said
+    return [found[clip] for clip in clips.tolist()]
+
+
+def _features(teacher: TeacherTargets, clip: int) -> Floats:
+    """Return what is known of each window: its outputs, and the mean of its clip's, (n_windows, 2 * dim)."""
+    values = teacher.of_clip(clip).astype(np.float64)
+    return np.hstack([values, np.broadcast_to(values.mean(0), values.shape)])
+
+
+def _fitted(teacher: TeacherTargets, clips: Ints, labels: Ints) -> Pipeline:
+    rows = [_features(teacher, clip) for clip in clips.tolist()]
+    label = np.repeat(labels, [len(r) for r in rows])
+    return make_pipeline(StandardScaler(), LogisticRegression(C=C, max_iter=200)).fit(np.concatenate(rows), label)
