@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mertag_train.learn.config import PartitionConfig
-from mertag_train.learn.partition import ALL, Mixture, figures, fit_mixture, partition
+from mertag_train.learn.partition import ALL, Mixture, figures, fit_mixture, partition, relative_to_clip
 
 CONFIG = PartitionConfig()
 NAMES = ("Q1", "Q2")
@@ -135,3 +135,34 @@ def test_unknown_real_classes_do_not_count() -> None:
     assert figures(found, truth)["right_share"] == pytest.approx(right[1::2].mean())
     assert "partition_auroc" not in figures(found, np.full(len(losses), -1))
     assert "partition_auroc" not in figures(found, labels)  # all right: nothing to tell apart
+
+
+def test_a_light_and_wide_noisy_gaussian_does_not_make_everything_clean() -> None:
+    rng = np.random.default_rng(0)
+    right = np.arange(20_000) < 18_000
+    losses = np.where(right, rng.normal(0.9, 0.33, 20_000), rng.normal(1.5, 0.8, 20_000))
+    found = partition(losses, np.zeros(20_000, dtype=np.int64), ("one",), CONFIG, seed=0)
+    # Held at the posterior of the noisy mean, the largest losses, surely noise, would all count as clean.
+    assert found.labelled.mean() == pytest.approx(0.85, abs=0.1)
+    assert not found.labelled[losses > 2.5].any()
+
+
+def test_losses_relative_to_their_clip_by_hand() -> None:
+    losses = np.array([1.0, 3.0, 10.0, 10.0, 13.0])
+    assert relative_to_clip(losses, np.array([7, 7, 2, 2, 2])) == pytest.approx([-1, 1, -1, -1, 2])
+
+
+def test_relative_to_its_clip_a_hard_song_is_not_noise() -> None:
+    # 50 songs of 20 segments; five are hard (every loss high), and in each of the others two segments are not its own.
+    rng = np.random.default_rng(1)
+    clip = np.repeat(np.arange(50), 20)
+    wrong = (np.arange(1000) % 20 < 2) & (clip >= 5)
+    losses = rng.normal(0.4, 0.1, 1000) + np.where(clip < 5, 1.5, 0) + np.where(wrong, 1.5, 0)
+    labels = np.zeros(1000, dtype=np.int64)
+    truth = np.where(wrong, 1, 0)
+    plain = figures(partition(losses, labels, NAMES, CONFIG, seed=0), truth)
+    relative = figures(partition(relative_to_clip(losses, clip), labels, NAMES, CONFIG, seed=0), truth)
+    assert relative["partition_auroc"] > 0.99
+    assert plain["partition_auroc"] < 0.95
+    hard = partition(relative_to_clip(losses, clip), labels, NAMES, CONFIG, seed=0).labelled[clip < 5]
+    assert hard.mean() > 0.95

@@ -41,7 +41,7 @@ OURS = TrainConfig(
     recipe="ours",
     network=NetworkConfig(architecture="compact", width=0.5),
     optimiser=OptimiserConfig(learning_rate=0.02, schedule="one_cycle", batch_size=48, ema_decay=0.99),
-    augment=AugmentConfig(mixup_alpha=0.4, gain_db=6.0),
+    augment=AugmentConfig(mixup_alpha=0.4, gain_db=12.0, noise_share=0.08),
     learner="sssl",
     sssl=SsslConfig(
         partition=PartitionConfig(relative_to_clip=True, mean_of=1),
