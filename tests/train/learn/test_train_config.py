@@ -10,7 +10,7 @@ import pytest
 from mertag.emotion import Target
 from mertag.errors import ConfigError
 from mertag.listen.windows import Segmentation
-from mertag_train.commands.options import config_of
+from mertag_train.commands.recipe import config_of
 from mertag_train.learn.config import OptimiserConfig, ShortCropConfig, SongConfig, TrainConfig
 from mertag_train.learn.recipes import BUNDLED, OURS, PAPER
 

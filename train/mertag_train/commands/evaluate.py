@@ -35,13 +35,12 @@ from mertag_train.commands.options import (
     durations_of,
     group_of,
     methods_of,
-    runnable_methods,
     songs_to_judge,
     split_words,
     targets_to_judge,
-    teacher_targets,
     use_threads,
 )
+from mertag_train.commands.recipe import runnable_methods, teacher_targets
 from mertag_train.evaluation.methods import METHODS
 from mertag_train.evaluation.methods import method as find_method
 

@@ -5,10 +5,8 @@ device, data set.
 from __future__ import annotations
 
 import dataclasses
-import math
-import os
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -23,12 +21,10 @@ from mertag_train.evaluation.methods import method as find_method
 if TYPE_CHECKING:
     import torch
 
-    from mertag_train.commands.progress import EvaluationProgress
-    from mertag_train.data.datasets import Dataset, Song
+    from mertag_train.data.datasets import Dataset
     from mertag_train.data.folds import Group
     from mertag_train.data.store import LogMelStore
-    from mertag_train.data.teacher import TeacherTargets
-    from mertag_train.learn.config import Recipe, TeacherConfig, TrainConfig
+    from mertag_train.learn.config import TrainConfig
 
 WITH_RESUME = {"resume", "data_dir", "teacher", "log_mels", "device", "threads", "jobs", "quiet"}
 """What may be given again when a run goes on: where things lie now, and what trains."""
@@ -123,99 +119,6 @@ def read_dataset(name: str, data_dir: Path | None, options: Mapping[str, Any]) -
     if "scale" in options and name.casefold() != "folder":
         raise ConfigError(f"--scale is for --dataset folder; the scale of {name} is known")
     return read(name, data_dir, **options)
-
-
-def config_of(base: TrainConfig, **given: Any) -> TrainConfig:
-    """Return a recipe with the options that were given."""
-    from mertag.listen.windows import Segmentation
-    from mertag_train.learn.recipes import small
-
-    segment_s, budget = given.pop("segment_s"), given.pop("budget", BudgetChoice.full)
-    if budget is BudgetChoice.small:
-        base = small(base)
-    features = given.pop("svm_songs", None)
-    if features is not None:
-        base = _with_song_features(base, features)
-    _refuse_for_ensemble(base, given)
-    optimiser = {k: v for k in ("batch_size", "learning_rate") if (v := given.pop(k)) is not None}
-    changes = {key: value for key, value in given.items() if value is not None}
-    if segment_s is not None:
-        changes["segmentation"] = Segmentation(duration_s=segment_s, hop_s=base.segmentation.hop_s)
-    return dataclasses.replace(base, optimiser=dataclasses.replace(base.optimiser, **optimiser), **changes)
-
-
-def with_teacher(config: TrainConfig, name: str | None) -> TrainConfig:
-    """Return a recipe with a teacher's name (the recipe's own, if None) and the hash of its file.
-
-    Raises ConfigError if there is no such file.
-    """
-    from mertag_train.data.embedding_model import path_of, sha256_of
-
-    wanted = (config.teacher.name if name is None else name) or "none"
-    path = path_of(wanted)
-    named = "" if path is None else wanted if wanted == "musicnn" else path.name
-    teacher = dataclasses.replace(config.teacher, name=named, sha256="" if path is None else sha256_of(path))
-    return dataclasses.replace(config, teacher=teacher)
-
-
-def teacher_targets(
-    songs: Sequence[Song],
-    store: LogMelStore,
-    config: TeacherConfig,
-    name: str | None,
-    *,
-    on_clip: Callable[[int, int], None],
-) -> TeacherTargets | None:
-    """Return what the teacher says of the songs, computed once a clip; None where the recipe has no teacher.
-
-    The name is the one that was given now, if any. ConfigError is raised if that is not the teacher of the recipe.
-    """
-    if not config.name:
-        return None
-    import platformdirs
-
-    from mertag_train.data.embedding_model import EmbeddingModel, path_of
-    from mertag_train.data.teacher import hear
-
-    path = path_of(name or config.name)
-    if path is None or (model := EmbeddingModel(path)).sha256 != config.sha256:
-        raise ConfigError(
-            f"--teacher {name or config.name}: not the teacher of this run, {config.name} (SHA-256 "
-            f"{config.sha256[:8]}...); give that one"
-        )
-    cache = Path(platformdirs.user_cache_path("mertag"))
-    return hear(songs, store, model, cache=cache, workers=os.cpu_count() or 1, on_clip=on_clip)
-
-
-def _refuse_for_ensemble(base: TrainConfig, given: Mapping[str, Any]) -> None:
-    """Raise ConfigError if an option was given of which each network of an ensemble has its own value."""
-    own = {"epochs": "--epochs", "crops_per_clip": "--crops"}
-    own |= {"batch_size": "--batch-size", "learning_rate": "--learning-rate"}
-    refused = [option for name, option in own.items() if given.get(name) is not None]
-    if base.ensemble and refused:
-        raise ConfigError(
-            f"each network of the recipe {base.recipe} has its own; leave out {', '.join(refused)}, "
-            "or take --recipe ours"
-        )
-
-
-def _with_song_features(base: TrainConfig, text: str) -> TrainConfig:
-    """Return a recipe whose song classifier learns as ``--svm-songs`` says."""
-    network, song, figures = base.fractions
-    whole = network + song
-    named = {"in-sample": "in_sample", "cross-fitted": "cross_fitted"}
-    if text in named:
-        features, fractions = named[text], (whole, 0.0, figures)
-    else:
-        try:
-            share = float(text)
-        except ValueError:
-            share = math.nan
-        if not 0 < share < 1:
-            raise ConfigError(f"--svm-songs {text}: choose in-sample, cross-fitted, or a share such as 0.15")
-        features, fractions = "held_out", (whole * (1 - share), whole * share, figures)
-    song_config = dataclasses.replace(base.song, features=features)  # type: ignore[arg-type]  # one of three names
-    return dataclasses.replace(base, song=song_config, fractions=fractions)
 
 
 def targets_of(text: str) -> tuple[Target, ...]:
@@ -331,43 +234,6 @@ def methods_of(text: str | None) -> list[str]:
         if name not in METHODS:
             find_method(name)  # says which there are
     return names
-
-
-def runnable_methods(
-    text: str | None,
-    recipe: RecipeChoice,
-    options: Mapping[str, Any],
-    embedding_model: Path,
-    teacher: str | None,
-    progress: EvaluationProgress,
-) -> tuple[list[str], dict[Recipe, TrainConfig]]:
-    """Return the methods that were asked for, and the recipes that they need, with the options that were given.
-
-    Of all methods, those are left out whose recipe does not take the options.
-    """
-    from mertag_train.evaluation.methods import NeedsModel
-    from mertag_train.learn.recipes import RECIPES
-
-    def made(name: Recipe) -> TrainConfig:
-        return with_teacher(config_of(RECIPES[name], segment_s=None, **options), teacher)
-
-    everything = str(text).strip() == "all"
-    recipes: dict[Recipe, TrainConfig] = {recipe.value: made(recipe.value)}
-    runnable: list[str] = []
-    for name in methods_of(text):
-        chosen = find_method(name)
-        if isinstance(chosen, NeedsModel):
-            chosen.model_settings(embedding_model)  # says now, and not after an hour, if there is no such file
-        if chosen.recipe is not None and chosen.recipe not in recipes:
-            try:
-                recipes[chosen.recipe] = made(chosen.recipe)
-            except ConfigError as error:
-                if not everything:
-                    raise
-                progress.note(f"left out: {name} ({error})")
-                continue
-        runnable.append(name)
-    return runnable, recipes
 
 
 def targets_to_judge(text: str | None, table: int | None, dataset: Dataset) -> list[Target]:

@@ -32,7 +32,6 @@ from mertag_train.commands.options import (
     WarmUp,
     check_targets,
     command_of,
-    config_of,
     default_targets,
     device_of,
     given_options,
@@ -40,10 +39,9 @@ from mertag_train.commands.options import (
     scale_of,
     settings_to_resume,
     targets_of,
-    teacher_targets,
     use_threads,
-    with_teacher,
 )
+from mertag_train.commands.recipe import config_of, for_device, teacher_targets, with_teacher
 
 if TYPE_CHECKING:
     from mertag.emotion import Target
@@ -137,6 +135,7 @@ def train(
     from mertag_train.data.store import log_mels as log_mels_of
     from mertag_train.learn.recipes import RECIPES
     from mertag_train.runs import run
+    from mertag_train.runs.forecast import in_words
 
     if resume is not None:
         plan = _resumed(resume, given_options(ctx), data_dir, log_mels)
@@ -169,8 +168,10 @@ def train(
     use_threads(threads, jobs)
     songs = read_dataset(plan.dataset, plan.data_dir, plan.options)
     config = plan.config
-    if resume is None and target is None:
-        config = dataclasses.replace(config, targets=default_targets(songs))
+    if resume is None:
+        config = for_device(config, chosen)
+        if target is None:
+            config = dataclasses.replace(config, targets=default_targets(songs))
     check_targets(config, songs)
     with TrainingProgress(quiet=quiet) as progress:
         heard = sum(song.path is not None for song in songs.songs)
@@ -208,8 +209,8 @@ def train(
                 log_mels=plan.log_mels,
             )
         progress.note(f"run: {folder} (on {chosen})")
-        if chosen.type == "cpu" and config.network.width == 1.0 and not config.ensemble:
-            progress.note("the full budget is made for a GPU; on a CPU it takes days, and --budget small minutes")
+        if not config.ensemble:
+            progress.note(in_words(config, run.forecasts(folder, songs, store, chosen), jobs=jobs))
         how = {"device": chosen, "teacher": targets, "resume": resume is not None, "jobs": jobs}
         results = _trained(folder, songs, store, progress, **how)
     _print(results)

@@ -36,6 +36,8 @@ class NetworkConfig:
     ----------
     architecture : {"compact", "published", "statistics"}
         See `mertag_train.networks.vgg.SegmentNetwork`.
+    frozen_groups : int
+        So many of the five groups of convolutions stay as pre-training left them; a lower price, and less to over-fit.
     dropout : float
         In the head only, where `mertag_train.networks.vgg.SegmentNetwork` says.
     width : float
@@ -45,6 +47,7 @@ class NetworkConfig:
     architecture: Architecture = "compact"
     dropout: float = 0.5
     width: float = 1.0
+    frozen_groups: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -112,7 +112,7 @@ def small(config: TrainConfig) -> TrainConfig:
     The network, its optimiser, the segments and the song classifier's features become the same for every recipe and
     learner, so that what is compared is the learning: a quarter of VGG16's channels with batch norm, 1-second segments,
     `SMALL_GRID` of the grid a clip in each of `SMALL_EPOCHS` epochs, of which the first `SMALL_WARM_UP` are warm-up,
-    and in-sample features. Augmentation, averaging and the recipe's self-learning stay.
+    no pre-training, and in-sample features. Augmentation, averaging and the recipe's self-learning stay.
     """
     network, song, figures = config.fractions
     averaged = config.optimiser.ema_decay
@@ -122,6 +122,7 @@ def small(config: TrainConfig) -> TrainConfig:
         network=NetworkConfig(architecture="compact", width=0.25),
         optimiser=OptimiserConfig(learning_rate=0.03, schedule="cosine", batch_size=32, ema_decay=averaged),
         ensemble=(),
+        teacher=replace(config.teacher, pretraining=PretrainingConfig()),
         song=replace(config.song, features="in_sample"),
         fractions=(network + song, 0.0, figures),
         epochs=SMALL_EPOCHS,

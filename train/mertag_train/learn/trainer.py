@@ -152,6 +152,7 @@ def train_network(
     network = network_of(config, len(class_names), n_taught=0 if taught is None else taught.dim)
     if begin_with is not None:
         network.begin_with(begin_with)
+        network.freeze(config.network.frozen_groups)
     network.set_statistics(*band_statistics(store, train.index))
     network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in the stubs
     optimiser = Optimiser(network, config.optimiser, epochs=config.epochs)
@@ -174,7 +175,7 @@ def train_network(
     first = 1
     if resume and checkpoint_path is not None and checkpoint_path.exists():
         first = 1 + load_checkpoint(checkpoint_path, optimiser, rng, learning, config=config)
-    clock = _Clock([learning.cost(epoch) for epoch in range(1, config.epochs + 1)], first)
+    clock = _Clock([learning.cost(config, epoch) for epoch in range(1, config.epochs + 1)], first)
     checked = config.epochs if config.learner in ("inherited", "teacher") else min(config.epochs, config.warm_up_epochs)
     for epoch in range(first, config.epochs + 1):
         epoch_began = time.monotonic()

@@ -83,7 +83,7 @@ def model_of(networks: Sequence[NetworkToTrain]) -> list[NetworkToTrain]:
 def trunk_of(work: Work) -> NetworkToTrain | None:
     """Return the network that the teacher alone teaches, with which all others begin; None without pre-training."""
     config = work.config
-    if work.teacher is None or not config.teacher.pretraining.epochs:
+    if not config.teacher.name or not config.teacher.pretraining.epochs:
         return None
     learnt, name = work.parts.network, "checkpoint.trunk.pt"
     return NetworkToTrain(inner=0, config=config.of_pretraining(), learnt=learnt, watched=None, checkpoint=name)

@@ -42,6 +42,7 @@ from mertag_train.runs.experiment import (
     train_one,
     trunk_of,
 )
+from mertag_train.runs.forecast import Forecast, forecast
 from mertag_train.runs.processes import frames_on, train_side_by_side
 from mertag_train.runs.run_folder import (
     METRICS,
@@ -273,6 +274,14 @@ def train(
     for left in (*folder.glob("checkpoint.*.pt"), *folder.glob("durations.*")):
         left.unlink()
     return results
+
+
+def forecasts(folder: Path, dataset: Dataset, store: LogMelStore, device: torch.device) -> list[Forecast]:
+    """Return what a run that was begun will train, a forecast for each target."""
+    config = TrainConfig.from_json(settings(folder)["config"])
+    songs = _heard(dataset, store)
+    dealt = load_folds(folder / "split.csv", songs, group=config.group)
+    return [forecast(work, device) for work in _works(dataset, songs, store, dealt, config)]
 
 
 def train_target(work: Work) -> TargetResult:

@@ -101,7 +101,8 @@ class Learner(ABC):
         """Whether this epoch's loss is a cross-entropy with whole labels: then one near ln K means nothing learnt."""
         return self.warming_up
 
-    def cost(self, epoch: int) -> float:
+    @staticmethod
+    def cost(config: TrainConfig, epoch: int) -> float:
         """Return roughly what an epoch costs beside one with inherited labels; for the time that is left."""
         return 1.0
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from mertag_train.arrays import Ints
+from mertag_train.learn.config import TrainConfig
 from mertag_train.learn.learners.base import Learner, Setting
 from mertag_train.learn.predict import segment_logits
 
@@ -22,9 +23,10 @@ class SoftLabelLearner(Learner):
     the paper sets itself apart from: an error, once made, is learnt (confirmation bias).
     """
 
-    def cost(self, epoch: int) -> float:
+    @staticmethod
+    def cost(config: TrainConfig, epoch: int) -> float:
         """Return what an epoch costs: a third more where the segments are predicted first."""
-        return 1.0 if epoch <= self.setting.config.warm_up_epochs else 1.33
+        return 1.0 if epoch <= config.warm_up_epochs else 1.33
 
     def begin(self, epoch: int) -> None:
         """Draw the segments, and label them anew after the warm-up."""

@@ -22,6 +22,7 @@ from torch.nn.functional import cross_entropy, log_softmax
 
 from mertag_train.arrays import Floats, Ints
 from mertag_train.learn import partition as partitions
+from mertag_train.learn.config import TrainConfig
 from mertag_train.learn.learners.base import Learner, Setting
 from mertag_train.learn.optimise import autocast
 from mertag_train.learn.predict import segment_logits
@@ -43,11 +44,12 @@ class SsslLearner(Learner):
         shares = np.bincount(setting.clips.label, minlength=len(setting.class_names)) / len(setting.clips.label)
         self._prior = torch.from_numpy(shares).float().to(self.device)
 
-    def cost(self, epoch: int) -> float:
+    @staticmethod
+    def cost(config: TrainConfig, epoch: int) -> float:
         """Return what an epoch costs: losses are measured, and U is seen twice."""
-        if epoch <= self.setting.config.warm_up_epochs:
+        if epoch <= config.warm_up_epochs:
             return 1.0
-        return 1.9 if self.setting.config.sssl.kl_weight else 1.5
+        return 1.9 if config.sssl.kl_weight else 1.5
 
     @property
     def kl_weight(self) -> float:

@@ -1,0 +1,128 @@
+"""What a run will train, and about how long it takes: said before it begins."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from mertag_train.learn.config import TrainConfig
+from mertag_train.learn.learners import LEARNERS
+from mertag_train.learn.optimise import Optimiser, autocast
+from mertag_train.learn.trainer import network_of
+from mertag_train.runs.experiment import NetworkToTrain, networks_to_train, trunk_of
+from mertag_train.runs.work import Work
+
+TIMED_STEPS = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forecast:
+    """What is trained for one target.
+
+    Attributes
+    ----------
+    networks : int
+        How many, the pre-trained convolutions not counted.
+    weights : int
+        Of the network that is kept.
+    pretrained : bool
+        Whether a teacher teaches the convolutions first.
+    segment_s : float
+        Measured: how long a segment of full duration takes, forward and backward, in seconds.
+    duration_s : float
+        About how long all trainings take, one after the other, in seconds.
+    """
+
+    networks: int
+    weights: int
+    pretrained: bool
+    segment_s: float
+    duration_s: float
+
+
+def forecast(work: Work, device: torch.device) -> Forecast:
+    """Return what is trained for a target; a few steps on noise are timed on the device."""
+    networks, trunk = networks_to_train(work), trunk_of(work)
+    n_classes = len(work.class_names)
+    config = networks[0].config
+    segment_s = _timed(config, n_classes, device, frozen_groups=config.network.frozen_groups if trunk else 0)
+    duration_s = segment_s * sum(_segments(work, one) for one in networks)
+    if trunk is not None:
+        whole_s = _timed(config, n_classes, device, frozen_groups=0) if config.network.frozen_groups else segment_s
+        duration_s += whole_s * _segments(work, trunk)
+    weights = sum(p.numel() for p in network_of(config, n_classes).parameters())
+    return Forecast(
+        networks=len(networks),
+        weights=weights,
+        pretrained=trunk is not None,
+        segment_s=segment_s,
+        duration_s=duration_s,
+    )
+
+
+def _segments(work: Work, one: NetworkToTrain) -> float:
+    """Return how many segments of full duration a training is worth."""
+    config, full_s = one.config, one.config.segmentation.duration_s
+    per_clip = [config.segmentation.n_segments(n, config.front_end) for n in work.store.n_samples[one.learnt].tolist()]
+    learner, total = LEARNERS[config.learner], 0.0
+    for epoch in range(1, config.epochs + 1):
+        cut, crops = config.crops_of_epoch(epoch)
+        if crops:
+            n = crops * sum(count > 0 for count in per_clip) * cut.duration_s / full_s
+        else:
+            n = sum(min(count, config.grid_per_clip or count) for count in per_clip)
+        total += n * learner.cost(config, epoch)
+    return total
+
+
+def _timed(config: TrainConfig, n_classes: int, device: torch.device, *, frozen_groups: int) -> float:
+    """Return the seconds that a segment takes, forward and backward."""
+    network = network_of(config, n_classes).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network.freeze(frozen_groups)
+    optimiser = Optimiser(network, config.optimiser, epochs=1)
+    batch = torch.randn(
+        config.optimiser.batch_size,
+        config.segmentation.segment_frames(config.front_end),
+        config.front_end.n_mels,
+        device=device,
+    )
+    network.train()
+    durations: list[float] = []
+    for _ in range(1 + TIMED_STEPS):
+        began = time.monotonic()
+        with autocast(device):
+            loss = network(batch).float().square().mean()
+        optimiser.step(loss, done=0.0, share=0.5)
+        loss.item()  # waits for the device
+        durations.append(time.monotonic() - began)
+    return float(np.min(durations[1:])) / len(batch)
+
+
+def in_words(config: TrainConfig, found: Sequence[Forecast], *, jobs: int = 1) -> str:
+    """Return a line: network, recipe, number of networks, about how long."""
+    one = found[0]
+    kind = {"compact": "VGG16 with batch norm", "published": "VGG16", "statistics": "statistics"}
+    width = "" if config.network.width == 1 else f", {config.network.width:g} of the channels"
+    n = sum(each.networks for each in found)
+    networks = f"{n} networks" if n > 1 else "one network"
+    taught = f", after pre-training by {config.teacher.name}" if one.pretrained else ""
+    duration_s = sum(each.duration_s for each in found) / jobs
+    return (
+        f"recipe {config.recipe} ({config.learner}): {networks}{taught}; "
+        f"{kind[config.network.architecture]}{width} ({one.weights / 1e6:.1f} M weights), "
+        f"segments of {config.segmentation.duration_s:g} s, learning rate {config.optimiser.learning_rate:g}; "
+        f"about {_spoken(duration_s)} here ({1000 * one.segment_s:.0f} ms a segment)"
+    )
+
+
+def _spoken(duration_s: float) -> str:
+    """Return a duration in two units at most."""
+    minutes = max(1, round(duration_s / 60))
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, rest = divmod(minutes, 60)
+    return f"{hours} h {rest} min" if hours < 24 else f"{hours // 24} d {hours % 24} h"
