@@ -351,13 +351,13 @@ def test_clips_that_cannot_be_embedded_are_all_named_and_cost_nobody_else_the_em
     ]
     with pytest.raises(
         DatasetError,
-        match=r"2 clips have no embeddings: .*short\.wav: shorter than one window of 0\.064 s; .*broken\.wav",
+        match=r"1 clips have no embeddings: .*broken\.wav",
     ):
         embeddings(songs, EmbeddingModel(bands), cache=tmp_path, workers=0)
     embedded.clear()
-    embeddings(songs[:1], EmbeddingModel(bands), cache=tmp_path, workers=0)
+    assert len(embeddings(songs[:2], EmbeddingModel(bands), cache=tmp_path, workers=0)["short"]) == 1  # filled up
     assert embedded == []
-    (kept,) = tmp_path.glob("embeddings/*/*.npy")
+    kept = next(p for p in tmp_path.glob("embeddings/*/*.npy") if len(np.load(p)) > 1)
     kept.write_bytes(kept.read_bytes()[:-5])
     with pytest.raises(DatasetError, match=r"\.npy: not readable .*Delete it, and it is made anew"):
         embeddings(songs[:1], EmbeddingModel(bands), cache=tmp_path, workers=0)

@@ -21,7 +21,7 @@ everything that its embeddings depend on::
     output         name of the output
 
 They are written into a file with ``onnx.helper.set_model_props(model, {"sample_rate": "48000"})``. Only full windows
-are heard: none is padded.
+are heard; a clip that is shorter than one is filled up with silence.
 """
 
 from __future__ import annotations

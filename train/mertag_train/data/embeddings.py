@@ -39,13 +39,16 @@ def embeddings(
     workers: int = 1,
     on_clip: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Floats32]:
-    """Return the embeddings of songs, by id; `cache`, `workers` and `on_clip` are as for `feature_table`.
+    """Return the embeddings of songs, by id, computed where they are not on disk.
+
+    They are kept below `cache`; `workers` processes decode, and `on_clip` is told (done, total). A clip that is shorter
+    than one window is filled up with silence.
 
     Raises
     ------
     DatasetError
-        If a song has no audio, clips cannot be read or are shorter than a window (the first few are named, the others
-        are kept), or what is on disk is damaged.
+        If a song has no audio, clips cannot be read (the first few are named, the others are kept), or what is on disk
+        is damaged.
     ConfigError
         If the model does not do what it says.
     """
@@ -76,11 +79,9 @@ def _embed(
         for done, (index, found) in enumerate(decoded(pool, paths), start=1):
             if isinstance(found, FileError):
                 broken.append(str(found))
-            elif model.n_windows(len(found)):
-                _write_embeddings(place[songs[index].id], model.embed(found))
             else:
-                window_s = model.window_samples / model.sample_rate
-                broken.append(f"{songs[index].path}: shorter than one window of {window_s:g} s")
+                silence = np.zeros(max(0, model.window_samples - len(found)), dtype=np.float32)
+                _write_embeddings(place[songs[index].id], model.embed(np.concatenate([found, silence])))
             on_done(done)
     if broken:
         named = first_few(broken)

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 
-from mertag.errors import DatasetError
 from mertag_train.arrays import Floats, Floats32, Ints
 from mertag_train.data.datasets.base import Song
 from mertag_train.data.embedding_model import EmbeddingModel
@@ -46,15 +45,8 @@ class TeacherTargets:
     def of(
         cls, embeddings: Mapping[str, Floats32], ids: Sequence[str], *, window_s: float, hop_s: float
     ) -> TeacherTargets:
-        """Join the embeddings (n_windows, dim) of the clips of a store, by id.
-
-        A clip without, one that is shorter than a window, has one row, the mean of all. DatasetError if none has any.
-        """
-        heard = [embeddings[clip] for clip in ids if clip in embeddings]
-        if not heard:
-            raise DatasetError("no clip is as long as one window of the teacher; train without it: --teacher none")
-        nothing = np.concatenate(heard).mean(0, keepdims=True)
-        each = [embeddings.get(clip, nothing) for clip in ids]
+        """Join the embeddings (n_windows, dim) of the clips of a store, by id."""
+        each = [embeddings[clip] for clip in ids]
         offsets = np.concatenate([[0], np.cumsum([len(e) for e in each])]).astype(np.int64)
         return cls(values=np.concatenate(each).astype(np.float32), offsets=offsets, window_s=window_s, hop_s=hop_s)
 
@@ -98,10 +90,8 @@ def hear(
     `on_clip` is told (done, total). Raises DatasetError if a song has no audio or cannot be read, and ConfigError if
     the model does not do what it says.
     """
-    rate = model.sample_rate
-    window_s = model.window_samples / rate
-    long_enough = store.n_samples >= window_s * store.front_end.sample_rate
-    here = {clip for clip, enough in zip(store.ids, long_enough.tolist(), strict=True) if enough}
+    here = set(store.ids)
     wanted = [song for song in songs if song.id in here]
     found = embeddings(wanted, model, cache=cache, workers=workers, on_clip=on_clip)
-    return TeacherTargets.of(found, store.ids, window_s=window_s, hop_s=model.hop_samples / rate)
+    rate = model.sample_rate
+    return TeacherTargets.of(found, store.ids, window_s=model.window_samples / rate, hop_s=model.hop_samples / rate)
