@@ -112,6 +112,8 @@ class SongEmotion(Decision):
         How much of the audio was analysed, in seconds, if only a few windows of it were; None: all.
     silent_s : float
         How much of that was silent and left out, in seconds.
+    damage : str
+        What of the sound is missing or could not be decoded, in words; empty: nothing.
     """
 
     duration_s: float
@@ -120,6 +122,7 @@ class SongEmotion(Decision):
     model: str
     analysed_s: float | None = None
     silent_s: float = 0.0
+    damage: str = ""
 
     @property
     def ranking(self) -> tuple[Quadrant, ...]:

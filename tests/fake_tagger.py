@@ -1,11 +1,14 @@
 """A tagger that takes a song's emotion from its file name: ``q3_x.flac``, ``short_x.flac``, ``bad_x.flac``.
 
+``q3_cut_x.flac`` is damaged.
+
 Run as a program (``python tests/fake_tagger.py tag ...``), it is mertag with this tagger in place of the
 model: ``$FAKE_DELAY_S`` is how long each song takes, ``$FAKE_LOG`` a file that gets the name of each.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import time
 from collections.abc import Iterable, Iterator
@@ -17,6 +20,7 @@ from mertag.errors import DecodeError
 from mertag.outcomes import Failed, Outcome, Skipped, Tagged
 
 MODEL = "fake@1+00000000"
+DAMAGE = "the file is incomplete: it holds 30.0 s of 60.0 s of sound"
 
 
 def emotion(quadrant: Quadrant = Quadrant.Q1, *, confidence: float = 0.7, model: str = MODEL) -> SongEmotion:
@@ -71,7 +75,10 @@ class FakeTagger:
             error = DecodeError(path, "damaged after 3.0 s")
             return Failed(index=index, path=path, reason=error.reason, error=error)
         quadrant = Quadrant(kind.upper()) if kind.upper() in QUADRANTS else Quadrant.Q1
-        return Tagged(index=index, path=path, emotion=emotion(quadrant, model=self.model))
+        found = emotion(quadrant, model=self.model)
+        if "_cut_" in path.name:
+            found = dataclasses.replace(found, damage=DAMAGE)
+        return Tagged(index=index, path=path, emotion=found)
 
 
 FACTS = {"model": MODEL, "device": "cpu", "provider": "FakeExecutionProvider", "reason": "a test"}

@@ -197,7 +197,8 @@ class Memory(Steps):
             if not is_no_format:
                 return None
             return FileDone(index=index, path=path, status=Status.SKIPPED, reason=NO_TAG_FORMAT, remembered=True)
-        if isinstance(outcome, Skipped) or not self._options.writes:
+        is_refused = isinstance(outcome, Tagged) and self._options.strict and bool(outcome.emotion.damage)
+        if isinstance(outcome, Skipped) or is_refused or not self._options.writes:
             return self._written(index, outcome, remembered=True)[0]
         for mood in (self._unsure(outcome.emotion), Mood.KEPT):
             if entry.settled and entry.settled == self._mark(path, mood):

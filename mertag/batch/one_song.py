@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import threading
 from collections.abc import Iterator, Mapping
@@ -164,6 +165,10 @@ class Steps:
             done = FileDone(index=index, path=path, status=status, reason=outcome.reason, remembered=known)
             return done, None
         emotion = outcome.emotion
+        if options.strict and emotion.damage:
+            reason = f"{emotion.damage} (without --strict it is taken all the same)"
+            done = FileDone(index=index, path=path, status=Status.FAILED, emotion=emotion, reason=reason)
+            return dataclasses.replace(done, remembered=remembered), None
         change: TagChange | None = None
         sidecar_changed: bool | None = None
         failures: list[str] = []

@@ -25,6 +25,8 @@ class BatchOptions:
         Globs that narrow what is found; see `mertag.library.find.find_audio`.
     shard : Shard, optional
         Only this part of what is found.
+    strict : bool
+        A song whose sound is damaged is a failure, and nothing is written for it.
     fail_fast : bool
         Stop at the first file that failed; the rest counts as skipped.
     max_failures : int, optional
@@ -52,6 +54,7 @@ class BatchOptions:
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     shard: Shard | None = None
+    strict: bool = False
     fail_fast: bool = False
     max_failures: int | None = None
     missing_fails: bool = False

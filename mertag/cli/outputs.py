@@ -104,7 +104,12 @@ def write_report(target: str, summary: Summary, facts: dict[str, object], *, tag
         content["summary"] |= {
             "failed_as_before": summary.failed_as_before,
             **{f"moods_{mood}": summary.moods.get(mood, 0) for mood in Mood},
+            "damaged": sum(map(len, summary.damaged.values())),
         }
+        content["damaged"] = [
+            {"damage": damage, "files": [records.path_fields(p) for p in paths]}
+            for damage, paths in summary.damaged.items()
+        ]
     text = records.to_json(content, indent=2) + "\n"
     with _explained(f"--report {target}"):
         path = Path(target)

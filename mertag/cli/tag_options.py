@@ -154,6 +154,12 @@ Workers = Annotated[
 
 # How the run goes
 
+Strict = Annotated[
+    bool,
+    typer.Option(
+        "--strict", help="A song whose sound is damaged fails, and gets nothing; if not given, the damage is said."
+    ),
+]
 FailFast = Annotated[bool, typer.Option("--fail-fast", help="Stop at the first file that fails.")]
 MaxFailures = Annotated[
     int | None, typer.Option(min=1, metavar="N", help="Stop when N files have failed; if not given, never.")

@@ -129,6 +129,7 @@ class View:
         self._progress = Progress(quiet=quiet, bar=console.stream_is_terminal("stderr") and not drawn_over)
         self._summary: Summary | None = None
         self._failures: Counter[str] = Counter()
+        self._n_damaged = 0  # of those that were heard now
         self._results: dict[int, tuple[Path, SongEmotion]] | None = {} if table else None
 
     @contextmanager
@@ -183,13 +184,17 @@ class View:
             self._failures[done.reason] += 1
             if self._failures[done.reason] <= MOST_NAMED:
                 self._progress.line(f"{done.status}: {console.clean(done.path)}: {console.clean(done.reason)}")
+        elif done.emotion is not None and done.emotion.damage and not (done.remembered or done.status.is_failure):
+            self._n_damaged += 1
+            if self._n_damaged <= MOST_NAMED and not self._quiet:
+                self._progress.line(f"damaged: {console.clean(done.path)}: {console.clean(done.emotion.damage)}")
         if self._dry_run:
             for line in change_lines(done):
                 if not self._stdout_taken:
                     console.out(line)
                 elif not self._quiet:
                     self._progress.line(line)
-        if self._results is not None and done.emotion is not None:
+        if self._results is not None and done.emotion is not None and not done.status.is_failure:
             self._results[done.index] = done.path, done.emotion
         self._progress.step(failed=done.status.is_failure, remembered=done.remembered)
 
@@ -247,6 +252,11 @@ class View:
             console.say(f"{count(kept, 'mood')} of someone else's kept; --overwrite replaces such moods")
         if unsure:
             console.say(f"{count(unsure, 'song')} without a mood, since the confidence is below --min-confidence")
+        if summary.damaged:
+            n = count(sum(map(len, summary.damaged.values())), "song")
+            console.say(
+                f"damaged, and taken all the same: {n} (--verbose or --report names all, --strict refuses them)"
+            )
         if summary.run is not None:
             console.say(f"this was run {summary.run}; `mertag undo --run {summary.run}` gives the old files back")
 
@@ -257,6 +267,8 @@ def outcome_line(done: FileDone, word: str) -> str:
     if done.emotion is not None:
         e = done.emotion
         line += f": {e.quadrant} {e.quadrant.label}, confidence {e.confidence:.2f}"
+        if e.damage and not done.status.is_failure:
+            line += f"; {e.damage}"
     if done.reason:
         line += f": {done.reason}"
     return line + MOODS[done.mood] if done.mood else line

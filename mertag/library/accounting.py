@@ -146,6 +146,8 @@ class Summary:
         What ``mertag undo --run`` takes; None if nothing was written, or is not remembered.
     moods : mapping of Mood to int
         How many moods were not written, and why.
+    damaged : mapping of str to tuple of Path
+        Songs that have an emotion although their sound is damaged, and are no failures, by what is damaged.
     """
 
     found: int
@@ -155,6 +157,7 @@ class Summary:
     reasons: tuple[FileGroup, ...]
     run: int | None = None
     moods: Mapping[Mood, int] = field(default_factory=dict)
+    damaged: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
 
     @property
     def tagged(self) -> int:
@@ -204,6 +207,7 @@ class Account:
         self._counts = dict.fromkeys(statuses, 0)
         self._groups: dict[tuple[Status, str, bool], list[Path]] = {}
         self._moods: Counter[Mood] = Counter()
+        self._damaged: dict[str, list[Path]] = {}
         self._wrote = False
         self._started_s = time.monotonic()
 
@@ -221,6 +225,8 @@ class Account:
             self._groups.setdefault((done.status, done.reason, done.as_before), []).append(done.path)
         if done.mood is not None:
             self._moods[done.mood] += 1
+        if done.emotion is not None and done.emotion.damage and not done.status.is_failure:
+            self._damaged.setdefault(done.emotion.damage, []).append(done.path)
 
     def summary(self, songs: Sequence[Path] = (), *, not_reached_because: str = "") -> Summary:
         """Return the sum, the largest groups first.
@@ -249,6 +255,7 @@ class Account:
             reasons=tuple(groups),
             run=self._run if self._wrote else None,
             moods=dict(self._moods),
+            damaged={damage: tuple(paths) for damage, paths in self._damaged.items()},
         )
 
 

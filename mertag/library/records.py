@@ -30,7 +30,7 @@ SCHEMA: Literal[2] = 2
 CSV_COLUMNS = (
     *("path", "status", "reason", "quadrant", "label", "confidence", "valence", "arousal"),
     *("p_q1", "p_q2", "p_q3", "p_q4", "duration_s", "analysed_s", "silent_s"),
-    *("n_segments", "n_windows", "model", "mood"),
+    *("n_segments", "n_windows", "model", "mood", "damage"),
 )
 
 
@@ -83,6 +83,7 @@ class Emotion(Struct):
     silent_s: Annotated[Seconds, says("how much of that was silent and left out, in seconds")]
     n_segments: Positive
     n_windows: Positive
+    damage: Annotated[str | None, says("what of the sound is missing or could not be decoded; null: nothing")]
 
 
 class Change(Struct):
@@ -151,7 +152,7 @@ def csv_row(done: FileDone) -> list[str]:
     numbers = (e.confidence, e.valence, e.arousal, *e.quadrant_probabilities)
     cells += [e.quadrant.value, e.quadrant.label, *(f"{n:.4f}" for n in numbers)]
     durations = (f"{e.duration_s:.3f}", f"{_analysed_s(e):.3f}", f"{e.silent_s:.3f}")
-    return [*cells, *durations, str(e.n_segments), str(e.n_windows), e.model, done.mood or ""]
+    return [*cells, *durations, str(e.n_segments), str(e.n_windows), e.model, done.mood or "", e.damage]
 
 
 def path_fields(path: Path | str) -> dict[str, Any]:
@@ -184,6 +185,7 @@ def emotion_of(emotion: SongEmotion) -> Emotion:
         silent_s=round(emotion.silent_s, 3),
         n_segments=emotion.n_segments,
         n_windows=emotion.n_windows,
+        damage=emotion.damage or None,
     )
 
 

@@ -27,6 +27,13 @@ class NotTagged(Struct):
     as_before: Annotated[bool, says("they failed in an earlier run for the same reason, and have not changed since")]
 
 
+class Damaged(Struct):
+    """Songs whose sound is damaged in the same way, and that are no failures."""
+
+    damage: str
+    files: Annotated[list[File], Meta(min_length=1)]
+
+
 class Summary(Struct):
     """What became of the files."""
 
@@ -40,6 +47,7 @@ class Summary(Struct):
     failed_as_before: Annotated[int, Meta(ge=0), says("of the failed: in an earlier run, too, and unchanged since")]
     moods_kept: Annotated[int, Meta(ge=0), says("moods that someone else wrote, and that stay")]
     moods_unsure: Annotated[int, Meta(ge=0), says("moods that were not written for want of confidence")]
+    damaged: Annotated[int, Meta(ge=0), says("songs whose sound is damaged, and that are no failures")]
 
 
 class Report(Struct):
@@ -61,6 +69,7 @@ class Report(Struct):
     ]
     summary: Summary
     not_tagged: list[NotTagged]
+    damaged: list[Damaged]
 
 
 class Undone(Struct):

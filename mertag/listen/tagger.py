@@ -14,6 +14,7 @@ Example
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import math
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -53,13 +54,17 @@ class Decoder(Protocol):
 
 @dataclass(slots=True)
 class _UnderWay:
-    """A song whose audio is being decoded or classified; `peak` is its largest sample so far, without sign."""
+    """A song whose audio is being decoded or classified; `peak` is its largest sample so far, without sign.
+
+    `damage` is what is missing of it, in words, and `sounding` what of it sounds: both at the end of its audio.
+    """
 
     path: Path
     loudness: Loudness
     peak: float = 0.0
     n_samples: int = 0
-    sounding: BoolArray | None = None  # at the end of its audio
+    sounding: BoolArray | None = None
+    damage: str = ""
 
 
 class Tagger:
@@ -290,6 +295,7 @@ class Tagger:
             return outcome_of(error, index=part.index, path=part.path)
         if part.last:
             starts = self.segmentation.start_frames(song.n_samples, self.bundle.manifest.front_end)
+            song.damage = part.damage
             song.sounding = song.loudness.sounding(starts, self.segmentation)
             packer.end(part.index, song.sounding)
         return None
@@ -309,6 +315,7 @@ class Tagger:
                 peak=song.peak,
                 sounding=song.sounding,
             )
+            emotion = dataclasses.replace(emotion, damage=song.damage)
         except MertagError as error:
             return outcome_of(error, index=segments.key, path=song.path)
         return Tagged(index=segments.key, path=song.path, emotion=emotion)

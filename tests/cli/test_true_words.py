@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from fake_tagger import FACTS, FakeTagger
+from fake_tagger import DAMAGE, FACTS, FakeTagger
 from mutagen.flac import FLAC
 from typer.testing import CliRunner, Result
 from written_songs import make_song as audio
@@ -66,6 +67,66 @@ def test_moods_that_are_kept_or_not_written_are_said(mertag: Run, music: Path, t
         assert (moods[str(mine)], moods[str(other)]) == ("kept", "unsure")
         summary = json.loads(report.read_text())["summary"]
         assert (summary["moods_kept"], summary["moods_unsure"]) == (1, 1)
+
+
+def test_damage_is_said_and_counted_and_remembered(mertag: Run, music: Path, tmp_path: Path) -> None:
+    cut = audio(music / "q3_cut_d.flac")
+    for run in range(2):  # the second run knows it without opening the file
+        report, jsonl, table = tmp_path / "report.json", tmp_path / "out.jsonl", tmp_path / "out.csv"
+        options = ("--report", report, "--jsonl", jsonl, "--csv", table)
+        lines = mertag("tag", music, "--write-tags", "--verbose", *options).stderr.splitlines()
+        assert (f"damaged: {cut}: {DAMAGE}" in lines) == (run == 0)
+        assert any(str(cut) in line and line.startswith("mertag: info: ") and DAMAGE in line for line in lines)
+        counted = "damaged, and taken all the same: 1 song (--verbose or --report names all, --strict refuses them)"
+        assert counted in lines
+        found = {Path(r["path"]).name: r["emotion"] for r in map(json.loads, jsonl.read_text().splitlines())}
+        assert {name: e["damage"] for name, e in found.items() if e} == {
+            "q1_a.flac": None,
+            "q2_b.flac": None,
+            "q3_cut_d.flac": DAMAGE,
+        }
+        with table.open() as rows:
+            assert {row["damage"] for row in csv.DictReader(rows)} == {"", DAMAGE}
+        content = json.loads(report.read_text())
+        assert content["summary"]["damaged"] == 1
+        assert content["damaged"] == [{"damage": DAMAGE, "files": [{"path": str(cut)}]}]
+    assert "MOOD" in FLAC(cut)
+
+
+@pytest.mark.parametrize("by", ["option", "file"])
+@pytest.mark.parametrize("known", [False, True])
+def test_strict_makes_damage_a_failure_and_writes_nothing(
+    mertag: Run, music: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by: str, known: bool
+) -> None:
+    cut = audio(music / "q3_cut_d.flac")
+    if known:  # and written already
+        mertag("tag", music, "--write-tags")
+    before = cut.read_bytes()
+    strict = ["--strict"] if by == "option" else []
+    if by == "file":
+        (tmp_path / "config.toml").write_text("[tag]\nstrict = true\n")
+        monkeypatch.setenv("MERTAG_CONFIG", str(tmp_path / "config.toml"))
+    result = mertag("tag", music, "--write-tags", "--sidecar", *strict)
+    assert result.exit_code == 1
+    assert f"failed: {cut}: {DAMAGE} (without --strict it is taken all the same)" in result.stderr
+    assert "damaged, and taken" not in result.stderr
+    assert cut.read_bytes() == before
+    assert not cut.with_name(cut.name + ".mertag.json").exists()
+    assert (music / "q1_a.flac.mertag.json").exists()
+    again = mertag("tag", music, "--write-tags", "--sidecar", *strict)
+    assert "failed as in an earlier run, and unchanged since: 1 file" in again.stderr
+    if by == "option":
+        assert mertag("tag", music, "--write-tags", "--sidecar").exit_code == 0
+        assert "MOOD" in FLAC(cut)
+
+
+def test_strict_fails_songs_that_are_only_analysed(mertag: Run, music: Path) -> None:
+    cut = audio(music / "q3_cut_d.flac")
+    for _ in range(2):
+        result = mertag("tag", music, "--strict")
+        assert result.exit_code == 1
+        assert cut.name not in result.stdout
+    assert mertag("tag", music).exit_code == 0
 
 
 def test_failures_that_are_as_before_are_counted_and_not_repeated(mertag: Run, music: Path, tmp_path: Path) -> None:

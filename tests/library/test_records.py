@@ -75,5 +75,5 @@ def test_a_record_is_written_as_ever(song: Path) -> None:
         '"label": "Happy", "confidence": 0.7, "valence": 0.8, "arousal": 0.8, "quadrant_probabilities": '
         '{"Q1": 0.7, "Q2": 0.1, "Q3": 0.1, "Q4": 0.1}, "duration_s": 30.0, "analysed_s": 30.0, '
         '"silent_s": 0.0, "n_segments": 28, '
-        f'"n_windows": 1}}, "model": "{MODEL}", "change": null, "mood": null, "as_before": false}}'
+        f'"n_windows": 1, "damage": null}}, "model": "{MODEL}", "change": null, "mood": null, "as_before": false}}'
     )

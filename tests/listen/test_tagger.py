@@ -44,6 +44,7 @@ class Part:
     chunk: np.ndarray | None = None
     last: bool = False
     error: FileError | None = None
+    damage: str = ""
 
 
 class FakeDecoder:

@@ -223,6 +223,7 @@ class _Emotion(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     quadrant_probabilities: tuple[_Probability, _Probability, _Probability, _Probability]
     analysed_s: Annotated[float, msgspec.Meta(ge=0)] | None = None
     silent_s: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    damage: str = ""
 
 
 class _Skipped(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -240,7 +241,8 @@ def encode(outcome: Outcome) -> str | None:
     """Return an outcome as text; None if it is not to be remembered, such as a failure."""
     if isinstance(outcome, Tagged):
         found = {name: getattr(outcome.emotion, name) for name in _Emotion.__struct_fields__}
-        found = {name: value for name, value in found.items() if value is not None and (name, value) != ("silent_s", 0)}
+        left_out = (("analysed_s", None), ("silent_s", 0), ("damage", ""))
+        found = {name: value for name, value in found.items() if (name, value) not in left_out}
     elif isinstance(outcome, Skipped) and outcome.kind != "unsupported":
         found = {"skipped": outcome.kind, "reason": outcome.reason}
     else:

@@ -19,18 +19,22 @@ from __future__ import annotations
 
 import contextlib
 import stat
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
+from typing import BinaryIO, TypeAlias
 
 import numpy as np
 import soxr
 
 from mertag.errors import DecodeError, UnsupportedFormatError
-from mertag.formats import ByteSource, Format, sniff
+from mertag.formats import ByteSource, Format, id3v2_end, id3v2_length, sniff
 from mertag.listen.decode.by_soundfile import CannotOpenError, SoundFileReader
-from mertag.listen.decode.damage import is_tolerable
+from mertag.listen.decode.damage import described, is_tolerable
+from mertag.listen.decode.returning import Returning
+from mertag.listen.decode.structure import frame_damage, missing_share
 from mertag.listen.windows import Float32Array, FrontEnd
 
+_Blocks: TypeAlias = Generator[tuple[int, Float32Array], None, str]
 _DEFAULT_FRONT_END = FrontEnd()
 _BY_SOUNDFILE = frozenset(
     {Format.WAV, Format.RIFX, Format.RF64, Format.BW64, Format.W64, Format.AIFF, Format.CAF, Format.AU, Format.FLAC}
@@ -48,7 +52,7 @@ _NOT_DECODED = frozenset(
 
 def decode(
     path: Path | str, *, front_end: FrontEnd = _DEFAULT_FRONT_END, chunk_s: float = 30.0
-) -> Iterator[Float32Array]:
+) -> Generator[Float32Array, None, str]:
     """Decode a file, chunk by chunk.
 
     Parameters
@@ -64,6 +68,11 @@ def decode(
     ------
     float32 array, shape (n,)
         Mono, C-contiguous, never empty. A file without a single sample yields nothing.
+
+    Returns
+    -------
+    str
+        What of the sound is missing or could not be decoded, in words (`Returning` keeps it); empty: nothing.
 
     Raises
     ------
@@ -81,7 +90,8 @@ def decode(
         raise ValueError(f"chunk_s must be at least one sample, not {chunk_s}")
     pending: list[Float32Array] = []
     n_pending = 0
-    for samples in _resampled(path, front_end.sample_rate):
+    resampled = Returning(_resampled(path, front_end.sample_rate))
+    for samples in resampled:
         pending.append(samples)
         n_pending += len(samples)
         if n_pending >= chunk_samples:
@@ -93,6 +103,7 @@ def decode(
             n_pending -= whole
     if n_pending:
         yield np.concatenate(pending)
+    return resampled.value
 
 
 def decode_all(path: Path | str, *, front_end: FrontEnd = _DEFAULT_FRONT_END) -> Float32Array:
@@ -101,11 +112,12 @@ def decode_all(path: Path | str, *, front_end: FrontEnd = _DEFAULT_FRONT_END) ->
     return np.concatenate(chunks) if chunks else np.zeros(0, np.float32)
 
 
-def _resampled(path: Path, rate_hz: int) -> Iterator[Float32Array]:
+def _resampled(path: Path, rate_hz: int) -> Generator[Float32Array, None, str]:
     resampler: _Resampler | None = None
     decoded_s = first_s = 0.0
     n_bad = n_samples = 0
-    for block_rate_hz, mono in _mono_blocks(path):
+    blocks = Returning(_mono_blocks(path))
+    for block_rate_hz, mono in blocks:
         block = mono
         known = np.isfinite(mono)
         if not known.all():
@@ -120,10 +132,15 @@ def _resampled(path: Path, rate_hz: int) -> Iterator[Float32Array]:
                 yield resampler.finish()
             resampler = _Resampler(block_rate_hz, rate_hz)
         yield resampler.push(block)
+    no_numbers = ""
+    if n_bad:
+        samples = f"{n_bad} samples are" if n_bad > 1 else "1 sample is"
+        no_numbers = f"damaged after {first_s:.1f} s: {samples} NaN or infinite"
     if n_bad > MOST_NAN * n_samples:
-        raise DecodeError(path, f"damaged after {first_s:.1f} s: {n_bad} samples are NaN or infinite")
+        raise DecodeError(path, no_numbers)
     if resampler is not None:
         yield resampler.finish()
+    return blocks.value or no_numbers
 
 
 class _Resampler:
@@ -152,8 +169,8 @@ class _Resampler:
         return np.pad(tail, (0, max(0, n_left - len(tail))))[: max(0, n_left)]
 
 
-def _mono_blocks(path: Path) -> Iterator[tuple[int, Float32Array]]:
-    """Yield ``(rate_hz, mono block)`` of a file, shape (n,); the rate may change in mid-file."""
+def _mono_blocks(path: Path) -> _Blocks:
+    """Yield ``(rate_hz, mono block)`` of a file, shape (n,); the rate may change in mid-file. Return its damage."""
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for its writer
@@ -161,43 +178,67 @@ def _mono_blocks(path: Path) -> Iterator[tuple[int, Float32Array]]:
         if status.st_size == 0:
             raise DecodeError(path, "the file is empty")
         with path.open("rb") as file:
-            form = sniff(ByteSource(file))
+            source = ByteSource(file)
+            form = sniff(source)
             if form in _NOT_DECODED:
                 raise UnsupportedFormatError(path, f"{form}: not a format that mertag decodes")
-            reader: SoundFileReader | None = None
-            if form in _BY_SOUNDFILE:
-                with contextlib.suppress(CannotOpenError):  # then PyAV may open it
-                    reader = SoundFileReader(file, form)
-            if reader is None:
-                yield from _by_pyav(path, form)
-                return
-            for block in reader.blocks():
-                yield reader.rate_hz, block
+            decoded_s, missing = 0.0, missing_share(source, form)
+            blocks = Returning(_decoded(path, file, source, form))
+            try:
+                for rate_hz, block in blocks:
+                    decoded_s += len(block) / rate_hz
+                    yield rate_hz, block
+            except DecodeError:  # ffmpeg believes a WMA to be shorter that ends early
+                if is_tolerable(decoded_s / (1 - missing) - decoded_s, decoded_s / (1 - missing)):
+                    raise
+            whole_s = decoded_s / (1 - missing)
+            incomplete = described(lost_s=whole_s - decoded_s, whole_s=whole_s) if missing else ""
+            if not is_tolerable(whole_s - decoded_s, whole_s):
+                raise DecodeError(path, incomplete)
+            return incomplete or frame_damage(source, form, decoded_s) or blocks.value
     except OSError as error:
         raise _unreadable(path, error) from error
+
+
+def _decoded(path: Path, file: BinaryIO, source: ByteSource, form: Format) -> _Blocks:
+    """Yield the blocks of an open file by the decoder for its format; return what damage that decoder found."""
+    reader: SoundFileReader | None = None
+    start, by_soundfile = 0, form in _BY_SOUNDFILE
+    if form:
+        start = id3v2_end(source)  # Monkey's Audio is not found behind a tag by ffmpeg
+        try:
+            id3v2_length(source.peek(0, 10))
+        except ValueError:  # a plain size, as RealJukebox wrote it: libmpg123 and ffmpeg end such a tag too early
+            by_soundfile = False
+    if by_soundfile:
+        with contextlib.suppress(CannotOpenError):  # then PyAV may open it
+            reader = SoundFileReader(file, form)
+    if reader is None:
+        return (yield from _by_pyav(path, form, start))
+    for block in reader.blocks():
+        yield reader.rate_hz, block
     if reader.disk_error is not None:
         raise _unreadable(path, reader.disk_error) from reader.disk_error
     if reader.really:  # PyAV finds out which, in a WAV at least
-        yield from _by_pyav(path, form)
-        return
-    if reader.stopped is not None:
-        yield from _by_pyav(path, form, after=reader)
-        return
-    seconds = reader.n_frames / reader.rate_hz
-    whole_s = seconds + reader.missing_s
-    if not is_tolerable(reader.missing_s, whole_s):
-        raise DecodeError(path, f"the file is incomplete: it holds {seconds:.1f} s of {whole_s:.1f} s of sound")
+        return (yield from _by_pyav(path, form, start))
+    if reader.stopped is None:
+        return reader.damage
+    damage = yield from _by_pyav(path, form, start, after=reader)
+    if damage or not reader.failed:
+        return damage
+    return f"damaged after {reader.n_frames / reader.rate_hz:.1f} s: {reader.stopped}"
 
 
-def _by_pyav(path: Path, form: Format, *, after: SoundFileReader | None = None) -> Iterator[tuple[int, Float32Array]]:
-    """Decode a file by PyAV; if soundfile has stopped in it, from the same sample on."""
+def _by_pyav(path: Path, form: Format, start: int, *, after: SoundFileReader | None = None) -> _Blocks:
+    """Decode a file by PyAV, from the byte `start` on; if soundfile has stopped in it, from the same sample on."""
     # Here, not above: importing it takes 50 ms, and most libraries never need it.
     from mertag.listen.decode.by_pyav import DamagedError, NothingDecodedError, pyav_blocks
 
     skip = after.n_frames if after else 0
     more = False
     try:
-        for rate_hz, block in pyav_blocks(path):
+        blocks = Returning(pyav_blocks(path, start))
+        for rate_hz, block in blocks:
             if skip < len(block):
                 more = True
                 yield rate_hz, block[skip:]
@@ -205,6 +246,7 @@ def _by_pyav(path: Path, form: Format, *, after: SoundFileReader | None = None) 
         # Of an Ogg that soundfile left before its end, no more comes where a chained stream changes rate or channels.
         if not more and (not form if after is None else form is Format.OGG_VORBIS):
             raise NothingDecodedError("no sound")
+        return blocks.value
     except NothingDecodedError as error:
         if after and after.n_frames:
             reason = f"damaged after {after.n_frames / after.rate_hz:.1f} s: {after.stopped}"

@@ -5,7 +5,7 @@ It also takes over where soundfile stopped before the end: ffmpeg finds its way 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,13 @@ import numpy as np
 from mertag.listen.decode.by_soundfile import BLOCK_FRAMES
 from mertag.listen.decode.damage import Losses
 from mertag.listen.decode.mono import channel_mean, not_samples
+from mertag.listen.decode.returning import Returning
 from mertag.listen.windows import Float32Array
 
 # Raw streams, whose length ffmpeg can only estimate from the bit rate.
 _WITHOUT_LENGTH = frozenset({"mp3", "aac", "ac3", "eac3", "dts", "amr", "loas"})
+# Codecs of exact lengths whose frames have checksums, which ffmpeg compares if asked to: damage is no noise then.
+_WITH_CHECKSUMS = frozenset({"flac", "wavpack", "ape", "tta", "tak"})
 # What may be opened at all: formats that hold sound, none that fetches other files (playlists, scripts).
 _FORMATS = (
     "mp3,aac,loas,ac3,eac3,dts,amr,mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,asf,ape,wv,mpc,mpc8,tta,tak,dsf,iff,"
@@ -36,8 +39,10 @@ class DamagedError(Exception):
     """More sound is lost than is tolerated. ``str()`` says where and how much."""
 
 
-def pyav_blocks(path: Path) -> Iterator[tuple[int, Float32Array]]:
+def pyav_blocks(path: Path, start: int = 0) -> Generator[tuple[int, Float32Array], None, str]:
     """Yield ``(rate_hz, block)`` of a file, shape (n,), the mean of the channels; the rate may change in mid-file.
+
+    What lies before the byte `start` is not looked at. It returns what damage is tolerated, in words.
 
     Raises
     ------
@@ -47,14 +52,20 @@ def pyav_blocks(path: Path) -> Iterator[tuple[int, Float32Array]]:
         After the last block, if more is lost than `mertag.listen.decode.damage` allows.
     """
     joined = _Joined()
-    for frame in _frames(path):
-        if not joined.add(frame):
-            yield from joined.taken(everything=True)
-            joined = _Joined()
-            joined.add(frame)
-        if joined.n_samples >= BLOCK_FRAMES:
-            yield from joined.taken()
+    frames = Returning(_frames(path, start))
+    try:
+        for frame in frames:
+            if not joined.add(frame):
+                yield from joined.taken(everything=True)
+                joined = _Joined()
+                joined.add(frame)
+            if joined.n_samples >= BLOCK_FRAMES:
+                yield from joined.taken()
+    except DamagedError:
+        yield from joined.taken(everything=True)
+        raise
     yield from joined.taken(everything=True)
+    return frames.value or ""
 
 
 class _Joined:
@@ -92,12 +103,12 @@ class _Joined:
             yield frame.sample_rate, _mono(frame)
 
 
-def _frames(path: Path) -> Iterator[Any]:
+def _frames(path: Path, start: int) -> Generator[Any, None, str]:
     try:
         container = av.open(
             # The prefix keeps a name such as "http:x" from being taken for an address.
-            f"file:{path}",
-            options={"format_whitelist": _FORMATS, "protocol_whitelist": "file"},
+            f"subfile,,start,{start},end,0,,:file:{path}" if start else f"file:{path}",
+            options={"format_whitelist": _FORMATS, "protocol_whitelist": "file,subfile"},
             metadata_errors="replace",
         )
     except (av.FFmpegError, ValueError) as error:
@@ -110,8 +121,11 @@ def _frames(path: Path) -> Iterator[Any]:
         if stream.codec_context is None:
             raise NothingDecodedError("there is no decoder for its audio stream")
         stream.codec_context.thread_count = 1  # there is one worker process a core already
+        exact = stream.codec_context.name in _WITH_CHECKSUMS and container.format.name != "ogg"
+        if stream.codec_context.name in _WITH_CHECKSUMS:
+            stream.codec_context.options = {"err_detect": "crccheck+explode"}
         raw = not _WITHOUT_LENGTH.isdisjoint(container.format.name.split(","))
-        losses = Losses(raw=raw)
+        losses = Losses(raw=raw, exact=exact, indexed=container.format.name.startswith("mov"))
         stated_s = None if raw else _stated_s(container, stream)
         for number, packet in enumerate(_packets(container, stream, losses)):
             if number == 0 and container.format.name == "ogg" and stated_s is not None:
@@ -132,9 +146,10 @@ def _frames(path: Path) -> Iterator[Any]:
                     yield frame
     if losses.decoded_s == 0 and (losses.broken or losses.message):
         raise NothingDecodedError(losses.broken or losses.message)
-    verdict = losses.verdict(stated_s)
-    if verdict is not None:
-        raise DamagedError(verdict)
+    damage, too_much = losses.found(stated_s)
+    if too_much:
+        raise DamagedError(damage)
+    return damage
 
 
 def _packets(container: Any, stream: Any, losses: Losses) -> Iterator[Any]:

@@ -13,13 +13,12 @@ import numpy as np
 import soundfile
 
 from mertag.formats import ByteSource, Format, audio_end
-from mertag.listen.decode.damage import is_tolerable
+from mertag.listen.decode.damage import UNSURE_S, described, is_tolerable
 from mertag.listen.decode.mono import channel_mean, not_samples
 from mertag.listen.windows import Float32Array
 
 BLOCK_FRAMES = 65_536
 _UNKNOWN_FRAMES = 1 << 48  # libsndfile says 2**63 - 1, or the like, where it does not know
-_LARGEST_STATED_BYTES = 0x7FFF_0000  # recorders that could not know the length wrote more than this
 
 
 class CannotOpenError(Exception):
@@ -35,8 +34,10 @@ class SoundFileReader:
         Sample rate, and frames given so far.
     stopped : str or None
         After the last block: why there may be more that libsndfile does not give; None at the true end.
-    missing_s : float
-        After the last block: seconds of sound that the header states and the file, which ends early, lacks.
+    failed : bool
+        After the last block: whether it stopped at an error of the decoder.
+    damage : str
+        After the last block: what is missing although it did not stop, in words.
     really : str
         What stands in the place of samples, if they are none; then no block with sound was given.
     disk_error : OSError or None
@@ -48,7 +49,8 @@ class SoundFileReader:
         self._format = form
         self.n_frames = 0
         self.stopped: str | None = None
-        self.missing_s = 0.0
+        self.failed = False
+        self.damage = ""
         self.really = ""
         try:
             self._sound = _ForwardSoundFile(self._bytes)
@@ -69,7 +71,7 @@ class SoundFileReader:
                 try:
                     block = sound.read(BLOCK_FRAMES, dtype="float32", always_2d=True)
                 except (soundfile.LibsndfileError, RuntimeError) as error:
-                    self.stopped = _message(error)
+                    self.stopped, self.failed = _message(error), True
                     return
                 if not len(block):
                     break
@@ -87,9 +89,9 @@ class SoundFileReader:
         if self.n_frames == 0:
             self.stopped = "no sound was found"
             return
-        size, position = self._bytes.size, self._bytes.tell()
         if self._format in (Format.MP3, Format.OGG_VORBIS):
             # MP3 files that were joined, and chained Ogg: libsndfile stops at the end of the first.
+            position = self._bytes.tell()
             left_s = (audio_end(self._bytes, 0) - position) * seconds / max(position, 1)
             if not is_tolerable(left_s, seconds):
                 self.stopped = "the decoder stopped before the end of the file"
@@ -99,18 +101,8 @@ class SoundFileReader:
         stated_s = stated_frames / self.rate_hz
         if not is_tolerable(stated_s - seconds, stated_s):
             self.stopped = f"{stated_s - seconds:.1f} s of {stated_s:.1f} s are missing"
-        elif self._format in (Format.WAV, Format.RIFX, Format.AIFF):
-            self.missing_s = self._stated_bytes_missing() * seconds / size
-
-    def _stated_bytes_missing(self) -> int:
-        """Return how many bytes of the outermost chunk the file lacks (libsndfile says nothing of it)."""
-        self._bytes.seek(0)
-        head = self._bytes.read(8)
-        order = "little" if head[:4] == b"RIFF" else "big"
-        stated = int.from_bytes(head[4:8], order)  # type: ignore[arg-type]  # mypy widens the literals
-        if head[:4] not in (b"RIFF", b"RIFX", b"FORM") or stated > _LARGEST_STATED_BYTES:
-            return 0
-        return max(0, stated + 8 - self._bytes.size)
+        elif stated_s - seconds > (UNSURE_S if self._format is Format.OGG_VORBIS else 0):
+            self.damage = described(lost_s=stated_s - seconds, whole_s=stated_s)
 
 
 class _ForwardSoundFile(soundfile.SoundFile):  # type: ignore[misc]  # soundfile has no types
@@ -153,4 +145,5 @@ class _Bytes(ByteSource):
 
 def _message(error: Exception) -> str:
     text = getattr(error, "error_string", None) or str(error)
-    return str(text).removeprefix("Error : ").rstrip(". ")
+    text = str(text).removeprefix("Error : ").rstrip(". ")
+    return "a checksum does not match" if text == "unknown error in flac decoder" else text

@@ -27,6 +27,7 @@ from typing import Self
 from mertag import errors
 from mertag.errors import ConfigError, DecodeError, FileError, MertagError
 from mertag.listen.decode.process import CHUNKS_AHEAD, DIED, DecodeProcess, Event, describe_exit
+from mertag.listen.decode.returning import Returning
 from mertag.listen.decode.worker import CHUNK, DONE, ERROR, READY, guarded, load_decoder
 from mertag.listen.windows import Float32Array, FrontEnd
 
@@ -60,6 +61,8 @@ class Decoded:
         Whether the file is done. True once for each file, in a message without samples.
     error : FileError or None
         In the last message: why the file failed. Chunks that came before it are of no use.
+    damage : str
+        In the last message: what of the sound is missing or could not be decoded, in words; empty: nothing.
     """
 
     index: int
@@ -67,6 +70,7 @@ class Decoded:
     chunk: Float32Array | None = None
     last: bool = False
     error: FileError | None = None
+    damage: str = ""
 
 
 class DecoderPool:
@@ -220,7 +224,8 @@ class DecoderPool:
                     elif kind in (DONE, ERROR, DIED):
                         del busy[process]
                         error = self._finish(process, kind, body, path)
-                        yield Decoded(index=index, path=path, last=True, error=error)
+                        damage = body.decode() if kind == DONE else ""
+                        yield Decoded(index=index, path=path, last=True, error=error, damage=damage)
                 elif kind == DIED and process in self._processes:  # an idle one; `_assign` starts another
                     self._note_death(process)
             now = time.monotonic()
@@ -236,12 +241,13 @@ class DecoderPool:
         decode = load_decoder(self._decoder)
         for index, path in paths:
             error: FileError | None = None
+            chunks = Returning(guarded(decode, path, front_end=self._front_end, chunk_s=self._chunk_s))
             try:
-                for chunk in guarded(decode, path, front_end=self._front_end, chunk_s=self._chunk_s):
+                for chunk in chunks:
                     yield Decoded(index=index, path=path, chunk=chunk)
             except FileError as caught:
                 error = caught
-            yield Decoded(index=index, path=path, last=True, error=error)
+            yield Decoded(index=index, path=path, last=True, error=error, damage=chunks.value)
 
     def _assign(self, path: Path) -> DecodeProcess:
         while True:

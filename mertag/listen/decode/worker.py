@@ -5,7 +5,8 @@ and leaves no shared memory behind. It imports numpy, soundfile and soxr only, a
 
 - Task: one line of JSON with ``path`` (bytes of the file name as Latin-1), ``front_end`` and ``chunk_s``.
 - Answer: messages of a header, `HEADER`, and a body. `READY` once; for each task `START` (body: file size as text), any
-  number of `CHUNK` (body: float32 samples), then `DONE`, or `ERROR` (body: JSON with ``type`` and ``reason``).
+  number of `CHUNK` (body: float32 samples), then `DONE` (body: what of the sound is damaged, in words, or nothing), or
+  `ERROR` (body: JSON with ``type`` and ``reason``).
 
 The end of its standard input ends it at once: so it does not outlive its parent, however that dies.
 """
@@ -19,10 +20,12 @@ import signal
 import struct
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from mertag.listen.decode.returning import Returning
 
 if TYPE_CHECKING:
     import numpy as np
@@ -71,18 +74,22 @@ def load_decoder(name: str) -> Decode:
     return decode
 
 
-def guarded(decode: Decode, path: Path, *, front_end: FrontEnd, chunk_s: float) -> Iterator[npt.NDArray[np.float32]]:
-    """Yield what `decode` yields; whatever it raises becomes a FileError, since it costs this file only."""
+def guarded(
+    decode: Decode, path: Path, *, front_end: FrontEnd, chunk_s: float
+) -> Generator[npt.NDArray[np.float32], None, str]:
+    """Yield and return what `decode` does; whatever it raises becomes a FileError, since it costs this file only."""
     from mertag.errors import DecodeError, FileError
 
     most_s = MOST_AUDIO_S + _size(path) / LEAST_BYTES_PER_S
     left = round(most_s * front_end.sample_rate)
     try:
-        for chunk in decode(path, front_end=front_end, chunk_s=chunk_s):
+        chunks = Returning(decode(path, front_end=front_end, chunk_s=chunk_s))
+        for chunk in chunks:
             left -= len(chunk)
             if left < 0:
                 raise DecodeError(path, f"the decoder found no end in {most_s / 3600:.1f} hours of audio")
             yield chunk
+        return chunks.value
     except FileError:
         raise
     except MemoryError as error:
@@ -98,12 +105,13 @@ def _serve(task: dict[str, Any], decode: Decode, answers_fd: int) -> None:
     path = Path(os.fsdecode(task["path"].encode("latin-1")))
     _send(answers_fd, START, str(_size(path)).encode())
     try:
-        for chunk in guarded(decode, path, front_end=FrontEnd(**task["front_end"]), chunk_s=task["chunk_s"]):
+        chunks = Returning(guarded(decode, path, front_end=FrontEnd(**task["front_end"]), chunk_s=task["chunk_s"]))
+        for chunk in chunks:
             _send(answers_fd, CHUNK, chunk.view("u1").data)
     except FileError as error:
         _send(answers_fd, ERROR, json.dumps({"type": type(error).__name__, "reason": error.reason}).encode())
     else:
-        _send(answers_fd, DONE)
+        _send(answers_fd, DONE, chunks.value.encode())
 
 
 def _size(path: Path) -> int:

@@ -199,6 +199,8 @@ p = st.floats(0, 1)
         n_segments=st.integers(1, 10**6),
         n_windows=st.integers(1, 10**6),
         model=st.text(min_size=1),
+        silent_s=st.floats(0, 1e6),
+        damage=st.text(),
     )
 )
 def test_an_emotion_comes_back_to_the_last_digit(emotion: SongEmotion) -> None:
