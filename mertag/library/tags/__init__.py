@@ -28,6 +28,7 @@ from mertag.library.tags.container import (
 )
 from mertag.library.tags.detect import kind_of, open_container
 from mertag.library.tags.fields import planned, without_ours
+from mertag.library.tags.id3_tag import TaggedById3
 from mertag.library.tags.options import TagOptions, fields_of, read_labels
 from mertag.library.tags.readers import ffmpeg, hidden
 from mertag.library.tags.safe_write import Original, open_original, replace_file
@@ -288,6 +289,7 @@ def _compare(original: Original, container: Container, new: Fields, copy: Binary
         container.fields,
         new,
         untagged=container.bare is not None and written.bare is None,
+        first=isinstance(container, TaggedById3) and not container.tag.length,
     )
     if objection:
         raise refuse(objection)

@@ -62,7 +62,7 @@ class AsfFile:
             if item[:16] == _PROPERTIES:
                 yield "file properties", item[: _FILE_SIZE.start] + item[_FILE_SIZE.stop :]
             elif item[:16] not in (_EXTENDED, _PADDING):
-                yield f"header object {UUID(bytes_le=item[:16])}", item
+                yield f"header object {UUID(bytes_le=item[:16])}", _without_library_moods(item)
 
     def payload(self) -> Iterator[Piece]:
         """Yield the data object and the indexes behind it."""
@@ -77,6 +77,8 @@ class AsfFile:
         objects = [extended if item[:16] == _EXTENDED else item for item in self.objects]
         if extended not in objects:
             objects.append(extended)
+        if any(mood not in fields.get(MOOD, ()) for item in objects for mood in _library_moods(item)):  # overwritten
+            objects = [_without_library_moods(item) for item in objects]
         objects = self._padded(objects)
         length = _HEAD + sum(map(len, objects))
         size = length + len(self.data)
@@ -151,8 +153,8 @@ def _entries(data: bytes) -> Iterator[Entry]:
         position = stop
 
 
-def _library_moods(item: bytes) -> Iterator[str]:
-    """Yield the moods in the Metadata Library of a Header Extension object: they are someone else's."""
+def _library_records(item: bytes) -> Iterator[tuple[int, range]]:
+    """Yield where the moods in the Metadata Library of a Header Extension object stand: the library, the record."""
     position, stop = (_OBJECT + 22, len(item)) if item[:16] == _EXTENSION else (0, 0)
     while position + _OBJECT <= stop:
         size = int.from_bytes(item[position + 16 : position + _OBJECT], "little")
@@ -166,9 +168,28 @@ def _library_moods(item: bytes) -> Iterator[str]:
             if value_stop > position + size:
                 return
             if kind == _TEXT and _text(item[record + 12 : value]).upper() == "WM/MOOD":
-                yield _text(item[value:value_stop])
+                yield position, range(record, value_stop)
             record = value_stop
         position += size
+
+
+def _library_moods(item: bytes) -> Iterator[str]:
+    """Yield the moods in the Metadata Library of a Header Extension object: they are someone else's."""
+    for _, record in _library_records(item):
+        name_size = int.from_bytes(item[record.start + 4 : record.start + 6], "little")
+        yield _text(item[record.start + 12 + name_size : record.stop])
+
+
+def _without_library_moods(item: bytes) -> bytes:
+    """Return a header object without the moods in its Metadata Library, its sizes and counts made right."""
+    for library, record in reversed(list(_library_records(item))):
+        changed = bytearray(item)
+        sizes = ((16, 8), (42, 4), (library + 16, 8))  # of the object, of what it holds, of the library
+        for at, n, less in (*((*size, len(record)) for size in sizes), (library + _OBJECT, 2, 1)):
+            changed[at : at + n] = (int.from_bytes(item[at : at + n], "little") - less).to_bytes(n, "little")
+        del changed[record.start : record.stop]
+        item = bytes(changed)
+    return item
 
 
 def _encode(key: str, values: tuple[str, ...]) -> list[bytes]:

@@ -60,6 +60,8 @@ def open_container(source: Source) -> Container:
         return apev2.read(source, kind)
     if kind is Format.TRUE_AUDIO and not tag_length(source.peek(0, HEADER)) and apev2.has_ape_tag(source):
         return apev2.read(source, kind)  # either tag is common; a second one would hide the first from some players
+    if kind is Format.MP3 and id3.contradicted(source):
+        return apev2.read(source, kind)  # an ID3v2 tag would change what some players show, whichever it repeated
     if kind in (Format.MP3, Format.AAC, Format.TRUE_AUDIO):
         return id3.read(source, kind)
     if kind is Format.FLAC:

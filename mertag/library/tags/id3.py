@@ -13,7 +13,7 @@ from mertag.formats import audio_end, id3v1, id3v2_length_at, id3v2_start
 from mertag.library.tags import apev2
 from mertag.library.tags.container import Bare, Entry, Fields, MalformedError, Piece, Range, Source
 from mertag.library.tags.id3_tag import Id3Tag, TaggedById3, fresh, parse
-from mertag.library.tags.older_tags import as_id3_frames, from_ape, from_id3v1
+from mertag.library.tags.older_tags import as_id3_frames, contradict, from_ape, from_id3v1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,16 +60,27 @@ def read(source: Source, kind: str) -> Id3File:
     )
     if not length:
         return file
+    tag = parse(source.read(start, length, "its ID3 tag"))
+    if not tag.entries and not tag.tail and file.tag.entries:  # players look at the tags behind the audio
+        return file
     bare = Bare(file, (file.prefix, Range(audio.start, source.size)))
-    return replace(file, tag=parse(source.read(start, length, "its ID3 tag")), bare=bare)
+    return replace(file, tag=tag, bare=bare)
+
+
+def contradicted(source: Source) -> bool:
+    """Return whether a file has no ID3v2 tag, and APEv2 and ID3v1 tags that say different things."""
+    if id3v2_start(source) or source.peek(0, 3) == b"ID3":
+        return False
+    return contradict(from_id3v1(id3v1(source)), from_ape(_ape_items(source)))
 
 
 def _repeated(source: Source) -> tuple[bytes, ...]:
     """Return what the tags behind the audio say; APEv2 before ID3v1, which cuts off after 30 characters."""
-    items: tuple[Entry, ...] = ()
+    return as_id3_frames(from_ape(_ape_items(source)), from_id3v1(id3v1(source)))
+
+
+def _ape_items(source: Source) -> tuple[Entry, ...]:
     try:
-        if apev2.has_ape_tag(source):
-            items = apev2.read(source, "MP3").entries
+        return apev2.read(source, "MP3").entries if apev2.has_ape_tag(source) else ()
     except MalformedError:
-        pass  # what is damaged cannot be read by players either
-    return as_id3_frames(from_ape(items), from_id3v1(id3v1(source)))
+        return ()  # what is damaged cannot be read by players either

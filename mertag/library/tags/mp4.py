@@ -155,7 +155,10 @@ def _tag_list(moov: Atom) -> tuple[Atom, Atom]:
         _children(udta).append(meta)
     handler = meta.child(b"hdlr")
     if handler is not None and handler.prefix[8:12] != b"mdir":
-        raise MalformedError("its MP4 tags are not of iTunes' kind ('meta' has another handler)")
+        raise MalformedError(
+            "its MP4 tags are not of iTunes' kind ('meta' has another handler); "
+            "re-wrap it first (such as: ffmpeg -i OLD -c copy NEW)"
+        )
     items = meta.child(b"ilst")
     if items is None:
         items = Atom(b"ilst", children=[])

@@ -25,7 +25,7 @@ from mertag.library.tags.options import OWN
 Texts = Mapping[str, tuple[str, ...]]
 """Values by name, such as ``{"TITLE": ("Song",)}``."""
 
-MOST_BYTES = 2**16
+MOST_BYTES = 2**22
 """The longest value that is repeated, and the most in all."""
 
 _FRAMES = {
@@ -191,6 +191,14 @@ def longer(cut: Texts, whole: Texts) -> Texts:
     """Return what both say; `cut` counts more, except where a value of it is only the head of one in `whole`."""
     heads = {name for name, values in cut.items() if "".join(whole.get(name, ())).startswith("".join(values))}
     return {**whole, **{name: values for name, values in cut.items() if name not in heads}}
+
+
+def contradict(older: Texts, newer: Texts) -> bool:
+    """Return whether two tags say different things under one name, one of which is not just the head of the other."""
+    said = {name.upper(): "".join(values) for name, values in newer.items()}
+    return any(
+        name in said and not said[name].startswith("".join(values)) for name, values in genre_names(older).items()
+    )
 
 
 def genre_names(texts: Texts) -> Texts:

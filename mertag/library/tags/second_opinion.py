@@ -50,6 +50,8 @@ _READERS: Mapping[str, Any] = {
     "ASF": ASF,
     "WavPack": WavPack,
     "Monkey's Audio": MonkeysAudio,
+    "MP3 (APEv2)": APEv2File,
+    "MP3 (APEv1)": APEv2File,
     "Musepack": APEv2File,  # its tags only: mutagen's reader of Musepack 8 runs for ever where a packet has size 0
     "TAK": TAK,
     "True Audio (APEv2)": APEv2File,
@@ -97,11 +99,18 @@ def opinion_of(file: BinaryIO, container: str) -> Opinion | None:
 
 
 def disagreement(
-    before: Opinion | None, after: Opinion | None, old: Fields, new: Fields, *, untagged: bool = False
+    before: Opinion | None,
+    after: Opinion | None,
+    old: Fields,
+    new: Fields,
+    *,
+    untagged: bool = False,
+    first: bool = False,
 ) -> str:
     """Return what mutagen would object to in the copy; `old` and `new` are the fields as our own reader sees them.
 
-    An `untagged` copy is the file without its tag, which said nothing but what older tags say.
+    An `untagged` copy is the file without its tag, which said nothing but what older tags say; in one with a `first`
+    tag, that repeats them.
     """
     if before is None:
         return ""
@@ -111,14 +120,15 @@ def disagreement(
         return "a second reader (mutagen) sees another duration in the new file"
     if untagged:
         return ""
+    bare = first or before.bare
     for key in KEYS:
-        stays = old.get(key) == new.get(key) and not before.bare
+        stays = old.get(key) == new.get(key) and not bare
         wanted = before.fields.get(key) if stays else new.get(key)
         if after.fields.get(key) != wanted:
             seen = after.fields.get(key)
             return f"a second reader (mutagen) sees {key} as {seen} in the new file, not as {wanted}"
     names = {*before.foreign, *after.foreign}
-    if before.bare:
+    if bare:
         names = {*before.foreign} - {*after.foreign}
     changed = sorted(name for name in names if before.foreign.get(name) != after.foreign.get(name))
     return f"a second reader (mutagen) sees other tags changed: {', '.join(changed)}" if changed else ""

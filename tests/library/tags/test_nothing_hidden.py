@@ -115,7 +115,51 @@ def test_the_chunk_behind_the_declared_end_is_edited_in_place(
     assert path.read_bytes().count(b"ID3\x04") == 1
 
 
-def test_what_ffmpeg_would_no_longer_see_is_a_refusal(song: Song, happy: SongEmotion) -> None:
+@pytest.mark.parametrize(
+    "differs", [{"Title": "Another song"}, {"Genre": "Indie folk"}, {"Track": "02/09"}, {"Artist": "Иван"}]
+)
+def test_ape_and_id3v1_tags_that_contradict_each_other_both_stay_in_sight(
+    differs: dict[str, str], song: Song, happy: SongEmotion
+) -> None:
+    path = song("bare.mp3")
+    path.write_bytes(path.read_bytes() + ape_tag(**{"Title": "Song", "Artist": "Somebody", **differs}) + id3v1("Song"))
+    before = path.read_bytes()
+    written_and_removed(path, happy)
+    assert path.read_bytes() == before
+    write_tags(path, happy)
+    with pytest.importorskip("taglib").File(path) as file:
+        assert file.tags["MOOD"] == ["Happy"]
+
+
+@pytest.mark.parametrize("version", [2, 3, 4])
+@pytest.mark.parametrize("older", [id3v1("Song"), ape_tag(Title="Song"), ape_tag(Title="Song") + id3v1("Song")])
+def test_an_empty_tag_in_front_of_older_ones_hides_nothing(
+    version: int, older: bytes, song: Song, happy: SongEmotion
+) -> None:
+    path = song("bare.mp3")
+    path.write_bytes(b"ID3" + bytes((version, 0, 0, 0, 0, 0, 100)) + bytes(100) + path.read_bytes() + older)
+    written_and_removed(path, happy)
+
+
+@pytest.mark.parametrize("kind", ["bare.mp3", "a.wv"])
+def test_a_long_text_in_an_older_tag_stays_in_sight(kind: str, song: Song, happy: SongEmotion) -> None:
+    path = song(kind)
+    data = path.read_bytes()
+    if kind == "a.wv":
+        tags = ID3()
+        tags.add(TIT2(encoding=3, text="Song"))
+        tags.add(COMM(encoding=3, lang="eng", text="la " * 30_000))
+        tags.save(path.with_suffix(".id3"), v1=0)
+        path.write_bytes(path.with_suffix(".id3").read_bytes() + without_ape(data))
+    else:
+        path.write_bytes(data + ape_tag(Title="Song", Lyrics="la " * 30_000))
+    written_and_removed(path, happy)
+
+
+def test_what_ffmpeg_would_no_longer_see_is_a_refusal(
+    song: Song, happy: SongEmotion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mertag.library.tags.id3.contradicted", lambda source: False)
     path = song("bare.mp3")  # TagLib shows the APEv2 tag of this file, FFmpeg the ID3v1 tag
     path.write_bytes(path.read_bytes() + ape_tag(Title="One", Artist="A") + id3v1("Another"))
     old = path.read_bytes()

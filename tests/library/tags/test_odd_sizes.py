@@ -9,6 +9,7 @@ from uuid import UUID
 
 import pytest
 from crafted_songs import id3v1, noise
+from mutagen.asf import ASF
 from three_readers import assert_nothing_hidden, three_readers
 
 from mertag.emotion import SongEmotion
@@ -123,3 +124,9 @@ def test_a_mood_in_the_metadata_library_of_asf_is_the_owners(song: Song, happy: 
     assert write_tags(path, happy).new["MOOD"] == ("Dreamy",)
     remove_tags(path)
     assert read_tags(path) == {"MOOD": ("Dreamy",)}
+    assert write_tags(path, happy, TagOptions(overwrite=True)).new["MOOD"] == ("Happy",)
+    seen = ASF(path)
+    assert [str(value) for value in seen["WM/Mood"]] == ["Happy"]  # of all objects
+    assert "Dreamy\0".encode("utf-16-le") not in path.read_bytes()
+    remove_tags(path)
+    assert read_tags(path) == {}

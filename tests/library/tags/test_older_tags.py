@@ -159,4 +159,4 @@ def test_any_bytes_are_read_without_harm(data: bytes) -> None:
 
 
 def test_a_book_in_a_comment_is_not_repeated() -> None:
-    assert as_id3_frames({"COMMENT": ("x" * 100_000,), "TITLE": ("Song",)}) == as_id3_frames({"TITLE": ("Song",)})
+    assert as_id3_frames({"COMMENT": ("x" * 5_000_000,), "TITLE": ("Song",)}) == as_id3_frames({"TITLE": ("Song",)})
