@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from mertag.batch import BatchOptions, Event, FileDone, Finished, Found, Status, Summary, one_song, tag_library
 from mertag.emotion import Quadrant
 from mertag.errors import ConfigError, DeviceError, TagWriteError, UnsupportedFormatError
+from mertag.files import BeforeReplace
 from mertag.library import find as library
 from mertag.library import sidecar, tags
 from mertag.outcomes import Outcome
@@ -409,30 +410,39 @@ def test_found_is_always_the_sum_of_the_four_ends(
 ) -> None:
     songs = [Path(f"/nowhere/{kind}_{i}.mp3") for i, kind in enumerate(kinds)]
     kind_of = dict(zip(songs, kinds, strict=True))
+    replaced: list[Path] = []
 
     def taggable(path: Path) -> bool:
         if kind_of[path] == "precheck":
             raise OSError(5, "Input/output error")
         return kind_of[path] != "untaggable"
 
-    def write(path: Path, heard: object, _: object) -> tags.TagChange:
+    def replace(path: Path, before_replace: BeforeReplace | None) -> None:
+        assert (before_replace is None) == dry_run
+        if before_replace is not None and kind_of[path] != "unchanged":
+            before_replace(path, path)
+            replaced.append(path)
+
+    def write(path: Path, heard: object, _: object, *, before_replace: BeforeReplace | None = None) -> tags.TagChange:
         kind = kind_of[path]
         if kind == "untaggable":
             raise UnsupportedFormatError(path, "no tag format")
+        replace(path, before_replace)
         if kind == "unwritable":
             raise TagWriteError(path, "no space")
         if kind == "strange":
             raise ZeroDivisionError
         return tags.TagChange(path=path, container="MP3", old={}, new={}, changed=kind != "unchanged")
 
-    def write_sidecar(path: Path, heard: object) -> bool:
+    def write_sidecar(path: Path, heard: object, *, before_replace: BeforeReplace | None = None) -> bool:
+        replace(path, before_replace)
         return kind_of[path] != "unchanged"
 
     tagger = FakeTagger(reverse=reverse) if stop_after is None else StopsAfter(stop_after, KeyboardInterrupt())
     events: list[Event] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(library, "find_audio", lambda *_, **__: iter(songs))
-        patch.setattr(Path, "stat", lambda *_, **__: os.stat_result((0o644, 0, 0, 1, 0, 0, 0, 0, 0, 0)))
+        patch.setattr(Path, "stat", lambda *_, **__: os.stat_result((0o644, 0, 0, 1, 0, 0, 1000, 0, 0, 0)))
         patch.setattr(one_song, "remove_leftovers", lambda _: [])
         patch.setattr(os, "access", lambda *_: True)
         patch.setattr(tags, "taggable", taggable)
@@ -452,3 +462,11 @@ def test_found_is_always_the_sum_of_the_four_ends(
     assert len({r.index for r in results}) == len(results) == s.found - s.not_reached
     assert all(r.reason for r in results if r.status is not Status.TAGGED)
     assert all(songs[r.index] == r.path for r in results)
+    ends = {"q1": Status.TAGGED, "short": Status.SKIPPED, "bad": Status.FAILED}
+    if with_tags or with_sidecar:
+        ends["unchanged"] = Status.UNCHANGED
+    if with_tags:
+        ends |= {"unwritable": Status.FAILED, "strange": Status.FAILED}
+    assert all(r.status is ends[kind] for r in results if (kind := kind_of[r.path]) in ends)
+    written = {r.path for r in results if r.status is Status.TAGGED and (with_tags or with_sidecar) and not dry_run}
+    assert written <= set(replaced)
