@@ -44,6 +44,7 @@ _NOT_OURS_TO_SET = {errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EINVAL, errn
 _OWNERS = ("user.", "system.posix_acl")
 """Attributes that people and their programs set; the others are the system's (labels, capabilities)."""
 _log = logging.getLogger(__name__)
+_owners_named: set[int] = set()
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,8 +222,11 @@ def _keep_owner(original: Original, temporary: Path) -> None:
             if not original.status.st_mode & stat.S_IWGRP:
                 raise
             os.chown(temporary, -1, gid)
+            level = logging.INFO if uid in _owners_named else logging.WARNING  # a NAS may be full of such files
+            others = "" if uid in _owners_named else "; so will each file of that user that is written (--verbose)"
+            _owners_named.add(uid)
             kept = "group, permissions and access list are kept"
-            _log.warning("%s belonged to user %s and now belongs to you; %s", original.path, uid, kept)
+            _log.log(level, "%s belonged to user %s and now belongs to you; %s%s", original.path, uid, kept, others)
     except OSError as error:
         raise TagWriteError(
             original.path,
