@@ -20,7 +20,9 @@ from mertag.listen.windows import Float32Array
 
 # Raw streams, whose length ffmpeg can only estimate from the bit rate.
 _WITHOUT_LENGTH = frozenset({"mp3", "aac", "ac3", "eac3", "dts", "amr", "loas"})
-# Codecs of exact lengths whose frames have checksums, which ffmpeg compares if asked to: damage is no noise then.
+# Formats that state their length to the sample; others round it, or count what an encoder adds.
+_EXACT = frozenset({"flac", "wv", "ape", "tta", "tak"})
+# Codecs whose frames have checksums, which ffmpeg compares if asked to: damage is no noise then.
 _WITH_CHECKSUMS = frozenset({"flac", "wavpack", "ape", "tta", "tak"})
 # What may be opened at all: formats that hold sound, none that fetches other files (playlists, scripts).
 _FORMATS = (
@@ -121,7 +123,7 @@ def _frames(path: Path, start: int) -> Generator[Any, None, str]:
         if stream.codec_context is None:
             raise NothingDecodedError("there is no decoder for its audio stream")
         stream.codec_context.thread_count = 1  # there is one worker process a core already
-        exact = stream.codec_context.name in _WITH_CHECKSUMS and container.format.name != "ogg"
+        exact = container.format.name in _EXACT
         if stream.codec_context.name in _WITH_CHECKSUMS:
             stream.codec_context.options = {"err_detect": "crccheck+explode"}
         raw = not _WITHOUT_LENGTH.isdisjoint(container.format.name.split(","))

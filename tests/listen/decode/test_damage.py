@@ -48,6 +48,7 @@ def made(folder: Path, kind: str) -> Path:
         "alac": ("alac", "ipod"),
         "opus": ("libopus", "ogg"),
         "ogg flac": ("flac", "ogg"),
+        "matroska flac": ("flac", "matroska"),
         "wma": ("wmav2", "asf"),
         "wavpack": ("wavpack", "wv"),
         "tta": ("tta", "tta"),
@@ -57,7 +58,7 @@ def made(folder: Path, kind: str) -> Path:
 
 KINDS = (
     *("wav", "rf64", "aiff", "flac", "caf", "au", "w64", "ogg", "mp3", "mp3 without a header", "aac"),
-    *("m4a", "alac", "opus", "ogg flac", "wma", "wavpack", "tta"),
+    *("m4a", "alac", "opus", "ogg flac", "wma", "wavpack", "tta", "matroska flac"),
 )
 
 
