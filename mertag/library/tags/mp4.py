@@ -7,7 +7,7 @@ else ``moov`` grows, and where audio behind it moves, the tables of chunk offset
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from mertag.library.tags.container import Entry, Fields, MalformedError, Piece, Range, Source, collect, splice
@@ -75,6 +75,12 @@ class Mp4File:
 
     def rebuilt(self, fields: Fields) -> list[Piece]:
         """Return the file with a new ``moov``."""
+        for entry in self.entries:
+            if entry.key and entry.raw[4:8] != b"----" and fields.get(entry.key) != self.fields[entry.key]:
+                raise MalformedError(
+                    f"its {entry.key} stands in a list of QuickTime's kind, in which mertag changes nothing; "
+                    "re-wrap it first (such as: ffmpeg -i OLD -c copy NEW)"
+                )
         moov = tree(self.moov)
         where = next(i for i, top in enumerate(self.top) if top.name == b"moov")
         old = self.top[where]
@@ -138,8 +144,9 @@ def read(source: Source) -> Mp4File:
         raise MalformedError("this MP4 file has no audio ('mdat' atom): it is truncated or damaged")
     data = source.read(headers[0].body.start, len(headers[0].body), "its MP4 header")
     moov = tree(data)
-    _, items = _tag_list(moov)
-    entries = tuple(_entry(atom) for atom in _children(items))
+    meta, items = _tag_list(moov)
+    keys = _quicktime_keys(meta)
+    entries = tuple(_entry(atom, keys) for atom in _children(items))
     return Mp4File(top=tuple(top), moov=data, audio=audio, entries=entries)
 
 
@@ -154,7 +161,8 @@ def _tag_list(moov: Atom) -> tuple[Atom, Atom]:
         meta = Atom(b"meta", bytes(4), [Atom(b"hdlr", _HANDLER)])
         _children(udta).append(meta)
     handler = meta.child(b"hdlr")
-    if handler is not None and handler.prefix[8:12] != b"mdir":
+    # FFmpeg can write a list of keys and values (mdta) here. Its readers, TagLib and mutagen see `----` atoms in it.
+    if handler is not None and handler.prefix[8:12] not in (b"mdir", b"mdta"):
         raise MalformedError(
             "its MP4 tags are not of iTunes' kind ('meta' has another handler); "
             "re-wrap it first (such as: ffmpeg -i OLD -c copy NEW)"
@@ -186,14 +194,27 @@ def _children(atom: Atom) -> list[Atom]:
     return atom.children
 
 
-def _entry(atom: Atom) -> Entry:
+def _quicktime_keys(meta: Atom) -> dict[bytes, str]:
+    """Return by the name of its atom what each value in a list of QuickTime's kind is called."""
+    names, keys = dict[bytes, str](), meta.child(b"keys")
+    data, position = b"" if keys is None else keys.prefix, 8
+    while position + 8 <= len(data) and (size := int.from_bytes(data[position : position + 4], "big")) >= 8:
+        name = data[position + 8 : position + size].decode("utf-8", "replace")
+        names[(len(names) + 1).to_bytes(4, "big")] = name.rpartition(".")[2].upper()
+        position += size
+    return names
+
+
+def _entry(atom: Atom, keys: Mapping[bytes, str]) -> Entry:
     raw = bytes(atom)
-    if atom.name != b"----":
+    if atom.name != b"----" and keys.get(atom.name) not in KEYS:
         return Entry(None, (), raw)
     try:
         parts = _children(tree(atom.prefix, b"----"))
     except MalformedError:
         return Entry(None, (), raw)  # not one of ours, whatever it is
+    if atom.name != b"----":
+        return Entry(keys[atom.name], tuple(part.prefix[8:].decode("utf-8", "replace") for part in parts), raw)
     texts = {part.name: part.prefix[4:].decode("utf-8", "replace") for part in parts if part.name != b"data"}
     name = texts.get(b"name", "").upper()
     if texts.get(b"mean", "").lower() != _MEAN.lower() or name not in KEYS:

@@ -7,14 +7,17 @@ import struct
 from collections.abc import Callable
 from pathlib import Path
 
+import av
 import pytest
 from mutagen.mp4 import MP4, MP4Cover, MP4FreeForm
+from three_readers import assert_nothing_hidden, three_readers
 
 from mertag.emotion import SongEmotion
 from mertag.errors import TagWriteError
-from mertag.library.tags import audio_digest, read_tags, remove_tags, write_tags
+from mertag.library.tags import TagOptions, audio_digest, read_tags, remove_tags, write_tags
 from mertag.library.tags.container import MalformedError, Source
 from mertag.library.tags.mp4_atoms import Atom, chunk_offsets, top_atoms, tree
+from mertag.library.tags.readers import ffmpeg
 
 Song = Callable[[str], Path]
 
@@ -146,9 +149,51 @@ def test_a_fragmented_file_is_tagged_only_where_nothing_moves(song: Song, happy:
 
 def test_tags_of_another_kind_are_refused(song: Song, happy: SongEmotion) -> None:
     path = song("a.m4a")
-    path.write_bytes(path.read_bytes().replace(b"mdirappl", b"mdtaappl"))
-    with pytest.raises(TagWriteError, match="iTunes"):
+    path.write_bytes(path.read_bytes().replace(b"mdirappl", b"ID32appl"))
+    with pytest.raises(TagWriteError, match=r"iTunes.*re-wrap it first"):
         write_tags(path, happy)
+
+
+@pytest.mark.parametrize("flags", ["use_metadata_tags", "use_metadata_tags+faststart"])
+def test_a_list_of_quicktimes_kind_takes_the_tags_and_stays(
+    flags: str, song: Song, tmp_path: Path, happy: SongEmotion
+) -> None:
+    path = rewrapped(song("a.m4a"), tmp_path / "keys.m4a", flags, title="Song", foo="bar")
+    old, before, digest = path.read_bytes(), three_readers(path), audio_digest(path)
+    assert (before["FFmpeg"]["title"], before["FFmpeg"]["foo"]) == ("Song", "bar")
+    assert write_tags(path, happy).changed
+    assert_nothing_hidden(before, three_readers(path))
+    assert audio_digest(path) == digest
+    seen = ffmpeg.seen(path, path.name)
+    assert seen is not None
+    assert seen["MOOD"] == "Happy"
+    assert MP4(path)["----:com.apple.iTunes:MOOD"] == [b"Happy"]
+    with pytest.importorskip("taglib").File(path) as file:
+        assert file.tags["MOOD"] == ["Happy"]
+    remove_tags(path)
+    assert three_readers(path) == before
+    assert path.read_bytes().count(b"mdta") == old.count(b"mdta")
+
+
+def test_a_mood_in_a_list_of_quicktimes_kind_is_the_owners(song: Song, tmp_path: Path, happy: SongEmotion) -> None:
+    path = rewrapped(song("a.m4a"), tmp_path / "keys.m4a", "use_metadata_tags", mood="Dreamy")
+    assert write_tags(path, happy).new["MOOD"] == ("Dreamy",)
+    with pytest.raises(TagWriteError, match=r"QuickTime's kind.* re-wrap it first"):
+        write_tags(path, happy, TagOptions(overwrite=True))
+    remove_tags(path)
+    assert read_tags(path) == {"MOOD": ("Dreamy",)}
+
+
+def rewrapped(old: Path, new: Path, flags: str, **tags: str) -> Path:
+    """Return a copy of an MP4 file whose tags are keys and values, as FFmpeg writes them if asked to."""
+    with av.open(str(old)) as source, av.open(str(new), "w", format="ipod", options={"movflags": flags}) as copy:
+        stream = copy.add_stream_from_template(source.streams.audio[0])
+        copy.metadata.update(tags)
+        for packet in source.demux(audio=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                copy.mux(packet)
+    return new
 
 
 @pytest.mark.parametrize("cut", [1, 20, 400, 5000])
