@@ -29,6 +29,7 @@ _FORMATS = (
     "mp3,aac,loas,ac3,eac3,dts,amr,mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,asf,ape,wv,mpc,mpc8,tta,tak,dsf,iff,"
     "ogg,flac,wav,w64,aiff,caf,au,voc,oma,truehd,mlp,shn,aea,iamf"
 )
+_ASF, _ASF_PROPERTIES = bytes.fromhex("3026b2758e66cf11"), bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 _DTYPES = {"u8": "u1", "s16": "i2", "s32": "i4", "s64": "i8", "flt": "f4", "dbl": "f8"}
 _SCALES = {"u1": 2.0**-7, "i2": 2.0**-15, "i4": 2.0**-31, "i8": 2.0**-63}
 
@@ -128,7 +129,7 @@ def _frames(path: Path, start: int) -> Generator[Any, None, str]:
             stream.codec_context.options = {"err_detect": "crccheck+explode"}
         raw = not _WITHOUT_LENGTH.isdisjoint(container.format.name.split(","))
         losses = Losses(raw=raw, exact=exact, indexed=container.format.name.startswith("mov"))
-        stated_s = None if raw else _stated_s(container, stream)
+        stated_s = None if raw or _is_broadcast(path) else _stated_s(container, stream)
         for number, packet in enumerate(_packets(container, stream, losses)):
             if number == 0 and container.format.name == "ogg" and stated_s is not None:
                 # A cut stream: what comes before time 0 is in the file, but not meant to be heard.
@@ -161,6 +162,14 @@ def _packets(container: Any, stream: Any, losses: Losses) -> Iterator[Any]:
         return
     except av.FFmpegError as error:
         losses.broken = _message(error)
+
+
+def _is_broadcast(path: Path) -> bool:
+    """Return whether a WMA file was a stream: then its header has no length, and ffmpeg only guesses one."""
+    with path.open("rb") as file:
+        head = file.read(1 << 16)
+    at = head.find(_ASF_PROPERTIES)
+    return head.startswith(_ASF) and at >= 0 and bool(head[at + 88] & 1 if at + 88 < len(head) else 0)
 
 
 def _stated_s(container: Any, stream: Any) -> float | None:

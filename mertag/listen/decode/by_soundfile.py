@@ -101,7 +101,7 @@ class SoundFileReader:
         stated_s = stated_frames / self.rate_hz
         if not is_tolerable(stated_s - seconds, stated_s):
             self.stopped = f"{stated_s - seconds:.1f} s of {stated_s:.1f} s are missing"
-        elif stated_s - seconds > (UNSURE_S if self._format is Format.OGG_VORBIS else 0):
+        elif stated_s - seconds > (0 if self._format is Format.FLAC else UNSURE_S):
             self.damage = described(lost_s=stated_s - seconds, whole_s=stated_s)
 
 

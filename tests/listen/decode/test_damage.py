@@ -126,6 +126,21 @@ def test_a_chunk_that_is_said_to_be_longer_than_a_file_that_is_whole_is_no_damag
     assert damage(path) == ""
 
 
+def test_a_wma_that_was_a_stream_states_no_length(tmp_path: Path) -> None:
+    path = made(tmp_path, "wma")
+    data = bytearray(path.read_bytes())
+    properties = data.index(bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365"))
+    data[properties + 88] |= 1  # as a stream: neither its duration nor its size counts
+    data[properties + 64 : properties + 72] = bytes(8)
+    data[properties + 100 : properties + 104] = struct.pack("<I", 10_000)  # from which ffmpeg guesses a length
+    path.write_bytes(data)
+    assert damage(path) == ""
+
+
+def test_mpeg_in_a_wav_may_state_what_its_encoder_added(tmp_path: Path) -> None:
+    assert damage(encode(tmp_path / "a.wav", "mp3", SOUND, 44100, "wav")) == ""
+
+
 def test_tags_in_the_midst_and_bytes_at_the_end_are_no_damage(tmp_path: Path) -> None:
     data = made(tmp_path, "mp3 without a header").read_bytes()
     id3 = b"ID3\4\0\0\0\0\x08\0" + bytes(1024)
