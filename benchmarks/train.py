@@ -32,7 +32,7 @@ from torch.utils.data import DataLoader, Dataset
 from torch.utils.flop_counter import FlopCounterMode
 
 from mertag.listen.windows import FrontEnd, Segmentation
-from mertag_train.data.store import LogMelStore, write_store
+from mertag_train.data.store import Clip, LogMelStore, write_store
 from mertag_train.learn.config import NetworkConfig, TrainConfig
 from mertag_train.learn.learners import Clips
 from mertag_train.learn.optimise import autocast
@@ -116,7 +116,7 @@ def noise_store(folder: Path, n_clips: int) -> LogMelStore:
     front_end, rng = FrontEnd(), np.random.default_rng(0)
     n_samples = 30 * front_end.sample_rate + front_end.n_fft
     n_frames = 1 + (n_samples - front_end.n_fft) // front_end.hop_length
-    clips = ((str(i), n_samples, rng.normal(-30, 15, (n_frames, front_end.n_mels))) for i in range(n_clips))
+    clips = (Clip(str(i), n_samples, rng.normal(-30, 15, (n_frames, front_end.n_mels))) for i in range(n_clips))
     return write_store(folder, clips, front_end)
 
 

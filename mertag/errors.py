@@ -82,6 +82,10 @@ class DecodeError(FileError):
     """The audio is damaged, or there is none."""
 
 
+class AmplitudeError(DecodeError):
+    """Samples that are no numbers."""
+
+
 class TooShortError(FileError):
     """Less audio than one segment."""
 

@@ -26,29 +26,56 @@ class Loudness:
     def __init__(self, front_end: FrontEnd) -> None:
         self._front_end = front_end
         self._rest = np.zeros(0, np.float32)
-        self._sums: list[Float64Array] = []  # each of shape (2, n): of the samples, and of their squares
+        self._sums: list[Float64Array] = []
 
     def feed(self, chunk: Float32Array) -> None:
         """Take the next samples of the song, shape (n,)."""
         samples = np.concatenate([self._rest, chunk])
-        whole = len(samples) - len(samples) % self._front_end.hop_length
-        hops = samples[:whole].reshape(-1, self._front_end.hop_length)
-        self._sums.append(np.stack([hops.sum(1, dtype=np.float64), np.square(hops, dtype=np.float64).sum(1)]))
-        self._rest = samples[whole:].copy()
+        sums = hop_sums(samples, self._front_end)
+        self._sums.append(sums)
+        self._rest = samples[sums.shape[1] * self._front_end.hop_length :].copy()
 
     def sounding(self, starts: Int64Array, segmentation: Segmentation) -> BoolArray:
         """Return which of the segments with these first frames, shape (n_segments,), sound."""
-        hop_length = self._front_end.hop_length
-        overlap = -(-self._front_end.n_fft // hop_length)
-        n_hops = segmentation.segment_frames(self._front_end) - 1 + overlap
-        sums = np.cumsum(np.concatenate([np.zeros((2, 1)), *self._sums], axis=1), axis=1)
-        first, last = starts, np.minimum(starts + n_hops, sums.shape[1] - 1)
-        if not len(starts):
-            return np.zeros(0, np.bool_)
-        mean, square = (sums[:, last] - sums[:, first]) / np.maximum(1, (last - first) * hop_length)
-        level_db = 10 * np.log10(np.maximum(square - mean**2, 1e-20))
-        found: BoolArray = level_db >= max(SILENT_DBFS, level_db.max() - SILENT_BELOW_DB)
-        return found
+        sums = np.concatenate([np.zeros((2, 0)), *self._sums], axis=1)
+        return sounding(sums, starts, segmentation, self._front_end)
+
+
+def hop_sums(samples: Float32Array, front_end: FrontEnd) -> Float64Array:
+    """Return the sum of the samples of each whole hop, and of their squares, shape (2, n_hops)."""
+    whole = len(samples) - len(samples) % front_end.hop_length
+    hops = samples[:whole].reshape(-1, front_end.hop_length)
+    return np.stack([hops.sum(1, dtype=np.float64), np.square(hops, dtype=np.float64).sum(1)])
+
+
+def sounding(
+    sums: Float64Array,
+    starts: Int64Array,
+    segmentation: Segmentation,
+    front_end: FrontEnd,
+    *,
+    among: Int64Array | None = None,
+) -> BoolArray:
+    """Return which segments of a song sound, shape (n_segments,); their first frames are `starts`.
+
+    The song has the `sums` of `hop_sums`, and its loudest segment is one of `among`, if given, else of `starts`.
+    """
+    if not len(starts):
+        return np.zeros(0, np.bool_)
+    levels_db = _levels_db(sums, starts, segmentation, front_end)
+    of_song_db = levels_db if among is None else _levels_db(sums, among, segmentation, front_end)
+    found: BoolArray = levels_db >= max(SILENT_DBFS, of_song_db.max() - SILENT_BELOW_DB)
+    return found
+
+
+def _levels_db(sums: Float64Array, starts: Int64Array, segmentation: Segmentation, front_end: FrontEnd) -> Float64Array:
+    overlap = -(-front_end.n_fft // front_end.hop_length)
+    n_hops = segmentation.segment_frames(front_end) - 1 + overlap
+    total = np.cumsum(np.concatenate([np.zeros((2, 1)), sums], axis=1), axis=1)
+    first, last = starts, np.minimum(starts + n_hops, total.shape[1] - 1)
+    mean, square = (total[:, last] - total[:, first]) / np.maximum(1, (last - first) * front_end.hop_length)
+    levels: Float64Array = 10 * np.log10(np.maximum(square - mean**2, 1e-20))
+    return levels
 
 
 def heard(windows: list[slice], sounding: BoolArray) -> list[Int64Array]:

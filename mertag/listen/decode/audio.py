@@ -26,7 +26,7 @@ from typing import BinaryIO, TypeAlias
 import numpy as np
 import soxr
 
-from mertag.errors import DecodeError, UnsupportedFormatError
+from mertag.errors import AmplitudeError, DecodeError, UnsupportedFormatError
 from mertag.formats import ByteSource, Format, id3v2_end, id3v2_length, sniff
 from mertag.listen.decode.by_soundfile import CannotOpenError, SoundFileReader
 from mertag.listen.decode.damage import described, is_tolerable
@@ -137,7 +137,7 @@ def _resampled(path: Path, rate_hz: int) -> Generator[Float32Array, None, str]:
         samples = f"{n_bad} samples are" if n_bad > 1 else "1 sample is"
         no_numbers = f"damaged after {first_s:.1f} s: {samples} NaN or infinite"
     if n_bad > MOST_NAN * n_samples:
-        raise DecodeError(path, no_numbers)
+        raise AmplitudeError(path, no_numbers)
     if resampler is not None:
         yield resampler.finish()
     return blocks.value or no_numbers

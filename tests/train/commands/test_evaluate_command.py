@@ -16,7 +16,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import soundfile
 from toy_training import TinyNetwork, music_folders
 from typer.testing import CliRunner
 
@@ -281,3 +283,14 @@ def test_published_folds_are_used(mertag: Run, tmp_path: Path, music: Path) -> N
     found = results(tmp_path / "evaluation" / "folder-recording")
     assert [v["fold"] for v in found.values()] == ["a", "b"]
     assert all(len(v["song_ids"]) == 16 for v in found.values())
+
+
+def test_a_clip_that_cannot_be_heard_is_left_out_named_and_counted(mertag: Run, tmp_path: Path, music: Path) -> None:
+    songs = shutil.copytree(music, tmp_path / "songs")
+    soundfile.write(songs / "Q1" / "mute.wav", np.zeros(4 * 22_050), 22_050)
+    soundfile.write(songs / "Q2" / "brief.wav", np.full(8_000, 0.1), 22_050)
+    code, _, err = mertag("--method", "inherited-mean", *TOY, "--log-mels", tmp_path / "own", data_dir=songs)
+    assert code == 0, err
+    assert "left out: 2 of " in err
+    assert "mute.wav: silent: nothing in it is louder than -65 dBFS" in err
+    assert "brief.wav: 0.36 s, shorter than one segment of 1 s" in err

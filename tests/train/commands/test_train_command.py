@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 from toy_training import TinyNetwork, music_folders
 from typer.testing import CliRunner
 
@@ -312,3 +314,21 @@ def test_help_names_every_option() -> None:
     assert code == 0
     assert "--resume" in out
     assert "CTX" not in out.upper().split()
+
+
+@pytest.mark.usefixtures("tiny")
+def test_a_clip_that_cannot_be_heard_is_left_out_named_and_counted(music: Path, tmp_path: Path) -> None:
+    songs = shutil.copytree(music, tmp_path / "songs")
+    soundfile.write(songs / "Q1" / "mute.wav", np.zeros(4 * 22_050), 22_050)
+    soundfile.write(songs / "Q2" / "brief.wav", np.full(8_000, 0.1), 22_050)
+    soundfile.write(songs / "Q3" / "nan.wav", np.full(44_100, np.nan), 22_050, subtype="FLOAT")
+    soundfile.write(songs / "Q4" / "loud.wav", np.full(44_100, 1e9), 22_050, subtype="FLOAT")
+    code, _, err = train("--dataset", "folder", "--data-dir", songs, "--out", "run", *QUICK, "--epochs", 1)
+    assert code == 0, err
+    assert "left out: 4 of 48 songs, which cannot be learnt from or judged" in err
+    assert "mute.wav: silent: nothing in it is louder than -65 dBFS" in err
+    assert "brief.wav: 0.36 s, shorter than one segment of 1 s" in err
+    assert "nan.wav: damaged after 0.0 s" in err
+    assert "loud.wav: samples of up to " in err
+    dealt = (tmp_path / "run" / "split.csv").read_text()
+    assert not any(name in dealt for name in ("mute", "brief", "nan.wav", "loud"))

@@ -79,11 +79,9 @@ def test_the_cache_is_another_one_when_a_file_the_songs_or_the_front_end_change(
 
 def test_broken_clips_are_named_and_no_store_is_left(music: Path, tmp_path: Path) -> None:
     (music / "V+" / "broken.wav").write_bytes(b"this is no audio")
-    soundfile.write(music / "V-" / "short.wav", np.zeros(500, np.float32), 22_050)
-    with pytest.raises(DatasetError, match="2 of 6 clips cannot be read") as caught:
+    with pytest.raises(DatasetError, match="1 of 5 clips cannot be read") as caught:
         log_mels(read("folder", music), FRONT_END, folder=tmp_path / "store", workers=0)
     assert "broken.wav" in str(caught.value)
-    assert "short.wav: shorter than one frame" in str(caught.value)
     assert "Repair them, or remove them" in str(caught.value)
     assert [path.name for path in tmp_path.iterdir()] == ["music"]
 

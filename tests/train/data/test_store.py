@@ -17,16 +17,16 @@ import pytest
 import mertag
 from mertag.errors import DatasetError
 from mertag.listen.windows import FrontEnd
-from mertag_train.data.store import STALE_S, LogMelStore, open_store, write_store
+from mertag_train.data.store import STALE_S, Clip, LogMelStore, open_store, write_store
 
 FRONT_END = FrontEnd()
 ROOT = Path(mertag.__file__).resolve().parents[1]
 
 
-def clip(index: int, seconds: int = 1) -> tuple[str, int, np.ndarray]:
+def clip(index: int, seconds: int = 1) -> Clip:
     n_samples = seconds * 22_050
     shape = (FRONT_END.n_frames(n_samples), 128)
-    return f"clip {index}", n_samples, np.random.default_rng(index).normal(-40, 10, shape).astype(np.float32)
+    return Clip(f"clip {index}", n_samples, np.random.default_rng(index).normal(-40, 10, shape).astype(np.float32))
 
 
 def write(folder: Path, *indices: int) -> LogMelStore:
@@ -39,7 +39,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert store.ids == ("clip 0", "clip 1", "clip 2")
     assert store.front_end == FRONT_END
     for index in range(3):
-        _, n_samples, logmel = clip(index, 1 + index % 2)
+        _, n_samples, logmel, _ = clip(index, 1 + index % 2)
         assert store.n_samples[index] == n_samples
         np.testing.assert_array_equal(store.clip(index), logmel)
     assert store.index_of(["clip 2", "clip 0"]).tolist() == [2, 0]

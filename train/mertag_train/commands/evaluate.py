@@ -241,11 +241,18 @@ def _run(
     around: Callable[[], Surroundings],
     progress: EvaluationProgress,
 ) -> None:
-    """Run what is asked for and is not there yet."""
+    """Run what is asked for and is not there yet; where segments are used, songs that cannot be heard are left out."""
+    from mertag.listen.windows import Segmentation
+    from mertag_train.data.heard import heard
     from mertag_train.evaluation import durations, protocol, runner
 
     if table == 2 and methods and not any(find_method(name).uses_segments for name in methods):
         raise ConfigError(f"table 2 compares segment durations, which {', '.join(methods)} does not use.")
+    within = around() if methods else None
+    if within is not None and any(find_method(name).uses_segments for name in methods):
+        dataset, remarks = heard(dataset, within.log_mels(), Segmentation(duration_s=max(segments_s)))
+        for remark in remarks:
+            progress.note(remark)
     folder, fixed, dealt, songs = protocol.prepare(out, dataset, targets=targets, **dealing)
     missing = f", {len(dataset.missing_audio)} more are labelled but missing" if dataset.missing_audio else ""
     progress.note(f"{dataset.name}: {len(songs)} songs{missing}; kept in {folder}")
@@ -256,14 +263,14 @@ def _run(
         durations.write_durations(folder / durations.FILE, measured)
     chosen = runner.chosen_folds(only, dealt.names)
     tasks = runner.plan(methods, targets=targets, segments_s=segments_s, seeds=seeds, folds=chosen)
-    if tasks:
+    if within is not None and tasks:
         wrong = {target: protocol.wrong_labels(songs, target, fixed.flipped) for target in targets if fixed.flipped}
         runner.run(
             folder,
             fixed,
             dealt,
             tasks,
-            dataclasses.replace(around(), songs=songs, wrong=wrong),
+            dataclasses.replace(within, dataset=dataset, songs=songs, wrong=wrong),
             on_task=progress.on_task,
         )
 

@@ -193,7 +193,7 @@ def command_of(dataset: str, recipe: str, seed: int, given: Mapping[str, object]
 def songs_to_judge(
     name: str, data_dir: Path | None, scale: str | None, threshold: str | None, log_mels: Path | None
 ) -> tuple[Dataset, LogMelStore | None]:
-    """Return the data set with the songs that can be heard: those with audio, or those in a log-mel store."""
+    """Return the data set with the songs that are there: those with audio, or those in a log-mel store."""
     options: dict[str, Any] = {} if scale is None else {"scale": scale_of(scale)}
     songs = read_dataset(name, data_dir, {**options, **thresholds_of(name.casefold(), threshold)})
     if log_mels is None or not (log_mels / "index.json").exists():
@@ -202,7 +202,7 @@ def songs_to_judge(
     from mertag_train.learn.config import TrainConfig
 
     store = log_mels_of(songs, TrainConfig().front_end, folder=log_mels)
-    here = frozenset(store.ids)
+    here = frozenset((*store.ids, *store.left_out))
     kept = tuple(song for song in songs.songs if song.id in here)
     if not kept:
         raise ConfigError(f"--log-mels {log_mels}: holds no song of {songs.name}; name the store of this data set.")

@@ -132,6 +132,7 @@ def train(
     come from the remaining 15 %. Then `mertag export` makes a model bundle of the run.
     """
     from mertag_train.commands.progress import TrainingProgress
+    from mertag_train.data.heard import heard
     from mertag_train.data.store import log_mels as log_mels_of
     from mertag_train.learn.recipes import RECIPES
     from mertag_train.runs import run
@@ -174,12 +175,15 @@ def train(
             config = dataclasses.replace(config, targets=default_targets(songs))
     check_targets(config, songs)
     with TrainingProgress(quiet=quiet) as progress:
-        heard = sum(song.path is not None for song in songs.songs)
-        progress.note(f"{songs.name}: {len(songs.songs)} labelled songs, {heard} of them with audio")
+        with_audio = sum(song.path is not None for song in songs.songs)
+        progress.note(f"{songs.name}: {len(songs.songs)} labelled songs, {with_audio} of them with audio")
         store = log_mels_of(
             songs, config.front_end, folder=plan.log_mels, workers=os.cpu_count() or 1, on_clip=progress.on_clip
         )
         progress.note(f"log-mels: {len(store.ids)} songs")
+        songs, remarks = heard(songs, store, config.segmentation)
+        for remark in remarks:
+            progress.note(remark)
         targets = teacher_targets(songs.songs, store, config.teacher, teacher, on_clip=progress.on_heard)
         folder = resume or out or run.new_folder(RUNS, songs.name, config.recipe)
         if resume is None:

@@ -1,7 +1,8 @@
 """Cutting segments out of a log-mel store: the fixed grid, and random crops.
 
 A segment is (n_frames, n_mels) in dB. Rows are indices into the store's frames; all cutting happens on the device
-that holds them.
+that holds them. Silence is no mood: silent segments are left out, here as where songs are tagged, by the same rule.
+Whatever enumerates the segments of a clip asks `mertag_train.data.heard.segment_starts`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ import torch
 from torch import Tensor
 
 from mertag.listen.windows import Segmentation
-from mertag_train.arrays import Ints
+from mertag_train.arrays import Bools, Ints
+from mertag_train.data.heard import segment_starts, sounding_at
 from mertag_train.data.store import LogMelStore
 
 
@@ -33,11 +35,11 @@ class SegmentTable:
 
 
 def grid(store: LogMelStore, clips: Ints, segmentation: Segmentation) -> SegmentTable:
-    """Return every full segment of the clips on the fixed grid, clip after clip; a shorter clip has none."""
+    """Return every full segment of the clips that sounds, on the fixed grid, clip after clip."""
     clip: list[Ints] = []
     row: list[Ints] = []
     for index in clips:
-        starts = segmentation.start_frames(int(store.n_samples[index]), store.front_end)
+        starts = segment_starts(store, int(index), segmentation)
         clip.append(np.full(len(starts), index, dtype=np.int64))
         row.append(store.offsets[index] + starts)
     empty = np.zeros(0, dtype=np.int64)
@@ -47,13 +49,20 @@ def grid(store: LogMelStore, clips: Ints, segmentation: Segmentation) -> Segment
 def random_crops(
     store: LogMelStore, clips: Ints, segmentation: Segmentation, *, per_clip: int, rng: np.random.Generator
 ) -> SegmentTable:
-    """Return `per_clip` segments of each clip, starting at any frame."""
-    n_frames = segmentation.segment_frames(store.front_end)
-    free = store.offsets[clips + 1] - store.offsets[clips] - n_frames + 1
-    long_enough = clips[free > 0]
-    clip = np.repeat(long_enough, per_clip)
-    start = rng.integers(0, np.repeat(free[free > 0], per_clip))
-    return SegmentTable(clip=clip, row=store.offsets[clip] + start)
+    """Return `per_clip` segments of each clip, starting at any frame where they sound."""
+    sounds = [_crops_that_sound(store, index, segmentation) for index in clips.tolist()]
+    n_places = np.array([np.count_nonzero(sound) for sound in sounds], dtype=np.int64)
+    heard = np.flatnonzero(n_places)
+    clip = np.repeat(clips[heard], per_clip)
+    chosen = rng.integers(0, np.repeat(n_places[heard], per_clip)).reshape(-1, per_clip)
+    starts = [np.flatnonzero(sounds[i])[of_clip] for i, of_clip in zip(heard.tolist(), chosen, strict=True)]
+    return SegmentTable(clip=clip, row=store.offsets[clip] + np.concatenate([np.zeros(0, dtype=np.int64), *starts]))
+
+
+def _crops_that_sound(store: LogMelStore, index: int, segmentation: Segmentation) -> Bools:
+    """Return for each frame of a clip where a segment has room to begin whether that segment sounds."""
+    room = int(store.offsets[index + 1] - store.offsets[index]) - segmentation.segment_frames(store.front_end) + 1
+    return sounding_at(store, index, np.arange(max(0, room), dtype=np.int64), segmentation)
 
 
 def some_of_each_clip(table: SegmentTable, per_clip: int, rng: np.random.Generator) -> Ints:

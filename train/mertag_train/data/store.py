@@ -1,8 +1,9 @@
 """The log-mels of a data set, computed once a clip, kept on disk as one array and an index, and found there again.
 
-On disk: ``logmel.npy``, float32 or float16, shape (total_frames, n_mels), clip after clip; ``index.json``, the
-front end and each clip's id and number of samples. What decodes audio is loaded only where log-mels are computed, so
-that a store can be trained from where no audio library is.
+On disk: ``logmel.npy``, float32 or float16, shape (total_frames, n_mels), clip after clip; ``power.npy``, float64,
+shape (2, total_hops), by which `mertag.listen.silence.sounding` tells what is silent; ``index.json``, the front end,
+each clip's id and number of samples, and the clips that were left out. What decodes audio is loaded only where log-mels
+are computed, so that a store can be trained from where no audio library is.
 """
 
 from __future__ import annotations
@@ -14,23 +15,35 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
 
 import numpy as np
 
-from mertag.errors import DatasetError, FileError
+from mertag.errors import AmplitudeError, DatasetError, FileError
+from mertag.listen.silence import hop_sums
 from mertag.listen.windows import FrontEnd
-from mertag_train.arrays import AnyFloats, Floats32, Ints
+from mertag_train.arrays import AnyFloats, Floats, Floats32, Ints
 from mertag_train.data.datasets import Dataset, Song
 
-Clip = tuple[str, int, AnyFloats]
-"""Id, number of samples, and log-mel of shape (n_frames, n_mels), of a clip."""
 
-SCHEMA = 1
-FRAMES, INDEX = "logmel.npy", "index.json"
+class Clip(NamedTuple):
+    """Id, number of samples, log-mel (n_frames, n_mels) and, if known, `hop_sums` (2, n_hops) of a clip."""
+
+    id: str
+    n_samples: int
+    logmel: AnyFloats
+    power: Floats | None = None
+
+
+SCHEMA = 2
+FRAMES, POWER, INDEX = "logmel.npy", "power.npy", "index.json"
+MOST_PEAK = 10.0
+"""A sample this many times full scale is no music: such a clip is left out."""
 STALE_S = 24 * 3600.0
 """Age at which what a killed run left half written is taken away."""
 SHOWN = 5
@@ -49,6 +62,10 @@ class LogMelStore:
         Clip i is ``frames[offsets[i]:offsets[i + 1]]``.
     n_samples : int64 array, shape (n_clips,)
         Duration of each clip in samples.
+    power : float64 array, shape (2, total_hops), or None
+        `mertag.listen.silence.hop_sums` of each clip, one after the other; None where every segment counts as sounding.
+    left_out : mapping of str to str
+        Clips that are not here, by id, and why.
     """
 
     frames: AnyFloats
@@ -56,10 +73,19 @@ class LogMelStore:
     offsets: Ints
     n_samples: Ints
     front_end: FrontEnd
+    power: Floats | None = None
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
     def clip(self, index: int) -> AnyFloats:
         """Return the log-mel of one clip, shape (n_frames, n_mels)."""
         return self.frames[self.offsets[index] : self.offsets[index + 1]]
+
+    def power_of(self, index: int) -> Floats | None:
+        """Return the `hop_sums` of one clip, shape (2, n_hops), None where they are not known."""
+        if self.power is None:
+            return None
+        first, last = (int((self.n_samples[:i] // self.front_end.hop_length).sum()) for i in (index, index + 1))
+        return self.power[:, first:last]
 
     def index_of(self, ids: Sequence[str]) -> Ints:
         """Return the positions of some clips; raise DatasetError for one that is not here."""
@@ -101,13 +127,14 @@ def log_mels(
         return store
     refuse_other_folder(place)  # now, not after an hour of decoding
     songs = dataset.with_audio().songs
-    return write_store(place, _computed(songs, front_end, workers, on_clip), front_end)
+    left_out: dict[str, str] = {}
+    return write_store(place, _computed(songs, front_end, workers, on_clip, left_out), front_end, left_out=left_out)
 
 
 def _check_fits(store: LogMelStore, place: Path, dataset: Dataset, front_end: FrontEnd) -> None:
     if store.front_end != front_end:
         raise DatasetError(f"{place}: made with another front end; name another --log-mels folder")
-    here = set(store.ids)
+    here = {*store.ids, *store.left_out}
     lacking = [song.id for song in dataset.songs if song.path is not None and song.id not in here]
     if lacking:
         raise DatasetError(
@@ -119,8 +146,13 @@ def _check_fits(store: LogMelStore, place: Path, dataset: Dataset, front_end: Fr
 
 
 def _computed(
-    songs: tuple[Song, ...], front_end: FrontEnd, workers: int, on_clip: Callable[[int, int], None]
+    songs: tuple[Song, ...],
+    front_end: FrontEnd,
+    workers: int,
+    on_clip: Callable[[int, int], None],
+    left_out: dict[str, str],
 ) -> Iterator[Clip]:
+    """Yield what can be heard; what holds no sensible samples is put into `left_out`, what cannot be read is raised."""
     # Here: they need audio libraries, a store that is there does not.
     import torch
 
@@ -137,7 +169,10 @@ def _computed(
             of_song = chunks.setdefault(piece.index, [])
             if piece.chunk is not None:
                 of_song.append(np.array(piece.chunk))
-            if piece.error is not None:
+            song_id = songs[piece.index].id
+            if isinstance(piece.error, AmplitudeError):
+                left_out[song_id] = piece.error.reason
+            elif piece.error is not None:
                 broken.append(piece.error)
             if not piece.last:
                 continue
@@ -146,10 +181,14 @@ def _computed(
             del chunks[piece.index]
             if piece.error is None:
                 waveform = np.concatenate([np.zeros(0, dtype=np.float32), *of_song])
+                peak = float(np.abs(waveform).max(initial=0.0))
+                if peak > MOST_PEAK:
+                    left_out[song_id] = f"samples of up to {peak:.0f} times full scale: no music"
+                    continue
+                frames = np.zeros((0, front_end.n_mels), dtype=np.float32)
                 if len(waveform) >= front_end.n_fft:
-                    yield songs[piece.index].id, len(waveform), log_mel(torch.from_numpy(waveform)).numpy()
-                else:
-                    broken.append(FileError(piece.path, "shorter than one frame"))
+                    frames = log_mel(torch.from_numpy(waveform)).numpy()
+                yield Clip(song_id, len(waveform), frames, hop_sums(waveform, front_end))
     if broken:
         named = "; ".join(str(error) for error in broken[:SHOWN])
         more = f"; and {len(broken) - SHOWN} more" if len(broken) > SHOWN else ""
@@ -169,8 +208,12 @@ def cache_folder(dataset: Dataset, front_end: FrontEnd) -> Path:
     return Path(platformdirs.user_cache_path("mertag")) / "log-mels" / name
 
 
-def write_store(folder: Path, clips: Iterable[Clip], front_end: FrontEnd) -> LogMelStore:
+def write_store(
+    folder: Path, clips: Iterable[Clip], front_end: FrontEnd, *, left_out: Mapping[str, str] = MappingProxyType({})
+) -> LogMelStore:
     """Write clips, one by one, as a store; one that is there is replaced only when all is written.
+
+    `left_out` is read when all clips are written.
 
     Raises DatasetError if there is no clip, the folder holds anything but a store (nothing in it is touched), or it
     cannot be written.
@@ -182,7 +225,7 @@ def write_store(folder: Path, clips: Iterable[Clip], front_end: FrontEnd) -> Log
         folder.parent.mkdir(parents=True, exist_ok=True)
         _remove_stale(folder)
         partial.mkdir()
-        _write_parts(partial, clips, front_end)
+        _write_parts(partial, clips, front_end, left_out)
         if folder.exists():
             refuse_other_folder(folder)
             shutil.rmtree(folder)
@@ -199,29 +242,33 @@ def write_store(folder: Path, clips: Iterable[Clip], front_end: FrontEnd) -> Log
 
 def refuse_other_folder(folder: Path) -> None:
     """Raise DatasetError if a folder is there and holds anything but a log-mel store."""
-    foreign = sorted({path.name for path in folder.iterdir()} - {FRAMES, INDEX}) if folder.is_dir() else []
+    foreign = sorted({path.name for path in folder.iterdir()} - {FRAMES, POWER, INDEX}) if folder.is_dir() else []
     if foreign or (folder.exists() and not folder.is_dir()):
         what = f"holds {foreign[0]!r}, so it is" if foreign else "is"
         raise DatasetError(f"{folder}: {what} no log-mel store; name a folder that is empty or not there yet")
 
 
-def _write_parts(partial: Path, clips: Iterable[Clip], front_end: FrontEnd) -> None:
+def _write_parts(partial: Path, clips: Iterable[Clip], front_end: FrontEnd, left_out: Mapping[str, str]) -> None:
     ids: list[str] = []
     n_samples: list[int] = []
     n_frames: list[int] = []
+    powers: list[Floats] = []
     # Raw first: how many frames there will be is known only at the end, and the header of a .npy holds it.
     with (partial / "frames.raw").open("wb") as raw:
-        for clip_id, samples, logmel in clips:
+        for clip_id, samples, logmel, *power in clips:
             raw.write(np.ascontiguousarray(logmel, dtype=np.float32).tobytes())
             ids.append(clip_id)
             n_samples.append(samples)
             n_frames.append(len(logmel))
+            powers.append(power[0] if power and power[0] is not None else _as_loud_as_can_be(samples, front_end))
     if not ids:
-        raise DatasetError("there is no clip to compute a log-mel of")
+        why = "".join(f"; {clip}: {reason}" for clip, reason in list(left_out.items())[:SHOWN])
+        raise DatasetError(f"there is no clip to compute a log-mel of{why}")
     shape = (sum(n_frames), front_end.n_mels)
     frames = np.memmap(partial / "frames.raw", dtype=np.float32, mode="r", shape=shape)
     np.save(partial / FRAMES, frames)
     del frames
+    np.save(partial / POWER, np.concatenate(powers, axis=1))
     (partial / "frames.raw").unlink()
     index = {
         "schema": SCHEMA,
@@ -229,8 +276,15 @@ def _write_parts(partial: Path, clips: Iterable[Clip], front_end: FrontEnd) -> N
         "ids": ids,
         "n_samples": n_samples,
         "n_frames": n_frames,
+        "left_out": dict(left_out),
     }
     (partial / INDEX).write_text(json.dumps(index), encoding="utf-8")
+
+
+def _as_loud_as_can_be(n_samples: int, front_end: FrontEnd) -> Floats:
+    """Return the `hop_sums` of a full-scale square wave: what is not known to be silent sounds."""
+    n_hops = n_samples // front_end.hop_length
+    return np.stack([np.zeros(n_hops), np.full(n_hops, float(front_end.hop_length))])
 
 
 def _partial_prefix(folder: Path) -> str:
@@ -261,6 +315,8 @@ def open_store(folder: Path) -> LogMelStore:
             offsets=np.concatenate([[0], np.cumsum(index["n_frames"])]).astype(np.int64),
             n_samples=np.array(index["n_samples"], dtype=np.int64),
             front_end=FrontEnd(**index["front_end"]),
+            power=np.load(folder / POWER, allow_pickle=False),
+            left_out={str(clip): str(reason) for clip, reason in index["left_out"].items()},
         )
         expected = [store.front_end.n_frames(n) for n in store.n_samples.tolist()]
     except Exception as error:  # numpy raises almost anything for a damaged file
@@ -271,6 +327,8 @@ def open_store(folder: Path) -> LogMelStore:
         and np.issubdtype(frames.dtype, np.floating)
         and len(set(store.ids)) == len(store.ids) == len(expected)
         and np.array_equal(np.diff(store.offsets), expected)
+        and store.power is not None
+        and store.power.shape == (2, int((store.n_samples // store.front_end.hop_length).sum()))
     )
     if not whole:
         raise DatasetError(f"{folder}: the parts of the log-mel store do not belong together; {_REMEDY}")

@@ -25,6 +25,7 @@ from mertag.emotion import Target
 from mertag_train.arrays import Floats32, Ints
 from mertag_train.data.datasets import Dataset, Song
 from mertag_train.data.folds import Folds, load_folds, split
+from mertag_train.data.heard import unheard
 from mertag_train.data.store import LogMelStore
 from mertag_train.data.teacher import TeacherTargets
 from mertag_train.learn.config import TrainConfig
@@ -112,7 +113,7 @@ def begin(
     DatasetError
         If the songs cannot be split; no folder is made.
     """
-    songs = _heard(dataset, store)
+    songs = _heard(dataset, store, config)
     by = Target.QUADRANT if Target.QUADRANT in dataset.targets else config.targets[0]
     dealt = split(songs, by, fractions=config.fractions, group=config.group, seed=config.seed)
     for work in _works(dataset, songs, store, dealt, config):
@@ -123,8 +124,8 @@ def begin(
     return dealt
 
 
-def _heard(dataset: Dataset, store: LogMelStore) -> list[Song]:
-    here = set(store.ids)
+def _heard(dataset: Dataset, store: LogMelStore, config: TrainConfig) -> list[Song]:
+    here = set(store.ids) - set(unheard(dataset.songs, store, config.segmentation))
     return [song for song in dataset.songs if song.id in here]
 
 
@@ -251,7 +252,7 @@ def train(
         As `mertag_train.runs.experiment.fit_and_predict` does; and if the split is not that of these songs.
     """
     config = TrainConfig.from_json(settings(folder)["config"])
-    songs = _heard(dataset, store)
+    songs = _heard(dataset, store, config)
     dealt = load_folds(folder / "split.csv", songs, group=config.group)
     frames = frames_on(store, device)
     told = Watchers(EpochLog(folder), watcher or Watcher())

@@ -15,6 +15,7 @@ from mertag.errors import DatasetError
 from mertag_train.arrays import Floats, Ints
 from mertag_train.data.datasets.base import MIN_SONGS_PER_CLASS, Dataset, Song, targets_of_signs
 from mertag_train.data.folds import Group, bound_groups, folds
+from mertag_train.data.heard import segment_starts
 
 if TYPE_CHECKING:
     import torch
@@ -122,8 +123,8 @@ class Work:
         Of each clip of the store: its class, and a number that it shares with the clips that never stand on another
         side of a split; -1 for a clip that is no song.
     truth : mapping of int to int64 array, shape (n_segments,)
-        The real class of each segment of the fixed grid, by position in the store; empty where nothing is known. It is
-        never learnt from: a partition is scored with it.
+        The real class of each segment of the fixed grid that sounds, by position in the store; empty where nothing is
+        known. It is never learnt from: a partition is scored with it.
     teacher : TeacherTargets or None
         What a teacher says of the clips of the store.
     folder, resume : Path or None, bool
@@ -176,7 +177,7 @@ def truth_of(
     """
     found: dict[int, Ints] = {}
     for song, index in zip(songs, store.index_of([song.id for song in songs]).tolist(), strict=True):
-        frames = config.segmentation.start_frames(int(store.n_samples[index]), config.front_end)
+        frames = segment_starts(store, index, config.segmentation)
         if right is not None:
             found[index] = np.full(len(frames), right[song.id], dtype=np.int64)
         else:
@@ -218,12 +219,13 @@ def check_parts(work: Work) -> None:
     """Refuse, before a night of training, what would fail after it.
 
     Raises DatasetError if a class has no song in the network's part or fewer than two groups of songs in the song
-    classifier's, or there is no song to measure; a song that is shorter than one segment does not count.
+    classifier's, or there is no song to measure; a song without a segment that sounds does not count.
     """
     parts, config = work.parts, work.config
     duration_s = config.segmentation.duration_s
     long_enough = np.array(
-        [config.segmentation.n_segments(n, config.front_end) > 0 for n in work.store.n_samples.tolist()], dtype=bool
+        [len(segment_starts(work.store, index, config.segmentation)) > 0 for index in range(len(work.store.ids))],
+        dtype=bool,
     )
     needs = (
         ("network", parts.network, 1, parts.shares[0]),

@@ -29,12 +29,14 @@ from mertag.files import json_digest, replaced_whole
 from mertag_train.arrays import Floats32, Ints
 from mertag_train.data.datasets.base import Song
 from mertag_train.data.folds import split
+from mertag_train.data.heard import segment_starts, unheard
 from mertag_train.evaluation.methods.base import Context, Fold
 from mertag_train.runs.work import Parts, Watcher, Watchers, Work, groups_of, inner_parts, labels_of, truth_of
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from mertag_train.data.store import LogMelStore
     from mertag_train.learn.config import TrainConfig
     from mertag_train.learn.trainer import Progress
     from mertag_train.runs.experiment import NetworkToTrain
@@ -48,7 +50,7 @@ def work_of(fold: Fold, context: Context, config: TrainConfig) -> Work:
     """Return a fold as the work of one training, whose figures come from the test songs."""
     store = context.log_mels()
     songs = (*fold.train, *fold.test)
-    refuse_short(songs, store.n_samples[store.index_of([song.id for song in songs])].tolist(), config)
+    refuse_unheard(songs, store, config)
     for_network, for_classifier = network_songs(fold, config)
     share = song_share(config)
     return Work(
@@ -95,6 +97,15 @@ def network_songs(fold: Fold, config: TrainConfig) -> tuple[tuple[Song, ...], tu
     return train, validation
 
 
+def refuse_unheard(songs: Sequence[Song], store: LogMelStore, config: TrainConfig) -> None:
+    """Raise DatasetError if a song has no segment that sounds: it could neither be learnt from nor be judged."""
+    refuse_short(songs, store.n_samples[store.index_of([song.id for song in songs])].tolist(), config)
+    silent = list(unheard(songs, store, config.segmentation))
+    if silent:
+        more = f" and {len(silent) - SHOWN} more" if len(silent) > SHOWN else ""
+        raise DatasetError(f"silent: {', '.join(silent[:SHOWN])}{more}. Take them out of the data set.")
+
+
 def refuse_short(songs: Iterable[Song], n_samples: Iterable[int], config: TrainConfig) -> None:
     """Raise DatasetError if a song is shorter than one segment: it could neither be learnt from nor be judged."""
     cut, front_end = config.segmentation, config.front_end
@@ -109,6 +120,16 @@ def refuse_short(songs: Iterable[Song], n_samples: Iterable[int], config: TrainC
             f"shorter than one segment of {cut.duration_s:g} s: {', '.join(short[:SHOWN])}{more}. "
             "Choose a shorter --segment, or take them out of the data set."
         )
+
+
+def silent_segments(store: LogMelStore, clips: Ints, config: TrainConfig) -> dict[str, int]:
+    """Return how many segments of each clip are silent, by id, where there are any."""
+    cut = config.segmentation
+    counts = {
+        store.ids[i]: cut.n_segments(int(store.n_samples[i]), store.front_end) - len(segment_starts(store, i, cut))
+        for i in clips.tolist()
+    }
+    return {clip: count for clip, count in counts.items() if count}
 
 
 class _FoldProgress(Watcher):
@@ -152,6 +173,7 @@ class KeptNetworks:
 
     def _request(self, one: NetworkToTrain) -> dict[str, Any]:
         work = self.work
+        silent = silent_segments(work.store, self._everyone, work.config)
         return {
             "schema": SCHEMA,
             "target": work.target.value,
@@ -159,6 +181,7 @@ class KeptNetworks:
             "front_end": asdict(work.store.front_end),
             "train": {work.store.ids[i]: int(work.labels[i]) for i in one.learnt.tolist()},
             "n_samples": {work.store.ids[i]: int(work.store.n_samples[i]) for i in self._everyone.tolist()},
+            **({"silent_segments": silent} if silent else {}),
         }
 
     def _folder(self, one: NetworkToTrain) -> Path:

@@ -19,7 +19,13 @@ from typing import TYPE_CHECKING, Any
 from mertag.files import json_digest
 from mertag_train.arrays import Floats32
 from mertag_train.evaluation.methods.base import Context, Fold, Method, Predictions
-from mertag_train.evaluation.methods.networks import read_outputs, refuse_short, write_outputs, write_request
+from mertag_train.evaluation.methods.networks import (
+    read_outputs,
+    refuse_unheard,
+    silent_segments,
+    write_outputs,
+    write_request,
+)
 from mertag_train.evaluation.two_stage import TwoStageConfig
 
 if TYPE_CHECKING:
@@ -93,7 +99,8 @@ class TwoStage(Method):
         songs = (*fold.train, *fold.test)
         everyone = store.index_of([song.id for song in songs])
         n_samples = store.n_samples[everyone].tolist()
-        refuse_short(songs, n_samples, context.config)
+        refuse_unheard(songs, store, context.config)
+        silent = silent_segments(store, everyone, context.config)
         request = {
             "version": VERSION,
             "autoencoder": self.sizes.to_json()["autoencoder"],
@@ -102,6 +109,7 @@ class TwoStage(Method):
             "seed": fold.seed,
             "train": [song.id for song in fold.train],
             "n_samples": {song.id: n for song, n in zip(songs, n_samples, strict=True)},
+            **({"silent_segments": silent} if silent else {}),
         }
         folder = context.work / "two-stage" / json_digest(request)[:16]
         kept = folder / "embeddings.npz"
