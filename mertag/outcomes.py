@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
@@ -68,12 +68,15 @@ class SegmentTimeline:
         Segment probabilities of each head.
     emotion : SongEmotion
         Of the whole song.
+    silent_times_s : float64 array, shape (n_silent,)
+        Where the segments start that are silent, and left out of the others.
     """
 
     times_s: npt.NDArray[np.float64]
     segment_s: float
     probabilities: Mapping[Target, npt.NDArray[np.float32]]
     emotion: SongEmotion
+    silent_times_s: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
 
 
 def outcome_of(error: MertagError, *, index: int, path: Path) -> Skipped | Failed:

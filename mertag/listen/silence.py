@@ -1,8 +1,9 @@
 """Silence is no mood: which of a song's segments sound.
 
-The level of a segment is the standard deviation of the samples under its frames, in dBFS (a constant is no sound). A
-segment below `SILENT_DBFS`, or `SILENT_BELOW_DB` below the loudest of its song, is silent. How far real music stays
-from both stands in ``docs/model.md``.
+A level is the standard deviation of the samples under the frames of a segment or of a second of it, in dBFS (a constant
+is no sound). A segment is silent if one of its seconds lies below `SILENT_DBFS`, or `SILENT_BELOW_DB` below the loudest
+segment of its song: one that is half silent sounds like no music. How far real music stays from both stands in
+``docs/model.md``.
 """
 
 from __future__ import annotations
@@ -62,16 +63,19 @@ def sounding(
     """
     if not len(starts):
         return np.zeros(0, np.bool_)
-    levels_db = _levels_db(sums, starts, segmentation, front_end)
-    of_song_db = levels_db if among is None else _levels_db(sums, among, segmentation, front_end)
-    found: BoolArray = levels_db >= max(SILENT_DBFS, of_song_db.max() - SILENT_BELOW_DB)
-    return found
-
-
-def _levels_db(sums: Float64Array, starts: Int64Array, segmentation: Segmentation, front_end: FrontEnd) -> Float64Array:
     overlap = -(-front_end.n_fft // front_end.hop_length)
     n_hops = segmentation.segment_frames(front_end) - 1 + overlap
     total = np.cumsum(np.concatenate([np.zeros((2, 1)), sums], axis=1), axis=1)
+    loudest_db = _levels_db(total, starts if among is None else among, n_hops, front_end).max()
+    n_seconds = max(1, int(segmentation.duration_s))
+    length = n_hops // n_seconds
+    quietest_db = np.min([_levels_db(total, starts + i * length, length, front_end) for i in range(n_seconds)], axis=0)
+    found: BoolArray = quietest_db >= max(SILENT_DBFS, loudest_db - SILENT_BELOW_DB)
+    return found
+
+
+def _levels_db(total: Float64Array, starts: Int64Array, n_hops: int, front_end: FrontEnd) -> Float64Array:
+    """Return the levels of stretches of `n_hops` that begin at `starts`; `total` sums all hops before each."""
     first, last = starts, np.minimum(starts + n_hops, total.shape[1] - 1)
     mean, square = (total[:, last] - total[:, first]) / np.maximum(1, (last - first) * front_end.hop_length)
     levels: Float64Array = 10 * np.log10(np.maximum(square - mean**2, 1e-20))

@@ -182,23 +182,24 @@ class Tagger:
         return self._one(path)[0]
 
     def segments(self, path: Path | str) -> SegmentTimeline:
-        """Return the emotion of one song over time.
+        """Return the emotion of one song over time; silent segments have none, and are left out.
 
         Raises
         ------
         FileError, DeviceError
             As `tag`.
         """
-        emotion, segments = self._one(path)
+        emotion, segments, sounding = self._one(path)
         front_end = self.bundle.manifest.front_end
         starts = self.segmentation.start_samples(segments.n_samples, front_end)
         if segments.excerpts is not None:
-            starts = starts[segments.excerpts.order]
+            starts, sounding = starts[segments.excerpts.order], sounding[segments.excerpts.order]
         return SegmentTimeline(
-            times_s=starts / front_end.sample_rate,
+            times_s=starts[sounding] / front_end.sample_rate,
             segment_s=self.segmentation.duration_s,
-            probabilities=segments.probabilities,
+            probabilities={target: p[sounding] for target, p in segments.probabilities.items()},
             emotion=emotion,
+            silent_times_s=starts[~sounding] / front_end.sample_rate,
         )
 
     def tag_many(self, paths: Iterable[Path]) -> Generator[Outcome]:
@@ -218,20 +219,21 @@ class Tagger:
         """
         # closing: a consumer that stops early ends the decoding at once, not only when the garbage is collected.
         with contextlib.closing(self._analyse(paths)) as found:
-            for outcome, _ in found:
+            for outcome, _, _ in found:
                 yield outcome
 
-    def _one(self, path: Path | str) -> tuple[SongEmotion, SongSegments]:
+    def _one(self, path: Path | str) -> tuple[SongEmotion, SongSegments, BoolArray]:
         with contextlib.closing(self._analyse([Path(path)])) as found:
-            outcome, segments = next(found)
+            outcome, segments, sounding = next(found)
         if isinstance(outcome, Failed):
             raise outcome.error
         if isinstance(outcome, Skipped):
             raise SKIPS[outcome.kind](outcome.path, outcome.reason)
         assert segments is not None  # a tagged song has them
-        return outcome.emotion, segments
+        assert sounding is not None
+        return outcome.emotion, segments, sounding
 
-    def _analyse(self, paths: Iterable[Path]) -> Generator[tuple[Outcome, SongSegments | None]]:
+    def _analyse(self, paths: Iterable[Path]) -> Generator[tuple[Outcome, SongSegments | None, BoolArray | None]]:
         if self._closed:
             raise MertagError("this tagger is closed; open another one")
         packer = self._open_packer()
@@ -245,12 +247,14 @@ class Tagger:
             for part in decoded:
                 failure = self._take(part, packer, under_way)
                 if failure is not None:
-                    yield failure, None
+                    yield failure, None, None
                 for segments in packer.ready():
-                    yield self._outcome(segments, under_way.pop(segments.key)), segments
+                    song = under_way.pop(segments.key)
+                    yield self._outcome(segments, song), segments, song.sounding
             packer.flush()
             for segments in packer.ready():
-                yield self._outcome(segments, under_way.pop(segments.key)), segments
+                song = under_way.pop(segments.key)
+                yield self._outcome(segments, song), segments, song.sounding
 
     def _open_packer(self) -> BlockPacker | ExcerptPacker:
         front_end = self.bundle.manifest.front_end

@@ -19,6 +19,7 @@ from mertag.listen.windows import FrontEnd, Segmentation
 
 RATE = tiny.FRONT_END.sample_rate
 NOISE = np.random.default_rng(0).standard_normal(300 * RATE).astype(np.float32)
+TIME_S = np.arange(len(NOISE)) / RATE
 SILENCES = {
     "digital silence": np.zeros_like(NOISE),
     "dither": np.round(NOISE) * np.float32(2**-15),
@@ -86,6 +87,29 @@ def test_a_quiet_passage_sounds_and_a_long_fade_ends_somewhere() -> None:
     assert not fading[-15:].any()
 
 
+def test_a_segment_with_a_silent_second_is_silent() -> None:
+    front_end, segmentation = FrontEnd(), Segmentation()
+    loudness = Loudness(front_end)
+    loudness.feed(np.where((TIME_S > 5.9) & (TIME_S < 7.1), 0, NOISE)[: 13 * RATE].astype(np.float32))
+    starts = segmentation.start_frames(13 * RATE, front_end)
+    silent = starts[~loudness.sounding(starts, segmentation)] * front_end.hop_length / RATE
+    np.testing.assert_allclose(silent, [4, 5, 6], atol=0.03)
+
+
+def test_the_emotion_over_time_leaves_out_what_is_silent(tiny_bundle: Bundle) -> None:
+    music = tiny.music(20 * RATE)
+    samples = np.concatenate([music, np.zeros(60 * RATE, np.float32), music])
+    with Tagger(tiny_bundle, device="cpu", precision="fp16", decoder=OneSong(samples)) as tagger:
+        timeline = tagger.segments("song.flac")
+    assert len(timeline.times_s) == timeline.emotion.n_segments
+    assert all(len(p) == len(timeline.times_s) for p in timeline.probabilities.values())
+    assert not np.any((timeline.times_s > 20) & (timeline.times_s < 80 - timeline.segment_s))
+    assert np.all((timeline.silent_times_s > 20 - timeline.segment_s) & (timeline.silent_times_s < 80))
+    assert len(timeline.times_s) + len(timeline.silent_times_s) == tagger.segmentation.n_segments(
+        len(samples), tiny.FRONT_END
+    )
+
+
 def test_how_the_audio_was_chunked_changes_nothing() -> None:
     front_end, segmentation = FrontEnd(), Segmentation()
     samples = np.concatenate([NOISE[: 10 * RATE], np.zeros(10 * RATE, np.float32), NOISE[: 5 * RATE]])
@@ -97,7 +121,8 @@ def test_how_the_audio_was_chunked_changes_nothing() -> None:
             loudness.feed(samples[at : at + chunk])
         found.append(loudness.sounding(starts, segmentation).tolist())
     assert found[0] == found[1] == found[2] == found[3]
-    assert found[0].count(False) == 7  # the first begins at a frame, 15 ms before the silence
+    # Those with a silent second; the first begins at a frame, and its last second 15 ms before the silence.
+    assert found[0].count(False) == 11
 
 
 def test_windows_that_are_mostly_silent_are_left_out_where_another_sounds_longer() -> None:

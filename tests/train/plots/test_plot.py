@@ -6,6 +6,7 @@ import io
 import warnings
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
+from dataclasses import replace
 
 import matplotlib as mpl
 import numpy as np
@@ -146,6 +147,29 @@ def test_a_long_song_has_minutes_its_windows_and_running_means() -> None:
 def test_windows_in_one_row_do_not_overlap() -> None:
     assert plot.window_rows([(0, 30), (15, 45), (30, 60)]) == [[(0, 30), (30, 60)], [(15, 45)]]
     assert plot.window_rows([(0, 30), (15, 45), (19, 49)]) == [[(0, 30)], [(15, 45)], [(19, 49)]]
+
+
+def test_where_silence_was_left_out_no_line_and_no_window_is_drawn() -> None:
+    whole = timeline(200.0, n_windows=6)
+    sounds = (whole.times_s < 57) | (whole.times_s >= 140)
+    song = replace(
+        whole,
+        times_s=whole.times_s[sounds],
+        silent_times_s=whole.times_s[~sounds],
+        probabilities={target: p[sounds] for target, p in whole.probabilities.items()},
+        emotion=replace(whole.emotion, n_segments=int(sounds.sum()), silent_s=81.0),
+    )
+    spans = plot.window_spans(song, WindowRule(), sample_rate=22_050)
+    assert spans == [(0, 30), (15, 45), (30, 59), (140, 165), (150, 180), (165, 195), (170, 200)]
+    figure = plot.draw(song, title="", spans_s=spans)
+    for gid in ("Q1", "Q1.mean"):
+        x, y = line(figure, gid)
+        assert np.flatnonzero(np.isnan(x)).tolist() == [57]
+        assert np.flatnonzero(np.isnan(y)).tolist() == [57]
+        np.testing.assert_array_equal(x[[56, 58]], [57.5, 141.5])
+    raw = song.probabilities[Target.QUADRANT][:, 0]
+    assert line(figure, "Q1.mean")[1][58] == pytest.approx(raw[57])  # nothing from before the silence
+    assert "silence left out: 81 s" in texts(figure)[2]
 
 
 def test_a_short_song_has_one_window_which_is_not_drawn() -> None:

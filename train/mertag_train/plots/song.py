@@ -28,9 +28,10 @@ from matplotlib.ticker import FuncFormatter, MultipleLocator
 from mertag._version import __version__
 from mertag.emotion import CLASS_NAMES, QUADRANTS, Quadrant, SongEmotion, Target
 from mertag.files import printable
+from mertag.listen.silence import heard
 from mertag.listen.windows import WindowRule, windows
 from mertag.outcomes import SegmentTimeline
-from mertag_train.arrays import AnyFloats, Floats
+from mertag_train.arrays import AnyFloats, Floats, Ints
 
 ImageFormat = Literal["png", "svg"]
 
@@ -137,7 +138,10 @@ def render(figure: Figure, kind: ImageFormat) -> bytes:
 
 def window_spans(timeline: SegmentTimeline, rule: WindowRule, *, sample_rate: int) -> list[tuple[float, float]]:
     """Return start and end, in seconds, of the windows that a song was judged in."""
-    starts = np.rint(timeline.times_s * sample_rate).astype(np.int64)
+    times = np.concatenate([timeline.times_s, timeline.silent_times_s])
+    order = np.argsort(times)
+    times, sounding = times[order], order < len(timeline.times_s)
+    starts = np.rint(times * sample_rate).astype(np.int64)
     found = windows(
         starts,
         segment_samples=round(timeline.segment_s * sample_rate),
@@ -145,8 +149,13 @@ def window_spans(timeline: SegmentTimeline, rule: WindowRule, *, sample_rate: in
         sample_rate=sample_rate,
         rule=rule,
     )
-    times = timeline.times_s
-    return [(float(times[w.start]), float(times[w.stop - 1]) + timeline.segment_s) for w in found]
+    return [(float(times[of[0]]), float(times[of[-1]]) + timeline.segment_s) for of in heard(found, sounding)]
+
+
+def stretches(timeline: SegmentTimeline) -> Ints:
+    """Return the places of the segments before which a silence was left out."""
+    steps_s = np.diff(timeline.times_s)
+    return np.flatnonzero(steps_s > 1.5 * np.median(steps_s)) + 1 if len(steps_s) else np.zeros(0, np.int64)
 
 
 def running_mean(values: AnyFloats, width: int) -> Floats:
@@ -160,7 +169,8 @@ def running_mean(values: AnyFloats, width: int) -> Floats:
 
 
 def _lines(axes: Axes, timeline: SegmentTimeline) -> None:
-    centres_s = timeline.times_s + timeline.segment_s / 2
+    gaps = stretches(timeline)
+    centres_s = np.insert(timeline.times_s + timeline.segment_s / 2, gaps, np.nan)  # no line across a silence
     few = len(centres_s) <= MOST_MARKERS
     smooth = is_long(timeline) and len(centres_s) > 1
     handles = []
@@ -169,11 +179,20 @@ def _lines(axes: Axes, timeline: SegmentTimeline) -> None:
         look: dict[str, Any] = {"color": style.colour, "linestyle": style.dashes, "linewidth": width}
         marks: dict[str, Any] = {"marker": style.marker if few else "", "markersize": size}
         thin = {"linestyle": "-", "linewidth": 0.7, "alpha": 0.4} if smooth else {}
-        axes.plot(centres_s, values, gid=name, clip_on=False, zorder=3 if decided else 2, **marks, **(look | thin))
+        axes.plot(
+            centres_s,
+            np.insert(values, gaps, np.nan),
+            gid=name,
+            clip_on=False,
+            zorder=3 if decided else 2,
+            **marks,
+            **(look | thin),
+        )
         if smooth:
             hop_s = float(np.median(np.diff(timeline.times_s)))
-            mean = running_mean(values, max(1, round(mean_s(timeline) / hop_s)))
-            axes.plot(centres_s, mean, gid=f"{name}.mean", **look)
+            width_of_mean = max(1, round(mean_s(timeline) / hop_s))
+            mean = np.concatenate([running_mean(part, width_of_mean) for part in np.split(values, gaps)])
+            axes.plot(centres_s, np.insert(mean, gaps, np.nan), gid=f"{name}.mean", **look)
         handles.append(Line2D([], [], **look, **marks, label=style.label))
     legend = axes.legend(
         handles=handles,
@@ -267,6 +286,8 @@ def write_texts(figure: Figure, timeline: SegmentTimeline, title: str) -> None:
     parts = [f"{n} segments of {timeline.segment_s:g} s" if n > 1 else f"1 segment of {timeline.segment_s:g} s"]
     if n > 1:
         parts[0] += f" every {float(np.median(np.diff(timeline.times_s))):.3g} s"
+    if timeline.emotion.silent_s:
+        parts.append(f"silence left out: {timeline.emotion.silent_s:.3g} s")
     if timeline.emotion.n_windows > 1:
         parts.append(f"decision: mean of {timeline.emotion.n_windows} windows")
     if is_long(timeline) and n > 1:
