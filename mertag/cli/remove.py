@@ -10,7 +10,7 @@ import typer
 
 from mertag.cli import console
 from mertag.cli import tag_options as opt
-from mertag.cli.shared import command_line, nothing_found, refuse_music
+from mertag.cli.shared import command_line, idle_patterns, nothing_found, refuse_music
 from mertag.cli.undo import StateOption
 from mertag.errors import ConfigError
 
@@ -49,6 +49,7 @@ def remove(
     from mertag.cli.outputs import check_outputs
     from mertag.cli.view import View
     from mertag.library import find as library
+    from mertag.library.accounting import Status
     from mertag.library.remove import remove_from
     from mertag.library.tags import TagOptions
 
@@ -68,6 +69,8 @@ def remove(
         console.say(library.ignored_note(len(ignored)))
     if not songs and not unreadable:
         console.warn(nothing_found(include, exclude))
+    for remark in idle_patterns(paths, include, exclude) if songs else ():
+        console.warn(remark)
     with ExitStack() as stack:
         journal, run = None, None
         if not dry_run and not no_state and songs:
@@ -83,6 +86,8 @@ def remove(
         view = View(noun="file", done=cleared, dry_run=dry_run, quiet=quiet, stdout_taken=report == "-")
         with view.opened(report, {"command": "remove", "run": run}):
             summary = view.follow(events)
+    if run is not None and summary.counts[Status.REMOVED] and not quiet:
+        console.say(f"this was run {run}; `mertag undo --run {run}` gives the old files back")
     if summary.failed:
         raise typer.Exit(console.ExitCode.SOME_FAILED)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shlex
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -87,6 +87,22 @@ def nothing_found(include: list[str] | None, exclude: list[str] | None, shard: s
     if not narrowed:
         return "no audio files were found there; nothing to do"
     return f"no audio file there is left by {', '.join(narrowed)}; nothing to do"
+
+
+def idle_patterns(roots: Sequence[Path], include: list[str] | None, exclude: list[str] | None) -> list[str]:
+    """Return what to say of each of several ``--include`` that leaves no audio file: a slip of the pen, perhaps."""
+    from mertag.library.find import find_audio
+
+    if include is None or len(include) < 2:
+        return []
+    there = [root for root in roots if root.is_dir()]  # patterns are for what is in folders
+
+    def matches(pattern: str) -> bool:
+        found = find_audio(there, include=(pattern,), exclude=exclude or (), on_error=lambda path, reason: None)
+        return next(found, None) is not None
+
+    idle = [pattern for pattern in include if not matches(pattern)]
+    return [f"--include {shlex.quote(pattern)} matches no audio file there" for pattern in idle]
 
 
 def command_line() -> str:

@@ -13,7 +13,7 @@ import typer
 from mertag.cli import console
 from mertag.cli import tag_options as opt
 from mertag.cli.console import LogLevel, show_from
-from mertag.cli.shared import OnlyRemembered, nothing_found, open_tagger, opened_state, without_model
+from mertag.cli.shared import OnlyRemembered, idle_patterns, nothing_found, open_tagger, opened_state, without_model
 from mertag.errors import ConfigError
 from mertag.library.find import Shard
 
@@ -154,6 +154,8 @@ def tag(
                 view.show(first)
                 if not first.n:
                     console.warn(nothing_found(include, exclude, shard))
+                for remark in idle_patterns(roots, include, exclude) if first.n else ():
+                    console.warn(remark)
                 with open_sinks(jsonl, csv) as add:
                     summary = view.follow(events, add)
     if summary.failed:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ from mertag.library.accounting import Event, FileDone, Finished, Found, Mood, No
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mertag.emotion import SongEmotion
+    from mertag.emotion import Quadrant, SongEmotion
     from mertag.library.tags import TagChange
 
 _log = logging.getLogger(__name__)
@@ -247,6 +247,8 @@ class View:
         rate = (summary.found - summary.not_reached) / max(summary.elapsed_s, 1e-9)
         pace = f" ({rate:.1f} songs/s)" if tags else ""
         console.say(f"found {summary.found} = {' + '.join(parts)}, in {console.duration(summary.elapsed_s)}{pace}")
+        if sum(summary.heard.values()) > 1:
+            console.say(shares(summary.heard))
         kept, unsure = (summary.moods.get(mood, 0) for mood in Mood)
         if kept:
             console.say(f"{count(kept, 'mood')} of someone else's kept; --overwrite replaces such moods")
@@ -259,6 +261,12 @@ class View:
             )
         if summary.run is not None:
             console.say(f"this was run {summary.run}; `mertag undo --run {summary.run}` gives the old files back")
+
+
+def shares(heard: Mapping[Quadrant, int]) -> str:
+    """Return how many songs have which mood, in one line."""
+    n = sum(heard.values())
+    return "moods: " + ", ".join(f"{q.label} {of_mood} ({of_mood / n:.0%})" for q, of_mood in heard.items())
 
 
 def outcome_line(done: FileDone, word: str) -> str:

@@ -16,7 +16,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TypeAlias, TypeVar
 
-from mertag.emotion import SongEmotion
+from mertag.emotion import Quadrant, SongEmotion
 from mertag.interrupt import Interruptible
 from mertag.library.tags import TagChange
 
@@ -148,6 +148,8 @@ class Summary:
         How many moods were not written, and why.
     damaged : mapping of str to tuple of Path
         Songs that have an emotion although their sound is damaged, and are no failures, by what is damaged.
+    heard : mapping of Quadrant to int
+        How many songs have which mood, written or not, of those whose mood is known.
     """
 
     found: int
@@ -158,6 +160,7 @@ class Summary:
     run: int | None = None
     moods: Mapping[Mood, int] = field(default_factory=dict)
     damaged: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
+    heard: Mapping[Quadrant, int] = field(default_factory=dict)
 
     @property
     def tagged(self) -> int:
@@ -208,6 +211,7 @@ class Account:
         self._groups: dict[tuple[Status, str, bool], list[Path]] = {}
         self._moods: Counter[Mood] = Counter()
         self._damaged: dict[str, list[Path]] = {}
+        self._heard: Counter[Quadrant] = Counter()
         self._wrote = False
         self._started_s = time.monotonic()
 
@@ -227,6 +231,8 @@ class Account:
             self._moods[done.mood] += 1
         if done.emotion is not None and done.emotion.damage and not done.status.is_failure:
             self._damaged.setdefault(done.emotion.damage, []).append(done.path)
+        if done.emotion is not None:
+            self._heard[done.emotion.quadrant] += 1
 
     def summary(self, songs: Sequence[Path] = (), *, not_reached_because: str = "") -> Summary:
         """Return the sum, the largest groups first.
@@ -256,6 +262,7 @@ class Account:
             run=self._run if self._wrote else None,
             moods=dict(self._moods),
             damaged={damage: tuple(paths) for damage, paths in self._damaged.items()},
+            heard=dict(self._heard.most_common()),
         )
 
 

@@ -96,6 +96,8 @@ def cuda_session(model: bytes, *, where: Path, probe: bytes) -> Session:
     """
     if not _has_driver():  # first: where there is none, libraries that are missing are none of anyone's concern
         raise DeviceError("no NVIDIA driver is installed")
+    if why_not := _no_gpu():
+        raise DeviceError(why_not)
     ort = onnxruntime()
     if CUDA not in ort.get_available_providers():
         raise DeviceError(
@@ -222,13 +224,30 @@ def _make(model: bytes, threads: int, providers: list[Any]) -> Session:
     return session
 
 
+def _driver() -> Any:
+    """Return the library of NVIDIA's driver, None if there is none."""
+    try:
+        return ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return None
+
+
 def _has_driver() -> bool:
     """Return whether the driver of an NVIDIA GPU is installed."""
-    try:
-        ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
-    except OSError:
-        return False
-    return True
+    return _driver() is not None
+
+
+_NO_DEVICE = 100  # CUDA_ERROR_NO_DEVICE
+
+
+def _no_gpu() -> str:
+    """Return why the driver has no GPU to offer; empty if it has one, or cannot be asked."""
+    driver = _driver()
+    code = 0 if driver is None else int(driver.cuInit(0))
+    if code == _NO_DEVICE:
+        hidden = " that CUDA_VISIBLE_DEVICES shows" if "CUDA_VISIBLE_DEVICES" in os.environ else ""
+        return f"the NVIDIA driver finds no GPU{hidden}; see whether `nvidia-smi` lists one"
+    return f"the NVIDIA driver does not start (error {code}); see what `nvidia-smi` says" if code else ""
 
 
 def _preload() -> str:

@@ -188,3 +188,27 @@ def test_the_time_left_is_that_of_the_songs_that_are_left(
         progress.step(failed=False)
     last = capsys.readouterr().err.splitlines()[-1]
     assert last == "910 of 1000, 0 failed, 0.1 songs/s, 15 min 0 s left"
+
+
+def test_a_run_that_writes_says_the_shares_of_the_moods_and_so_does_the_next(mertag: Run, music: Path) -> None:
+    audio(music / "q1_z.flac")
+    for _ in range(2):
+        assert "moods: Happy 2 (67%), Angry 1 (33%)" in mertag("tag", music, "--write-tags").stderr
+    assert "moods: " not in mertag("tag", music, "--write-tags", "--quiet").stderr
+
+
+def test_of_several_patterns_the_one_that_matches_nothing_is_named(mertag: Run, music: Path) -> None:
+    wanted = ("--include", "*a.flac", "--include", "*.mod")
+    for command in ("tag", "remove"):
+        result = mertag(command, music, *wanted)
+        assert result.exit_code == 0
+        assert "--include '*.mod' matches no audio file there" in result.stderr
+        assert "a.flac' matches" not in result.stderr
+        assert "matches no" not in mertag(command, music, "--include", "*a.flac", "--include", "*b.flac").stderr
+
+
+def test_a_removal_says_how_it_is_taken_back(mertag: Run, music: Path) -> None:
+    mertag("tag", music, "--write-tags")
+    assert "this was run 2; `mertag undo --run 2` gives the old files back" in mertag("remove", music).stderr
+    assert "this was run" not in mertag("remove", music).stderr
+    assert "2 undone" in mertag("undo", "--run", 2, "--yes").stderr

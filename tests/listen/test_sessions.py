@@ -85,6 +85,30 @@ def test_there_is_at_least_one_core() -> None:
     assert sessions.usable_cores() >= 1
 
 
+@pytest.mark.parametrize(
+    ("code", "said"), [(100, "driver finds no GPU"), (803, "does not start (error 803)")]
+)
+def test_of_a_driver_without_a_gpu_that_is_said_and_nothing_of_libraries(
+    monkeypatch: pytest.MonkeyPatch, code: int, said: str
+) -> None:
+    class Driver:
+        def cuInit(self, flags: int) -> int:  # noqa: N802 - as NVIDIA calls it
+            return code
+
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(sessions, "_driver", Driver)
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [sessions.CUDA])
+    monkeypatch.setattr(sessions, "_preload", lambda: "libcudnn.so.9")  # missing, and none of anyone's concern
+    with pytest.raises(DeviceError) as caught:
+        sessions.cuda_session(b"large", where=Path("segment.onnx"), probe=b"small")
+    assert said in str(caught.value)
+    assert "librar" not in str(caught.value)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    if code == 100:
+        with pytest.raises(DeviceError, match="finds no GPU that CUDA_VISIBLE_DEVICES shows"):
+            sessions.cuda_session(b"large", where=Path("segment.onnx"), probe=b"small")
+
+
 def test_without_a_gpu_only_a_small_graph_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[bytes] = []
 
@@ -98,6 +122,7 @@ def test_without_a_gpu_only_a_small_graph_is_tried(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [sessions.CUDA])
     monkeypatch.setattr(sessions, "_has_driver", lambda: True)
+    monkeypatch.setattr(sessions, "_no_gpu", lambda: "")
     monkeypatch.setattr(sessions, "_preload", lambda: "")
     monkeypatch.setattr(sessions, "_make", make)
     with pytest.raises(DeviceError, match="no usable GPU"):
