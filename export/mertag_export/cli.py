@@ -14,7 +14,7 @@ from mertag.errors import ConfigError
 
 def export(
     run: Annotated[
-        Path | None, typer.Argument(metavar="[RUN]", help="The run's folder; if not given, the newest one in ./runs.")
+        Path | None, typer.Argument(metavar="RUN", help="The run's folder; if not given, the newest one in ./runs.")
     ] = None,
     out: Annotated[
         Path | None, typer.Option(metavar="BUNDLE", help="The bundle's folder; if not given, RUN/bundle.")

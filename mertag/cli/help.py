@@ -31,7 +31,7 @@ EXAMPLES = {
     "remove": "mertag remove ~/Music --dry-run",
     "info": "mertag info --json",
     "train": "mertag train --dataset pmemo",
-    "evaluate": "mertag evaluate --dataset pmemo",
+    "evaluate": "mertag evaluate --dataset pmemo --method majority,robust",
     "export": "mertag export runs/pmemo",
     "plot": "mertag plot song.mp3 --out song.svg",
 }
@@ -53,12 +53,16 @@ class PlainCommand(TyperCommand):
             if kind is not None and kind.type in (int, float) and parameter.metavar is None:
                 parameter.metavar = "N" if kind.type is int else "NUMBER"
 
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """Return the parts of the usage line; what must be given stands without braces."""
+        return [piece.strip("{}") for piece in super().collect_usage_pieces(ctx)]
+
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write the arguments, and the options by group."""
         lines: dict[str, list[tuple[str, str]]] = {title: [] for title in ("Arguments", *GROUPS)}
         group_of = {name: group for group, names in GROUPS.items() for name in names}
         parameters = self.get_params(ctx)
-        grouped = "write_id3" in self.kinds or "run" in self.kinds
+        grouped = "write_id3" in self.kinds or "show_list" in self.kinds
         for parameter in parameters:
             record = parameter.get_help_record(ctx)
             if record is not None:
@@ -99,7 +103,7 @@ class PlainCommand(TyperCommand):
 def _plain(name: str, text: str) -> tuple[str, str]:
     """Return a line of help without a programmer's words."""
     name = re.sub(r" <(list\[)?(Path|str|int|float|path|file)\]?>$", "", name)
-    name = re.sub(r"<([^<>]*)>", r"\1", name)
+    name = re.sub(r"[<{]([^<>{}]*)[>}]", r"\1", name)
     text = re.sub(r"([\d.]+)<=x<=([\d.]+)", r"\1 to \2", text)
     return name, re.sub(r"x>=([\d.]+)", r"\1 or more", text)
 

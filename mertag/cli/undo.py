@@ -205,7 +205,7 @@ def _list(database: Database) -> None:
     total = journal_size(database)
     console.say(
         f"the journal takes {size(total.journal_bytes)}: {share(total.share)} of the {size(total.written_bytes)} "
-        "of files that it can give back"
+        "of files that these runs wrote"
     )
 
 

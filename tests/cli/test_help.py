@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner, Result
 
-from mertag.cli.app import COMMANDS, app
+from mertag.cli.app import COMMANDS, app, load_command
 
 RUNTIME = ("tag", "undo", "remove", "info")
 
@@ -36,12 +37,30 @@ def test_the_options_of_tag_stand_in_groups() -> None:
     assert re.search(r"-n, --dry-run", text)
 
 
-def test_every_example_can_be_parsed() -> None:
-    for command in RUNTIME:
-        example = re.search(r"Example: mertag (.*)", run(command, "-h").stdout)
-        assert example is not None
-        said = run(*example[1].split(), "--help")
-        assert said.exit_code == 0, said.output
+@pytest.mark.parametrize("command", list(COMMANDS))
+def test_every_example_can_be_parsed(command: str) -> None:
+    pytest.importorskip("torch") if command not in RUNTIME else None
+    text = " ".join(run(command, "-h").stdout.split())
+    examples = re.findall(r"Example: (.*?)(?= Example:|$)", text)
+    assert examples
+    for example in examples:
+        mertag, named, *words = shlex.split(example)
+        assert (mertag, named) == ("mertag", command)
+        with load_command(named).make_context(named, words) as context:  # raises for what cannot be
+            assert context.params
+
+
+def test_an_export_has_no_groups_of_one_option() -> None:
+    pytest.importorskip("torch")
+    assert re.findall(r"^(\w.*):$", run("export", "-h").stdout, re.MULTILINE) == ["Arguments", "Options"]
+
+
+def test_a_usage_line_has_no_programmers_brackets() -> None:
+    pytest.importorskip("torch")
+    assert re.match(r"Usage: \w+ export \[OPTIONS\] \[RUN\]\n", run("export", "-h").stdout)
+    text = run("plot", "-h").stdout
+    assert re.match(r"Usage: \w+ plot \[OPTIONS\] FILE\n", text)
+    assert not re.search(r"\[\[|[{}]", text + run("export", "-h").stdout)
 
 
 def test_a_value_out_of_range_names_the_range_and_where_it_comes_from(

@@ -85,9 +85,7 @@ def test_there_is_at_least_one_core() -> None:
     assert sessions.usable_cores() >= 1
 
 
-@pytest.mark.parametrize(
-    ("code", "said"), [(100, "driver finds no GPU"), (803, "does not start (error 803)")]
-)
+@pytest.mark.parametrize(("code", "said"), [(100, "driver finds no GPU"), (803, "does not start (error 803)")])
 def test_of_a_driver_without_a_gpu_that_is_said_and_nothing_of_libraries(
     monkeypatch: pytest.MonkeyPatch, code: int, said: str
 ) -> None:

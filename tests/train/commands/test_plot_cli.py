@@ -60,6 +60,11 @@ def test_a_song_gives_a_png_in_the_current_folder_and_the_second_run_replaces_it
     assert picture.stat().st_ino != before
 
 
+def test_verbose_says_why_that_device(mertag: Run, song: Path) -> None:
+    assert "info: CPUExecutionProvider; " in mertag(song, "--verbose")[2]
+    assert "info: " not in mertag(song)[2]
+
+
 def test_the_name_decides_the_format(mertag: Run, song: Path) -> None:
     assert mertag(song, "--out", "x.SVG", "--quiet") == (0, "x.SVG\n", "")
     content = Path("x.SVG").read_bytes()

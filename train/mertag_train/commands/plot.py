@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mertag.cli import console
+from mertag.cli.console import LogLevel, show_from
 from mertag.cli.shared import open_tagger
 from mertag.cli.tag_options import DeviceChoice, DeviceOption, ModelOption
 from mertag.errors import ConfigError, MertagError
 
 if TYPE_CHECKING:
     from mertag_train.plots.song import ImageFormat
+
+_log = logging.getLogger(__name__)
 
 SUFFIX = ".emotion.png"
 NAME_BYTES = 255
@@ -43,6 +46,7 @@ def plot(
         ),
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="The picture's name and errors only.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Also say why that device is used.")] = False,
 ) -> None:
     """Draw the emotion of a song over time.
 
@@ -57,12 +61,14 @@ def plot(
         raise ConfigError(f"{file}: no such file")
     if file.is_dir():
         raise ConfigError(f"{file}: this is a folder; name one song")
+    show_from(LogLevel.info if verbose else LogLevel.warning)
     place = out or default_place(file)
     kind = check_place(place, song=file, overwrite=overwrite)
     tagger, facts = open_tagger(model, device.value, workers=1, segment_hop_s=segment_hop, one_song=True)
     with tagger:
         if not quiet:
             console.say(console.clean("model {model} on {device}".format(**facts)))
+            _log.info("%s", "{provider}; {reason}".format(**facts))
         timeline = tagger.segments(file)
         manifest = tagger.bundle.manifest
     spans_s = window_spans(timeline, manifest.window_rule, sample_rate=manifest.front_end.sample_rate)
