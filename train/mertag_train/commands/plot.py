@@ -18,7 +18,7 @@ from mertag.errors import ConfigError, MertagError
 if TYPE_CHECKING:
     from mertag_train.plots.song import ImageFormat
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("mertag.plot")
 
 SUFFIX = ".emotion.png"
 NAME_BYTES = 255
