@@ -122,7 +122,15 @@ class Writers(Generic[Job, Result]):
             self._results.put(self._work(job))
             return
         self._free.acquire()
-        self._pool.submit(self._work, job).add_done_callback(self._done)
+        began = threading.Event()
+        try:
+            future = self._pool.submit(self._do, job, began)
+        except RuntimeError:  # no thread may be started; one that is there may have begun the job all the same
+            self.stop()
+            if not began.is_set():
+                self._under_way -= 1
+            raise
+        future.add_done_callback(self._done)
 
     def finished(self) -> Iterator[Result]:
         """Yield the results of the jobs that are done, without waiting."""
@@ -148,6 +156,11 @@ class Writers(Generic[Job, Result]):
         if self._pool is not None:
             self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def _done(self, future: Future[Result]) -> None:
-        self._results.put(None if future.cancelled() else future.result())
+    def _do(self, job: Job, began: threading.Event) -> None:
+        began.set()
+        self._results.put(self._work(job))
+
+    def _done(self, future: Future[None]) -> None:
+        if future.cancelled():
+            self._results.put(None)
         self._free.release()

@@ -8,6 +8,7 @@ lives in the package that does its work, and typer makes a command of it here.
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -121,6 +122,9 @@ class LazyGroup(TyperGroup):
         name, command, rest = super().resolve_command(ctx, args)
         if name is None or command is None or name not in COMMANDS:
             return name, command, rest
+        if COMMANDS[name].extra in (None, "plot"):
+            # It needs no threads of numpy's, and OpenBLAS sends itself Ctrl-C where it may start none (ulimit -u).
+            os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         try:
             command = load_command(name)
         except MissingExtraError:
