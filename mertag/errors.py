@@ -136,4 +136,8 @@ def reason_of(error: Exception) -> str:
         return error.reason
     if isinstance(error, OSError):
         return error.strerror or str(error)
+    if isinstance(error, MemoryError):
+        return "memory ran out, or more is not allowed (ulimit -v)"
+    if isinstance(error, RuntimeError) and "start new thread" in str(error):
+        return "no more threads may be started (ulimit -u), or there is no memory for them (ulimit -v)"
     return f"unexpected {type(error).__name__}: {error}"

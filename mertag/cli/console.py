@@ -78,7 +78,10 @@ def shortage(error: BaseException) -> str:
     if isinstance(error, MemoryError) or number == errno.ENOMEM or "failed to map segment" in text:
         return "memory ran out, or more is not allowed (ulimit -v); give it more, or try fewer --workers and --threads"
     if number == errno.EAGAIN or (isinstance(error, RuntimeError) and "start new thread" in text):
-        return "no more processes or threads may be started (ulimit -u); allow more, or try fewer --workers, --threads"
+        return (
+            "no more processes or threads may be started (ulimit -u), or there is no memory for them (ulimit -v); "
+            "allow more, or try fewer --workers and --threads"
+        )
     if number in (errno.EMFILE, errno.ENFILE):
         return "no more files may be open (ulimit -n); allow more, or try fewer --workers"
     if isinstance(error, RecursionError):

@@ -14,6 +14,7 @@ import soundfile
 import tiny_bundle as tiny
 
 from mertag.cli import console
+from mertag.errors import reason_of
 from mertag.files import read_regular
 from mertag.listen.bundle import Bundle
 
@@ -85,3 +86,11 @@ def test_closed_streams_end_nothing(tiny_bundle: Bundle, song: Path, closed: str
         '"analysed": 1' in (tmp_path / "report.json").read_text()
         or '"tagged": 1' in (tmp_path / "report.json").read_text()
     )
+
+
+@pytest.mark.parametrize(
+    ("error", "said"), [(MemoryError(), "ulimit -v"), (RuntimeError("can't start new thread"), "ulimit -u")]
+)
+def test_a_file_for_which_too_little_is_given_fails_with_that_reason(error: Exception, said: str) -> None:
+    assert said in reason_of(error)
+    assert "unexpected" not in reason_of(error)

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from mertag.emotion import Target
 from mertag_train.arrays import Floats, Floats32, Ints
+from mertag_train.data.heard import segment_starts
 from mertag_train.data.teacher import TeacherTargets
 from mertag_train.learn import guide as guides
 from mertag_train.learn import song
@@ -136,7 +137,7 @@ def _guide(work: Work, teacher: TeacherTargets, learnt: Ints) -> list[Floats32]:
     found, store, cut = [], work.store, work.config.segmentation
     hop_s = store.front_end.hop_length / store.front_end.sample_rate
     for clip, said in zip(learnt.tolist(), windows, strict=True):
-        starts = cut.start_frames(int(store.n_samples[clip]), store.front_end).astype(np.float64)
+        starts = segment_starts(store, clip, cut).astype(np.float64)
         nearest = teacher.rows(np.full(len(starts), clip), starts * hop_s + cut.duration_s / 2)
         found.append(said[nearest - teacher.offsets[clip]])
     return found

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from mertag_train.data.heard import segment_starts
 from mertag_train.learn.config import TrainConfig
 from mertag_train.learn.learners import LEARNERS
 from mertag_train.learn.optimise import Optimiser, autocast
@@ -67,7 +68,7 @@ def forecast(work: Work, device: torch.device) -> Forecast:
 def _segments(work: Work, one: NetworkToTrain) -> float:
     """Return how many segments of full duration a training is worth."""
     config, full_s = one.config, one.config.segmentation.duration_s
-    per_clip = [config.segmentation.n_segments(n, config.front_end) for n in work.store.n_samples[one.learnt].tolist()]
+    per_clip = [len(segment_starts(work.store, clip, config.segmentation)) for clip in one.learnt.tolist()]
     learner, total = LEARNERS[config.learner], 0.0
     for epoch in range(1, config.epochs + 1):
         cut, crops = config.crops_of_epoch(epoch)

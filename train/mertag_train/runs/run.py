@@ -280,7 +280,7 @@ def train(
 def forecasts(folder: Path, dataset: Dataset, store: LogMelStore, device: torch.device) -> list[Forecast]:
     """Return what a run that was begun will train, a forecast for each target."""
     config = TrainConfig.from_json(settings(folder)["config"])
-    songs = _heard(dataset, store)
+    songs = _heard(dataset, store, config)
     dealt = load_folds(folder / "split.csv", songs, group=config.group)
     return [forecast(work, device) for work in _works(dataset, songs, store, dealt, config)]
 
