@@ -41,6 +41,7 @@ class SmallNetwork(SegmentNetwork):
         self.trunk = nn.Sequential(*layers)
         inner = nn.Linear(N_MELS, 32)
         self.head = nn.Sequential(nn.Dropout(dropout), inner, nn.ReLU(), nn.Dropout(dropout), nn.Linear(32, n_classes))
+        self.teacher = None
 
 
 @contextmanager

@@ -35,7 +35,6 @@ class TinyNetwork(SegmentNetwork):
         self.architecture, self.n_classes, self.statistics = architecture, n_classes, None
         self.register_buffer("mean", torch.zeros(N_MELS))
         self.register_buffer("std", torch.ones(N_MELS))
-        self._n_frozen = 0
         self.trunk = nn.Sequential(
             nn.Conv2d(1, 4, kernel_size=4, stride=4),
             nn.BatchNorm2d(4),

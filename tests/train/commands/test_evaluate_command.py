@@ -28,7 +28,22 @@ pytestmark = pytest.mark.command
 
 Run = Callable[..., tuple[int, str, str]]
 
-TOY = ("--folds", 2, "--epochs", 1, "--segment", 1, "--crops", 1, "--svm-songs", 0.4, "--device", "cpu")
+TOY = (
+    "--folds",
+    2,
+    "--epochs",
+    1,
+    "--segment",
+    1,
+    "--crops",
+    1,
+    "--svm-songs",
+    0.4,
+    "--device",
+    "cpu",
+    "--teacher",
+    "none",
+)
 ALL = "majority,inherited-vote,inherited-run,inherited-mean,inherited-svm"
 CHILD = """
 import sys

@@ -33,7 +33,22 @@ pytestmark = pytest.mark.command
 pytestmark = pytest.mark.command
 
 ROOT = Path(mertag.__file__).resolve().parents[1]
-QUICK = ("--learner", "inherited", "--svm-songs", 0.18, "--segment", 1, "--crops", 1, "--device", "cpu", "--threads", 1)
+QUICK = (
+    "--learner",
+    "inherited",
+    "--svm-songs",
+    0.18,
+    "--segment",
+    1,
+    "--crops",
+    1,
+    "--device",
+    "cpu",
+    "--threads",
+    1,
+    "--teacher",
+    "none",
+)
 TINY = (*QUICK, "--epochs", 2)
 
 
@@ -105,7 +120,7 @@ def test_a_folder_of_music_becomes_a_run(music: Path, log_mels: Path, tmp_path: 
     assert list(found.networks) == [Target.QUADRANT]
     assert found.command == (
         "mertag train --dataset folder --data-dir DIR --recipe ours --seed 0 "
-        "--target quadrant --learner inherited --epochs 1 --crops 1 --segment 1.0 --svm-songs 0.18"
+        "--target quadrant --learner inherited --epochs 1 --crops 1 --segment 1.0 --svm-songs 0.18 --teacher none"
     )
 
 

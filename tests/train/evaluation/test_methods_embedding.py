@@ -25,7 +25,7 @@ from mertag_train.data.datasets import Dataset, Song
 from mertag_train.data.datasets.base import targets_of_quadrant
 from mertag_train.data.embedding_model import EmbeddingModel
 from mertag_train.data.embeddings import embeddings
-from mertag_train.evaluation.methods import Context, Fold, method
+from mertag_train.evaluation.methods import Context, Fold
 from mertag_train.evaluation.methods.svm import EmbeddingSvm, mean_and_deviation
 from mertag_train.learn.config import TrainConfig
 
@@ -389,11 +389,6 @@ def test_it_beats_chance_where_the_class_can_be_heard_repeats_and_reads_no_label
     assert np.array_equal(chosen.predict(fold, context).probabilities, found.probabilities)
 
 
-def test_without_a_model_the_error_says_what_to_give(tmp_path: Path, tones: Dataset) -> None:
-    with pytest.raises(ConfigError, match="embedding-svm needs an embedding model: give --embedding-model FILE"):
-        method("embedding-svm").predict(fold_of(tones), context_of(tones, tmp_path, None))
-
-
 def test_the_settings_name_the_file_by_its_hash(tmp_path: Path, bands: Path) -> None:
     other = bands_model(tmp_path / "other.onnx", window=256)
     chosen = EmbeddingSvm()
@@ -401,8 +396,6 @@ def test_the_settings_name_the_file_by_its_hash(tmp_path: Path, bands: Path) -> 
     assert json.loads(json.dumps(plain)) == plain == chosen.settings(TrainConfig(epochs=3))
     assert chosen.model_settings(bands) != chosen.model_settings(other)
     assert chosen.model_settings(bands) == {"embedding_model": EmbeddingModel(bands).sha256}
-    with pytest.raises(ConfigError, match="give --embedding-model"):
-        chosen.model_settings(None)
 
 
 # The command
@@ -439,18 +432,15 @@ def test_the_command_takes_a_model_and_a_result_of_another_model_is_refused(
     assert "made with other settings: embedding_model" in err
 
 
-def test_without_a_model_the_command_says_so_at_once_and_all_leaves_them_out(
-    mertag: Callable[..., tuple[int, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    code, err = mertag("--method", "majority,embedding-svm")
-    assert code == 2
-    assert "embedding-svm needs an embedding model: give --embedding-model FILE" in err
+def test_without_a_model_the_bundled_taggers_are_heard(mertag: Callable[..., tuple[int, str]], tmp_path: Path) -> None:
     code, err = mertag("--method", "embedding-svm", "--embedding-model", "absent.onnx")
     assert code == 2
     assert "absent.onnx: cannot be read" in err
     assert not (tmp_path / "evaluation").exists()
-    monkeypatch.setattr("mertag_train.commands.options.METHODS", {"majority": "", "embedding-svm": ""})
-    code, err = mertag("--method", "all")
+    code, err = mertag("--method", "embedding-svm")
     assert code == 0, err
-    assert "left out, for want of an --embedding-model: embedding-svm" in err
-    assert [p.parts[-4] for p in (tmp_path / "evaluation").rglob("seed-0.fold-0.json")] == ["majority"]
+    (kept, _) = sorted((tmp_path / "evaluation").rglob("seed-0.fold-*.json"))
+    result = json.loads(kept.read_text())
+    assert result["settings"]["embedding_model"] == embedding_model.sha256_of(embedding_model.BUNDLED)
+    truth, found = np.array(result["labels"]), np.array(result["probabilities"]).argmax(1)
+    assert (truth == found).mean() > 0.75

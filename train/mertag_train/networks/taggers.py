@@ -17,7 +17,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from librosa.filters import mel as mel_filters
 from torch import Tensor, nn
 from torch.nn.functional import max_pool2d, pad
 
@@ -50,6 +49,8 @@ class TaggerLogMel(nn.Module):
     filters: Tensor
 
     def __init__(self) -> None:
+        from librosa.filters import mel as mel_filters  # here: a run from saved log-mels needs no librosa
+
         super().__init__()
         time = np.arange(N_FFT)
         window = 0.5 - 0.5 * np.cos(2 * np.pi * time / N_FFT)

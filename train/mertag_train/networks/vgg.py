@@ -75,6 +75,7 @@ class SegmentNetwork(nn.Module):
 
     mean: Tensor
     std: Tensor
+    _n_frozen = 0
 
     def __init__(
         self,
@@ -105,7 +106,6 @@ class SegmentNetwork(nn.Module):
         last = nn.Linear(hidden, n_classes)
         self.head = nn.Sequential(*before, nn.ReLU(inplace=True), nn.Dropout(dropout), last)
         self._initialise()
-        self._n_frozen = 0
         self.teacher: nn.Sequential | None = None
         if n_taught:
             taught = nn.Linear(seen, n_taught)
