@@ -10,8 +10,9 @@ quadrants are numbered counter-clockwise from the upper right::
                  A-
 
 A model has either one quadrant head, from which valence and arousal follow as sums (P(V+) = Q1 + Q4,
-P(A+) = Q1 + Q2), so that they cannot contradict the quadrant; or a valence and an arousal head, from which the
-quadrant follows as the pair of signs.
+P(A+) = Q1 + Q2), or a valence and an arousal head. The quadrant is the pair of their signs in both, so that the three
+never contradict each other. (With a quadrant head it is nearly always the most probable one; where it is not, as many
+songs are right either way: docs/model.md.)
 
 Source: J. A. Russell, "A circumplex model of affect", 1980; quadrant numbering as in the 4Q data set
 (Panda et al., 2018).
@@ -79,7 +80,7 @@ class Decision:
     Attributes
     ----------
     quadrant : Quadrant
-        The most probable quadrant.
+        The pair of the signs of valence and arousal.
     confidence : float
         With a quadrant head, P(quadrant); with a valence and an arousal head, the smaller of the two sides'
         probabilities. In 0..1.
@@ -132,6 +133,11 @@ class SongEmotion(Decision):
         return (self.quadrant, *rest)
 
 
+def _pair_of_signs(valence: float, arousal: float) -> Quadrant:
+    """Return the quadrant of P(V+) and P(A+), rounded as they are written."""
+    return quadrant_of(valence_positive=round(valence, 3) >= 0.5, arousal_positive=round(arousal, 3) >= 0.5)
+
+
 def decide(probabilities: Mapping[Target, Sequence[float]]) -> Decision:
     """Turn the song probabilities of a bundle's heads into one decision.
 
@@ -143,7 +149,7 @@ def decide(probabilities: Mapping[Target, Sequence[float]]) -> Decision:
     Returns
     -------
     Decision
-        Ties go to the first class in the order of `CLASS_NAMES`, and to the positive side of an axis.
+        An axis is positive from 0.5 on, to three decimals, as it is written into tags.
 
     Raises
     ------
@@ -156,19 +162,20 @@ def decide(probabilities: Mapping[Target, Sequence[float]]) -> Decision:
     if set(probabilities) == {Target.QUADRANT}:
         p1, p2, p3, p4 = (float(p) for p in probabilities[Target.QUADRANT])
         quadrants = (p1, p2, p3, p4)
-        best = max(range(4), key=quadrants.__getitem__)
+        valence, arousal = min(1.0, p1 + p4), min(1.0, p1 + p2)
+        quadrant = _pair_of_signs(valence, arousal)
         return Decision(
-            quadrant=QUADRANTS[best],
-            confidence=quadrants[best],
-            valence=min(1.0, p1 + p4),
-            arousal=min(1.0, p1 + p2),
+            quadrant=quadrant,
+            confidence=quadrants[QUADRANTS.index(quadrant)],
+            valence=valence,
+            arousal=arousal,
             quadrant_probabilities=quadrants,
         )
     if set(probabilities) == {Target.VALENCE, Target.AROUSAL}:
         valence = float(probabilities[Target.VALENCE][1])
         arousal = float(probabilities[Target.AROUSAL][1])
         return Decision(
-            quadrant=quadrant_of(valence_positive=valence >= 0.5, arousal_positive=arousal >= 0.5),
+            quadrant=_pair_of_signs(valence, arousal),
             confidence=min(max(valence, 1 - valence), max(arousal, 1 - arousal)),
             valence=valence,
             arousal=arousal,
