@@ -37,7 +37,18 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     with small_networks(), pytest.MonkeyPatch.context() as patch:
         patch.chdir(home)
         words = "--dataset folder --target quadrant --segment 1 --epochs 5 --crops 2 --batch-size 8 --device cpu"
-        code, out, err = mertag("train", "--data-dir", music, *words.split(), "--threads", "1", "--teacher", "none")
+        code, out, err = mertag(
+            "train",
+            "--data-dir",
+            music,
+            *words.split(),
+            "--threads",
+            "1",
+            "--teacher",
+            "none",
+            "--learner",
+            "inherited",
+        )
         assert code == 0, err
         code, out, err = mertag("export", "--precision", "int8,fp16,fp32")
         assert code == 0, err

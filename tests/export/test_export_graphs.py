@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 from mertag.emotion import Target
 from mertag.listen.windows import FrontEnd, Segmentation
 from mertag_export.graphs import Clip, run_segment_graph, session
-from mertag_export.quantise import first_convolutions
+from mertag_export.quantise import kept_in_float
 
 pytestmark = pytest.mark.command
 
@@ -89,7 +89,7 @@ def test_songs_laid_end_to_end_give_what_each_gives_alone(made: Made) -> None:
         np.testing.assert_allclose(together[2 * i : 2 * i + 2], alone, atol=1e-6)
 
 
-def test_int8_quantises_all_convolutions_but_the_first(made: Made) -> None:
+def test_int8_quantises_what_has_weights_but_the_first_convolution_and_the_logits(made: Made) -> None:
     graph = onnx.load(made.bundle.path("segment.int8.onnx")).graph
     made_by = {output: node for node in graph.node for output in node.output}
     arrays = {i.name: numpy_helper.to_array(i) for i in graph.initializer}
@@ -106,9 +106,9 @@ def test_int8_quantises_all_convolutions_but_the_first(made: Made) -> None:
                 assert arrays[sources[1].input[1]].shape == (len(weights),)  # a scale for each channel
     # Each convolution is quantised once, as its rectifier leaves it.
     rectified = Counter(made_by[n.input[0]].op_type for n in graph.node if n.op_type == "Relu")
-    assert rectified == {"Conv": 1, "Gemm": 1}
-    assert Counter(n.op_type for n in quantised) == {"Conv": 3}
-    assert Counter(n.op_type for n in floating) == {"Conv": 1, "Gemm": 2}
+    assert rectified == {"Conv": 1}
+    assert Counter(n.op_type for n in quantised) == {"Conv": 3, "Gemm": 1}
+    assert Counter(n.op_type for n in floating) == {"Conv": 1, "Gemm": 1}
     assert not [
         n for n in graph.node if n.op_type == "MatMul" and made_by.get(n.input[0], n).op_type == "DequantizeLinear"
     ]
@@ -127,16 +127,19 @@ def test_fp16_keeps_the_front_end_and_the_normalisation_in_full_precision(made: 
 
 
 @pytest.mark.parametrize("heads", [1, 2])
-def test_the_first_convolution_of_each_network_stays_in_float(heads: int) -> None:
-    nodes = [helper.make_node("Relu", ["x"], ["mel"], name="front end")]
+def test_the_first_convolution_and_the_logits_of_each_network_stay_in_float(heads: int) -> None:
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["mel"], name="mel")]
     for h in range(heads):
         nodes += [
             helper.make_node("Conv", ["mel", "w"], [f"a{h}"], name=f"first {h}"),
             helper.make_node("Gather", ["columns", f"a{h}"], [f"b{h}"]),  # the data is not always the first input
             helper.make_node("Conv", [f"b{h}", "w"], [f"c{h}"], name=f"inner {h}"),
             helper.make_node("Gemm", [f"c{h}", "w"], [f"d{h}"], name=f"linear {h}"),
-            helper.make_node("Softmax", [f"d{h}"], [f"p{h}"]),
+            helper.make_node("Gemm", [f"d{h}", "w"], [f"e{h}"], name=f"last {h}"),
+            helper.make_node("Softmax", [f"e{h}"], [f"p{h}"]),
         ]
     outputs = [helper.make_tensor_value_info(f"p{h}", TensorProto.FLOAT, None) for h in range(heads)]
     model = helper.make_model(helper.make_graph(nodes, "two heads", [], outputs))
-    assert first_convolutions(model) == [f"first {h}" for h in range(heads)]
+    assert kept_in_float(model) == sorted(
+        ["mel", *(f"{which} {h}" for which in ("first", "last") for h in range(heads))]
+    )

@@ -44,7 +44,7 @@ OURS = TrainConfig(
     augment=AugmentConfig(mixup_alpha=0.4, gain_db=12.0, noise_share=0.08),
     learner="sssl",
     sssl=SsslConfig(
-        partition=PartitionConfig(relative_to_clip=True, mean_of=1),
+        partition=PartitionConfig(relative_to_clip=True, least_share=0.5),
         mixup_alpha=0.4,
         kl_weight=0.0,
         refine=True,
