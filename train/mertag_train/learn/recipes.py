@@ -39,7 +39,7 @@ PAPER = TrainConfig(
 
 OURS = TrainConfig(
     recipe="ours",
-    network=NetworkConfig(architecture="compact", width=0.5),
+    network=NetworkConfig(architecture="compact", width=0.5, frozen_groups=4),
     optimiser=OptimiserConfig(learning_rate=0.02, schedule="one_cycle", batch_size=48, ema_decay=0.99),
     augment=AugmentConfig(mixup_alpha=0.4, gain_db=12.0, noise_share=0.08),
     learner="sssl",
