@@ -219,6 +219,21 @@ def test_the_average_makes_the_pseudo_labels_where_one_is_kept() -> None:
         torch.testing.assert_close(pseudo, torch.softmax(found.setting.optimiser.predictor(x), dim=1))
 
 
+def test_pseudo_labels_may_be_what_was_said_when_the_losses_were_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SsslLearner, "_pseudo_labels", lambda *_: pytest.fail("predicted again"))
+    config = sssl_config(warm_up_epochs=1, epochs=2, crops_per_clip=0)
+    config = replace(config, sssl=replace(config.sssl, pseudo_labels_of="epoch"))
+    learner = made(config, n_clips=4)
+    learner.begin(2)
+    learner._labelled = torch.zeros(len(learner.table), dtype=torch.bool)  # all are unlabelled
+    network = learner.setting.network.eval()
+    with torch.no_grad():
+        now = torch.softmax(network(learner.cut(np.arange(6))), dim=1)
+    assert learner._said[:6].numpy() == pytest.approx(now.numpy(), abs=1e-5)
+    network.train()
+    assert torch.isfinite(learner.loss(np.arange(6)))
+
+
 def test_the_warm_up_is_plain_cross_entropy_with_inherited_labels() -> None:
     store, frames, clips = planted(8)
     config = sssl_config(epochs=2, warm_up_epochs=2)

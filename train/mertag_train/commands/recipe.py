@@ -31,6 +31,8 @@ def config_of(base: TrainConfig, **given: Any) -> TrainConfig:
     from mertag.listen.windows import Segmentation
     from mertag_train.learn.recipes import small
 
+    if given.get("learner") == "teacher":
+        raise ConfigError("--learner teacher is what pre-training does; choose sssl, inherited, soft-labels or elr")
     segment_s, budget = given.pop("segment_s"), given.pop("budget", BudgetChoice.full)
     if budget is BudgetChoice.small:
         base = small(base)

@@ -23,6 +23,7 @@ from mertag_train.networks.vgg import MIN_FRAMES, Architecture
 Recipe = Literal["paper", "ours", "bundled"]
 Schedule = Literal["one_cycle", "cosine"]
 LearnerName = Literal["inherited", "sssl", "soft-labels", "elr", "teacher"]
+PseudoLabelsOf = Literal["batch", "epoch"]
 Noise = Literal["drawn", "played"]
 SongClassifier = Literal["svm", "logistic", "svm-one-vs-rest"]
 SongFeatures = Literal["in_sample", "held_out", "cross_fitted"]
@@ -186,6 +187,9 @@ class SsslConfig:
         A segment of U keeps a share of its inherited label, the probability that it is clean, beside its
         pseudo-label (the label co-refinement of DivideMix: Li et al., 2020, eq. 3), where the paper takes the
         pseudo-label alone.
+    pseudo_labels_of : {"batch", "epoch"}
+        Whether a pseudo-label is what the network predicts when its batch comes (the paper), or what it predicted when
+        the losses of the epoch were measured: a third cheaper.
     """
 
     partition: PartitionConfig = field(default_factory=PartitionConfig)
@@ -195,6 +199,7 @@ class SsslConfig:
     kl_ramp_epochs: int = 5
     prior_weight: float = 0.0
     refine: bool = False
+    pseudo_labels_of: PseudoLabelsOf = "batch"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -48,6 +48,7 @@ OURS = TrainConfig(
         mixup_alpha=0.4,
         kl_weight=0.0,
         refine=True,
+        pseudo_labels_of="epoch",
     ),
     teacher=TeacherConfig(
         name="musicnn",

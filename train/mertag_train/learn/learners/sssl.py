@@ -46,10 +46,13 @@ class SsslLearner(Learner):
 
     @staticmethod
     def cost(config: TrainConfig, epoch: int) -> float:
-        """Return what an epoch costs: losses are measured, and U is seen twice."""
+        """Return what an epoch costs: losses are measured, and U is seen twice or thrice."""
         if epoch <= config.warm_up_epochs:
             return 1.0
-        return 1.9 if config.sssl.kl_weight else 1.5
+        # Where little is learnt backwards, a pass forwards is most of the price.
+        forward = 0.9 if config.network.frozen_groups else 0.3
+        again = 1.0 if config.sssl.pseudo_labels_of == "epoch" else 1.5
+        return 1.0 + again * forward + (0.4 if config.sssl.kl_weight else 0.0)
 
     @property
     def kl_weight(self) -> float:
@@ -80,12 +83,13 @@ class SsslLearner(Learner):
 
     @torch.no_grad()
     def _measure(self, place: Ints) -> None:
-        """Put the losses of the segments at some places of the grid, in evaluation mode, on record."""
+        """Put the losses of the segments at some places of the grid, and what is said of them, on record."""
         config = self.setting.config
         n_frames = config.segmentation.segment_frames(config.front_end)
         logits = segment_logits(self.setting.optimiser.predictor, self.setting.frames, self.grid.row[place], n_frames)
         labels = torch.from_numpy(self.grid_labels[place]).to(self.device)
         now = np.full(len(self.grid), np.nan)
+        self._said = torch.softmax(logits, dim=1)
         now[place] = cross_entropy(logits, labels, reduction="none").cpu().numpy().astype(np.float64)
         self._history = [*self._history, now][-config.sssl.partition.mean_of :]
         self.setting.network.train()
@@ -100,7 +104,11 @@ class SsslLearner(Learner):
         unlabelled = torch.nonzero(~self._labelled[here]).squeeze(1)
         kl = torch.zeros((), device=self.device)
         if len(unlabelled):
-            guess = sharpen(self._pseudo_labels(plain[unlabelled]), config.temperature)  # eq. 4, 5
+            if config.pseudo_labels_of == "epoch":
+                said = self._said[here][unlabelled]
+            else:
+                said = self._pseudo_labels(plain[unlabelled])
+            guess = sharpen(said, config.temperature)  # eq. 4, 5
             if config.refine:
                 guess = refine(targets[unlabelled], guess, self._clean_probability[here][unlabelled])
             targets[unlabelled] = guess
