@@ -179,6 +179,23 @@ def test_two_heads_have_their_own_networks_classifiers_and_figures(tmp_path: Pat
     assert set(found.metrics) == {"valence", "arousal"}
 
 
+def test_axes_can_be_split_where_a_quadrant_has_one_song(tmp_path: Path) -> None:
+    dataset, store = songs_of(tmp_path)
+    # All songs of Q4 but one become Q3: a valence that is rare, and a quadrant that cannot be dealt.
+    relaxed = [song.id for song in dataset.songs if song.targets[Target.QUADRANT] == 3][1:]
+    songs = tuple(
+        replace(song, targets=targets_of_quadrant(QUADRANTS[2])) if song.id in relaxed else song
+        for song in dataset.songs
+    )
+    folder = tmp_path / "run"
+    config = replace(CONFIG, targets=BOTH)
+    dealt = run.begin(folder, replace(dataset, songs=songs), store, config, command="mertag train --dataset toy")
+    happy = {song.id for song in songs if song.targets[Target.VALENCE] == 1}
+    assert [len(happy & set(dealt.ids(part))) for part in ("train", "validation", "test")] == [5, 3, 3]
+    with pytest.raises(DatasetError, match="cannot be split by quadrant"):
+        run.begin(tmp_path / "other", replace(dataset, songs=songs), store, CONFIG, command="mertag train")
+
+
 def test_a_run_interrupted_after_its_last_epoch_trains_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder, dataset, store = begun(tmp_path)
     with monkeypatch.context() as patch:

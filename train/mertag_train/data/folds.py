@@ -73,6 +73,15 @@ def folds(songs: Songs, target: Target, *, n: int = 10, group: Group = "recordin
     return _dealt(songs, target, {str(i): 1 / n for i in range(n)}, group, seed, trained_on=Folds.others)
 
 
+def finest_target(dataset: Dataset) -> Target:
+    """Return the target whose classes are to be spread evenly, so that one deal serves all.
+
+    It is the quadrant where there is one; a quadrant with fewer than two songs cannot be spread: then an axis is.
+    """
+    finest_first = sorted(dataset.targets, key=lambda target: target is not Target.QUADRANT)
+    return next((target for target in finest_first if thin_class(dataset.songs, target) is None), finest_first[0])
+
+
 def split(
     songs: Songs,
     target: Target,

@@ -22,7 +22,16 @@ from mertag.emotion import CLASS_NAMES, Target
 from mertag.errors import ConfigError, DatasetError
 from mertag.files import json_digest
 from mertag_train.data.datasets.base import Dataset, Song, class_counts, thin_class
-from mertag_train.data.folds import Folds, Group, bound_groups, folds, load_folds, official_split, save_folds
+from mertag_train.data.folds import (
+    Folds,
+    Group,
+    bound_groups,
+    finest_target,
+    folds,
+    load_folds,
+    official_split,
+    save_folds,
+)
 from mertag_train.evaluation.files import read_json, write_json
 
 SCHEMA = 1
@@ -207,15 +216,9 @@ def _notes(dataset: Dataset) -> tuple[str, ...]:
 
 
 def _new_folds(dataset: Dataset, n: int, group: Group) -> Folds:
-    """Deal folds; where that fails for lack of audio, say so.
-
-    The target whose classes are spread evenly is the finest there is, so that one deal serves all; a quadrant with
-    fewer than two songs cannot be spread: then an axis is.
-    """
-    finest_first = sorted(dataset.targets, key=lambda target: target is not Target.QUADRANT)
-    spread = next((target for target in finest_first if thin_class(dataset.songs, target) is None), finest_first[0])
+    """Deal folds; where that fails for lack of audio, say so."""
     try:
-        return folds(dataset, spread, n=n, group=group)
+        return folds(dataset, finest_target(dataset), n=n, group=group)
     except DatasetError as error:
         if not dataset.missing_audio:
             raise

@@ -24,7 +24,7 @@ from mertag._version import __version__
 from mertag.emotion import Target
 from mertag_train.arrays import Floats32, Ints
 from mertag_train.data.datasets import Dataset, Song
-from mertag_train.data.folds import Folds, load_folds, split
+from mertag_train.data.folds import Folds, finest_target, load_folds, split
 from mertag_train.data.heard import unheard
 from mertag_train.data.store import LogMelStore
 from mertag_train.data.teacher import TeacherTargets
@@ -114,7 +114,7 @@ def begin(
         If the songs cannot be split; no folder is made.
     """
     songs = _heard(dataset, store, config)
-    by = Target.QUADRANT if Target.QUADRANT in dataset.targets else config.targets[0]
+    by = config.targets[0] if config.targets == (Target.QUADRANT,) else finest_target(dataset)
     dealt = split(songs, by, fractions=config.fractions, group=config.group, seed=config.seed)
     for work in _works(dataset, songs, store, dealt, config):
         check_parts(work)
