@@ -26,6 +26,9 @@ _CLIPS = {
     "4q": "30-second previews of commercial recordings",
     "pmemo": "excerpts of commercial recordings, given out for research",
     "eim": "clips of recordings under Creative Commons licences, many of which exclude commercial use",
+    "deam": "recordings under Creative Commons licences, many of which exclude commercial use",
+    "mtg-jamendo": "recordings under Creative Commons licences, many of which exclude commercial use, with tags under "
+    "CC BY-NC-SA 4.0",
 }
 
 
@@ -94,6 +97,8 @@ MUSIC = {
     "4q": "30-second previews of mostly Western popular music",
     "pmemo": "choruses of popular songs from the charts",
     "eim": "45-second clips of songs from the Free Music Archive",
+    "deam": "45-second excerpts and whole songs from the Free Music Archive, Jamendo and MedleyDB",
+    "mtg-jamendo": "songs from Jamendo, with the moods that their uploaders gave them",
 }
 OWN_MUSIC = "its maker's own choice of music"
 KEPT_APART = {"artist": ", and of artists as far as they are named,", "recording": ""}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import importlib
 import platform
 import sys
 from collections.abc import Mapping
@@ -17,16 +19,27 @@ from mertag.errors import BundleError, ConfigError, DeviceError
 from mertag.files import path_text
 from mertag.library import records
 
+SHOWN = ("size", "licence", "source", "citation", "needs", "here")
+"""What is printed of a data set, in this order; all else is in the JSON."""
+
 
 def info(
     model: ModelOption = None,
     device: DeviceOption = DeviceChoice.auto,
+    datasets: Annotated[
+        bool, typer.Option("--datasets", help="Show the data sets that can be trained on, and which are here.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show the model, the device and provider really in use, the decoders, and where settings are.
 
-    The exit code is 3 if the model cannot run; all else is shown nevertheless.
+    With --datasets, show the data sets for train and evaluate instead: what each is, how large, under which
+    licence, where it can be had, and whether it lies below $MERTAG_DATA. The exit code is 3 if the model cannot run;
+    all else is shown nevertheless.
     """
+    if datasets:
+        _show_datasets(as_json=json)
+        return
     facts: dict[str, object] = {"mertag": __version__, "python": sys.version.split()[0]}
     facts["platform"] = platform.platform()
     problem: Exception | None = None
@@ -46,6 +59,19 @@ def info(
     if problem is not None:
         console.complain(problem)
         raise typer.Exit(console.exit_code(problem))
+
+
+def _show_datasets(*, as_json: bool) -> None:
+    # By its name, as commands are: the runtime does not know what trains.
+    found = importlib.import_module("mertag_train.data.datasets.catalogue").catalogue()
+    plain = [dataclasses.asdict(entry) for entry in found]
+    if as_json:
+        console.out(records.to_json({"datasets": plain}, indent=2))
+        return
+    for entry in plain:
+        console.out(console.clean(f"{entry.pop('name')}: {entry.pop('what')}"))
+        for line in _lines({key: entry[key] for key in SHOWN if entry[key]}, indent="  "):
+            console.out(line)
 
 
 def _brief(facts: dict[str, object]) -> dict[str, object]:

@@ -171,3 +171,21 @@ def test_info_shows_the_decoders_even_without_a_model_and_then_ends_with_3(
     assert facts["decoders"]["libsndfile"]
     assert facts["mertag"] == __version__
     assert facts["onnxruntime"]["providers_available"]
+
+
+def test_info_lists_the_data_sets_and_what_of_them_is_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("MERTAG_CONFIG", "")
+    monkeypatch.setenv("MERTAG_DATA", str(tmp_path))
+    for quadrant in ("Q1", "Q2", "Q3", "Q4"):
+        (tmp_path / "folder" / quadrant).mkdir(parents=True)
+        for name in ("a.mp3", "b.mp3"):
+            (tmp_path / "folder" / quadrant / name).write_bytes(b"")
+    code, out, _ = run("info", "--datasets", "--json")
+    found = {entry["name"]: entry for entry in json.loads(out)["datasets"]}
+    assert code == 0
+    assert (found["folder"]["songs"], found["folder"]["with_audio"]) == (8, 8)
+    assert (found["deam"]["found"], found["deam"]["licence"] != "") == (None, True)
+    code, out, _ = run("info", "--datasets")
+    assert code == 0
+    assert f"  here: {tmp_path / 'folder'}: 8 of 8 labelled songs have audio\n" in out
+    assert f"  here: no: there is no {tmp_path / 'deam'}\n" in out

@@ -180,8 +180,8 @@ def test_half_a_data_set_names_the_missing_half(tmp_path: Path) -> None:
 
 
 def test_an_unknown_data_set_names_the_known_ones() -> None:
-    with pytest.raises(ConfigError, match="choose from pmemo, 4q, eim, folder"):
-        read("deam")
+    with pytest.raises(ConfigError, match="choose from pmemo, 4q, eim, deam, mtg-jamendo, folder"):
+        read("emotify")
 
 
 def _write(folder: Path, text: str) -> Path:

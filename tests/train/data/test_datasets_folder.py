@@ -100,6 +100,18 @@ def test_a_table_of_labels_is_read_from_its_path_or_its_folder(tmp_path: Path) -
     assert all(song.path is not None for song in dataset.songs)
 
 
+@pytest.mark.parametrize(
+    "words", [("Q1", "Q2", "Q3", "Q4"), ("1", "2", "3", "4"), ("happy", "Angry", "SAD", "Relaxed")]
+)
+def test_a_column_quadrant_stands_for_the_label_and_ratings_beside_it_are_not_read(
+    tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    rows = "".join(f"{i}.mp3,{words[i // 2]},0.5,0.5\n" for i in range(8))
+    dataset = read("folder", table(tmp_path / "x", "path,quadrant,valence,arousal\n" + rows))
+    assert [song.targets[Target.QUADRANT] for song in dataset.songs] == [0, 0, 1, 1, 2, 2, 3, 3]
+    assert dataset.songs[0].valence is None
+
+
 def test_groups_and_artists_of_a_table_are_kept(tmp_path: Path) -> None:
     text = "Path,Label,Group,Artist\n0.mp3,V+,1.mp3,ABBA\n1.mp3,V-,,abba\n2.mp3,v+,1.mp3,\n3.mp3,v-,,X\n"
     songs = read("folder", table(tmp_path / "m", text)).songs
@@ -127,8 +139,10 @@ def test_a_song_of_the_table_without_audio_is_reported(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("file,label\n", r"labels\.csv, line 1: no column 'path'"),
-        ("path,mood\n0.mp3,Q1\n", r"labels\.csv, line 1: neither a column 'label' nor"),
+        ("path,mood\n0.mp3,Q1\n", r"labels\.csv, line 1: no column 'label' or 'quadrant', nor both"),
         ("path,label\n", r"labels\.csv: names no song"),
+        ("path,label,quadrant\n0.mp3,Q1,Q1\n", r"labels\.csv, line 1: a column 'label' and a column 'quadrant'"),
+        ("path,quadrant\n0.mp3,V+\n", r"labels\.csv, line 2: unknown class 'V\+'\. Classes are Q1 to Q4, 1 to 4"),
         ("path,label\n0.mp3,Q1\n1.mp3,Joy\n", r"labels\.csv, line 3: unknown class 'Joy'\. Classes are"),
         ("path,label\n0.mp3,Q1\n1.mp3,V+\n", r"line 3: 'V\+' is another kind of class than 'Q1' on line 2"),
         (EIGHT + "./0.mp3,Q1\n", r"labels\.csv, line 10: '0\.mp3' stands twice, first on line 2"),

@@ -16,6 +16,7 @@ from mertag.cli import console
 from mertag.emotion import Target
 from mertag.errors import ConfigError
 from mertag_train.commands.options import (
+    DATASETS,
     BatchSize,
     BudgetChoice,
     Crops,
@@ -63,7 +64,10 @@ TABLE_SEGMENTS = "1,2,3,4,5"
 
 
 def evaluate(
-    dataset: Annotated[str | None, typer.Option(metavar="4q|pmemo|eim|folder", help="The data set's layout.")] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option(metavar=DATASETS, help="The data set's layout (mertag info --datasets)."),
+    ] = None,
     data_dir: DataDir = None,
     method: Annotated[
         str | None,
@@ -133,7 +137,7 @@ def evaluate(
     scale: Scale = None,
     threshold: Annotated[
         str | None,
-        typer.Option(metavar="V,A", help="Ratings at which classes part (pmemo; eim takes one). Use another --out."),
+        typer.Option(metavar="V,A", help="Ratings at which classes part (eim and deam take one). Use another --out."),
     ] = None,
     log_mels: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Keep the log-mels here, or use those that are here.")

@@ -53,6 +53,8 @@ class TrainDevice(StrEnum):
     cpu = "cpu"
 
 
+DATASETS = "pmemo|4q|eim|deam|mtg-jamendo|folder"
+"""The readers, for help texts, which import nothing."""
 DataDir = Annotated[Path | None, typer.Option(metavar="DIR", help="Its folder; if not given, $MERTAG_DATA/<dataset>.")]
 Epochs = Annotated[int | None, typer.Option(min=1, help="Passes; if not given, the recipe's.")]
 WarmUp = Annotated[
@@ -220,9 +222,11 @@ def thresholds_of(name: str, text: str | None) -> dict[str, float]:
         values = []
     if name == "pmemo" and len(values) == 2:
         return {"valence_threshold": values[0], "arousal_threshold": values[1]}
-    if name == "eim" and len(values) == 1:
+    if name in ("eim", "deam") and len(values) == 1:
         return {"threshold": values[0]}
-    raise ConfigError(f"--threshold {text}: pmemo takes two, such as 0.5,0.5; eim takes one, such as 5; others none.")
+    raise ConfigError(
+        f"--threshold {text}: pmemo takes two, such as 0.5,0.5; eim and deam take one, such as 5; others none."
+    )
 
 
 def methods_of(text: str | None) -> list[str]:

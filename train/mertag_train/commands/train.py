@@ -15,6 +15,7 @@ import typer
 from mertag.cli import console
 from mertag.errors import ConfigError, TrainingError
 from mertag_train.commands.options import (
+    DATASETS,
     BatchSize,
     BudgetChoice,
     Crops,
@@ -58,7 +59,10 @@ def train(
     ctx: typer.Context,
     dataset: Annotated[
         str | None,
-        typer.Option(metavar="4q|pmemo|eim|folder", help="The data set's layout; needed unless --resume is given."),
+        typer.Option(
+            metavar=DATASETS,
+            help="The data set's layout (mertag info --datasets); needed unless --resume is given.",
+        ),
     ] = None,
     data_dir: DataDir = None,
     target: Annotated[

@@ -16,13 +16,20 @@ from types import MappingProxyType
 from typing import Any
 
 from mertag.errors import ConfigError
-from mertag_train.data.datasets import eim, folder, four_q, pmemo
+from mertag_train.data.datasets import deam, eim, folder, four_q, mtg_jamendo, pmemo
 from mertag_train.data.datasets.base import Dataset, Dynamics, Song, class_counts
 
 __all__ = ["READERS", "Dataset", "Dynamics", "Song", "class_counts", "read"]
 
 READERS: Mapping[str, Callable[..., Dataset]] = MappingProxyType(
-    {"pmemo": pmemo.read, "4q": four_q.read, "eim": eim.read, folder.NAME: folder.read}
+    {
+        "pmemo": pmemo.read,
+        "4q": four_q.read,
+        "eim": eim.read,
+        "deam": deam.read,
+        "mtg-jamendo": mtg_jamendo.read,
+        folder.NAME: folder.read,
+    }
 )
 """The readers by name, as ``--dataset`` spells it."""
 
@@ -30,7 +37,7 @@ READERS: Mapping[str, Callable[..., Dataset]] = MappingProxyType(
 def read(name: str, data_dir: Path | str | None = None, **options: Any) -> Dataset:
     """Read the data set of a name, from `data_dir` (for ``folder``, also a table) or ``$MERTAG_DATA/<name>``.
 
-    The options are those of the reader of that name: `pmemo.read`, `four_q.read`, `eim.read`, `folder.read`.
+    The options are those of the reader of that name: `pmemo.read`, `eim.read` and so on.
 
     Raises
     ------

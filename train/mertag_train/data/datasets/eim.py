@@ -45,6 +45,9 @@ COLUMNS = Columns(valence="mean_valence", arousal="mean_arousal", title="Song ti
 
 ORIGIN = Origin(
     name="eim",
+    title="Emotion in Music (1000 songs): 45-second clips, rated on valence and arousal",
+    size="744 clips",
+    licence="for research; the songs are under Creative Commons licences, many non-commercial",
     source="https://cvml.unige.ch/databases/emoMusic/",
     citation="M. Soleymani, M. N. Caro, E. M. Schmidt, C.-Y. Sha, Y.-H. Yang, 1000 songs for emotional "
     "analysis of music, CrowdMM 2013",

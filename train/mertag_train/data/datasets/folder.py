@@ -7,10 +7,12 @@ The folders' names are quadrants, moods, or the two sides of one axis, in any ca
 A table is a CSV file, or a folder that holds a ``labels.csv``::
 
     path,label[,group][,artist]             one/song.mp3,Happy,,ABBA
+    path,quadrant[,group][,artist]          one/song.mp3,Q1,,ABBA
     path,valence,arousal[,group][,artist]   one/song.mp3,6.5,3.0         with its scale, such as (1, 9)
 
-Paths are relative to the table. Songs with the same ``group`` are versions of the same recording and never stand on
-both sides of a split.
+``quadrant`` is ``label`` for tables that hold nothing but quadrants: Q1 to Q4, 1 to 4, or their moods. A table may have
+ratings beside it; they are then not read. Paths are relative to the table. Songs with the same ``group`` are versions
+of the same recording and never stand on both sides of a split.
 """
 
 from __future__ import annotations
@@ -128,22 +130,25 @@ def _is_audio(path: Path) -> bool:
 
 def _read_table(path: Path, scale: tuple[float, float] | None) -> Dataset:
     table = read_table(path, ("path",))
-    rated = not table.has("label")
+    column = _label_column(table)
+    rated = column is None
     if rated and not (table.has("valence") and table.has("arousal")):
-        raise fault(path, 1, "neither a column 'label' nor columns 'valence' and 'arousal'", "Add what is missing.")
+        what = "no column 'label' or 'quadrant', nor both 'valence' and 'arousal'"
+        raise fault(path, 1, what, "Add what is missing.")
     if rated and scale is None:
         raise ConfigError(f"{path} holds ratings; say on which scale, such as 1,9 (lowest, highest).")
     if not rated and scale is not None:
         raise ConfigError(f"{path} holds labels, not ratings. Leave the scale out.")
     if not table.rows:
         raise fault(path, None, "names no song", "Add a line for each song.")
-    if scale is None:
-        labels = _labels(table)
+    if column is not None:
+        labels = _labels(table, column)
         targets = targets_from(next(iter(labels.values())).target)
         classes = {line: label.targets for line, label in labels.items()}
         ratings: dict[int, Rating] = {}
         labelling = "labels as written"
     else:
+        assert scale is not None  # checked above
         targets = tuple(Target)
         classes, ratings = _ratings(table, scale)
         labelling = f"positive = at or above the middle of {scale[0]:g} to {scale[1]:g}"
@@ -203,19 +208,29 @@ def _ratings(table: Table, scale: tuple[float, float]) -> tuple[dict[int, Mappin
     return classes, ratings
 
 
-def _labels(table: Table) -> dict[int, Label]:
+def _label_column(table: Table) -> str | None:
+    """Return the column that holds the classes, None where there is none."""
+    there = [name for name in ("label", "quadrant") if table.has(name)]
+    if len(there) > 1:
+        raise fault(table.path, 1, "a column 'label' and a column 'quadrant'", "Keep the one that is meant.")
+    return there[0] if there else None
+
+
+def _labels(table: Table, column: str) -> dict[int, Label]:
     """Return the label of each line, all of one kind."""
     found: dict[int, Label] = {}
     first: Row | None = None
     for row in table:
-        label = parse_label(row.required("label"))
-        if label is None:
-            raise row.fault(f"unknown class {row.text('label')!r}", f"Classes are {ACCEPTED}.")
+        word = row.required(column)
+        label = parse_label(f"Q{word}" if column == "quadrant" and word in ("1", "2", "3", "4") else word)
+        if label is None or (column == "quadrant" and label.target is not Target.QUADRANT):
+            accepted = ACCEPTED if column == "label" else "Q1 to Q4, 1 to 4, or Happy, Angry, Sad and Relaxed"
+            raise row.fault(f"unknown class {word!r}", f"Classes are {accepted}.")
         first = first or row
         found[row.line] = label
         if label.target is not found[first.line].target:
             raise row.fault(
-                f"{row.text('label')!r} is another kind of class than {first.text('label')!r} on line {first.line}",
+                f"{word!r} is another kind of class than {first.text(column)!r} on line {first.line}",
                 f"Use one kind of classes: {ACCEPTED}.",
             )
     return found

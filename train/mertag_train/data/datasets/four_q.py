@@ -34,6 +34,9 @@ N_PUBLISHED = 900
 
 ORIGIN = Origin(
     name="4q",
+    title="4Q: 30-second clips, each of a quadrant",
+    size="900 clips, 225 a quadrant",
+    licence="for research; the clips are previews of commercial recordings",
     source='http://mir.dei.uc.pt (Downloads, "4Q audio emotion dataset")',
     citation="R. Panda, R. Malheiro, R. P. Paiva, Novel audio features for music emotion recognition, "
     "IEEE Transactions on Affective Computing, 2018",

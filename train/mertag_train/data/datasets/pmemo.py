@@ -45,6 +45,9 @@ COLUMNS = Columns(valence="Valence(mean)", arousal="Arousal(mean)", title="title
 
 ORIGIN = Origin(
     name="pmemo",
+    title="PMEmo 2019: choruses of pop songs, rated on valence and arousal",
+    size="794 songs, 767 of them rated",
+    licence="for research; the songs are commercial recordings",
     source="https://github.com/HuiZhangDB/PMEmo (PMEmo2019)",
     citation="K. Zhang, H. Zhang, S. Li, C. Yang, L. Sun, The PMEmo dataset for music emotion recognition, ICMR 2018",
     subfolders=("PMEmo2019",),

@@ -27,13 +27,16 @@ DATA_VARIABLE = "MERTAG_DATA"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """A published data set: its name, where it can be had, whom to cite, and the files that are needed.
+    """A published data set: its name, what it is, where it can be had, whom to cite, and the files that are needed.
 
     `files` are the annotations, relative to the data set's folder or to one of `subfolders` in it, into which the
-    published archive unpacks; `audio` says in words where the audio lies.
+    published archive unpacks; `audio` says in words where the audio lies. `title`, `size` and `licence` are words, too.
     """
 
     name: str
+    title: str
+    size: str
+    licence: str
     source: str
     citation: str
     subfolders: tuple[str, ...]
@@ -66,17 +69,27 @@ def find_root(origin: Origin, data_dir: Path | str | None) -> Path:
         raise DatasetError(
             f"{error} It must hold {_names(origin.files)}, and audio in {origin.audio}. {_obtain(origin)}"
         ) from None
-    roots = [folder, *(folder / name for name in origin.subfolders)]
-    lacking = {root: [name for name in origin.files if not (root / name).is_file()] for root in roots}
-    best = min(roots, key=lambda root: len(lacking[root]))
-    if not lacking[best]:
+    roots = _roots(origin, folder)
+    best, lacking = nearest_root(origin, folder)
+    if not lacking:
         return best
-    if len(lacking[best]) < len(origin.files):
-        what = f"{best}: the data set {origin.name!r} is not whole: missing {_names(lacking[best])}."
+    if len(lacking) < len(origin.files):
+        what = f"{best}: the data set {origin.name!r} is not whole: missing {_names(lacking)}."
     else:
         places = " or ".join(map(str, roots))
         what = f"the data set {origin.name!r} is not at {places}. Looked for {_names(origin.files)}."
     raise DatasetError(f"{what} The audio belongs in {origin.audio}. {_obtain(origin)}")
+
+
+def nearest_root(origin: Origin, folder: Path) -> tuple[Path, list[str]]:
+    """Return the folder, among those that are looked at, in which the fewest files are missing, and these files."""
+    lacking = {root: [name for name in origin.files if not (root / name).is_file()] for root in _roots(origin, folder)}
+    best = min(lacking, key=lambda root: len(lacking[root]))
+    return best, lacking[best]
+
+
+def _roots(origin: Origin, folder: Path) -> list[Path]:
+    return [folder, *(folder / name for name in origin.subfolders)]
 
 
 def refuse_absent(rows: Mapping[str, Row], others: Mapping[str, Row], table: str, remedy: str, why: str = "") -> None:

@@ -1,4 +1,4 @@
-"""CSV tables that know where each value stands, so that an error can say file, line and remedy.
+"""CSV and TSV tables that know where each value stands, so that an error can say file, line and remedy.
 
 Conventions: the first line names the columns; columns are found by name (in any case), never by position;
 every value is stripped (one data set has TAB characters inside its values); line numbers are an editor's: the
@@ -96,8 +96,11 @@ class Table:
         return found
 
 
-def read_table(path: Path, columns: Sequence[str]) -> Table:
+def read_table(path: Path, columns: Sequence[str], *, delimiter: str = ",", ragged: bool = False) -> Table:
     """Read a CSV file; empty lines are left out, columns beside those that there must be are kept.
+
+    Values are separated by `delimiter`. Lines of a `ragged` table may be shorter than the first one, or longer: what
+    lies behind the last column belongs to it, joined by TAB.
 
     It is UTF-8 (with or without a byte order mark), UTF-16 with one, or else Windows-1252 or Latin-1, in which older
     data sets are written.
@@ -106,7 +109,7 @@ def read_table(path: Path, columns: Sequence[str]) -> Table:
     few or too many values.
     """
     text = _decode(path)
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    reader = csv.reader(io.StringIO(text, newline=""), strict=not ragged, delimiter=delimiter)
     rows: list[Row] = []
     names: tuple[str, ...] = ()
     try:
@@ -119,6 +122,10 @@ def read_table(path: Path, columns: Sequence[str]) -> Table:
                 _check_header(path, reader.line_num, names, columns)
                 keys = [name.casefold() for name in names]
                 continue
+            if ragged:
+                last = len(names) - 1
+                stripped = [*stripped[:last], "\t".join(stripped[last:])]
+                stripped += [""] * (len(names) - len(stripped))
             if len(stripped) != len(names):
                 raise fault(
                     path,
