@@ -15,6 +15,7 @@ import typer
 
 from mertag.emotion import Target
 from mertag.errors import ConfigError, DeviceError
+from mertag_train.data.datasets.base import default_targets
 from mertag_train.evaluation.methods import METHODS
 from mertag_train.evaluation.methods import method as find_method
 
@@ -129,16 +130,6 @@ def targets_of(text: str) -> tuple[Target, ...]:
         return tuple(Target(name.strip().lower()) for name in text.split(","))
     except ValueError:
         raise ConfigError(f"--target {text!r}: choose quadrant, or valence,arousal") from None
-
-
-def default_targets(dataset: Dataset) -> tuple[Target, ...]:
-    """Return what a data set was rated for: one quadrant head, or a head for each axis.
-
-    PMEmo's songs were rated on two axes, and the paper learns them one by one; its quadrants are only derived.
-    """
-    if dataset.name == "pmemo" or Target.QUADRANT not in dataset.targets:
-        return (Target.VALENCE, Target.AROUSAL)
-    return (Target.QUADRANT,)
 
 
 def check_targets(config: TrainConfig, dataset: Dataset) -> None:

@@ -33,7 +33,6 @@ from mertag_train.commands.options import (
     WarmUp,
     check_targets,
     command_of,
-    default_targets,
     device_of,
     given_options,
     read_dataset,
@@ -43,6 +42,7 @@ from mertag_train.commands.options import (
     use_threads,
 )
 from mertag_train.commands.recipe import config_of, for_device, teacher_targets, with_teacher
+from mertag_train.data.datasets.base import default_targets
 
 if TYPE_CHECKING:
     from mertag.emotion import Target

@@ -13,7 +13,7 @@ from mertag.emotion import CLASS_NAMES, QUADRANT_LABELS, Quadrant
 from mertag_train.evaluation import durations as clip_durations
 from mertag_train.evaluation import report
 from mertag_train.evaluation.files import write_json, write_text
-from mertag_train.evaluation.protocol import PROTOCOL, Protocol, folder_name, read_protocol
+from mertag_train.evaluation.protocol import PROTOCOL, Protocol, folder_name, read_artists, read_protocol
 from mertag_train.evaluation.results import read_results
 from mertag_train.evaluation.sheet import Sheet, latex, markdown
 from mertag_train.evaluation.summary import Summary, compare, summarise
@@ -36,6 +36,14 @@ class Report:
     sheets: tuple[Sheet, ...]
     json: dict[str, Any]
 
+    def __str__(self) -> str:
+        """Return the main figures, and every two methods compared, as Markdown."""
+        pairs = [sheet for sheet in self.sheets if sheet.title.endswith(report.COMPARED)]
+        return markdown([*report.narrow(self.summaries), *pairs])
+
+    def _repr_markdown_(self) -> str:
+        return str(self)
+
 
 def make_report(folder: Path) -> Report:
     """Return the report of everything that a data set's folder holds.
@@ -45,7 +53,7 @@ def make_report(folder: Path) -> Report:
     protocol = read_protocol(folder)
     results = list(read_results(folder, protocol))
     summaries = summarise(results, protocol.folds)
-    comparisons = compare(summaries)
+    comparisons = compare(summaries, read_artists(folder))
     return Report(
         protocol=protocol,
         summaries=tuple(summaries),

@@ -5,12 +5,15 @@ On disk, one folder for each data set and grouping::
     evaluation/4q-artist/
       protocol.json    data set, labelling, grouping, fingerprints
       folds.csv        song_id,fold: for others to use
+      artists.csv      song_id,artist: songs of one artist have the same number
       results/         see `results`
       work/            networks that were trained; may be deleted when all is done
 """
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -22,6 +25,7 @@ from mertag.emotion import CLASS_NAMES, Target
 from mertag.errors import ConfigError, DatasetError
 from mertag.files import json_digest
 from mertag_train.data.datasets.base import Dataset, Song, class_counts, thin_class
+from mertag_train.data.datasets.tables import read_table
 from mertag_train.data.folds import (
     Folds,
     Group,
@@ -32,11 +36,12 @@ from mertag_train.data.folds import (
     official_split,
     save_folds,
 )
-from mertag_train.evaluation.files import read_json, write_json
+from mertag_train.evaluation.files import read_json, write_json, write_text
 
 SCHEMA = 1
 PROTOCOL = "protocol.json"
 FOLDS = "folds.csv"
+ARTISTS = "artists.csv"
 OFFICIAL = "official"
 """Given for a file of folds: the split of the data set's authors."""
 SHUFFLE_SEED = 0
@@ -205,7 +210,28 @@ def prepare(
     _agree(folder, protocol)
     if not (folder / FOLDS).exists():
         save_folds(dealt, folder / FOLDS)
+    if not (folder / ARTISTS).exists():
+        _save_artists(dataset.songs, folder / ARTISTS)
     return folder, protocol, dealt, songs
+
+
+def _save_artists(songs: Sequence[Song], path: Path) -> None:
+    """Write which songs are of one artist; nobody's name is told. A song of an unknown artist has its own number."""
+    artists = bound_groups(songs, "artist")
+    lines = sorted((song.id, number) for number, group in enumerate(artists) for song in group)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerows([("song_id", "artist"), *lines])
+    write_text(path, text.getvalue())
+
+
+def read_artists(folder: Path) -> dict[str, int] | None:
+    """Return the number of each song's artist, by song id; None where a folder of an earlier version has none."""
+    path = folder / ARTISTS
+    if not path.exists():
+        return None
+    rows = read_table(path, ("song_id", "artist")).by("song_id")
+    return {song: round(row.number("artist", low=0)) for song, row in rows.items()}
 
 
 def _notes(dataset: Dataset) -> tuple[str, ...]:

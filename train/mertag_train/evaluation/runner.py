@@ -22,7 +22,7 @@ from mertag.files import json_digest
 from mertag.listen.windows import Segmentation
 from mertag_train.data.datasets.base import Song
 from mertag_train.data.folds import Folds, Group
-from mertag_train.evaluation.methods import Context, Fold, NeedsModel, method
+from mertag_train.evaluation.methods import Context, Fold, Method, NeedsModel, method
 from mertag_train.evaluation.methods.base import Shared
 from mertag_train.evaluation.protocol import Protocol
 from mertag_train.evaluation.results import (
@@ -53,6 +53,8 @@ class Surroundings(Shared):
         Settings of methods that have no recipe of their own.
     recipes : mapping of str to TrainConfig
         Settings of those that have one (`mertag_train.evaluation.methods.Method.recipe`).
+    own : mapping of str to Method
+        Methods by name that are not in the registry.
     wrong : mapping of str to mapping
         Other classes by target and song id, given on purpose: they are learnt from, never judged by.
     """
@@ -61,11 +63,16 @@ class Surroundings(Shared):
     group: Group
     config: TrainConfig
     recipes: Mapping[Recipe, TrainConfig]
+    own: Mapping[str, Method] = field(default_factory=dict)
     wrong: Mapping[Target, Mapping[str, int]] = field(default_factory=dict)
+
+    def method(self, name: str) -> Method:
+        """Return the method of a name; ConfigError if there is none."""
+        return self.own.get(name) or method(name)
 
 
 def plan(
-    methods: Sequence[str],
+    methods: Sequence[str | Method],
     *,
     targets: Sequence[Target],
     segments_s: Sequence[float],
@@ -77,7 +84,7 @@ def plan(
     A method that does not use segments stands there once and not once a duration; one in which nothing is random,
     with the first seed only. ConfigError is raised if there is no such method.
     """
-    known = [method(name) for name in methods]
+    known = [each if isinstance(each, Method) else method(each) for each in methods]
     tasks = (
         Task(
             method=each.name,
@@ -101,7 +108,7 @@ def chosen_folds(asked: Sequence[str] | None, names: Sequence[str]) -> tuple[str
 
 def task_config(around: Surroundings, task: Task) -> TrainConfig:
     """Return the settings of one task: those of its method's recipe, with its seed, duration and the grouping."""
-    recipe = method(task.method).recipe
+    recipe = around.method(task.method).recipe
     config = around.config if recipe is None else around.recipes[recipe]
     cut = config.segmentation
     if task.segment_s is not None:
@@ -114,7 +121,7 @@ def settings_of(around: Surroundings, task: Task) -> Mapping[str, Any]:
 
     ConfigError is raised if the method needs an embedding model and there is none.
     """
-    chosen = method(task.method)
+    chosen = around.method(task.method)
     found = chosen.settings(task_config(around, task))
     return {**found, **chosen.model_settings(around.embedding_model)} if isinstance(chosen, NeedsModel) else found
 
@@ -191,7 +198,7 @@ def _run_one(folder: Path, dealt: Folds, task: Task, around: Surroundings, envir
     around.cache.mkdir(parents=True, exist_ok=True)
     shared = {each.name: getattr(around, each.name) for each in dataclasses.fields(Shared)}
     context = Context(**shared, config=task_config(around, task), work=work)
-    found = method(task.method).predict(fold, context)
+    found = around.method(task.method).predict(fold, context)
     if found.song_ids != fold.test_ids:
         raise DatasetError(f"method {task.method!r} did not predict every song of fold {fold.name!r}, in order")
     probabilities = np.asarray(found.probabilities, dtype=np.float64)

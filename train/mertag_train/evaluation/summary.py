@@ -9,7 +9,8 @@ Conventions
 - A seed counts when it has every fold. While none has, the first seed stands for the method with the folds it has,
   and the summary says so.
 - *Between methods*: McNemar's exact test on the songs that both have predicted, first seeds; the p-values of one
-  target are also given with Holm's correction for their number.
+  target are also given with Holm's correction for their number. Beside it, the difference in accuracy with its interval
+  by a bootstrap of the artists (`bootstrap`), where it is known whose the songs are.
 - A quadrant also says valence and arousal: P(V+) = Q1 + Q4, P(A+) = Q1 + Q2. These views are named apart from
   methods that were trained for the axis.
 """
@@ -18,7 +19,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from statistics import fmean, stdev
 from typing import Any
@@ -27,6 +28,7 @@ import numpy as np
 
 from mertag.emotion import Target
 from mertag_train.arrays import Floats, Ints
+from mertag_train.evaluation.bootstrap import Difference, paired_bootstrap
 from mertag_train.evaluation.methods import METHODS
 from mertag_train.evaluation.results import Result
 from mertag_train.measure.metrics import (
@@ -126,7 +128,8 @@ class Summary:
 class Comparison:
     """Two systems of one target on the `n` songs that both have predicted.
 
-    `p_adjusted` is the p-value after Holm's correction over all comparisons of the target.
+    `p_adjusted` is the p-value after Holm's correction over all comparisons of the target; `difference` is that of the
+    two accuracies, None where it is not known whose the songs are.
     """
 
     first: System
@@ -134,6 +137,7 @@ class Comparison:
     n: int
     test: McNemar
     p_adjusted: float
+    difference: Difference | None
 
 
 def summarise(results: Iterable[Result], folds: Sequence[str]) -> list[Summary]:
@@ -148,25 +152,42 @@ def summarise(results: Iterable[Result], folds: Sequence[str]) -> list[Summary]:
     return sorted(found, key=lambda summary: _place(summary.system))
 
 
-def compare(summaries: Sequence[Summary]) -> list[Comparison]:
-    """Return the comparison of every two systems of one target that were trained for it."""
+def compare(summaries: Sequence[Summary], artists: Mapping[str, int] | None = None) -> list[Comparison]:
+    """Return the comparison of every two systems of one target that were trained for it.
+
+    `artists` are the numbers of the artists, by song id.
+    """
     found: list[Comparison] = []
     for target in Target:
         own = [s for s in summaries if s.system.target is target and s.system.learnt is target]
-        tests = []
-        for one, other in combinations(own, 2):
-            at = {song: i for i, song in enumerate(other.song_ids)}
-            here = [i for i, song in enumerate(one.song_ids) if song in at]
-            there = [at[one.song_ids[i]] for i in here]
-            if here:
-                said = predicted_classes(one.probabilities[here]), predicted_classes(other.probabilities[there])
-                tests.append((one.system, other.system, len(here), mcnemar(one.labels[here], *said)))
-        adjusted = holm([test.p_value for *_, test in tests])
-        found += [
-            Comparison(first=a, second=b, n=n, test=test, p_adjusted=p)
-            for (a, b, n, test), p in zip(tests, adjusted, strict=True)
-        ]
+        pairs = [pair for pair in (_pair(one, other, artists) for one, other in combinations(own, 2)) if pair]
+        adjusted = holm([pair.test.p_value for pair in pairs])
+        found += [replace(pair, p_adjusted=p) for pair, p in zip(pairs, adjusted, strict=True)]
     return found
+
+
+def _pair(one: Summary, other: Summary, artists: Mapping[str, int] | None) -> Comparison | None:
+    """Return two systems compared, before any correction; None where they have no song in common."""
+    at = {song: i for i, song in enumerate(other.song_ids)}
+    here = [i for i, song in enumerate(one.song_ids) if song in at]
+    if not here:
+        return None
+    there = [at[one.song_ids[i]] for i in here]
+    labels = one.labels[here]
+    first, second = predicted_classes(one.probabilities[here]), predicted_classes(other.probabilities[there])
+    test = mcnemar(labels, first, second)
+    songs = [one.song_ids[i] for i in here]
+    known = artists is not None and all(song in artists for song in songs)
+    return Comparison(
+        first=one.system,
+        second=other.system,
+        n=len(here),
+        test=test,
+        p_adjusted=test.p_value,
+        difference=paired_bootstrap(first == labels, second == labels, [artists[song] for song in songs])
+        if artists is not None and known
+        else None,
+    )
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -122,6 +122,16 @@ class Dataset:
         return class_counts(self.songs, target)
 
 
+def default_targets(dataset: Dataset) -> tuple[Target, ...]:
+    """Return what a data set was rated for: one quadrant head, or a head for each axis.
+
+    PMEmo's songs were rated on two axes, and the paper learns them one by one; its quadrants are only derived.
+    """
+    if dataset.name == "pmemo" or Target.QUADRANT not in dataset.targets:
+        return (Target.VALENCE, Target.AROUSAL)
+    return (Target.QUADRANT,)
+
+
 def class_counts(songs: Iterable[Song], target: Target) -> dict[str, int]:
     """Return how many songs each class of a target has, by class name, every class named.
 
