@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from mertag.cli import console
-from mertag.errors import ConfigError
+from mertag.errors import ConfigError, ExportError
 
 
 def export(
@@ -34,18 +34,23 @@ def export(
     ] = None,
     check_songs: Annotated[int, typer.Option(min=1, help="On how many unseen songs the decisions are compared.")] = 24,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a bundle that is there.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Export a model whose figures cannot be told from chance, too.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Errors only.")] = False,
 ) -> None:
     """Turn a training run into an ONNX model bundle.
 
     Before the bundle is written, its graphs are compared on real audio with what was trained: torch, librosa and
-    scikit-learn against ONNX, and int8 and fp16 against fp32. If they differ too much, no bundle is written. The
-    model that `mertag tag` uses by itself does not change.
+    scikit-learn against ONNX, and int8 and fp16 against fp32. If they differ too much, no bundle is written. Nor is
+    one of a model that is no better than chance, unless --force. The model that `mertag tag` uses by itself does not
+    change.
     """
     from mertag.listen.manifest import Precision
     from mertag_export.card import read_licence
     from mertag_export.run import ExportOptions, export_run
     from mertag_train.commands.train import RUNS
+    from mertag_train.measure.chance import targets_at_chance
     from mertag_train.runs import run as runs
 
     try:
@@ -62,6 +67,13 @@ def export(
     folder = run or runs.newest(RUNS)
     say(f"run: {folder}")
     finished = runs.load(folder)
+    judged = finished.cross_validation or finished.metrics
+    for sentence in targets_at_chance(judged, finished.config.targets):
+        if not force:
+            raise ExportError(
+                f"{folder}: {sentence}. Train for longer, or on more songs; or export it all the same with --force"
+            )
+        console.warn(sentence)
     bundle = export_run(
         finished,
         out or folder / "bundle",

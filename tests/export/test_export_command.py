@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import soundfile
 from conftest import Made
-from small_run import RATE_HZ, mertag, music_folder, sound
+from small_run import RATE_HZ, mertag, music_folder, small_networks, sound
 
 import mertag as package
 from mertag.emotion import QUADRANTS, Target
@@ -120,6 +120,27 @@ def test_without_a_run_it_says_how_to_get_one(tmp_path: Path, monkeypatch: pytes
     code, _, err = mertag("export")
     assert code == 2
     assert "mertag train" in err
+
+
+def test_a_model_at_chance_is_exported_only_by_force(made: Made, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(made.run, run, ignore=shutil.ignore_patterns("bundle"))
+    found = json.loads((run / "metrics.json").read_text())
+    for judged in (found["figures"], found["cross_validation"]):
+        if "quadrant" in judged:
+            one = judged["quadrant"]["song_classifier"]
+            one |= {"accuracy": 0.3, "accuracy_interval": [0.15, 0.5], "confusion": [[5, 0, 0, 0]] * 4, "n": 20}
+    (run / "metrics.json").write_text(json.dumps(found))
+    code, out, err = mertag("export", run)
+    assert (code, out) == (3, "")
+    assert f"{run}: quadrant: accuracy 0.300 (0.150–0.500) on 20 songs cannot be told from chance: always" in err
+    assert "--force" in err
+    assert not (run / "bundle").exists()
+    with small_networks():
+        code, _, err = mertag("export", run, "--force", "--precision", "int8")
+    assert code == 0, err
+    assert "mertag: warning: quadrant: accuracy 0.300" in err
+    assert (run / "bundle" / "manifest.json").exists()
 
 
 def moved_run(made: Made, folder: Path) -> Path:

@@ -110,6 +110,25 @@ def test_a_run_leaves_figures_for_people_and_for_programs(mertag: Run, tmp_path:
         assert len(list(csv.DictReader(file))) == 32
 
 
+def test_figures_are_drawn_again_only_where_they_changed(mertag: Run, tmp_path: Path) -> None:
+    mertag("--method", "majority", *TOY)
+    path = tmp_path / "evaluation/folder-recording/figures/quadrant.majority.png"
+    before = path.stat()
+    mertag(data_dir=None)
+    assert (path.stat().st_ino, path.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    path.write_bytes(b"no picture")
+    mertag(data_dir=None)
+    assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_table_says_which_option_shows_the_results_of_the_other_grouping(mertag: Run) -> None:
+    options = ("--method", "majority", *TOY, "--no-figures")
+    assert "--group" not in mertag(*options, "--table", 3)[2]
+    code, _, err = mertag("--table", 3, "--group", "artist", dataset=None, data_dir=None)
+    assert code == 0
+    assert "folds by artist; evaluation also holds folder-recording: --group recording shows them" in err
+
+
 def test_the_same_call_again_only_reports(mertag: Run, tmp_path: Path) -> None:
     mertag("--method", "majority,inherited-mean", *TOY)
     before = results(tmp_path / "evaluation" / "folder-recording")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -101,20 +102,30 @@ def test_a_folder_of_music_becomes_a_run(music: Path, log_mels: Path, tmp_path: 
         "split.csv",
     ]
     lines = out.splitlines()
-    assert lines[0].split("\t") == [
-        *("target", "method", "songs", "accuracy", "95 % interval", "macro-F1", "calibration error")
+    assert lines[0].split("\t") == [*("Target", "Method", "Songs", "Accuracy", "95 %", "Macro-F1", "MCC", "Cal. error")]
+    assert [line.split("\t")[:2] for line in lines[1:]] == [
+        [target, method]
+        for target in ("quadrant", "valence (from the quadrant)", "arousal (from the quadrant)")
+        for method in ("majority", "song classifier", "mean probability")
     ]
-    assert [line.split("\t")[0] for line in lines[1:]] == [t for t in ("quadrant", "valence", "arousal") for _ in "ab"]
     said = err.splitlines()
-    assert said[0] == "folder: 44 labelled songs, 44 of them with audio"
-    assert said[1:4] == ["  log-mels: 44 of 44 clips", "log-mels: 44 songs", "run: my run (on cpu)"]
-    assert said[4].startswith("recipe ours (inherited): one network; VGG16 with batch norm, 0.5 of the channels")
-    assert " M weights), segments of 1 s, learning rate 0.02; about " in said[4]
-    assert said[5] == "quadrant:"
-    (epoch,) = (line for line in said[6:-1] if ": step " not in line)  # a slow machine also counts its steps
+    assert said[0] == "folder: 44 of 44 labelled songs have audio here"
+    assert said[1:3] == ["  log-mels: 44 of 44 clips", "log-mels: 44 songs"]
+    assert re.fullmatch(
+        r"split by artist: 3\d songs to learn from, \d that only the song classifier learns from, \d set aside for the "
+        r"figures",
+        said[3],
+    )
+    assert said[4] == "run: my run (on cpu)"
+    assert said[5].startswith("recipe ours (inherited): one network; VGG16 with batch norm, 0.5 of the channels")
+    assert " M weights), segments of 1 s, learning rate 0.02; about " in said[5]
+    assert said[6] == "quadrant:"
+    (epoch,) = (line for line in said[7:] if line.startswith("  epoch ") and ": step " not in line)
     assert epoch.startswith("  epoch 1 of 1: loss ")
     assert "held-out accuracy" in epoch
-    assert said[-1] == "next: mertag export 'my run'"
+    assert "majority: the most frequent class of the songs that are learnt from" in err
+    assert said[-1].startswith("next: mertag export 'my run'")
+    assert said[-1].endswith(" --force") == ("cannot be told from chance" in err)
     assert "\x1b" not in err + out
     found = run.load(tmp_path / "my run")
     assert list(found.networks) == [Target.QUADRANT]
@@ -202,7 +213,7 @@ def test_two_heads_from_a_table_of_ratings_keep_its_scale_when_the_run_goes_on(
 
     code, table, err = train("--resume", "run", "--device", "cpu", "--quiet")
     assert (code, err) == (0, "")
-    assert [line.split("\t")[0] for line in table.splitlines()[1:]] == ["valence", "valence", "arousal", "arousal"]
+    assert [line.split("\t")[0] for line in table.splitlines()[1:]] == ["valence"] * 3 + ["arousal"] * 3
     found = run.load(tmp_path / "run")
     assert found.config.targets == (Target.VALENCE, Target.AROUSAL)
     assert set(found.networks) == set(found.classifiers) == {Target.VALENCE, Target.AROUSAL}
@@ -233,7 +244,7 @@ def test_a_disk_that_is_full_is_said_with_how_to_go_on(
     ("args", "code", "says"),
     [
         ((), 2, "which data set? Give --dataset"),
-        (("--dataset", "gtzan"), 2, "unknown data set 'gtzan'; choose from pmemo, 4q, eim, folder"),
+        (("--dataset", "gtzan"), 2, "unknown data set 'gtzan'; choose from pmemo, 4q, eim, deam, mtg-jamendo, folder"),
         (("--dataset", "4q"), 3, "--data-dir, or set MERTAG_DATA"),
         (("--dataset", "folder", "--data-dir", "nowhere"), 3, "there is no such file or folder"),
         (("--dataset", "4q", "--scale", "1,9"), 2, "--scale is for --dataset folder"),
@@ -281,6 +292,25 @@ def test_what_is_learnt_is_what_the_songs_were_rated_for(music: Path) -> None:
     assert default_targets(folders) == (Target.QUADRANT,)
     assert default_targets(replace(folders, targets=(Target.VALENCE,))) == (Target.VALENCE, Target.AROUSAL)
     assert default_targets(replace(folders, name="pmemo")) == (Target.VALENCE, Target.AROUSAL)
+
+
+def test_songs_without_audio_are_the_reason_that_is_given_and_nothing_is_decoded(tmp_path: Path) -> None:
+    music = music_folders(tmp_path / "music", per_class=3, duration_s=1.5)
+    lines = [f"Q{k}/{i}.wav,Q{k}" for k in (1, 2, 3, 4) for i in range(30)]
+    (music / "labels.csv").write_text("path,quadrant\n" + "\n".join(lines) + "\n")
+    (music / "Q2/0.wav").unlink()
+    (music / "Q2/1.wav").unlink()
+    code, _, err = train("--dataset", "folder", "--data-dir", music, *TINY, "--out", "run")
+    assert code == 3
+    said = err.splitlines()
+    assert said[0].startswith("folder: 10 of 120 labelled songs have audio here; without: Q1/3.wav, Q1/4.wav, ")
+    assert said[0].endswith(", and 105 more")
+    assert said[1].startswith(
+        f"mertag: error: 110 of 120 labelled songs of 'folder' have no audio in {music} (Q1/3.wav,"
+    )
+    assert "With the other 10: these songs cannot be split by quadrant: class Q2 (Angry) has 1 song" in said[1]
+    assert len(said) == 2
+    assert not (tmp_path / "run").exists()
 
 
 def test_too_few_songs_are_said_before_anything_is_trained(tmp_path: Path) -> None:

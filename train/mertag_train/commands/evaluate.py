@@ -41,6 +41,7 @@ from mertag_train.commands.options import (
     targets_to_judge,
     use_threads,
 )
+from mertag_train.commands.printed import print_sheets
 from mertag_train.commands.recipe import runnable_methods, teacher_targets
 from mertag_train.evaluation.methods import METHODS
 from mertag_train.evaluation.methods import method as find_method
@@ -169,6 +170,7 @@ def evaluate(
         try:
             if dataset is not None and (method is not None or table == 1):
                 songs, store = songs_to_judge(dataset, data_dir, scale, threshold, log_mels)
+                progress.note(songs.audio_in_words("audio" if store is None else "log-mels"))
                 budgeted = {
                     "budget": budget,
                     "epochs": epochs,
@@ -221,13 +223,14 @@ def evaluate(
                 written = output.write_table(out, table, sheets)
                 plain = {"table": table, "sheets": [sheet.to_json() for sheet in sheets]}
                 progress.note(f"written: {written[0].with_suffix('.{json,md,tex}')}")
+                _say_other_groupings(out, by, progress)
         except KeyboardInterrupt:
             console.say(f"finished folds are kept in {out}; the same command goes on from there")
             raise
     if as_json:
         console.out(json.dumps(plain, indent=1))
     else:
-        _print(sheets, quiet=quiet)
+        print_sheets(sheets, quiet=quiet)
 
 
 def _run(
@@ -258,8 +261,7 @@ def _run(
         for remark in remarks:
             progress.note(remark)
     folder, fixed, dealt, songs = protocol.prepare(out, dataset, targets=targets, **dealing)
-    missing = f", {len(dataset.missing_audio)} more are labelled but missing" if dataset.missing_audio else ""
-    progress.note(f"{dataset.name}: {len(songs)} songs{missing}; kept in {folder}")
+    progress.note(f"{dataset.name}: {len(songs)} songs are judged; kept in {folder}")
     for remark in fixed.notes:
         progress.note(f"  {remark}")
     if table == 1:
@@ -338,6 +340,18 @@ def _surroundings(
     )
 
 
+def _say_other_groupings(out: Path, group: str, progress: EvaluationProgress) -> None:
+    """Say which results a table leaves out since their folds are of another kind."""
+    from mertag_train.evaluation.output import other_groupings
+
+    others = other_groupings(out, group=group)
+    if others:
+        other = "recording" if group == "artist" else "artist"
+        progress.note(
+            f"this table shows folds by {group}; {out} also holds {', '.join(others)}: --group {other} shows them"
+        )
+
+
 def _table(
     out: Path, number: int, method: str | None, segment: str | None, *, group: str, shuffled: bool
 ) -> list[Sheet]:
@@ -349,20 +363,3 @@ def _table(
     if number == 2:
         return tables.table_2(found, methods_of(method) or None)
     return [sheet for s in durations_of(segment or SEGMENT) for sheet in tables.table_3(found, segment_s=s)]
-
-
-def _print(sheets: Sequence[Sheet], *, quiet: bool) -> None:
-    """Print tables; on a terminal, wide ones in panels that fit."""
-    from mertag_train.evaluation.sheet import panels
-
-    room = console.rich_console().width - 1 if console.stream_is_terminal("stdout") else None
-    for sheet in sheets:
-        console.say(console.clean(sheet.title))
-        # Between two columns there are a line and two spaces.
-        for panel in [sheet] if room is None else panels(sheet, room, between=3, fold_heads=True):
-            console.table(panel.columns, panel.rows, right=panel.columns[panel.text_columns :])
-        for i, note in enumerate(sheet.notes, start=1):
-            console.say(console.clean(f"[{i}] {note}"))
-        if not quiet:
-            for remark in sheet.remarks:
-                console.say(console.clean(remark))

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mertag.cli import console
-from mertag.errors import ConfigError, TrainingError
+from mertag.emotion import Target
+from mertag.errors import ConfigError, DatasetError, TrainingError
 from mertag_train.commands.options import (
     DATASETS,
     BatchSize,
@@ -41,11 +42,11 @@ from mertag_train.commands.options import (
     targets_of,
     use_threads,
 )
+from mertag_train.commands.printed import print_sheets
 from mertag_train.commands.recipe import config_of, for_device, teacher_targets, with_teacher
 from mertag_train.data.datasets.base import default_targets
 
 if TYPE_CHECKING:
-    from mertag.emotion import Target
     from mertag_train.commands.progress import TrainingProgress
     from mertag_train.data.datasets import Dataset
     from mertag_train.data.store import LogMelStore
@@ -135,8 +136,10 @@ def train(
     The songs are split by artist: network and song classifier learn from 85 %, and the figures that are printed
     come from the remaining 15 %. Then `mertag export` makes a model bundle of the run.
     """
+    from mertag_train.commands.figures import at_chance, figures, split_in_words
     from mertag_train.commands.progress import TrainingProgress
     from mertag_train.data.heard import heard
+    from mertag_train.data.store import INDEX
     from mertag_train.data.store import log_mels as log_mels_of
     from mertag_train.learn.recipes import RECIPES
     from mertag_train.runs import run
@@ -179,8 +182,9 @@ def train(
             config = dataclasses.replace(config, targets=default_targets(songs))
     check_targets(config, songs)
     with TrainingProgress(quiet=quiet) as progress:
-        with_audio = sum(song.path is not None for song in songs.songs)
-        progress.note(f"{songs.name}: {len(songs.songs)} labelled songs, {with_audio} of them with audio")
+        progress.note(songs.audio_in_words())
+        if resume is None and not (plan.log_mels and (plan.log_mels / INDEX).exists()):
+            _check_split(songs.with_audio(), config)  # now, not after an hour of decoding
         store = log_mels_of(
             songs, config.front_end, folder=plan.log_mels, workers=os.cpu_count() or 1, on_clip=progress.on_clip
         )
@@ -206,7 +210,7 @@ def train(
                 "--group": group,
                 "--scale": scale,
             }
-            run.begin(
+            dealt = run.begin(
                 folder,
                 songs,
                 store,
@@ -216,14 +220,19 @@ def train(
                 options=plan.options,
                 log_mels=plan.log_mels,
             )
+            progress.note(split_in_words({name: dealt.ids(name) for name in dealt.names}, config.group))
         progress.note(f"run: {folder} (on {chosen})")
         if not config.ensemble:
             progress.note(in_words(config, run.forecasts(folder, songs, store, chosen), jobs=jobs))
         how = {"device": chosen, "teacher": targets, "resume": resume is not None, "jobs": jobs}
         results = _trained(folder, songs, store, progress, **how)
-    _print(results)
+    print_sheets([figures(results, songs, folder)], quiet=quiet)
+    doubtful = at_chance(results, config)
     if not quiet:
-        console.say(console.clean(f"next: mertag export {shlex.quote(str(folder))}"))
+        for sentence in doubtful:
+            console.warn(sentence)
+        force = " --force" if doubtful else ""
+        console.say(console.clean(f"next: mertag export {shlex.quote(str(folder))}{force}"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -251,6 +260,17 @@ def _resumed(folder: Path, given: set[str], data_dir: Path | None, log_mels: Pat
     )
 
 
+def _check_split(songs: Dataset, config: TrainConfig) -> None:
+    """Raise DatasetError if the songs cannot be split; where audio is missing, that is said first."""
+    from mertag_train.data.folds import split
+
+    by = Target.QUADRANT if Target.QUADRANT in songs.targets else config.targets[0]
+    try:
+        split(songs.songs, by, fractions=config.fractions, group=config.group, seed=config.seed)
+    except DatasetError as error:
+        raise songs.because_of_audio(error) from error
+
+
 def _trained(
     folder: Path, dataset: Dataset, store: LogMelStore, progress: TrainingProgress, **how: Any
 ) -> Mapping[Target, TargetResult]:
@@ -270,24 +290,3 @@ def _trained(
         raise TrainingError(f"{folder} cannot be written ({error}); mend that, and {again}") from error
     finally:
         watcher.close()
-
-
-def _print(results: Mapping[Target, TargetResult]) -> None:
-    console.table(
-        ("target", "method", "songs", "accuracy", "95 % interval", "macro-F1", "calibration error"),
-        [
-            (
-                str(view),
-                method,
-                str(m.n),
-                f"{m.accuracy:.3f}",
-                f"{m.accuracy_interval[0]:.3f}..{m.accuracy_interval[1]:.3f}",
-                f"{m.macro_f1:.3f}",
-                f"{m.calibration_error:.3f} (perfect: {m.calibration_error_if_perfect:.3f})",
-            )
-            for result in results.values()
-            for view, methods in result.metrics.items()
-            for method, m in methods.items()
-        ],
-        right=("songs", "accuracy", "macro-F1"),
-    )

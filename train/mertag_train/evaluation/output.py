@@ -10,21 +10,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mertag.emotion import CLASS_NAMES, QUADRANT_LABELS, Quadrant
+from mertag.files import json_digest
 from mertag_train.evaluation import durations as clip_durations
 from mertag_train.evaluation import report
 from mertag_train.evaluation.files import write_json, write_text
 from mertag_train.evaluation.protocol import PROTOCOL, Protocol, folder_name, read_artists, read_protocol
-from mertag_train.evaluation.results import read_results
+from mertag_train.evaluation.results import RESULTS, read_results
 from mertag_train.evaluation.sheet import Sheet, latex, markdown
 from mertag_train.evaluation.summary import Summary, compare, summarise
 from mertag_train.evaluation.tables import Measured
-from mertag_train.plots.pictures import draw_reliability, new_figure, save_png
+from mertag_train.plots.pictures import draw_reliability, new_figure, save_png, shows
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 FIGURES = "figures"
 DPI = 150
+PICTURE_VERSION = 2
+"""Raised whenever the same figures would be drawn otherwise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +101,16 @@ def _write(folder: Path, name: str, plain: dict[str, Any], md: str, tex: str) ->
     return paths
 
 
+def other_groupings(root: Path, *, group: str) -> list[str]:
+    """Return the folders in which results of another grouping than this one are, such as ``"4q-artist"``."""
+    found = []
+    for path in sorted(root.glob(f"*/{PROTOCOL}")):
+        protocol = read_protocol(path.parent)
+        if protocol.group != group and any((path.parent / RESULTS).glob("*/*/*/*.json")):
+            found.append(path.parent.name)
+    return found
+
+
 def gather(root: Path, *, group: str, shuffled: bool) -> list[Measured]:
     """Return what the data sets' folders of one grouping hold, by name; raise as `make_report`."""
     found = []
@@ -117,20 +130,27 @@ def gather(root: Path, *, group: str, shuffled: bool) -> list[Measured]:
 
 
 def draw(summary: Summary, protocol: Protocol, folder: Path) -> Path:
-    """Draw confusion matrix and reliability of one system's pooled songs, first seed; return the PNG's path."""
+    """Draw confusion matrix and reliability of one system's pooled songs, first seed; return the PNG's path.
+
+    A picture of the same that is there already is left.
+    """
     system = summary.system
-    figure = new_figure(9.0, 4.4)
-    confusion, reliability = figure.subplots(1, 2)
-    _confusion(confusion, summary)
-    draw_reliability(reliability, summary.probabilities, summary.labels)
     duration = f", {system.duration} segments" if system.duration else ""
     part = "" if summary.complete else f" ({len(summary.folds)} of {summary.n_folds} folds)"
-    figure.suptitle(f"{system.method}{duration}: {system.view}; {report.heading(protocol)}{part}")
-    folder.mkdir(parents=True, exist_ok=True)
+    title = f"{system.method}{duration}: {system.view}; {report.heading(protocol)}{part}"
     learnt = "" if system.learnt is system.target else f"from-{system.learnt}"
     words = (system.target, learnt, system.method, system.duration.replace(" ", ""))
     path = folder / f"{'.'.join(filter(None, words))}.png"
-    save_png(figure, path, dpi=DPI)
+    made_of = json_digest([PICTURE_VERSION, title, summary.labels.tolist(), summary.probabilities.tolist()])
+    if shows(path, made_of):
+        return path
+    figure = new_figure(9.0, 4.6)
+    confusion, reliability = figure.subplots(1, 2)
+    _confusion(confusion, summary)
+    draw_reliability(reliability, summary.probabilities, summary.labels)
+    figure.suptitle(title)
+    folder.mkdir(parents=True, exist_ok=True)
+    save_png(figure, path, dpi=DPI, made_of=made_of)
     return path
 
 

@@ -173,10 +173,8 @@ def prepare(
     for target in targets:
         thin = thin_class(songs, target)
         if thin is not None:
-            what = "audio" if dataset.missing_audio else "songs"
-            raise DatasetError(
-                f"{dataset.root}: {target}: {thin}{_here(dataset)}. Add {what}, or choose another --target."
-            )
+            error = DatasetError(f"{dataset.root}: {target}: {thin}. Add songs, or choose another --target.")
+            raise dataset.because_of_audio(error)
     if folds_file == Path(OFFICIAL) and not folds_file.exists():
         dealt, source = official_split(listed, group=group), Path(OFFICIAL)
     elif folds_file is not None:
@@ -242,19 +240,11 @@ def _notes(dataset: Dataset) -> tuple[str, ...]:
 
 
 def _new_folds(dataset: Dataset, n: int, group: Group) -> Folds:
-    """Deal folds; where that fails for lack of audio, say so."""
+    """Deal folds; where audio is missing, an error says so first."""
     try:
         return folds(dataset, finest_target(dataset), n=n, group=group)
     except DatasetError as error:
-        if not dataset.missing_audio:
-            raise
-        raise DatasetError(f"{dataset.root}, {n} folds{_here(dataset)}: {error}") from error
-
-
-def _here(dataset: Dataset) -> str:
-    """Return in words how many of the labelled songs have audio, nothing if all have."""
-    n, missing = len(dataset.songs), len(dataset.missing_audio)
-    return f" ({n} of the {n + missing} labelled songs have audio here)" if missing else ""
+        raise dataset.because_of_audio(error) from error
 
 
 def read_protocol(folder: Path) -> Protocol:

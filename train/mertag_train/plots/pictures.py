@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+SOURCE = "Source"
+"""Key of the PNG text that says what a picture was made of."""
+
 
 def new_figure(width_in: float, height_in: float) -> Figure:
     """Return an empty figure of a size in inches, whose layout makes room for its texts."""
@@ -32,10 +35,24 @@ def new_figure(width_in: float, height_in: float) -> Figure:
     return figure
 
 
-def save_png(figure: Figure, path: Path, *, dpi: int) -> None:
-    """Write a picture; whoever looks sees the new one whole, or what was there."""
+def save_png(figure: Figure, path: Path, *, dpi: int, made_of: str = "") -> None:
+    """Write a picture; whoever looks sees the new one whole, or what was there.
+
+    `made_of`, such as a hash of what it shows, is kept in the file (`shows`).
+    """
     with replaced_whole(path) as file:
-        figure.savefig(file, format="png", dpi=dpi)
+        figure.savefig(file, format="png", dpi=dpi, metadata={SOURCE: made_of} if made_of else None)
+
+
+def shows(path: Path, made_of: str) -> bool:
+    """Return whether there is a picture that was made of the same (`save_png`)."""
+    from PIL import Image, UnidentifiedImageError  # matplotlib needs it, too
+
+    try:
+        with Image.open(path) as picture:
+            return picture.info.get(SOURCE) == made_of
+    except (OSError, UnidentifiedImageError):
+        return False
 
 
 def draw_reliability(axes: Axes, probabilities: Floats, labels: Ints, *, what: str = "") -> None:
@@ -63,4 +80,5 @@ def draw_reliability(axes: Axes, probabilities: Floats, labels: Ints, *, what: s
     axes.set_ylabel("share that is right")
     error, perfect = calibration_error(confidence, correct), calibration_error_if_perfect(confidence)
     axes.set_title(f"{what}Calibration error {error:.3f} (if perfect: {perfect:.3f})")
-    axes.legend(loc="upper left", fontsize="small")
+    # Below the axes: points may lie anywhere in them, those of a method that is too modest in the upper left.
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2, fontsize="small", frameon=False)

@@ -103,6 +103,29 @@ class Dataset:
     scale: tuple[float, float] | None = None
     thresholds: tuple[float, float] | None = None
 
+    @property
+    def n_labelled(self) -> int:
+        """How many songs have a label, with or without audio."""
+        return len({song.id for song in self.songs} | set(self.missing_audio))
+
+    def audio_in_words(self, what: str = "audio") -> str:
+        """Return how many of the labelled songs have audio here, and which have none."""
+        missing = len(self.missing_audio)
+        said = f"{self.name}: {self.n_labelled - missing} of {self.n_labelled} labelled songs have {what} here"
+        return f"{said}; without: {first_few(self.missing_audio, between=', ')}" if missing else said
+
+    def because_of_audio(self, error: DatasetError) -> DatasetError:
+        """Return an error as it is if all songs have audio, else one that begins with how many have none."""
+        missing = len(self.missing_audio)
+        if not missing:
+            return error
+        named = first_few(self.missing_audio, between=", ", n=3)
+        place = f" ({self.source})" if self.source else ""
+        return DatasetError(
+            f"{missing} of {self.n_labelled} labelled songs of {self.name!r} have no audio in {self.root} ({named}). "
+            f"With the other {self.n_labelled - missing}: {error} Or add the audio that is missing{place}."
+        )
+
     def with_audio(self) -> Dataset:
         """Return the data set without the songs whose audio is missing; `missing_audio` still names them.
 
