@@ -15,6 +15,7 @@ import typer
 from mertag.cli import console
 from mertag.emotion import Target
 from mertag.errors import ConfigError
+from mertag_train.commands.interrupts import answered_interrupts
 from mertag_train.commands.options import (
     DATASETS,
     BatchSize,
@@ -166,7 +167,7 @@ def evaluate(
     by, embeds = group_of(group), embedding_model or BUNDLED
     if dataset is None and (method is not None or table is None):
         raise ConfigError("which data set? Give --dataset; without it, only a --table of what is there can be printed.")
-    with EvaluationProgress(quiet=quiet) as progress:
+    with answered_interrupts(), EvaluationProgress(quiet=quiet) as progress:
         try:
             if dataset is not None and (method is not None or table == 1):
                 songs, store = songs_to_judge(dataset, data_dir, scale, threshold, log_mels)

@@ -15,6 +15,7 @@ import typer
 from mertag.cli import console
 from mertag.emotion import Target
 from mertag.errors import ConfigError, DatasetError, TrainingError
+from mertag_train.commands.interrupts import answered_interrupts
 from mertag_train.commands.options import (
     DATASETS,
     BatchSize,
@@ -181,10 +182,10 @@ def train(
         if target is None:
             config = dataclasses.replace(config, targets=default_targets(songs))
     check_targets(config, songs)
-    with TrainingProgress(quiet=quiet) as progress:
+    with answered_interrupts(), TrainingProgress(quiet=quiet) as progress:
         progress.note(songs.audio_in_words())
         if resume is None and not (plan.log_mels and (plan.log_mels / INDEX).exists()):
-            _check_split(songs.with_audio(), config)  # now, not after an hour of decoding
+            _check_split(songs, config)  # now, not after an hour of decoding
         store = log_mels_of(
             songs, config.front_end, folder=plan.log_mels, workers=os.cpu_count() or 1, on_clip=progress.on_clip
         )
@@ -262,11 +263,11 @@ def _resumed(folder: Path, given: set[str], data_dir: Path | None, log_mels: Pat
 
 def _check_split(songs: Dataset, config: TrainConfig) -> None:
     """Raise DatasetError if the songs cannot be split; where audio is missing, that is said first."""
-    from mertag_train.data.folds import split
+    from mertag_train.data.folds import finest_target, split
 
-    by = Target.QUADRANT if Target.QUADRANT in songs.targets else config.targets[0]
+    by = config.targets[0] if config.targets == (Target.QUADRANT,) else finest_target(songs)  # as `run.begin` does
     try:
-        split(songs.songs, by, fractions=config.fractions, group=config.group, seed=config.seed)
+        split(songs.with_audio().songs, by, fractions=config.fractions, group=config.group, seed=config.seed)
     except DatasetError as error:
         raise songs.because_of_audio(error) from error
 
