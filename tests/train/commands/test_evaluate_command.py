@@ -88,7 +88,9 @@ def results(folder: Path) -> dict[str, Any]:
     found = {}
     for path in sorted((folder / "results").rglob("*.json")):
         value = json.loads(path.read_text())
-        found[str(path.relative_to(folder))] = {k: v for k, v in value.items() if k not in ("elapsed_s", "environment")}
+        found[str(path.relative_to(folder))] = {
+            k: v for k, v in value.items() if k not in ("elapsed_s", "songs_per_s", "environment")
+        }
     return found
 
 

@@ -46,6 +46,9 @@ def test_ten_lines_measure_a_method_of_ones_own(tmp_path: Path) -> None:
         "loudness": 1.0,
     }
     assert "| loudness | 1.000 |" in str(report)
+    (mine,) = (s for s in report.summaries if s.system.method == "loudness" and s.system.target is Target.QUADRANT)
+    assert mine.songs_per_s is not None
+    assert mine.songs_per_s > 1
     assert "-0.750" in str(report)  # the majority against it, with its interval
 
 
@@ -78,6 +81,7 @@ def test_vectors_come_as_an_array_by_song_or_from_a_parquet_file_and_give_the_sa
     given = (values, by_song, table, tmp_path / "x.parquet", str(tmp_path / "x.parquet"))
     made = [evaluate(LogisticRegression(), dataset, one, n_folds=3).json["systems"] for one in given]
     assert all(one == made[0] for one in made)
+    assert all(system["songs_per_s"] is None for system in made[0])  # nobody listened to songs
     assert {s["method"] for s in made[0]} == {"majority", "logistic-regression"}
 
 

@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 from mertag.cli.app import app
 from mertag.emotion import QUADRANTS, Target
 from mertag.errors import ConfigError, DatasetError
-from mertag_train.data import embedding_model
+from mertag_train.data import embedding_model, vibenet
 from mertag_train.data.datasets import Dataset, Song
 from mertag_train.data.datasets.base import targets_of_quadrant
 from mertag_train.data.embedding_model import EmbeddingModel
@@ -149,6 +149,59 @@ def test_a_model_of_vggish_patches_needs_no_property_and_hears_the_band_of_a_ton
     edges_mel = np.linspace(*(1_127 * np.log(1 + np.array([125, 7_500]) / 700)), 66)
     nearest = np.argmin(np.abs(edges_mel[1:-1] - 1_127 * np.log(1 + 1_000 / 700)))
     assert found.argmax(1).tolist() == [nearest] * 3
+
+
+def vibenet_model(path: Path, *, shape: tuple[Any, ...] = ("batch", 128, "frames"), **properties: object) -> Path:
+    """Write a model with VibeNet's input, whose output is of one window: the mean of each band."""
+    nodes = [helper.make_node("ReduceMean", ["x"], ["out"], axes=[-1], keepdims=0)]
+    return save(path, helper.make_graph(nodes, "bands", [info("x", shape)], [info("out", (1, 128))]), **properties)
+
+
+def test_the_log_mels_of_vibenet_are_librosas_with_its_settings() -> None:
+    import librosa
+
+    rng = np.random.default_rng(0)
+    windows = (0.1 * rng.normal(size=(2, 16_000))).astype(np.float32)
+    windows[1, 4_000:] *= 1e-6  # what is 80 dB below the loudest is cut
+    for window, found in zip(windows, vibenet.log_mels(windows), strict=True):
+        # librosa puts a short frame into the middle of the FFT; its power is the same.
+        frames = np.lib.stride_tricks.sliding_window_view(window, 640)[::320] * librosa.filters.get_window("hann", 640)
+        power = np.abs(np.fft.rfft(frames, 1_024)) ** 2
+        mel = librosa.feature.melspectrogram(S=power.T, sr=16_000, n_fft=1_024, n_mels=128, fmax=8_000)
+        expected = librosa.power_to_db(mel, ref=1.0, amin=1e-10, top_db=80.0)
+        np.testing.assert_allclose(found, expected, atol=1e-3)
+        assert found.shape == (128, 49)
+
+
+def test_a_model_that_hears_as_vibenet_is_known_by_its_property_or_its_hash_and_given_one_window_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waveform = (0.1 * np.random.default_rng(0).normal(size=25 * 16_000)).astype(np.float32)
+    named = EmbeddingModel(vibenet_model(tmp_path / "named.onnx", front_end="vibenet", hop_s=5))
+    assert (named.sample_rate, named.window_samples, named.hop_samples) == (16_000, 160_000, 80_000)
+    windows = np.stack([waveform[start : start + 160_000] for start in range(0, 240_001, 80_000)])
+    np.testing.assert_allclose(named.embed(waveform), vibenet.log_mels(windows).mean(2), atol=1e-3)
+    published = vibenet_model(tmp_path / "published.onnx")
+    with pytest.raises(ConfigError, match="with the metadata property front_end, VibeNet's log-mels"):
+        EmbeddingModel(published)
+    monkeypatch.setattr(vibenet, "SHA256", embedding_model.sha256_of(published))
+    assert EmbeddingModel(published).embed(waveform).shape == (2, 128)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"front_end": "mfcc"}, "its metadata property front_end is 'mfcc'; 'vibenet' is understood"),
+        ({"front_end": "vibenet", "shape": ("batch", 64, "n")}, r"the shape \(batch, 64, n\); VibeNet's is"),
+        ({"front_end": "vibenet", "sample_rate": 44_100}, "a sample rate of 16000"),
+        ({"front_end": "vibenet", "window_s": 0.01}, "at least 0.04 s"),
+    ],
+)
+def test_a_model_that_says_it_hears_as_vibenet_and_does_not_is_refused(
+    tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        EmbeddingModel(vibenet_model(tmp_path / "x.onnx", **changes))
 
 
 def test_the_patches_are_those_of_the_definition() -> None:

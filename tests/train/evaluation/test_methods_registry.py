@@ -10,6 +10,7 @@ from toy_evaluation import toy_songs
 from mertag.emotion import Target
 from mertag.errors import ConfigError
 from mertag_train.evaluation.methods import METHODS, Context, Fold, method
+from mertag_train.evaluation.methods.base import Stopwatch
 from mertag_train.learn.config import TrainConfig
 
 NO_CONTEXT = cast(Context, None)
@@ -51,3 +52,19 @@ def test_the_majority_of_an_axis_is_of_its_two_classes() -> None:
     songs = toy_songs(8)
     fold = Fold(name="0", target=Target.AROUSAL, train=songs[:5], test=songs[5:], seed=0, group="recording")
     assert method("majority").predict(fold, NO_CONTEXT).probabilities[0].tolist() == pytest.approx([2 / 5, 3 / 5])
+
+
+def test_songs_that_were_on_disk_do_not_count_as_heard_in_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    now_s = [100.0]
+    monkeypatch.setattr("mertag_train.evaluation.methods.base.time.monotonic", lambda: now_s[0])
+    told: list[tuple[int, int]] = []
+    watch = Stopwatch(lambda done, total: told.append((done, total)))
+    assert watch.songs_per_s is None
+    for done, at_s in ((700, 100.0), (710, 101.0), (719, 109.5)):
+        now_s[0] = at_s
+        watch(done, 719)
+    assert watch.songs_per_s == 2.0
+    assert told == [(700, 719), (710, 719), (719, 719)]
+    all_there = Stopwatch(lambda done, total: None)
+    all_there(719, 719)
+    assert all_there.songs_per_s is None

@@ -7,18 +7,21 @@ One file, weights inside, with one float32 input of one of these shapes (a name 
 ``(batch, n)``, ``(batch, 1, n)``            several windows at once
 ``(1 or batch, 96, 64)``,                    log-mel patches as VGGish's (`patches`)
 ``(1 or batch, 1, 96, 64)``
+``(1 or batch, 128, n)``                     log-mels as VibeNet's (`mertag_train.data.vibenet`)
 ===========================================  ==============================================================
 
 It gives float32 of shape ``(dim,)``, ``(windows, dim)`` or ``(windows, steps, dim)``; of several outputs, the one
-called ``embeddings`` or ``embedding`` is taken, or the one that ``output`` below names.
+called ``embeddings`` or ``embedding`` is taken, or the one that ``output`` below names. A file whose output is of one
+window only is given one at a time, whatever its input says.
 
 What the shapes do not say stands in the file's ``metadata_props``, as text, so that the hash of the file stands for
 everything that its embeddings depend on::
 
-    sample_rate    Hz; needed for a waveform, 16000 for patches
-    window_s       seconds of a window; needed where n may be any size
+    sample_rate    Hz; needed for a waveform, 16000 for patches and log-mels
+    window_s       seconds of a window; needed where n may be any size (log-mels: 10, if not given)
     hop_s          seconds from one window to the next; one window, if not given (patches: 0.96)
     output         name of the output
+    front_end      "vibenet" for its log-mels; its published file is known without
 
 They are written into a file with ``onnx.helper.set_model_props(model, {"sample_rate": "48000"})``. Only full windows
 are heard; a clip that is shorter than one is filled up with silence.
@@ -40,6 +43,7 @@ from mertag.errors import BundleError, ConfigError
 from mertag.listen.external_data import has_external_data
 from mertag.listen.sessions import cpu_session, first_line
 from mertag_train.arrays import Floats, Floats32
+from mertag_train.data import vibenet
 
 BUNDLED = Path(str(files("mertag_train") / "taggers" / "musicnn.onnx"))
 """The music taggers MSD-musicnn and MSD-vgg (`mertag_train.networks.taggers`)."""
@@ -56,8 +60,9 @@ BATCH = 32
 """Windows at a time, where the model takes more than one."""
 
 UNDERSTOOD = (
-    "understood are a float32 waveform, (n,), (1, n), (batch, n) or (batch, 1, n), and VGGish's log-mel patches, "
-    "(batch, 96, 64) or (batch, 1, 96, 64); put any other front end into the graph"
+    "understood are a float32 waveform, (n,), (1, n), (batch, n) or (batch, 1, n), VGGish's log-mel patches, "
+    "(batch, 96, 64) or (batch, 1, 96, 64), and, with the metadata property front_end, VibeNet's log-mels, "
+    "(batch, 128, n); put any other front end into the graph"
 )
 PROPERTIES = "add it with onnx.helper.set_model_props"
 
@@ -102,8 +107,20 @@ class EmbeddingModel:
         props: Mapping[str, str] = self._session.get_modelmeta().custom_metadata_map
         self._output = self._output_name(props.get("output"))
         self._patches = shape[-2:] == (PATCH_FRAMES, PATCH_MELS)
+        self._vibenet = self._hears_as_vibenet(props, shape)
         self._read_shape(shape)
         self._read_times(shape, props)
+
+    def _hears_as_vibenet(self, props: Mapping[str, str], shape: tuple[Any, ...]) -> bool:
+        """Return whether the input is VibeNet's log-mels: by the property, or since it is the published file."""
+        named = props.get("front_end")
+        if named is None and self.sha256 != vibenet.SHA256:
+            return False
+        if named not in (None, vibenet.NAME):
+            raise self._no(f"its metadata property front_end is {named!r}; {vibenet.NAME!r} is understood")
+        if len(shape) != 3 or shape[-2] != vibenet.N_MELS or isinstance(shape[-1], int):
+            raise self._no(f"its input {self._input!r} has the shape {_shown(shape)}; VibeNet's is (batch, 128, n)")
+        return True
 
     def _output_name(self, wanted: str | None) -> str:
         names = [output.name for output in self._session.get_outputs()]
@@ -118,7 +135,7 @@ class EmbeddingModel:
 
     def _read_shape(self, shape: tuple[Any, ...]) -> None:
         """Take in the input's dimensions, or refuse them."""
-        inner = 2 if self._patches else 1  # dimensions of one window
+        inner = 2 if self._patches or self._vibenet else 1  # dimensions of one window
         outer = shape[:-inner]
         one_channel = len(outer) == 2 and outer[1] == 1
         if len(shape) < inner or not (len(outer) <= 1 or one_channel) or (self._patches and not outer):
@@ -129,7 +146,9 @@ class EmbeddingModel:
                 "export it for one, or for any number"
             )
         self._outer = len(outer)
-        self._batch = BATCH if outer and not isinstance(outer[0], int) else 1
+        given = next(tuple(o.shape) for o in self._session.get_outputs() if o.name == self._output)
+        one_by_one = len(given) >= 2 and given[0] == 1
+        self._batch = BATCH if outer and not isinstance(outer[0], int) and not one_by_one else 1
 
     def _read_times(self, shape: tuple[Any, ...], props: Mapping[str, str]) -> None:
         """Take in sample rate, window and hop from the properties, or refuse them."""
@@ -138,6 +157,13 @@ class EmbeddingModel:
             if rate not in (None, PATCH_SAMPLE_RATE) or window_s is not None:
                 raise self._no("its input is VGGish's patches, which have a sample rate of 16000 and no window_s")
             self.sample_rate, self.window_samples = PATCH_SAMPLE_RATE, PATCH_SAMPLES
+        elif self._vibenet:
+            if rate not in (None, vibenet.SAMPLE_RATE):
+                raise self._no("its input is VibeNet's log-mels, which have a sample rate of 16000")
+            self.sample_rate = vibenet.SAMPLE_RATE
+            self.window_samples = round((window_s or vibenet.WINDOW_S) * self.sample_rate)
+            if self.window_samples < vibenet.FRAME_SAMPLES:
+                raise self._no(f"its metadata property window_s is {window_s:g}; a log-mel has at least 0.04 s")
         else:
             if rate is None:
                 raise self._no(f"which sample rate? It has no metadata property sample_rate ({PROPERTIES})")
@@ -192,7 +218,7 @@ class EmbeddingModel:
         every: list[Floats32] = []
         for start in range(0, len(windows), self._batch):
             some = windows[start : start + self._batch]
-            fed = patches(some) if self._patches else np.ascontiguousarray(some, dtype=np.float32)
+            fed = self._heard(some)
             shape = (len(some), 1)[: self._outer] + fed.shape[1:]
             try:
                 found = np.asarray(self._session.run([self._output], {self._input: fed.reshape(shape)})[0])
@@ -209,6 +235,14 @@ class EmbeddingModel:
                 raise self._no(f"its output {self._output!r} holds NaN or infinity")
             every.append(found.reshape(-1, found.shape[-1]))
         return np.concatenate(every)
+
+    def _heard(self, windows: Floats32) -> Floats32:
+        """Return windows, shape (n, window_samples), as the model takes them."""
+        if self._patches:
+            return patches(windows)
+        if self._vibenet:
+            return vibenet.log_mels(windows)
+        return np.ascontiguousarray(windows, dtype=np.float32)
 
     def _no(self, why: str) -> ConfigError:
         return ConfigError(f"--embedding-model {self.path}: {why}.")

@@ -25,6 +25,10 @@ NOTES = (
     "Mean gap between confidence and accuracy in ten bins of equal mass, first seed; in brackets what a perfectly "
     "calibrated method would show for so many songs.",
 )
+SPEED_NOTE = (
+    "Songs a second on this machine, where they were measured: for features, embeddings and methods of one's own from "
+    "audio files, with as many processes as they use; for networks from log-mels that are there, without decoding."
+)
 BRIEF_NOTE = (
     "95 %: Wilson's interval. Cal. error: mean gap between confidence and accuracy; in brackets what a perfectly "
     "calibrated method would show for so many songs."
@@ -181,7 +185,11 @@ def _figures(title: str, summaries: Sequence[Summary]) -> Sheet:
         "Brier": _spread("brier"),
         "Calibration error [4]": _calibration,
     }
-    return replace(_sheet(title, columns, summaries, text_columns=1 + segments), notes=NOTES)
+    notes = NOTES
+    if any(s.songs_per_s is not None for s in summaries):
+        columns[f"Songs/s [{len(notes) + 1}]"] = _speed
+        notes = (*notes, SPEED_NOTE)
+    return replace(_sheet(title, columns, summaries, text_columns=1 + segments), notes=notes)
 
 
 def _sheet(title: str, columns: dict[str, Column], summaries: Sequence[Summary], *, text_columns: int) -> Sheet:
@@ -239,6 +247,10 @@ def _songs(summary: Summary) -> str:
 def _calibration(summary: Summary) -> str:
     first = summary.first
     return f"{first.calibration_error:.3f} ({first.calibration_error_if_perfect:.3f})"
+
+
+def _speed(summary: Summary) -> str:
+    return "" if summary.songs_per_s is None else f"{summary.songs_per_s:.3g}"
 
 
 def _name(system: System) -> str:

@@ -67,6 +67,8 @@ class Result:
         Versions and device. Results of different environments are joined, and the report says so.
     elapsed_s : float
         Seconds that it took; a network that was on disk already costs nothing.
+    songs_per_s : float or None
+        How many songs a second the method listened to; None where that was not measured.
     """
 
     task: Task
@@ -77,6 +79,7 @@ class Result:
     diagnostics: Mapping[str, float]
     environment: Mapping[str, str]
     elapsed_s: float
+    songs_per_s: float | None = None
 
 
 def write_result(folder: Path, protocol: Protocol, result: Result) -> Path:
@@ -97,6 +100,7 @@ def write_result(folder: Path, protocol: Protocol, result: Result) -> Path:
         "diagnostics": dict(result.diagnostics),
         "environment": dict(result.environment),
         "elapsed_s": round(result.elapsed_s, 3),
+        "songs_per_s": None if result.songs_per_s is None else round(result.songs_per_s, 3),
     }
     write_json(path, value, indent=None)
     return path
@@ -125,6 +129,7 @@ def read_result(path: Path, folder: Path, protocol: Protocol) -> Result:
             diagnostics=found["diagnostics"],
             environment=found["environment"],
             elapsed_s=found["elapsed_s"],
+            songs_per_s=found.get("songs_per_s"),
         )
         shas = found["songs_sha"], found["folds_sha"], found["settings_sha"]
     except (KeyError, TypeError, ValueError) as error:

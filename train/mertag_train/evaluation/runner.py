@@ -214,6 +214,7 @@ def _run_one(folder: Path, dealt: Folds, task: Task, around: Surroundings, envir
         diagnostics=found.diagnostics,
         environment=environment,
         elapsed_s=time.monotonic() - began,
+        songs_per_s=found.songs_per_s,
     )
 
 

@@ -82,6 +82,8 @@ class Summary:
         Pooled over the folds.
     over_seeds, over_folds : mapping of str to (mean, sd)
         By the names of `Metrics`; sd is None where there is only one.
+    songs_per_s : float or None
+        How many songs a second the method listened to, on average over what was measured; None if nothing was.
     song_ids, labels, probabilities : tuple, arrays of shape (n_songs,) and (n_songs, n_classes)
         The test songs, pooled, sorted by id; of the first seed.
     """
@@ -96,6 +98,7 @@ class Summary:
     song_ids: tuple[str, ...]
     labels: Ints
     probabilities: Floats
+    songs_per_s: float | None = None
 
     @property
     def complete(self) -> bool:
@@ -118,6 +121,7 @@ class Summary:
             "n_folds": self.n_folds,
             "complete": self.complete,
             "seeds": list(self.seeds),
+            "songs_per_s": self.songs_per_s,
             "pooled": {str(seed): metrics.to_json() for seed, metrics in self.by_seed.items()},
             "over_seeds": {name: {"mean": mean, "sd": sd} for name, (mean, sd) in self.over_seeds.items()},
             "over_folds": {name: {"mean": mean, "sd": sd} for name, (mean, sd) in self.over_folds.items()},
@@ -227,6 +231,7 @@ def _summary(system: System, by_seed: Mapping[int, Mapping[str, Result]], folds:
     of_folds = [{name: mean for name, (mean, _) in mean_and_sd(same).items()} for same in alone.values()]
     metrics = {seed: evaluate_predictions(y, p, target=system.target) for seed, (_, y, p) in pooled.items()}
     song_ids, labels, probabilities = pooled[seeds[0]]
+    speeds = [r.songs_per_s for there in by_seed.values() for r in there.values() if r.songs_per_s is not None]
     return Summary(
         system=system,
         folds=names,
@@ -238,6 +243,7 @@ def _summary(system: System, by_seed: Mapping[int, Mapping[str, Result]], folds:
         song_ids=song_ids,
         labels=labels,
         probabilities=probabilities,
+        songs_per_s=fmean(speeds) if speeds else None,
     )
 
 

@@ -6,6 +6,7 @@ read. What the figures are made of is decided elsewhere, so that it is the same 
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -140,11 +141,39 @@ class Predictions:
         (`mertag_train.measure.metrics.predicted_classes`), so that a method which decides otherwise must show it here.
     diagnostics : mapping of str to float
         What else should be on record, such as the number of segments; stored, never used for a figure.
+    songs_per_s : float or None
+        How many songs a second the method listened to; None where that was not measured.
     """
 
     song_ids: tuple[str, ...]
     probabilities: Floats
     diagnostics: Mapping[str, float] = field(default_factory=dict)
+    songs_per_s: float | None = None
+
+
+class Stopwatch:
+    """Measures how many songs a second are computed, by what it is told as ``on_clip(done, total)``.
+
+    Songs that were on disk are those of the first call.
+    """
+
+    def __init__(self, on_clip: Callable[[int, int], None]) -> None:
+        self._on_clip = on_clip
+        self._first: tuple[float, int] | None = None
+        self._last = (0.0, 0)
+
+    def __call__(self, done: int, total: int) -> None:
+        """Take the time, and tell on."""
+        self._last = (time.monotonic(), done)
+        self._first = self._first or self._last
+        self._on_clip(done, total)
+
+    @property
+    def songs_per_s(self) -> float | None:
+        """The speed; None where nothing was computed."""
+        if self._first is None or self._last[1] == self._first[1]:
+            return None
+        return (self._last[1] - self._first[1]) / max(self._last[0] - self._first[0], 1e-9)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,12 +10,14 @@ settings, songs and their labels. While it trains, a checkpoint lies beside it.
       request.json     what it depends on
       epochs.jsonl     what each epoch has on record
       checkpoint.pt    while training; removed when it is done
+      speed.json       how many songs a second it said them of
       segments.npz     ids, counts and probabilities; written last
 """
 
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
 
 
 SCHEMA = 2
+SPEED = "speed.json"
 SHOWN = 5
 
 
@@ -162,6 +165,14 @@ class KeptNetworks:
         means = (np.mean([of_network[i] for of_network in said], axis=0, dtype=np.float64) for i in ids)
         return [np.asarray(mean, dtype=np.float32) for mean in means]
 
+    def songs_per_s(self, networks: Sequence[NetworkToTrain]) -> float | None:
+        """Return how many songs a second networks heard, one after the other, from log-mels; None if not known."""
+        try:
+            each = [json.loads((self._folder(one) / SPEED).read_text(encoding="utf-8")) for one in networks]
+            return 1 / sum(1 / float(speed["songs_per_s"]) for speed in each)
+        except (OSError, ValueError, KeyError, ZeroDivisionError):  # of an earlier version, or damaged
+            return None
+
     def epochs(self, one: NetworkToTrain) -> list[dict[str, Any]]:
         """Return what a network's epochs have on record; nothing where that is gone."""
         from mertag_train.runs.watch import read_epochs
@@ -237,7 +248,10 @@ class KeptNetworks:
             resume=True,
             watcher=watcher,
         )
-        said = predict(network, work.store, work.frames(), self._everyone, work.config.segmentation)
+        frames, began = work.frames(), time.monotonic()
+        said = predict(network, work.store, frames, self._everyone, work.config.segmentation)
+        speed = {"songs_per_s": len(said) / (time.monotonic() - began)}
+        (folder / SPEED).write_text(json.dumps(speed) + "\n", encoding="utf-8")
         write_outputs(folder / "segments.npz", [work.store.ids[i] for i in self._everyone.tolist()], said)
         checkpoint.unlink(missing_ok=True)
 

@@ -15,7 +15,7 @@ recognition", AffCon at AAAI, 2021.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +28,7 @@ from mertag_train.data import embedding_model
 from mertag_train.data.embeddings import EMBEDDINGS_VERSION, embeddings
 from mertag_train.data.folds import bound_groups
 from mertag_train.evaluation.features import kept
-from mertag_train.evaluation.methods.base import Context, Fold, Method, Predictions
+from mertag_train.evaluation.methods.base import Context, Fold, Method, Predictions, Stopwatch
 
 if TYPE_CHECKING:
     from mertag_train.learn.config import TrainConfig
@@ -81,13 +81,9 @@ class FeaturesSvm(Method):
 
     def predict(self, fold: Fold, context: Context) -> Predictions:
         """Fit on the songs' features; raise DatasetError for a clip that cannot be read, and as `by_clip_svm`."""
-        vectors = kept.feature_table(
-            context.dataset,
-            cache=context.cache,
-            workers=context.workers,
-            on_clip=lambda done, total: context.on_progress("features", done, total),
-        )
-        return by_clip_svm(fold, vectors)
+        watch = Stopwatch(lambda done, total: context.on_progress("features", done, total))
+        vectors = kept.feature_table(context.dataset, cache=context.cache, workers=context.workers, on_clip=watch)
+        return replace(by_clip_svm(fold, vectors), songs_per_s=watch.songs_per_s)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,14 +109,16 @@ class EmbeddingSvm(Method):
         """
         import torch
 
+        watch = Stopwatch(lambda done, total: context.on_progress("embeddings", done, total))
         found = embeddings(
             (*fold.train, *fold.test),
             embedding_model.EmbeddingModel(context.embedding_model, threads=torch.get_num_threads()),
             cache=context.cache,
             workers=context.workers,
-            on_clip=lambda done, total: context.on_progress("embeddings", done, total),
+            on_clip=watch,
         )
-        return by_clip_svm(fold, {song_id: mean_and_deviation(of_song) for song_id, of_song in found.items()})
+        vectors = {song_id: mean_and_deviation(of_song) for song_id, of_song in found.items()}
+        return replace(by_clip_svm(fold, vectors), songs_per_s=watch.songs_per_s)
 
 
 def mean_and_deviation(embeddings: Floats32) -> Floats32:

@@ -130,7 +130,12 @@ class TrainedMethod(Method):
             **{name: float(last[name]) for name in RECORDED if name in last},
             **({"song_classifier_songs": float(len(work.parts.song))} if self.rule is None else {}),
         }
-        return Predictions(song_ids=fold.test_ids, probabilities=probabilities, diagnostics=diagnostics)
+        return Predictions(
+            song_ids=fold.test_ids,
+            probabilities=probabilities,
+            diagnostics=diagnostics,
+            songs_per_s=networks.songs_per_s(model),
+        )
 
 
 _inherited = partial(TrainedMethod, learner="inherited")
