@@ -16,6 +16,9 @@ from mertag.errors import FileError, MertagError, SilentError, TooShortError, Un
 
 SkipKind = Literal["too_short", "silent", "unsupported"]
 
+COURSE_PARTS, COURSE_STEPS, COURSE_NOTHING = 32, 250, 255
+"""How a course is kept, see `Tagged`."""
+
 SKIPS: Mapping[SkipKind, type[FileError]] = MappingProxyType(
     {"too_short": TooShortError, "silent": SilentError, "unsupported": UnsupportedFormatError}
 )
@@ -24,11 +27,17 @@ SKIPS: Mapping[SkipKind, type[FileError]] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tagged:
-    """A song with its emotion; `index` counts the paths that were given, from 0."""
+    """A song with its emotion; `index` counts the paths that were given, from 0.
+
+    `course` is its emotion over time: two bytes, P(V+) and P(A+) in steps of 1 / `COURSE_STEPS`, for each of at most
+    `COURSE_PARTS` equal parts of it; both are `COURSE_NOTHING` for a part that is silent or was not analysed. Empty: it
+    is not known.
+    """
 
     index: int
     path: Path
     emotion: SongEmotion
+    course: bytes = b""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

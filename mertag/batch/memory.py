@@ -18,6 +18,8 @@ from mertag.batch.one_song import NO_TAG_FORMAT, UP_TO_DATE, Known, Later, Prepa
 from mertag.batch.options import BatchOptions
 from mertag.errors import FileError, reason_of
 from mertag.library.accounting import FileDone, Mood, Note, Status
+from mertag.library.overview.facts import encode as encode_facts
+from mertag.library.overview.facts import read_facts
 from mertag.library.sidecar import SUFFIX
 from mertag.library.state.analyses import Entry, Places, State, decode, encode, kept_time, size_and_time, song_digest
 from mertag.library.state.journal import Journal
@@ -99,6 +101,8 @@ class Memory(Steps):
                 settled=self._mark(song.path, done.mood) if complete and self._options.writes else "",
                 release=song.claims,
             )
+            facts = encode_facts(read_facts(Path(os.fsdecode(song.place))))  # while the file is in the disk's cache
+            self._state.remember_facts(song.place, size=size, mtime_ns=mtime_ns, facts=facts)
         else:
             self._state.release(*song.claims)
         return done

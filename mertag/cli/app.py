@@ -44,6 +44,10 @@ COMMANDS: Mapping[str, LazyCommand] = MappingProxyType(
             target="mertag.cli.undo:undo", help="Give files the bytes back that they had before a run."
         ),
         "remove": LazyCommand(target="mertag.cli.remove:remove", help="Take mertag's own fields out of songs."),
+        "overview": LazyCommand(
+            target="mertag.cli.overview:overview",
+            help="Say how a library feels, from what is remembered; draw a map.",
+        ),
         "info": LazyCommand(target="mertag.cli.info:info", help="Show the model, the device in use and the decoders."),
         "train": LazyCommand(
             target="mertag_train.commands.train:train", help="Train a model on a labelled data set.", extra="train"

@@ -29,6 +29,7 @@ EXAMPLES = {
     "tag": "mertag tag ~/Music --write-tags --dry-run",
     "undo": "mertag undo --run 12 ~/Music/Live",
     "remove": "mertag remove ~/Music --dry-run",
+    "overview": "mertag overview ~/Music --html library.html",
     "info": "mertag info --json",
     "train": "mertag train --dataset pmemo",
     "evaluate": "mertag evaluate --dataset pmemo --method majority,robust",

@@ -22,6 +22,7 @@ from mertag.library.accounting import Mood
 
 if TYPE_CHECKING:
     from mertag.library.accounting import FileDone, Summary
+    from mertag.library.overview.sums import Overview
 
 Sink = Callable[["FileDone"], None]
 
@@ -81,8 +82,13 @@ def open_sinks(jsonl: str | None, csv_file: str | None) -> Iterator[Sink]:
         yield add
 
 
-def write_report(target: str, summary: Summary, facts: dict[str, object], *, tags: bool) -> None:
-    """Write the report of a run to a file, or to stdout (``"-"``): its facts, its summary, and files by reason."""
+def write_report(
+    target: str, summary: Summary, facts: dict[str, object], *, tags: bool, overview: Overview | None = None
+) -> None:
+    """Write the report of a run to a file, or to stdout (``"-"``): its facts, its summary, and files by reason.
+
+    That of a run that tags has the overview, too, if there is one.
+    """
     groups = "not_tagged" if tags else "reasons"
     content: dict[str, Any] = {
         "schema": records.SCHEMA,
@@ -110,6 +116,7 @@ def write_report(target: str, summary: Summary, facts: dict[str, object], *, tag
             {"damage": damage, "files": [records.path_fields(p) for p in paths]}
             for damage, paths in summary.damaged.items()
         ]
+        content["overview"] = None if overview is None else records.to_dict(overview)
     text = records.to_json(content, indent=2) + "\n"
     with _explained(f"--report {target}"):
         path = Path(target)

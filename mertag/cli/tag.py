@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -14,10 +15,12 @@ from mertag.cli import console
 from mertag.cli import tag_options as opt
 from mertag.cli.console import LogLevel, show_from
 from mertag.cli.shared import OnlyRemembered, idle_patterns, nothing_found, open_tagger, opened_state, without_model
-from mertag.errors import ConfigError
+from mertag.errors import ConfigError, StateError
 from mertag.library.find import Shard
 
 if TYPE_CHECKING:
+    from mertag.library.overview.sums import Overview
+    from mertag.library.state.analyses import State
     from mertag.listen.tagger import Tagger
 
 _log = logging.getLogger(__name__)
@@ -158,8 +161,22 @@ def tag(
                     console.warn(remark)
                 with open_sinks(jsonl, csv) as add:
                     summary = view.follow(events, add)
+                view.overview = _overview(roots, remembered)
     if summary.failed:
         raise typer.Exit(console.ExitCode.SOME_FAILED)
+
+
+def _overview(roots: Sequence[Path], state: State | None) -> Overview | None:
+    """Return what is remembered of the folders of the run, None if there is no memory; no file is opened for it."""
+    if state is None:
+        return None
+    from mertag.library.overview.songs import remembered
+    from mertag.library.overview.sums import overview
+
+    try:
+        return overview(remembered(state.run.database, roots, read=False), roots)
+    except StateError:  # the run has said so already, and went on
+        return None
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mertag.cli import console
 from mertag.cli.outputs import Sink, write_report
+from mertag.cli.overview_text import short
 from mertag.cli.results import show_results
 from mertag.files import path_text
 from mertag.library.accounting import Event, FileDone, Finished, Found, Mood, Note, Status, Summary
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mertag.emotion import Quadrant, SongEmotion
+    from mertag.library.overview.sums import Overview
     from mertag.library.tags import TagChange
 
 _log = logging.getLogger(__name__)
@@ -131,6 +133,7 @@ class View:
         self._failures: Counter[str] = Counter()
         self._n_damaged = 0  # of those that were heard now
         self._results: dict[int, tuple[Path, SongEmotion]] | None = {} if table else None
+        self.overview: Overview | None = None  # what is remembered, for the end of the summary and for the report
 
     @contextmanager
     def opened(self, report: str | None, facts: dict[str, object]) -> Iterator[None]:
@@ -211,7 +214,7 @@ class View:
             facts = {**facts, "dry_run": self._dry_run}
             if self._noun == "song":
                 facts["run"] = summary.run
-            write_report(report, summary, facts, tags=self._noun == "song")
+            write_report(report, summary, facts, tags=self._noun == "song", overview=self.overview)
         if summary.not_reached:
             how_far = f"{summary.found - summary.not_reached} of {summary.found} files are finished"
             console.say(f"stopped early: {how_far}, and stay so; run the same command again for the rest")
@@ -249,6 +252,8 @@ class View:
         console.say(f"found {summary.found} = {' + '.join(parts)}, in {console.duration(summary.elapsed_s)}{pace}")
         if sum(summary.heard.values()) > 1:
             console.say(shares(summary.heard))
+        for line in short(self.overview) if self.overview is not None else ():
+            console.say(line)
         kept, unsure = (summary.moods.get(mood, 0) for mood in Mood)
         if kept:
             console.say(f"{count(kept, 'mood')} of someone else's kept; --overwrite replaces such moods")

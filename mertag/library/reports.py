@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
+from mertag.library.overview.sums import Overview
 from mertag.library.records import File, Positive, Seconds, Struct, Version, one_of, says
 
 Count = Annotated[int, Meta(ge=0)]
@@ -70,6 +71,10 @@ class Report(Struct):
     summary: Summary
     not_tagged: list[NotTagged]
     damaged: list[Damaged]
+    overview: Annotated[
+        Overview | None,
+        says("what is remembered of the folders of the run; null: it did not end, or nothing is remembered"),
+    ]
 
 
 class Undone(Struct):

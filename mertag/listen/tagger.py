@@ -26,6 +26,7 @@ from mertag.emotion import SongEmotion
 from mertag.errors import ConfigError, DecodeError, MertagError
 from mertag.listen.blocks import BlockPacker, SongSegments
 from mertag.listen.bundle import Bundle, load_bundle
+from mertag.listen.course import course
 from mertag.listen.device import Device, Models, open_models
 from mertag.listen.manifest import Precision
 from mertag.listen.n_windows import ExcerptPacker
@@ -322,7 +323,8 @@ class Tagger:
             emotion = dataclasses.replace(emotion, damage=song.damage)
         except MertagError as error:
             return outcome_of(error, index=segments.key, path=song.path)
-        return Tagged(index=segments.key, path=song.path, emotion=emotion)
+        over_time = course(segments, bundle=self.bundle, segmentation=self.segmentation, sounding=song.sounding)
+        return Tagged(index=segments.key, path=song.path, emotion=emotion, course=over_time)
 
 
 def usual_workers(device: Literal["cpu", "cuda"]) -> int:

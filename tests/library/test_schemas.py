@@ -12,6 +12,7 @@ import msgspec
 import pytest
 from json_schemas import FOLDER
 
+from mertag.library.overview.sums import Overview
 from mertag.library.records import SCHEMA, Record
 from mertag.library.reports import Removed, Report, Undone, UndoReport
 from mertag.library.sidecar import Sidecar
@@ -21,6 +22,7 @@ TYPES: dict[str, tuple[type, ...]] = {
     "sidecar": (Sidecar,),
     "report": (Report,),
     "undo": (UndoReport, Undone, Removed),
+    "overview": (Overview,),
 }
 
 

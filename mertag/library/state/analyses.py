@@ -13,6 +13,7 @@ warning is given, nothing is remembered meanwhile, and it is tried again after a
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import hashlib
 import json
@@ -33,7 +34,7 @@ from mertag.errors import FileError, StateError
 from mertag.library import tags
 from mertag.library.state.database import Database, Notify, default_path
 from mertag.library.state.runs import Run, remove_stale_claims
-from mertag.outcomes import Outcome, Skipped, Tagged
+from mertag.outcomes import COURSE_NOTHING, COURSE_STEPS, Outcome, Skipped, Tagged
 
 T = TypeVar("T")
 
@@ -141,6 +142,15 @@ class State:
 
         self._attempt(keep, None)
 
+    def remember_facts(self, path: bytes, *, size: int, mtime_ns: int, facts: str) -> None:
+        """Keep what the tags of a file say, as it is now."""
+
+        def keep() -> None:
+            with self.run.database.transaction(durable=False) as connection:
+                connection.execute("INSERT OR REPLACE INTO facts VALUES (?, ?, ?, ?)", (path, size, mtime_ns, facts))
+
+        self._attempt(keep, None)
+
     def claim(self, what: bytes) -> bool:
         """Claim a song (or some audio and a model); return false if another run or thread holds it."""
         return self._attempt(lambda: self.run.claim(what), True)
@@ -224,6 +234,7 @@ class _Emotion(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     analysed_s: Annotated[float, msgspec.Meta(ge=0)] | None = None
     silent_s: Annotated[float, msgspec.Meta(ge=0)] = 0.0
     damage: str = ""
+    course: str = ""  # in base64
 
 
 class _Skipped(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -233,6 +244,7 @@ class _Skipped(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     reason: str
 
 
+_NO_STEPS = frozenset(range(COURSE_STEPS + 1, COURSE_NOTHING))
 _decode_emotion = msgspec.json.Decoder(_Emotion).decode
 _decode_skipped = msgspec.json.Decoder(_Skipped).decode
 
@@ -240,8 +252,9 @@ _decode_skipped = msgspec.json.Decoder(_Skipped).decode
 def encode(outcome: Outcome) -> str | None:
     """Return an outcome as text; None if it is not to be remembered, such as a failure."""
     if isinstance(outcome, Tagged):
-        found = {name: getattr(outcome.emotion, name) for name in _Emotion.__struct_fields__}
-        left_out = (("analysed_s", None), ("silent_s", 0), ("damage", ""))
+        found = {name: getattr(outcome.emotion, name) for name in _Emotion.__struct_fields__ if name != "course"}
+        found["course"] = base64.b64encode(outcome.course).decode("ascii")
+        left_out = (("analysed_s", None), ("silent_s", 0), ("damage", ""), ("course", ""))
         found = {name: value for name, value in found.items() if (name, value) not in left_out}
     elif isinstance(outcome, Skipped) and outcome.kind != "unsupported":
         found = {"skipped": outcome.kind, "reason": outcome.reason}
@@ -257,11 +270,16 @@ def decode(text: str, *, index: int, path: Path) -> Tagged | Skipped | None:
             skipped = _decode_skipped(text)
             return Skipped(index=index, path=path, kind=skipped.skipped, reason=skipped.reason)
         found = _decode_emotion(text)
+        course = base64.b64decode(found.course, validate=True)
     except (ValueError, RecursionError):
         return None
     if found.analysed_s is not None and found.analysed_s > found.duration_s:
         return None
-    return Tagged(index=index, path=path, emotion=SongEmotion(**msgspec.structs.asdict(found)))
+    if len(course) % 2 or not _NO_STEPS.isdisjoint(course):
+        return None
+    values = msgspec.structs.asdict(found)
+    del values["course"]
+    return Tagged(index=index, path=path, emotion=SongEmotion(**values), course=course)
 
 
 class Places:

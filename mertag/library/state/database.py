@@ -76,6 +76,14 @@ CREATE TABLE writes (
 CREATE INDEX writes_by_run ON writes (run);
 CREATE INDEX writes_by_path ON writes (path);
 """,
+    """
+CREATE TABLE facts (
+    path BLOB PRIMARY KEY,
+    size INTEGER NOT NULL,
+    mtime_ns INTEGER NOT NULL,
+    facts TEXT NOT NULL             -- JSON: what its tags say; see mertag.library.overview.facts
+) WITHOUT ROWID;
+""",
 )
 """Step i turns a file of schema i (its ``user_version``; 0: an empty file) into one of schema i + 1.
 
