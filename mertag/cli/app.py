@@ -48,6 +48,9 @@ COMMANDS: Mapping[str, LazyCommand] = MappingProxyType(
             target="mertag.cli.overview:overview",
             help="Say how a library feels, from what is remembered; draw a map.",
         ),
+        "playlists": LazyCommand(
+            target="mertag.cli.playlists:playlists", help="Write playlists by mood, from what is remembered."
+        ),
         "info": LazyCommand(target="mertag.cli.info:info", help="Show the model, the device in use and the decoders."),
         "train": LazyCommand(
             target="mertag_train.commands.train:train", help="Train a model on a labelled data set.", extra="train"

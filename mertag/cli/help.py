@@ -30,6 +30,7 @@ EXAMPLES = {
     "undo": "mertag undo --run 12 ~/Music/Live",
     "remove": "mertag remove ~/Music --dry-run",
     "overview": "mertag overview ~/Music --html library.html",
+    "playlists": "mertag playlists ~/Music --out ~/Music/Playlists --min-confidence 0.6",
     "info": "mertag info --json",
     "train": "mertag train --dataset pmemo",
     "evaluate": "mertag evaluate --dataset pmemo --method majority,robust",
