@@ -17,6 +17,7 @@ GROUPS = {
     "Which songs": ("files_from", "include", "exclude", "shard", "run", "show_list"),
     "What is written": (
         *("write_id3", "sidecar", "dry_run", "overwrite", "min_confidence", "moods", "join", "fields", "labels"),
+        *("balanced", "scale", "comment_field"),
         *("preserve_mtime", "restore_mtime", "break_hard_links", "yes", "strict"),
     ),
     "How it listens": ("model", "device", "windows", "segment_hop", "workers"),

@@ -110,6 +110,28 @@ Labels = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help='Own names for the moods, as TOML or JSON: Q1 = "Joyful", and so on.'),
 ]
+Balanced = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="The mood of songs in the middle, whose valence and arousal are both between 0.4 and 0.6 ('Balanced').",
+    ),
+]
+Scale = Annotated[
+    int,
+    typer.Option(
+        metavar="1|100",
+        help="Write valence, arousal and confidence from 0 to 1, or as whole numbers from 0 to 100, for players "
+        "that compare no decimals.",
+    ),
+]
+CommentField = Annotated[
+    bool,
+    typer.Option(
+        "--comment-field",
+        help="Keep the mood in the comment as well, as [MOOD: Happy], for DJ software; the rest of the comment stays.",
+    ),
+]
 PreserveMtime = Annotated[
     bool, typer.Option("--preserve-mtime", help="Keep the time of change (some players then miss the change).")
 ]

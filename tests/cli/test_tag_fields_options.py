@@ -102,3 +102,26 @@ def test_what_cannot_be_is_a_usage_error_and_nothing_runs(
     assert result.exit_code == 2
     assert reason in result.stderr
     assert song.read_bytes() == before
+
+
+def test_scale_middle_and_comment_come_from_the_file_too_and_undo_gives_every_byte_back(
+    mertag: Run, song: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, state = song.read_bytes(), tmp_path / "state.sqlite"
+    config = tmp_path / "config.toml"
+    config.write_text('[tag]\nscale = 100\nbalanced = "Balanced"\ncomment-field = true\n')
+    monkeypatch.setenv("MERTAG_CONFIG", str(config))
+    assert mertag(song, "--write-id3", "--state", state).exit_code == 0
+    fields = tags.read_tags(song)
+    assert fields["COMMENT"] == fields["MERTAG_COMMENT"] == fields["MOOD"]
+    assert fields["MERTAG_VALENCE"][0].isdigit()
+    assert "1 unchanged" in mertag(song, "--write-id3", "--state", state).stderr
+
+    assert CliRunner().invoke(app, ["undo", "--yes", "--state", str(state)]).exit_code == 0
+    assert song.read_bytes() == old
+
+
+def test_a_scale_that_cannot_be_is_a_usage_error(mertag: Run, song: Path) -> None:
+    result = mertag(song, "--scale", 10)
+    assert result.exit_code == 2
+    assert "give 1 or 100" in result.stderr

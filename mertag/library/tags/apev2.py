@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from mertag.formats import id3v1
+from mertag.library.tags.comment import Comment, in_brackets, located
 from mertag.library.tags.container import (
     MAX_TAG_BYTES,
     Bare,
@@ -25,7 +26,7 @@ from mertag.library.tags.container import (
 )
 from mertag.library.tags.id3_tag import HEADER, tag_length
 from mertag.library.tags.older_tags import Texts, as_ape_items, from_id3, from_id3v1, genre_names, longer
-from mertag.library.tags.options import KEYS, MOOD
+from mertag.library.tags.options import COMMENT, KEYS, MOOD
 
 _MAGIC = b"APETAGEX"
 _FOOTER = 32
@@ -67,8 +68,8 @@ class ApeFile:
         """Yield the items of others, and what stands behind the tag."""
         yield "APE tag version", self.version.to_bytes(4, "little") + self.flags.to_bytes(4, "little")
         for entry in self.entries:
-            if entry.key is None:
-                yield f"item {entry.raw[8:40].split(bytes(1))[0].decode('latin-1')}", entry.raw
+            if entry.foreign:
+                yield f"item {entry.raw[8:40].split(bytes(1))[0].decode('latin-1')}", entry.foreign
         yield "ID3v1 tag", Range(self.stop, self.size)
 
     def payload(self) -> Iterator[Piece]:
@@ -97,7 +98,7 @@ def read(source: Source, kind: str) -> ApeFile:
         kind=kind,
         version=_V2,
         flags=_HAS_HEADER,
-        entries=tuple(_entry(item, 0) for item in older),
+        entries=located([_entry(item, 0) for item in older]),
         audio=Range(0, stop),
         stop=stop,
         size=source.size,
@@ -130,7 +131,7 @@ def read(source: Source, kind: str) -> ApeFile:
         file,
         version=version,
         flags=flags,
-        entries=tuple(entries),
+        entries=located(entries),
         audio=Range(0, start),
         bare=Bare(file, (Range(0, start), Range(stop, source.size))),
     )
@@ -151,12 +152,22 @@ def _entry(body: bytes, position: int) -> Entry:
         raise MalformedError("its APE tag is damaged: an item is longer than the tag")
     raw = body[position:stop]
     key = body[position + 8 : nul].decode("latin-1").upper()
+    if key == COMMENT:
+        first, *more = raw[nul + 1 - position :].split(b"\0", 1)
+        head, tail = raw[4 : nul + 1 - position], b"".join(b"\0" + text for text in more)
+        codec = None if raw[4] & 6 else "utf-8"  # else binary, or a link
+        return Entry(None, (), raw, Comment(text=first, codec=codec, around=lambda new: _item(head, new + tail)))
     if key not in KEYS:
         return Entry(None, (), raw)
     return Entry(key, tuple(body[nul + 1 : stop].decode("utf-8", "replace").split("\0")), raw)
 
 
 def _encode(key: str, values: tuple[str, ...]) -> list[bytes]:
-    name = "Mood" if key == MOOD else key
-    value = "\0".join(values).encode()
-    return [len(value).to_bytes(4, "little") + bytes(4) + name.encode() + b"\0" + value]
+    name = key.title() if key in (MOOD, COMMENT) else key
+    texts = map(in_brackets, values) if key == COMMENT else values
+    return [_item(bytes(4) + name.encode() + b"\0", "\0".join(texts).encode())]
+
+
+def _item(head: bytes, value: bytes) -> bytes:
+    """Return an item; `head` is its flags and its name with the zero behind it."""
+    return len(value).to_bytes(4, "little") + head + value

@@ -13,8 +13,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from uuid import UUID
 
+from mertag.library.tags import asf_description
 from mertag.library.tags.container import Entry, Fields, MalformedError, Piece, Range, Source, collect, splice
-from mertag.library.tags.options import MOOD, OWN
+from mertag.library.tags.options import COMMENT, MOOD, OWN
 
 PADDING = 1024
 """Bytes of padding in a header that has to grow."""
@@ -61,6 +62,8 @@ class AsfFile:
         for item in self.objects:
             if item[:16] == _PROPERTIES:
                 yield "file properties", item[: _FILE_SIZE.start] + item[_FILE_SIZE.stop :]
+            elif item[:16] == asf_description.GUID:
+                yield "content description", asf_description.without_mood(item)
             elif item[:16] not in (_EXTENDED, _PADDING):
                 yield f"header object {UUID(bytes_le=item[:16])}", _without_library_moods(item)
 
@@ -79,6 +82,8 @@ class AsfFile:
             objects.append(extended)
         if any(mood not in fields.get(MOOD, ()) for item in objects for mood in _library_moods(item)):  # overwritten
             objects = [_without_library_moods(item) for item in objects]
+        if fields.get(COMMENT) != self.fields.get(COMMENT):
+            objects = asf_description.with_mood(objects, fields[COMMENT][0] if fields.get(COMMENT) else None)
         objects = self._padded(objects)
         length = _HEAD + sum(map(len, objects))
         size = length + len(self.data)
@@ -129,6 +134,8 @@ def read(source: Source) -> AsfFile:
     entries = [entry for item in objects if item[:16] == _EXTENDED for entry in _entries(item[_OBJECT:])]
     if MOOD not in {entry.key for entry in entries}:
         entries += [Entry(MOOD, (mood,), b"") for item in objects for mood in _library_moods(item)]
+    mood = asf_description.mood_in(objects)
+    entries += [] if mood is None else [Entry(COMMENT, (mood,), b"")]
     return AsfFile(
         objects=tuple(objects), entries=tuple(entries), reserved=head[28:30], data=Range(length, source.size)
     )
@@ -193,6 +200,8 @@ def _without_library_moods(item: bytes) -> bytes:
 
 
 def _encode(key: str, values: tuple[str, ...]) -> list[bytes]:
+    if key == COMMENT:
+        return []  # it stands in the description
     name = _NAMES[key]
     found = []
     for value in values:

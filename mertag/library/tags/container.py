@@ -22,9 +22,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from mertag.formats import ByteSource
+from mertag.library.tags.options import COMMENT
+
+if TYPE_CHECKING:
+    from mertag.library.tags.comment import Comment
 
 Fields = Mapping[str, tuple[str, ...]]
 """Values by field name, such as ``{"MOOD": ("Happy",)}``. A name that is absent has no values."""
@@ -64,6 +68,13 @@ class Entry:
     key: str | None  # the name of the field that it holds; None for everything that is not ours to touch
     values: tuple[str, ...]  # its values; empty for foreign entries, which are not decoded
     raw: bytes  # the entry as it stands in the file
+    comment: Comment | None = None  # how it is edited, if it is the comment into which a mood can be put
+    rest: bytes = b""  # of a comment with a mood: the entry without that; empty if it says nothing else
+
+    @property
+    def foreign(self) -> bytes:
+        """What of it must stay; empty if nothing."""
+        return self.raw if self.key is None else self.rest
 
 
 class Source(ByteSource):
@@ -141,16 +152,27 @@ def collect(entries: Iterable[Entry]) -> dict[str, tuple[str, ...]]:
 
 
 def splice(
-    entries: Sequence[Entry], fields: Fields, encode: Callable[[str, tuple[str, ...]], list[bytes]]
+    entries: Sequence[Entry],
+    fields: Fields,
+    encode: Callable[[str, tuple[str, ...]], list[bytes]],
+    finish: Callable[[bytes], bytes] = bytes,
 ) -> list[bytes]:
     """Return the raw entries of a tag in which the fields are `fields`.
 
     Entries that are foreign, or whose field does not change, stay as they are and where they are; what is new
     comes last. A field that is absent is taken out. `encode` turns a name and values into raw entries of the container.
+    A mood in a comment is put into the comment that is there; `finish` is what becomes of the entry then.
     """
     old = collect(entries)
     same = {key for key in (*old, *fields) if old.get(key) == (fields.get(key) or None)}
-    kept = [entry.raw for entry in entries if entry.key is None or entry.key in same]
+    kept: list[bytes] = []
+    for entry in entries:
+        if entry.comment is not None and COMMENT not in same and (entry.key or fields.get(COMMENT)):
+            edited = entry.comment.with_mood(fields[COMMENT][0] if fields.get(COMMENT) else None)
+            kept += [finish(edited)] if edited else []
+            same.add(COMMENT)
+        elif entry.key is None or entry.key in same:
+            kept.append(entry.raw)
     for key, values in fields.items():
         if key not in same and values:
             kept += encode(key, values)

@@ -7,14 +7,29 @@ or choice of fields a former run had. A mood counts as ours if the file has `MOD
 
 Where this would tell the wrong thing, `MARK` is written as well, and decides: it repeats the mood if that is
 ours (other labels, joined moods, not all fields), and says `NOT_OURS` if the mood is one that its owner chose
-and the model happened to agree with. A mood that its owner changes after a run is its owner's.
+and the model happened to agree with. A mood that its owner changes after a run is its owner's. The mood in a comment
+is ours if `COMMENT_MARK` repeats it.
 """
 
 from __future__ import annotations
 
 from mertag.emotion import QUADRANT_LABELS, QUADRANTS, Quadrant, SongEmotion, quadrant_of
+from mertag.library.tags.comment import fits
 from mertag.library.tags.container import Fields
-from mertag.library.tags.options import AROUSAL, CONFIDENCE, MARK, MODEL, MOOD, NOT_OURS, QUADRANT, VALENCE, TagOptions
+from mertag.library.tags.options import (
+    AROUSAL,
+    COMMENT,
+    COMMENT_MARK,
+    CONFIDENCE,
+    MARK,
+    MODEL,
+    MOOD,
+    NOT_OURS,
+    QUADRANT,
+    UNCLEAR,
+    VALENCE,
+    TagOptions,
+)
 
 DECIMALS = 3
 
@@ -29,15 +44,16 @@ def planned(emotion: SongEmotion, options: TagOptions, old: Fields) -> dict[str,
     """
     if not emotion.model.strip() or not emotion.model.isprintable():
         raise ValueError(f"the model of a SongEmotion must be a printable name, not {emotion.model!r}")
-    mood = _mood(emotion, options)
+    heard = () if emotion.confidence < options.min_confidence else _mood(emotion, options)
+    mood = heard if MOOD in options.fields else ()
     kept = old.get(MOOD, ())
     keeps = bool(kept) and not mood_is_ours(old) and not (options.overwrite and mood)
     new = {
         MOOD: () if keeps else mood,
         QUADRANT: (emotion.quadrant.value,),
-        VALENCE: (_probability(emotion.valence),),
-        AROUSAL: (_probability(emotion.arousal),),
-        CONFIDENCE: (_probability(emotion.confidence),),
+        VALENCE: (_probability(emotion.valence, options.scale),),
+        AROUSAL: (_probability(emotion.arousal, options.scale),),
+        CONFIDENCE: (_probability(emotion.confidence, options.scale),),
         MODEL: (emotion.model,),
     }
     new = {key: values for key, values in new.items() if values and key in options.fields}
@@ -45,13 +61,27 @@ def planned(emotion: SongEmotion, options: TagOptions, old: Fields) -> dict[str,
         new = {MOOD: kept, **new}
     if MOOD in new and mood_is_ours(new) is keeps:  # read again, it would tell the wrong thing
         new[MARK] = (NOT_OURS,) if keeps else mood
-    return new
+    return new | _commented(kept if keeps else heard, options, old)
+
+
+def _commented(mood: tuple[str, ...], options: TagOptions, old: Fields) -> dict[str, tuple[str, ...]]:
+    """Return the mood that the comment shall have, and whose it is; one that someone else put there stays."""
+    text = (options.join or ", ").join(mood)
+    wanted = (text,) if options.comment_field and text and fits(text) else ()
+    if _others_comment(old) and not (options.overwrite and wanted):
+        return {COMMENT: old[COMMENT]}
+    return {COMMENT: wanted, COMMENT_MARK: wanted} if wanted else {}
+
+
+def _others_comment(old: Fields) -> bool:
+    """Return whether the comment has a mood that is not ours."""
+    return COMMENT in old and old.get(COMMENT_MARK) != old[COMMENT]
 
 
 def _mood(emotion: SongEmotion, options: TagOptions) -> tuple[str, ...]:
-    """Return the mood that is to be written, no matter what the file has; nothing if we are not sure."""
-    if emotion.confidence < options.min_confidence or MOOD not in options.fields:
-        return ()
+    """Return the mood that was heard, as it is written."""
+    if options.balanced and max(abs(emotion.valence - 0.5), abs(emotion.arousal - 0.5)) < UNCLEAR:
+        return (options.balanced,)
     labels = dict(zip(QUADRANTS, options.labels, strict=True))
     first, second = emotion.ranking[:2]
     likely = emotion.quadrant_probabilities[QUADRANTS.index(second)] >= SECOND_FROM
@@ -63,7 +93,8 @@ def _mood(emotion: SongEmotion, options: TagOptions) -> tuple[str, ...]:
 def without_ours(old: Fields) -> dict[str, tuple[str, ...]]:
     """Return the fields of a file from which everything we wrote is taken out."""
     kept = old.get(MOOD, ())
-    return {MOOD: kept} if kept and not mood_is_ours(old) else {}
+    left = {MOOD: kept} if kept and not mood_is_ours(old) else {}
+    return {**left, COMMENT: old[COMMENT]} if _others_comment(old) else left
 
 
 def mood_is_ours(old: Fields) -> bool:
@@ -90,14 +121,14 @@ def _seconds(first: Quadrant, old: Fields) -> set[Quadrant]:
     them for a quadrant head, where P(opposite) = 1 + c - P(valence side) - P(arousal side).
     """
     try:
-        valence, arousal, confidence = (float(old[key][0]) for key in (VALENCE, AROUSAL, CONFIDENCE))
+        (valence, step), (arousal, _), (confidence, _) = (_figure(old[k][0]) for k in (VALENCE, AROUSAL, CONFIDENCE))
     except (KeyError, ValueError):
         return set()
     valence_positive = first in (Quadrant.Q1, Quadrant.Q4)
     arousal_positive = first in (Quadrant.Q1, Quadrant.Q2)
     valence_side = valence if valence_positive else 1 - valence
     arousal_side = arousal if arousal_positive else 1 - arousal
-    slack = 6 * 0.5 * 10**-DECIMALS  # three rounded figures, which enter five times below, and a little more
+    slack = 6 * 0.5 * step  # three rounded figures, which enter five times below, and a little more
     found: set[Quadrant] = set()
     if valence_side >= arousal_side - slack:
         found.add(quadrant_of(valence_positive=valence_positive, arousal_positive=not arousal_positive))
@@ -109,7 +140,14 @@ def _seconds(first: Quadrant, old: Fields) -> set[Quadrant]:
     return found
 
 
-def _probability(value: float) -> str:
+def _figure(text: str) -> tuple[float, float]:
+    """Return a probability as it is written, and the step to the next one; a whole number is a percentage."""
+    return (float(text), 10**-DECIMALS) if "." in text else (float(text) / 100, 0.01)
+
+
+def _probability(value: float, scale: int) -> str:
     if not 0.0 <= value <= 1.0:
         raise ValueError(f"a probability must be from 0 to 1, not {value}")
+    if scale != 1:
+        return f"{value * scale + 0.0:.0f}"
     return f"{value + 0.0:.{DECIMALS}f}"  # + 0.0: no "-0.000"

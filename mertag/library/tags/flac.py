@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from mertag.formats import id3v1
+from mertag.library.tags.comment import located
 from mertag.library.tags.container import MAX_TAG_BYTES, Bare, Fields, MalformedError, Piece, Range, Source
 from mertag.library.tags.id3_tag import HEADER, tag_length
 from mertag.library.tags.older_tags import as_comments, from_id3, genre_names
@@ -119,7 +120,7 @@ def read(source: Source) -> FlacFile:
         comment = parse(source.read(block.body.start, len(block.body), "its Vorbis comment"))
     file = FlacFile(prefix=Range(0, start), blocks=tuple(blocks), comment=comment, audio=Range(position, source.size))
     texts = genre_names(from_id3(source.peek(0, min(start, MAX_TAG_BYTES)), id3v1(source)))
-    older = tuple(map(entry_of, as_comments(texts)))  # what ID3 tags say, which a comment hides
+    older = located(tuple(map(entry_of, as_comments(texts))))  # what ID3 tags say, which a comment hides
     without = replace(file, comment=replace(comment, entries=older))
     if not comment.entries or not older:
         return file if comment.entries else without

@@ -18,12 +18,13 @@ from __future__ import annotations
 
 import re
 import zlib
-from bisect import bisect_right
 from dataclasses import dataclass
 
 from mertag.formats import from_syncsafe
+from mertag.library.tags import id3_comment
 from mertag.library.tags.container import Entry, MalformedError
-from mertag.library.tags.options import KEYS, MOOD
+from mertag.library.tags.id3_bytes import syncsafe
+from mertag.library.tags.options import COMMENT, KEYS, MOOD
 
 # The last character may be NUL or a space: iTunes puts three-letter names into 2.3 tags.
 _ID = {2: re.compile(rb"[A-Z0-9]{3}"), 3: re.compile(rb"[A-Z0-9]{3}[A-Z0-9\0 ]")}
@@ -35,37 +36,6 @@ MAX_UNPACKED_BYTES = 2**26
 """To more than this no compressed frame may unpack: a few megabytes can hold gigabytes."""
 _MANY_STRINGS = 20_000
 _BINARY = (b"APIC", b"PIC", b"GEO", b"PRIV", b"UFI", b"MCD")
-
-
-class Unsynchronised:
-    """The body of a tag whose every ``FF 00`` stands for ``FF``, and where each byte of it came from.
-
-    Parameters
-    ----------
-    raw : bytes
-        The body as it stands in the file.
-    """
-
-    def __init__(self, raw: bytes) -> None:
-        self.raw = raw
-        self.decoded = raw.replace(b"\xff\x00", b"\xff")
-        zeros = (found.start() + 1 for found in re.finditer(rb"\xff\x00", raw))
-        self._dropped = [zero - k for k, zero in enumerate(zeros)]
-
-    def raw_index(self, decoded_index: int) -> int:
-        """Return where in `raw` the byte `decoded_index` of `decoded` stands."""
-        return decoded_index + bisect_right(self._dropped, decoded_index)
-
-
-def unsynchronise(data: bytes) -> bytes:
-    """Return `data` with a zero after each ``FF`` that a decoder could take for a frame sync."""
-    stuffed = re.sub(rb"\xff(?=[\x00\xe0-\xff])", b"\xff\x00", data)
-    return stuffed + b"\x00" if stuffed.endswith(b"\xff") else stuffed
-
-
-def syncsafe(value: int) -> bytes:
-    """Return `value` as four bytes of seven bits."""
-    return bytes(value >> shift & 0x7F for shift in (21, 14, 7, 0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +72,13 @@ def walk(body: bytes, start: int, version: int, *, plain_sizes: bool, text_behin
     return frames
 
 
-def entry(frame: bytes, raw: bytes, version: int) -> Entry:
+def entry(frame: bytes, raw: bytes, version: int, *, plain_sizes: bool = False) -> Entry:
     """Return one frame as an `Entry`; `frame` is it decoded, `raw` as it stands in the file."""
+
+    def framed(header: bytes, content: bytes) -> bytes:
+        made = frame_of(header[: 3 if version == 2 else 4], content, version, plain_sizes=plain_sizes)
+        return made if version == 2 else made[:8] + header[8:] + content
+
     names = {2: b"TXX"}.get(version, b"TXXX")
     if frame[:4] == b"TMOO" and version > 2:
         texts = _texts(_content(frame, version))
@@ -112,6 +87,8 @@ def entry(frame: bytes, raw: bytes, version: int) -> Entry:
         texts = _texts(_content(frame, version))
         if texts and texts[0].upper() in KEYS:
             return Entry(texts[0].upper(), texts[1:], raw)
+    if frame.startswith({2: b"COM"}.get(version, b"COMM")):
+        return Entry(None, (), raw, id3_comment.read(frame, version, framed))
     return Entry(None, (), raw)
 
 
@@ -130,6 +107,9 @@ def encode(key: str, values: tuple[str, ...], version: int, *, plain_sizes: bool
 
     The text is Latin-1 where it can be, which every reader takes, else UTF-8 in 2.4 and UTF-16 before.
     """
+    if key == COMMENT:
+        content = id3_comment.content_with(values[0], version)
+        return frame_of(b"COM" if version == 2 else b"COMM", content, version, plain_sizes=plain_sizes)
     if key == MOOD and version == 4:
         name, text = b"TMOO", "\0".join(values)
     else:

@@ -12,18 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mertag.formats import from_syncsafe, id3v2_length
+from mertag.library.tags.comment import located
 from mertag.library.tags.container import Entry, Fields, MalformedError, collect, splice
-from mertag.library.tags.id3_frames import (
-    Frame,
-    Unsynchronised,
-    costly,
-    encode,
-    entry,
-    refuse_bomb,
-    syncsafe,
-    unsynchronise,
-    walk,
-)
+from mertag.library.tags.id3_bytes import Unsynchronised, syncsafe, unsynchronise
+from mertag.library.tags.id3_frames import Frame, costly, encode, entry, refuse_bomb, walk
 
 HEADER = 10
 PADDING = 1024
@@ -85,11 +77,13 @@ class Id3Tag:
         """
         whole_tag_unsynchronised = self.version < 4 and self.flags & _UNSYNCHRONISED
 
-        def new_frame(key: str, values: tuple[str, ...]) -> list[bytes]:
-            frame = encode(key, values, self.version, plain_sizes=self.plain_sizes)
-            return [unsynchronise(frame) if whole_tag_unsynchronised else frame]
+        def finish(frame: bytes) -> bytes:
+            return unsynchronise(frame) if whole_tag_unsynchronised else frame
 
-        frames = b"".join(splice(self.entries, fields, new_frame)) + self.tail
+        def new_frame(key: str, values: tuple[str, ...]) -> list[bytes]:
+            return [finish(encode(key, values, self.version, plain_sizes=self.plain_sizes))]
+
+        frames = b"".join(splice(self.entries, fields, new_frame, finish)) + self.tail
         footer = HEADER if self.flags & _FOOTER and self.version == 4 else 0
         size = len(self.extended) + len(frames)
         if whole_tag_unsynchronised:
@@ -128,21 +122,24 @@ def parse(data: bytes) -> Id3Tag:
     start = _extended_length(decoded, version) if flags & _EXTENDED and version > 2 else 0
     found, plain_sizes = _frames(decoded, start, version)
     stop = found[-1].stop if found else start
-    entries = []
+    listed = []
     for frame in found:
         span = slice(frame.start, frame.stop)
         refuse_bomb(decoded[span], version)
         if body.raw:
             span = slice(body.raw_index(frame.start), body.raw_index(frame.stop))
-        entries.append(entry(decoded[frame.start : frame.stop], raw[span], version))
+        listed.append(entry(decoded[frame.start : frame.stop], raw[span], version, plain_sizes=plain_sizes))
+    entries = located(listed)
     return Id3Tag(
         version=version,
         revision=revision,
         flags=flags,
         extended=decoded[:start],
-        entries=tuple(entries),
+        entries=entries,
         frames=tuple(
-            decoded[frame.start : frame.stop] for frame, e in zip(found, entries, strict=True) if e.key is None
+            decoded[frame.start : frame.stop] if e.key is None else e.rest
+            for frame, e in zip(found, entries, strict=True)
+            if e.foreign
         ),
         plain_sizes=plain_sizes,
         tail=(raw[body.raw_index(stop) :] if body.raw else raw[stop:]).rstrip(b"\0"),
@@ -175,8 +172,8 @@ class TaggedById3:
 
 def fresh(frames: Sequence[bytes] = ()) -> Id3Tag:
     """Return a new 2.4 tag that is not on disk yet, with frames that repeat what other tags of the file say."""
-    entries = tuple(entry(frame, frame, 4) for frame in frames)
-    return Id3Tag(entries=entries, frames=tuple(e.raw for e in entries if e.key is None))
+    entries = located([entry(frame, frame, 4) for frame in frames])
+    return Id3Tag(entries=entries, frames=tuple(e.foreign for e in entries if e.foreign))
 
 
 def _extended_length(body: bytes, version: int) -> int:

@@ -10,6 +10,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from mertag.library.tags.comment import Comment, in_brackets, located
 from mertag.library.tags.container import Entry, Fields, MalformedError, Piece, Range, Source, collect, splice
 from mertag.library.tags.mp4_atoms import (
     Atom,
@@ -21,7 +22,7 @@ from mertag.library.tags.mp4_atoms import (
     top_atoms,
     tree,
 )
-from mertag.library.tags.options import KEYS
+from mertag.library.tags.options import COMMENT, KEYS
 
 PADDING = 1024
 """Bytes of free space beside a list that had to grow."""
@@ -30,6 +31,7 @@ _MEAN = "com.apple.iTunes"
 _FREE = (b"free", b"skip")
 _IMMOVABLE = {b"moof", b"meta", b"saio", b"cmov"}
 """Atoms, at the top of the file or inside ``moov``, with file offsets that are not rewritten."""
+_COMMENT = b"\xa9cmt"
 _UTF8 = (1).to_bytes(4, "big")
 _HANDLER = bytes(8) + b"mdirappl" + bytes(9)
 
@@ -53,8 +55,8 @@ class Mp4File:
     def foreign(self) -> Iterator[tuple[str, Piece]]:
         """Yield the tags of others, and all other atoms; chunk offsets relative to their audio."""
         for entry in self.entries:
-            if entry.key is None:
-                yield f"tag {entry.raw[4:8].decode('latin-1')!r}", entry.raw
+            if entry.foreign:
+                yield f"tag {entry.raw[4:8].decode('latin-1')!r}", entry.foreign
         for path, atom in tree(self.moov).leaves():
             label = "/".join(part.decode("latin-1") for part in path)
             if b"ilst" in path or atom.name in _FREE:
@@ -76,7 +78,8 @@ class Mp4File:
     def rebuilt(self, fields: Fields) -> list[Piece]:
         """Return the file with a new ``moov``."""
         for entry in self.entries:
-            if entry.key and entry.raw[4:8] != b"----" and fields.get(entry.key) != self.fields[entry.key]:
+            changes = entry.key is not None and fields.get(entry.key) != self.fields[entry.key]
+            if changes and entry.raw[4:8] not in (b"----", _COMMENT):
                 raise MalformedError(
                     f"its {entry.key} stands in a list of QuickTime's kind, in which mertag changes nothing; "
                     "re-wrap it first (such as: ffmpeg -i OLD -c copy NEW)"
@@ -146,7 +149,7 @@ def read(source: Source) -> Mp4File:
     moov = tree(data)
     meta, items = _tag_list(moov)
     keys = _quicktime_keys(meta)
-    entries = tuple(_entry(atom, keys) for atom in _children(items))
+    entries = located([_entry(atom, keys) for atom in _children(items)])
     return Mp4File(top=tuple(top), moov=data, audio=audio, entries=entries)
 
 
@@ -207,6 +210,8 @@ def _quicktime_keys(meta: Atom) -> dict[bytes, str]:
 
 def _entry(atom: Atom, keys: Mapping[bytes, str]) -> Entry:
     raw = bytes(atom)
+    if atom.name == _COMMENT or keys.get(atom.name) == COMMENT:
+        return Entry(None, (), raw, _comment(atom))
     if atom.name != b"----" and keys.get(atom.name) not in KEYS:
         return Entry(None, (), raw)
     try:
@@ -223,7 +228,25 @@ def _entry(atom: Atom, keys: Mapping[bytes, str]) -> Entry:
     return Entry(name, values, raw)
 
 
+def _comment(atom: Atom) -> Comment:
+    """Return the comment in an atom; it can be changed if it is iTunes', and UTF-8."""
+    try:
+        parts = tree(bytes(atom)[8:], atom.name)
+        data, *more = _children(parts)
+    except (MalformedError, ValueError):  # damaged, or empty
+        return Comment(text=b"", codec=None, around=bytes)
+    head, behind = data.prefix[:8], b"".join(map(bytes, more)) + parts.suffix
+    codec = "utf-8" if atom.name == _COMMENT and data.name == b"data" and head[:4] == _UTF8 else None
+
+    def around(text: bytes) -> bytes:
+        return bytes(Atom(_COMMENT, bytes(Atom(b"data", head + text)) + behind))
+
+    return Comment(text=data.prefix[8:], codec=codec, around=around)
+
+
 def _encode(key: str, values: tuple[str, ...]) -> list[bytes]:
+    if key == COMMENT:
+        return [bytes(Atom(_COMMENT, bytes(Atom(b"data", _UTF8 + bytes(4) + in_brackets(values[0]).encode()))))]
     parts = [Atom(b"mean", bytes(4) + _MEAN.encode()), Atom(b"name", bytes(4) + key.encode())]
     parts += [Atom(b"data", _UTF8 + bytes(4) + value.encode()) for value in values]
     return [bytes(Atom(b"----", children=parts))]

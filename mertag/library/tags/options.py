@@ -28,17 +28,24 @@ MARK = "MERTAG_MOOD"
 """Whose the mood is: the mood once more if it is mertag's, or `NOT_OURS`. Only written where the other fields
 would tell the wrong thing."""
 NOT_OURS = "not mertag's"
+COMMENT_MARK = "MERTAG_COMMENT"
+"""The mood that mertag put into the comment, so that it can be told from one that its owner put there."""
+COMMENT = "COMMENT"
+"""The mood in the comment, ``[MOOD: Happy]``: that alone, not the rest of the comment, is a field."""
 
 CHOOSABLE = (MOOD, QUADRANT, VALENCE, AROUSAL, CONFIDENCE, MODEL)
 """The fields of which some can be chosen."""
 
-OWN = (*CHOOSABLE[1:], MARK)
+OWN = (*CHOOSABLE[1:], MARK, COMMENT_MARK)
 KEYS = (MOOD, *OWN)
-"""Every field that is read or written, in the order of writing."""
+"""Every field that has an entry of its own, in the order of writing."""
 
 SPLIT_BY_PLAYERS = "/;,"
 LONGEST_LABEL = 64
 MAX_FILE_BYTES = 2**16
+SCALES = (1, 100)
+UNCLEAR = 0.1
+"""An axis is unclear whose probability is nearer to one half than this."""
 
 Labels = tuple[str, str, str, str]
 """The moods of Q1, Q2, Q3 and Q4."""
@@ -66,6 +73,13 @@ class TagOptions:
         two runs never stand side by side. Someone else's mood stays also where ``MOOD`` is not among them.
     labels : tuple of 4 str
         The moods of Q1..Q4, in any language; see `read_labels`.
+    balanced : str or None
+        The mood of a song whose valence and arousal both lie nearer to one half than `UNCLEAR`, in place of that of
+        its quadrant; None: there is no such mood.
+    scale : int
+        1: valence, arousal and confidence from 0 to 1, with three decimals; 100: whole percentages.
+    comment_field : bool
+        Keep the song's mood in its comment as well, as ``[MOOD: Happy]``; the rest of the comment stays as it is.
     preserve_mtime : bool
         Give the file its old modification time back.
     break_hard_links : bool
@@ -84,6 +98,9 @@ class TagOptions:
     join: str | None = None
     fields: tuple[str, ...] = CHOOSABLE
     labels: Labels = DEFAULT_LABELS
+    balanced: str | None = None
+    scale: int = 1
+    comment_field: bool = False
     preserve_mtime: bool = False
     break_hard_links: bool = False
 
@@ -100,6 +117,10 @@ class TagOptions:
             raise ConfigError(f"labels is {self.labels}; give one for each of {', '.join(QUADRANTS)}")
         for quadrant, label in zip(QUADRANTS, self.labels, strict=True):
             check_label(quadrant, label)
+        if self.balanced is not None:
+            check_label("the middle (balanced)", self.balanced)
+        if self.scale not in SCALES:
+            raise ConfigError(f"scale is {self.scale}; give {' or '.join(map(str, SCALES))}")
 
 
 def check_label(quadrant: str, label: str) -> None:

@@ -16,6 +16,7 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 
+from mertag.library.tags.comment import OPENING
 from mertag.library.tags.options import KEYS, MOOD
 
 LIMIT_S = 20.0
@@ -98,7 +99,7 @@ def hidden(before: Mapping[str, str] | None, after: Mapping[str, str] | None) ->
     for key, value in before.items():
         now = found.get(_plain(key))
         kept = any(_says(text, value.strip()) for text in (after.values() if now is None else (now,)))
-        if not kept and not _ours(key):
+        if not kept and not _ours(key, value):
             return (
                 f"FFmpeg, with which many players read tags, saw {key!r} in the old file as {value[:40]!r} and would "
                 f"see {'nothing' if now is None else repr(now[:40])} in the new one, where one tag hides another; "
@@ -118,6 +119,7 @@ def _plain(key: str) -> str:
     return _SAME.get(key, key)
 
 
-def _ours(key: str) -> bool:
+def _ours(key: str, value: str) -> bool:
+    """Return whether a value may change: of a comment with a mood, the rest is compared as bytes elsewhere."""
     name = key.rpartition(":")[2].upper().removeprefix("WM/").replace("/", "_")
-    return name == "TMOO" or name in (MOOD, *KEYS)
+    return name == "TMOO" or name in (MOOD, *KEYS) or (name in ("COMMENT", "DESCRIPTION") and OPENING in value)

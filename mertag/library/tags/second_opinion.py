@@ -30,9 +30,10 @@ from mutagen.trueaudio import TrueAudio
 from mutagen.wave import WAVE
 from mutagen.wavpack import WavPack
 
+from mertag.library.tags.comment import moods_in, without_moods
 from mertag.library.tags.container import Container, Fields
 from mertag.library.tags.id3_tag import TaggedById3
-from mertag.library.tags.options import KEYS, MOOD
+from mertag.library.tags.options import COMMENT, KEYS, MOOD
 
 _READERS: Mapping[str, Any] = {
     "WAV": WAVE,
@@ -86,7 +87,14 @@ def opinion_of(file: BinaryIO, container: str) -> Opinion | None:
         foreign: dict[str, str] = {}
         for name, value in _items(found.tags):
             key = _key(name)
-            if key is None:
+            if key is None and _is_comment(name):
+                texts = _texts(value)
+                moods = [mood for text in texts for mood in moods_in(text)]
+                rest = "".join(map(without_moods, texts))
+                if rest:
+                    foreign[name] = foreign.get(name, "") + repr((rest, getattr(value, "lang", "")))
+                fields[COMMENT] = (*fields.get(COMMENT, ()), *moods)
+            elif key is None:
                 foreign[name] = foreign.get(name, "") + repr(value)
             else:
                 fields[key] = tuple(dict.fromkeys((*fields.get(key, ()), *_texts(value))))
@@ -127,6 +135,8 @@ def disagreement(
         if after.fields.get(key) != wanted:
             seen = after.fields.get(key)
             return f"a second reader (mutagen) sees {key} as {seen} in the new file, not as {wanted}"
+    if not set(new.get(COMMENT, ())) <= set(after.fields.get(COMMENT, ())):
+        return f"a second reader (mutagen) does not see the mood {new[COMMENT][0]!r} in the comment of the new file"
     names = {*before.foreign, *after.foreign}
     if bare:
         names = {*before.foreign} - {*after.foreign}
@@ -149,6 +159,10 @@ def _key(name: str) -> str | None:
         key = key.removeprefix(prefix)
     key = key.replace("MERTAG/", "MERTAG_")
     return key if key in KEYS else None
+
+
+def _is_comment(name: str) -> bool:
+    return name.upper() in (COMMENT, "\xa9CMT", "DESCRIPTION") or name.startswith("COMM::")
 
 
 def _texts(value: Any) -> list[str]:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mertag.library.tags.comment import Comment, in_brackets, located
 from mertag.library.tags.container import Entry, Fields, MalformedError, collect, splice
-from mertag.library.tags.options import KEYS
+from mertag.library.tags.options import COMMENT, KEYS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +29,7 @@ class VorbisComment:
     def foreign(self) -> list[tuple[str, bytes]]:
         """Return what must stay, each part with a name."""
         parts = [("vendor string", self.vendor), ("bytes after the comments", self.tail)]
-        foreign = (entry.raw for entry in self.entries if entry.key is None)
+        foreign = (entry.foreign for entry in self.entries if entry.foreign)
         return parts + [(f"comment {raw[4:40].split(b'=')[0].decode('utf-8', 'replace')}", raw) for raw in foreign]
 
     def rendered(self, fields: Fields) -> bytes:
@@ -53,12 +54,12 @@ def parse(data: bytes) -> VorbisComment:
         text, after = _string(data, position)
         entries.append(_entry(text, data[position:after]))
         position = after
-    return VorbisComment(vendor=vendor, entries=tuple(entries), tail=data[position:])
+    return VorbisComment(vendor=vendor, entries=located(entries), tail=data[position:])
 
 
 def entry_of(text: bytes) -> Entry:
     """Return a comment, ``NAME=value``, as an entry that is not in the file yet."""
-    return _entry(text, len(text).to_bytes(4, "little") + text)
+    return _entry(text, _raw(text))
 
 
 def _entry(text: bytes, raw: bytes) -> Entry:
@@ -66,12 +67,18 @@ def _entry(text: bytes, raw: bytes) -> Entry:
     key = name.decode("ascii", "replace").upper()
     if equals and key in KEYS:
         return Entry(key, (value.decode("utf-8", "replace"),), raw)
+    if equals and key == COMMENT:
+        return Entry(None, (), raw, Comment(text=value, codec="utf-8", around=lambda new: _raw(name + equals + new)))
     return Entry(None, (), raw)
 
 
 def _encode(key: str, values: tuple[str, ...]) -> list[bytes]:
-    texts = (f"{key}={value}".encode() for value in values)
-    return [len(text).to_bytes(4, "little") + text for text in texts]
+    texts = map(in_brackets, values) if key == COMMENT else values
+    return [_raw(f"{key}={text}".encode()) for text in texts]
+
+
+def _raw(text: bytes) -> bytes:
+    return len(text).to_bytes(4, "little") + text
 
 
 def _number(data: bytes, position: int) -> int:

@@ -16,7 +16,7 @@ from made_songs import TAGGABLE
 from mertag.emotion import SongEmotion
 from mertag.errors import FileError, TagWriteError
 from mertag.library.tags import audio_digest, read_tags, taggable, write_tags
-from mertag.library.tags.id3_frames import syncsafe
+from mertag.library.tags.id3_bytes import syncsafe
 
 pytestmark = [pytest.mark.command, pytest.mark.usefixtures("fast_disk")]
 Song = Callable[[str], Path]

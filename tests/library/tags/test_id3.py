@@ -17,7 +17,7 @@ from mertag.emotion import SongEmotion
 from mertag.errors import TagWriteError
 from mertag.library.tags import TagOptions, read_tags, remove_tags, write_tags
 from mertag.library.tags.container import MalformedError
-from mertag.library.tags.id3_frames import Unsynchronised, syncsafe, unsynchronise
+from mertag.library.tags.id3_bytes import Unsynchronised, syncsafe, unsynchronise
 from mertag.library.tags.id3_tag import parse, tag_length
 
 Song = Callable[[str], Path]
