@@ -47,10 +47,12 @@ def project() -> dict[str, object]:
     return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 
-def test_the_wheel_installs_three_packages_and_nothing_else(wheel: zipfile.ZipFile) -> None:
+def test_the_wheel_installs_three_packages_and_a_plugin_of_beets_and_nothing_else(wheel: zipfile.ZipFile) -> None:
     tops = {name.partition("/")[0] for name in wheel.namelist()}
-    assert {top for top in tops if not top.endswith(".dist-info")} == set(SOURCES)
-    assert len(tops) == len(SOURCES) + 1
+    assert {top for top in tops if not top.endswith(".dist-info")} == {*SOURCES, "beetsplug"}
+    assert len(tops) == len(SOURCES) + 2
+    # In the namespace package of beets no file of ours may make a package of it: it would hide beets' own plugins.
+    assert [name for name in wheel.namelist() if name.startswith("beetsplug/")] == ["beetsplug/mertag.py"]
 
 
 @pytest.mark.parametrize("package", SOURCES)
@@ -129,7 +131,7 @@ def test_the_extras_are_those_that_messages_name(metadata: Message) -> None:
     from mertag.cli.app import COMMANDS
 
     extras = set(metadata.get_all("Provides-Extra", []))
-    assert extras == {"cuda", "plot", "parquet", "train", "export", "dev"}
+    assert extras == {"cuda", "plot", "parquet", "beets", "watch", "train", "export", "dev"}
     assert {entry.extra for entry in COMMANDS.values() if entry.extra} <= extras
 
 
