@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any, Self, TypeVar
@@ -16,11 +16,23 @@ class Terminated(KeyboardInterrupt):
     """SIGTERM came: a job that is stopped from outside ends as one that is interrupted by hand."""
 
 
+def terminate(number: int, frame: FrameType | None) -> None:
+    """Raise `Terminated`: a handler of SIGTERM for what does not use `Interruptible` all the time."""
+    raise Terminated
+
+
+_USUAL: Mapping[int, tuple[Any, ...]] = {
+    signal.SIGINT: (signal.default_int_handler,),
+    signal.SIGTERM: (signal.SIG_DFL, terminate),
+}
+
+
 class Interruptible:
     """While open, SIGINT and SIGTERM raise `KeyboardInterrupt` (or `Terminated`), and only inside `waiting` and `each`.
 
     One that comes at another moment, when a file is being written or reported, is kept for the next of these. It acts
-    on the main thread only, and only where Python's own handlers are in place: another program's handler is its own.
+    on the main thread only, and only where Python's own handlers, or `terminate`, are in place: another program's is
+    its own.
     """
 
     def __init__(self) -> None:
@@ -30,11 +42,8 @@ class Interruptible:
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            for number, usual in (
-                (signal.SIGINT, signal.default_int_handler),
-                (signal.SIGTERM, signal.SIG_DFL),
-            ):
-                if signal.getsignal(number) is usual:
+            for number, usual in _USUAL.items():
+                if signal.getsignal(number) in usual:
                     self._before[number] = signal.signal(number, self._handle)
         return self
 

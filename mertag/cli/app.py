@@ -40,6 +40,9 @@ COMMANDS: Mapping[str, LazyCommand] = MappingProxyType(
         "tag": LazyCommand(
             target="mertag.cli.tag:tag", help="Recognise the emotion of songs; write tags, sidecars, JSONL, CSV."
         ),
+        "watch": LazyCommand(
+            target="mertag.cli.watch:watch", help="Tag the music that arrives in folders, until stopped.", extra="watch"
+        ),
         "undo": LazyCommand(
             target="mertag.cli.undo:undo", help="Give files the bytes back that they had before a run."
         ),
@@ -129,7 +132,7 @@ class LazyGroup(TyperGroup):
         name, command, rest = super().resolve_command(ctx, args)
         if name is None or command is None or name not in COMMANDS:
             return name, command, rest
-        if COMMANDS[name].extra in (None, "plot"):
+        if COMMANDS[name].extra in (None, "plot", "watch"):
             # It needs no threads of numpy's, and OpenBLAS sends itself Ctrl-C where it may start none (ulimit -u).
             os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         try:

@@ -14,7 +14,7 @@ from typer.core import TyperCommand
 from mertag.cli import settings
 
 GROUPS = {
-    "Which songs": ("files_from", "include", "exclude", "shard", "run", "show_list"),
+    "Which songs": ("files_from", "include", "exclude", "shard", "run", "show_list", "settle", "poll"),
     "What is written": (
         *("write_id3", "sidecar", "dry_run", "overwrite", "min_confidence", "moods", "join", "fields", "labels"),
         *("balanced", "scale", "comment_field"),
@@ -28,6 +28,7 @@ GROUPS = {
 
 EXAMPLES = {
     "tag": "mertag tag ~/Music --write-tags --dry-run",
+    "watch": "mertag watch ~/Music --write-tags",
     "undo": "mertag undo --run 12 ~/Music/Live",
     "remove": "mertag remove ~/Music --dry-run",
     "overview": "mertag overview ~/Music --html library.html",

@@ -92,16 +92,14 @@ def tag(
 
     from mertag.batch import BatchOptions, Found, tag_library
     from mertag.cli.view import View
-    from mertag.library.tags import TagOptions, fields_of, read_labels
 
-    chosen: dict[str, Any] = {"fields": fields_of(fields)} if fields else {}
-    if labels is not None:
-        chosen["labels"] = read_labels(labels)
     options = BatchOptions(
         write_tags=write_id3 or (dry_run and not sidecar),
         sidecar=sidecar,
         dry_run=dry_run,
-        tag=TagOptions(
+        tag=opt.written_as(
+            fields=fields,
+            labels=labels,
             overwrite=overwrite,
             min_confidence=min_confidence,
             moods=moods,
@@ -111,7 +109,6 @@ def tag(
             comment_field=comment_field,
             preserve_mtime=preserve_mtime,
             break_hard_links=break_hard_links,
-            **chosen,
         ),
         include=tuple(include or ()),
         exclude=tuple(exclude or ()),

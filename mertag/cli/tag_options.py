@@ -10,12 +10,15 @@ import os
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mertag.cli.console import LogLevel
 from mertag.errors import ConfigError
+
+if TYPE_CHECKING:
+    from mertag.library.tags import TagOptions
 
 
 class DeviceChoice(StrEnum):
@@ -207,6 +210,17 @@ Retag = Annotated[bool, typer.Option("--retag", help="Write only what is remembe
 Force = Annotated[
     bool, typer.Option("--force", help="Analyse every song again, and look at every file, whatever is remembered.")
 ]
+
+
+def written_as(*, fields: list[str] | None, labels: Path | None, **others: Any) -> TagOptions:
+    """Return how tags are written; `others` are attributes of `TagOptions` that the command line has as they are."""
+    from mertag.library.tags import TagOptions, fields_of, read_labels
+
+    if fields:
+        others["fields"] = fields_of(fields)
+    if labels is not None:
+        others["labels"] = read_labels(labels)
+    return TagOptions(**others)
 
 
 def read_paths(source: str) -> list[Path]:

@@ -20,7 +20,7 @@ import os
 import re
 import stat
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -95,6 +95,7 @@ def find_audio(
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
     shard: Shard | None = None,
+    within: Collection[Path] | None = None,
     on_error: OnError | None = None,
     on_ignored: OnIgnored | None = None,
 ) -> Iterator[Path]:
@@ -110,6 +111,8 @@ def find_audio(
         Files that match one are left out, those given by name too; folders that match one are not searched.
     shard : Shard, optional
         Only the songs of this part. A folder that cannot be read is reported in every part.
+    within : collection of Path, optional
+        Only these files, and what is in these folders, real paths; no folder is looked into for others.
     on_error : callable, optional
         Called with the path and the reason for each folder or link that cannot be read. Without it, the first
         one raises.
@@ -133,7 +136,8 @@ def find_audio(
     for root in roots:
         if trouble := trouble_with(root):
             raise ConfigError(f"{root}: {trouble}")
-    return _Search(include, exclude, shard, on_error or _raise, on_ignored or (lambda path: None)).run(roots)
+    part = None if within is None else _Within(within)
+    return _Search(include, exclude, shard, part, on_error or _raise, on_ignored or (lambda path: None)).run(roots)
 
 
 def is_hidden(name: str) -> bool:
@@ -178,18 +182,35 @@ class _Folder:
     rules: _Rules = ()
 
 
+class _Within:
+    """Files and folders, by their real paths, and the folders on the way to them."""
+
+    def __init__(self, paths: Iterable[Path]) -> None:
+        self._paths = set(map(str, paths))
+        self._way = {str(parent) for path in paths for parent in path.parents}
+
+    def holds(self, real: str) -> bool:
+        """Return whether a file or folder is one of them, or in one."""
+        return any(str(path) in self._paths for path in (real, *Path(real).parents))
+
+    def leads_on(self, real: str) -> bool:
+        """Return whether a folder has to be looked into."""
+        return real in self._way or self.holds(real)
+
+
 class _Search:
     def __init__(
         self,
         include: Sequence[str],
         exclude: Sequence[str],
         shard: Shard | None,
+        within: _Within | None,
         on_error: OnError,
         on_ignored: OnIgnored,
     ) -> None:
         self._include = [pattern.casefold() for pattern in include]
         self._exclude = [pattern.casefold() for pattern in exclude]
-        self._shard = shard
+        self._shard, self._within = shard, within
         self._on_error, self._on_ignored = on_error, on_ignored
         self._seen: set[str] = set()  # real paths of files and folders
 
@@ -214,6 +235,8 @@ class _Search:
 
     def _entries(self, folder: _Folder) -> Iterator[_Folder | Path]:
         """Yield what counts in one folder, by name: its files and its folders."""
+        if self._within is not None and not self._within.leads_on(folder.real):
+            return
         if not self._is_new(folder.real):
             return
         try:
@@ -242,7 +265,7 @@ class _Search:
                 continue
             if is_folder:
                 yield _Folder(path, f"{at}/", real, rules)
-            elif path.suffix.lower() not in AUDIO_SUFFIXES or (self._include and not _matches(self._include, at)):
+            elif path.suffix.lower() not in AUDIO_SUFFIXES or not self._is_asked_for(real, at):
                 continue
             elif is_file:
                 if self._is_song(real, at):
@@ -281,6 +304,10 @@ class _Search:
             if ignored is not None:
                 return ignored
         return False
+
+    def _is_asked_for(self, real: str, at: str) -> bool:
+        included = not self._include or _matches(self._include, at)
+        return included and (self._within is None or self._within.holds(real))
 
     def _is_song(self, real: str, at: str) -> bool:
         """Return whether a file is new, and in our part: seen first, so that a file with two names is in one part."""

@@ -26,6 +26,7 @@ VALUES: dict[str, tuple[object, object, object]] = {  # option: in the file, in 
     "min-confidence": (0.25, 0.5, 0.75),
     "segment-hop": (0.5, 1.5, 2.5),
     "moods": (2, 1, 2),
+    "scale": (100, 1, 100),
     "device": ("cpu", "cuda", "auto"),
     "log-level": ("debug", "info", "error"),
 }
