@@ -185,7 +185,7 @@ def _figures(title: str, summaries: Sequence[Summary]) -> Sheet:
         "Brier": _spread("brier"),
         "Calibration error [4]": _calibration,
     }
-    notes = NOTES
+    notes: tuple[str, ...] = NOTES
     if any(s.songs_per_s is not None for s in summaries):
         columns[f"Songs/s [{len(notes) + 1}]"] = _speed
         notes = (*notes, SPEED_NOTE)
