@@ -26,10 +26,12 @@ if TYPE_CHECKING:
     from mertag.emotion import SongEmotion
     from mertag.library.tags import write_tags
     from mertag.listen.bundle import load_bundle
+    from mertag.listen.source import Source
     from mertag.listen.tagger import Tagger
 
 __all__ = [
     "SongEmotion",
+    "Source",
     "Tagger",
     "__version__",
     "errors",
@@ -40,6 +42,7 @@ __all__ = [
 
 _HOMES = {
     "SongEmotion": "mertag.emotion",
+    "Source": "mertag.listen.source",
     "Tagger": "mertag.listen.tagger",
     "load_bundle": "mertag.listen.bundle",
     "tag_library": "mertag.batch",

@@ -64,18 +64,18 @@ class FileError(MertagError):
 
     Parameters
     ----------
-    path : Path
-        The file.
+    path : Path or str
+        The file; of audio that is no file, its URL or name.
     reason : str
         Why, in words that its owner understands; no path, no full stop.
     """
 
     def __init__(self, path: Path | str, reason: str) -> None:
-        self.path, self.reason = Path(path), reason
+        self.path, self.reason = Path(path), reason  # a URL loses a slash in a Path; its text is in `args`
         super().__init__(str(path), reason)  # both in `args`, so that it survives a trip between processes
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.reason}"
+        return f"{self.args[0]}: {self.reason}"
 
 
 class DecodeError(FileError):

@@ -27,7 +27,7 @@ SKIPS: Mapping[SkipKind, type[FileError]] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tagged:
-    """A song with its emotion; `index` counts the paths that were given, from 0.
+    """A song with its emotion; `index` counts what was given, from 0, and `path` is a str if that was no file.
 
     `course` is its emotion over time: two bytes, P(V+) and P(A+) in steps of 1 / `COURSE_STEPS`, for each of at most
     `COURSE_PARTS` equal parts of it; both are `COURSE_NOTHING` for a part that is silent or was not analysed. Empty: it
@@ -35,7 +35,7 @@ class Tagged:
     """
 
     index: int
-    path: Path
+    path: Path | str
     emotion: SongEmotion
     course: bytes = b""
 
@@ -45,7 +45,7 @@ class Skipped:
     """A file that cannot have an emotion, though nothing is wrong with it."""
 
     index: int
-    path: Path
+    path: Path | str
     reason: str
     kind: SkipKind
 
@@ -55,7 +55,7 @@ class Failed:
     """A file that should have got an emotion, and did not."""
 
     index: int
-    path: Path
+    path: Path | str
     reason: str
     error: MertagError
 
@@ -88,7 +88,7 @@ class SegmentTimeline:
     silent_times_s: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
 
 
-def outcome_of(error: MertagError, *, index: int, path: Path) -> Skipped | Failed:
+def outcome_of(error: MertagError, *, index: int, path: Path | str) -> Skipped | Failed:
     """Return the outcome that an error about one file means."""
     reason = error.reason if isinstance(error, FileError) else str(error)
     for kind, kind_of_error in SKIPS.items():

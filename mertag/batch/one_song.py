@@ -158,7 +158,7 @@ class Steps:
 
     def _written(self, index: int, outcome: Outcome, *, remembered: bool) -> tuple[FileDone, tuple[int, int] | None]:
         """Return what became of a file, and size and time of change of the song that was written, if one was."""
-        path, options = outcome.path, self._options
+        path, options = Path(outcome.path), self._options
         if not isinstance(outcome, Tagged):
             status = Status.SKIPPED if isinstance(outcome, Skipped) else Status.FAILED
             known = remembered and status is Status.SKIPPED

@@ -32,7 +32,7 @@ def song_emotion(
     bundle: Bundle,
     segmentation: Segmentation,
     song_model: Callable[[Target, npt.ArrayLike], Float64Array],
-    path: Path,
+    path: Path | str,
     peak: float,
     sounding: BoolArray | None = None,
 ) -> SongEmotion:
@@ -46,8 +46,8 @@ def song_emotion(
         The model, with its window rule.
     song_model : callable
         A `mertag.listen.device.SongModel`: judges each window; the windows' probabilities are averaged.
-    path : Path
-        The file, for the errors.
+    path : Path or str
+        What the errors call it.
     peak : float
         Its largest sample, without sign; 1.0 is full scale.
     sounding : bool array, optional

@@ -1,4 +1,4 @@
-"""Paths in, emotions out: decoding, the network and the song model, joined.
+"""Audio in, emotions out: decoding, the network and the song model, joined.
 
 Example
 -------
@@ -34,11 +34,12 @@ from mertag.listen.segment_model import Notify
 from mertag.listen.sessions import usable_cores
 from mertag.listen.silence import BoolArray, Loudness
 from mertag.listen.song import model_key, song_emotion
+from mertag.listen.source import Audio, Spool
 from mertag.listen.windows import Segmentation
 from mertag.outcomes import SKIPS, Failed, Outcome, SegmentTimeline, Skipped, Tagged, outcome_of
 
 if TYPE_CHECKING:
-    from mertag.listen.decode.pool import Decoded, DecoderPool
+    from mertag.listen.decode.pool import Decoded, DecoderPool, Place
 
 _CORES_A_DECODER = 3
 """On a CPU, where the network takes three times as long as decoding, or more."""
@@ -49,7 +50,7 @@ __all__ = ["Decoder", "Failed", "Outcome", "SegmentTimeline", "Skipped", "Tagged
 class Decoder(Protocol):
     """What the tagger needs of `mertag.listen.decode.pool.DecoderPool`."""
 
-    def decode(self, paths: Iterable[tuple[int, Path]]) -> Iterator[Decoded]:
+    def decode(self, paths: Iterable[tuple[int, Place]]) -> Iterator[Decoded]:
         """Yield the chunks of several files as they come."""
 
 
@@ -60,7 +61,7 @@ class _UnderWay:
     `damage` is what is missing of it, in words, and `sounding` what of it sounds: both at the end of its audio.
     """
 
-    path: Path
+    path: Path | str
     loudness: Loudness
     peak: float = 0.0
     n_samples: int = 0
@@ -170,8 +171,14 @@ class Tagger:
         """All that a result depends on beside the audio; see `mertag.listen.song`."""
         return model_key(self.bundle, segmentation=self.segmentation, windows=self.windows)
 
-    def tag(self, path: Path | str) -> SongEmotion:
+    def tag(self, audio: Audio) -> SongEmotion:
         """Return the emotion of one song.
+
+        Parameters
+        ----------
+        audio : Audio
+            A path, a URL (of any store that fsspec knows; the extra ``url``), bytes, a binary file object, samples with
+            their rate, such as ``(y, 44100)``, or a `mertag.listen.source.Source`, which may have a name.
 
         Raises
         ------
@@ -180,17 +187,22 @@ class Tagger:
         DeviceError
             If the model fails.
         """
-        return self._one(path)[0]
+        return self._one(audio)[0]
 
-    def segments(self, path: Path | str) -> SegmentTimeline:
+    def segments(self, audio: Audio) -> SegmentTimeline:
         """Return the emotion of one song over time; silent segments have none, and are left out.
+
+        Parameters
+        ----------
+        audio : Audio
+            As of `tag`.
 
         Raises
         ------
         FileError, DeviceError
             As `tag`.
         """
-        emotion, segments, sounding = self._one(path)
+        emotion, segments, sounding = self._one(audio)
         front_end = self.bundle.manifest.front_end
         starts = self.segmentation.start_samples(segments.n_samples, front_end)
         if segments.excerpts is not None:
@@ -203,13 +215,13 @@ class Tagger:
             silent_times_s=starts[~sounding] / front_end.sample_rate,
         )
 
-    def tag_many(self, paths: Iterable[Path]) -> Generator[Outcome]:
-        """Yield one outcome a path, in completion order.
+    def tag_many(self, sources: Iterable[Audio]) -> Generator[Outcome]:
+        """Yield one outcome a source, in completion order; its index is the source's position.
 
         Parameters
         ----------
-        paths : iterable of Path
-            May be endless: it is read only as far as decoding and the current block need.
+        sources : iterable of Audio
+            As of `tag`. May be endless: it is read only as far as decoding and the current block need.
 
         Raises
         ------
@@ -219,12 +231,12 @@ class Tagger:
             If the tagger is closed, now or while songs are under way.
         """
         # closing: a consumer that stops early ends the decoding at once, not only when the garbage is collected.
-        with contextlib.closing(self._analyse(paths)) as found:
+        with contextlib.closing(self._analyse(sources)) as found:
             for outcome, _, _ in found:
                 yield outcome
 
-    def _one(self, path: Path | str) -> tuple[SongEmotion, SongSegments, BoolArray]:
-        with contextlib.closing(self._analyse([Path(path)])) as found:
+    def _one(self, audio: Audio) -> tuple[SongEmotion, SongSegments, BoolArray]:
+        with contextlib.closing(self._analyse([audio])) as found:
             outcome, segments, sounding = next(found)
         if isinstance(outcome, Failed):
             raise outcome.error
@@ -234,24 +246,28 @@ class Tagger:
         assert sounding is not None
         return outcome.emotion, segments, sounding
 
-    def _analyse(self, paths: Iterable[Path]) -> Generator[tuple[Outcome, SongSegments | None, BoolArray | None]]:
+    def _analyse(self, sources: Iterable[Audio]) -> Generator[tuple[Outcome, SongSegments | None, BoolArray | None]]:
         if self._closed:
             raise MertagError("this tagger is closed; open another one")
         packer = self._open_packer()
         under_way: dict[int, _UnderWay] = {}
-        numbered = ((index, Path(path)) for index, path in enumerate(paths))
-        decoded = self._decoder.decode(numbered)
         with contextlib.ExitStack() as stack:
+            spool = stack.enter_context(Spool())
+            decoded = self._decoder.decode(spool.places(sources))
             stack.callback(packer.close)  # a consumer that stops early does not wait for what has not begun
             if hasattr(decoded, "close"):  # a generator has it, a plain iterator need not
                 stack.callback(decoded.close)
             for part in decoded:
-                failure = self._take(part, packer, under_way)
+                failure = self._take(part, packer, under_way, spool)
                 if failure is not None:
+                    yield failure, None, None
+                for failure in _not_copied(spool):
                     yield failure, None, None
                 for segments in packer.ready():
                     song = under_way.pop(segments.key)
                     yield self._outcome(segments, song), segments, song.sounding
+            for failure in _not_copied(spool):
+                yield failure, None, None
             packer.flush()
             for segments in packer.ready():
                 song = under_way.pop(segments.key)
@@ -280,10 +296,12 @@ class Tagger:
         )
 
     def _take(
-        self, part: Decoded, packer: BlockPacker | ExcerptPacker, under_way: dict[int, _UnderWay]
+        self, part: Decoded, packer: BlockPacker | ExcerptPacker, under_way: dict[int, _UnderWay], spool: Spool
     ) -> Skipped | Failed | None:
         """Pass on a decoded part; return the outcome of a file that could not be decoded."""
-        song = under_way.setdefault(part.index, _UnderWay(part.path, Loudness(self.bundle.manifest.front_end)))
+        if part.index not in under_way:
+            under_way[part.index] = _UnderWay(spool.names[part.index], Loudness(self.bundle.manifest.front_end))
+        song = under_way[part.index]
         if part.error is None and part.chunk is not None and part.chunk.size:
             peak = float(max(part.chunk.max(), -part.chunk.min()))  # without a copy; NaN if a sample is
             song.peak = max(song.peak, peak) if math.isfinite(peak) else math.inf
@@ -293,11 +311,15 @@ class Tagger:
                 packer.feed(part.index, part.chunk)
         error = part.error
         if error is None and part.last and song.peak == math.inf:
-            error = DecodeError(part.path, "the audio holds samples that are no numbers (NaN or infinity)")
+            error = DecodeError(song.path, "the audio holds samples that are no numbers (NaN or infinity)")
+        if error is not None:
+            error = spool.renamed(part.index, error)
+        if part.last:
+            spool.done(part.index)
         if error is not None:
             packer.drop(part.index)
             del under_way[part.index]
-            return outcome_of(error, index=part.index, path=part.path)
+            return outcome_of(error, index=part.index, path=song.path)
         if part.last:
             starts = self.segmentation.start_frames(song.n_samples, self.bundle.manifest.front_end)
             song.damage = part.damage
@@ -325,6 +347,14 @@ class Tagger:
             return outcome_of(error, index=segments.key, path=song.path)
         over_time = course(segments, bundle=self.bundle, segmentation=self.segmentation, sounding=song.sounding)
         return Tagged(index=segments.key, path=song.path, emotion=emotion, course=over_time)
+
+
+def _not_copied(spool: Spool) -> Iterator[Skipped | Failed]:
+    """Yield, once, the outcome of each source that could not be given to a decoder."""
+    while spool.failures:
+        index, error = spool.failures.pop()
+        yield outcome_of(error, index=index, path=spool.names[index])
+        spool.done(index)
 
 
 def usual_workers(device: Literal["cpu", "cuda"]) -> int:

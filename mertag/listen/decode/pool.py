@@ -13,22 +13,25 @@ isolated. That is for a single file whose owner can live with a crash.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import logging
 import queue
+import shutil
+import tempfile
 import time
 import weakref
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self, TypeAlias
 
 from mertag import errors
 from mertag.errors import ConfigError, DecodeError, FileError, MertagError
 from mertag.listen.decode.process import CHUNKS_AHEAD, DIED, DecodeProcess, Event, describe_exit
 from mertag.listen.decode.returning import Returning
-from mertag.listen.decode.worker import CHUNK, DONE, ERROR, READY, guarded, load_decoder
+from mertag.listen.decode.worker import CHUNK, DONE, ERROR, READY, guarded, load_function
 from mertag.listen.windows import Float32Array, FrontEnd
 
 __all__ = ["CHUNKS_AHEAD", "Decoded", "DecoderPool"]
@@ -43,6 +46,9 @@ _TIMEOUT_BYTES_PER_S = 1e6
 _MOST_TIMEOUTS = 10  # so many times its time limit may a file take in all
 _DEFAULT_FRONT_END = FrontEnd()
 
+Place: TypeAlias = Path | str
+"""A file, or, as a str, a URL, which is fetched by the process that decodes it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Decoded:
@@ -52,8 +58,8 @@ class Decoded:
     ----------
     index : int
         The index that came with the path.
-    path : Path
-        The file.
+    path : Path or str
+        The file, or the URL.
     chunk : float32 array of shape (n,), or None
         The next samples, mono, at the front end's rate; None in the last message of a file, and in one that says
         only that nothing has come (see `DecoderPool`).
@@ -63,14 +69,17 @@ class Decoded:
         In the last message: why the file failed. Chunks that came before it are of no use.
     damage : str
         In the last message: what of the sound is missing or could not be decoded, in words; empty: nothing.
+    inspected : str
+        In the last message: what `DecoderPool.inspect` said of the file.
     """
 
     index: int
-    path: Path
+    path: Place
     chunk: Float32Array | None = None
     last: bool = False
     error: FileError | None = None
     damage: str = ""
+    inspected: str = ""
 
 
 class DecoderPool:
@@ -92,6 +101,9 @@ class DecoderPool:
         Most memory a process may take (only Linux enforces it); 0 for no limit.
     decoder : str
         Import name, ``module:function``, of what decodes; called as `mertag.listen.decode.audio.decode` is.
+    inspect : str
+        Import name, ``module:function``, of what is called in the process with the path of each file before it is
+        decoded, and returns a text; empty: nothing.
     report_idle : bool
         Whether `decode` yields a message without samples when nothing has come for half a second, so that the consumer
         can do something else.
@@ -111,6 +123,7 @@ class DecoderPool:
         chunk_s: float = 30.0,
         memory_limit_bytes: int = 2 << 30,
         decoder: str = "mertag.listen.decode.audio:decode",
+        inspect: str = "",
         report_idle: bool = False,
     ) -> None:
         if workers < 0:
@@ -119,14 +132,19 @@ class DecoderPool:
             raise ConfigError(f"the decoder's time limit must be positive, not {timeout_s} s")
         self._workers, self._front_end, self._chunk_s = workers, front_end, chunk_s
         self._report_idle = report_idle
-        self._settings = {"front_end": dataclasses.asdict(front_end), "chunk_s": chunk_s}
+        self._settings: dict[str, Any] = {
+            "front_end": dataclasses.asdict(front_end),
+            "chunk_s": chunk_s,
+            "inspect": inspect,
+        }
         self._timeout_s, self._memory_limit_bytes, self._decoder = timeout_s, memory_limit_bytes, decoder
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._processes: set[DecodeProcess] = set()
         self._idle: list[DecodeProcess] = []
         self._failed_starts = 0
         self._running = False
-        self._finalizer = weakref.finalize(self, _end, self._processes)
+        self._copies = _Copies()
+        self._finalizer = weakref.finalize(self, _end, self._processes, None, self._copies)
 
     def __enter__(self) -> Self:
         return self
@@ -137,7 +155,7 @@ class DecoderPool:
     def close(self) -> None:
         """End all processes. May be called twice."""
         self._idle.clear()
-        _end(self._processes)
+        _end(self._processes, None, self._copies)
 
     def start(self, workers: int | None = None) -> None:
         """Start processes now, so that they come up (0.3 s) while something else is loaded; not given, all."""
@@ -155,12 +173,12 @@ class DecoderPool:
         """Ids of the processes that run now."""
         return frozenset(process.pid for process in self._processes)
 
-    def decode(self, paths: Iterable[tuple[int, Path]]) -> Iterator[Decoded]:
+    def decode(self, paths: Iterable[tuple[int, Place]]) -> Iterator[Decoded]:
         """Decode files, several at a time.
 
         Parameters
         ----------
-        paths : iterable of (index, path)
+        paths : iterable of (index, Path or URL)
             Taken one by one, whenever a process is free.
 
         Yields
@@ -182,7 +200,7 @@ class DecoderPool:
         if self._running:
             raise RuntimeError("this pool is already decoding: finish or close that iterator first")
         self._running = True
-        busy: dict[DecodeProcess, tuple[int, Path]] = {}
+        busy: dict[DecodeProcess, tuple[int, Place]] = {}
         try:
             yield from self._decode_in_processes(iter(paths), busy)
         finally:
@@ -190,7 +208,7 @@ class DecoderPool:
             _end(self._processes, set(busy))
 
     def _decode_in_processes(
-        self, paths: Iterator[tuple[int, Path]], busy: dict[DecodeProcess, tuple[int, Path]]
+        self, paths: Iterator[tuple[int, Place]], busy: dict[DecodeProcess, tuple[int, Place]]
     ) -> Iterator[Decoded]:
         more = True
         watched = time.monotonic()
@@ -224,8 +242,11 @@ class DecoderPool:
                     elif kind in (DONE, ERROR, DIED):
                         del busy[process]
                         error = self._finish(process, kind, body, path)
-                        damage = body.decode() if kind == DONE else ""
-                        yield Decoded(index=index, path=path, last=True, error=error, damage=damage)
+                        said = json.loads(body) if kind == DONE else {"damage": "", "inspected": ""}
+                        damage, inspected = said["damage"], said["inspected"]
+                        yield Decoded(
+                            index=index, path=path, last=True, error=error, damage=damage, inspected=inspected
+                        )
                 elif kind == DIED and process in self._processes:  # an idle one; `_assign` starts another
                     self._note_death(process)
             now = time.monotonic()
@@ -237,23 +258,36 @@ class DecoderPool:
                     yield Decoded(index=index, path=path, last=True, error=DecodeError(path, reason))
                 watched = now
 
-    def _decode_here(self, paths: Iterable[tuple[int, Path]]) -> Iterator[Decoded]:
-        decode = load_decoder(self._decoder)
+    def _decode_here(self, paths: Iterable[tuple[int, Place]]) -> Iterator[Decoded]:
+        decode = load_function(self._decoder)
         for index, path in paths:
             error: FileError | None = None
-            chunks = Returning(guarded(decode, path, front_end=self._front_end, chunk_s=self._chunk_s))
+            inspected = damage = ""
             try:
-                for chunk in chunks:
-                    yield Decoded(index=index, path=path, chunk=chunk)
+                with contextlib.ExitStack() as stack:
+                    file = path
+                    if isinstance(path, str):
+                        from mertag.listen.decode.fetch import fetched
+
+                        file = stack.enter_context(fetched(path, self._copies.at("here")))
+                    if self._settings["inspect"]:
+                        inspected = str(load_function(self._settings["inspect"])(file))
+                    chunks = Returning(guarded(decode, Path(file), front_end=self._front_end, chunk_s=self._chunk_s))
+                    for chunk in chunks:
+                        yield Decoded(index=index, path=path, chunk=chunk)
+                    damage = chunks.value
             except FileError as caught:
                 error = caught
-            yield Decoded(index=index, path=path, last=True, error=error, damage=chunks.value)
+            yield Decoded(index=index, path=path, last=True, error=error, damage=damage, inspected=inspected)
 
-    def _assign(self, path: Path) -> DecodeProcess:
+    def _assign(self, path: Place) -> DecodeProcess:
         while True:
             process = self._idle.pop() if self._idle else self._start_one()
             try:
-                process.assign(path, self._settings)
+                if isinstance(path, str):
+                    process.assign(self._copies.at(str(process.pid)), self._settings, url=path)
+                else:
+                    process.assign(path, self._settings)
                 return process
             except OSError:  # it died before it had a file
                 self._note_death(process)
@@ -272,7 +306,7 @@ class DecoderPool:
         _log.info("decoder process %d ended: %s", process.pid, describe_exit(status))
         return describe_exit(status)
 
-    def _finish(self, process: DecodeProcess, kind: int, body: bytes, path: Path) -> FileError | None:
+    def _finish(self, process: DecodeProcess, kind: int, body: bytes, path: Place) -> FileError | None:
         if kind == DIED:
             return DecodeError(path, self._note_death(process))
         self._idle.append(process)
@@ -305,11 +339,35 @@ class DecoderPool:
         return found
 
 
-def _end(processes: set[DecodeProcess], which: set[DecodeProcess] | None = None) -> None:
-    """End `which` of the processes (all, if None), and take them out of the set."""
+class _Copies:
+    """The folder of what is fetched, one file for each process; a process that dies leaves its file until the end."""
+
+    def __init__(self) -> None:
+        self._folder: Path | None = None
+
+    def at(self, name: str) -> Path:
+        """Return the path of one copy."""
+        if self._folder is None:
+            try:
+                self._folder = Path(tempfile.mkdtemp(prefix="mertag-"))
+            except OSError as error:
+                raise MertagError(f"no temporary folder can be made for what is fetched: {error}") from error
+        return self._folder / name
+
+    def remove(self) -> None:
+        """Remove the folder."""
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None
+
+
+def _end(processes: set[DecodeProcess], which: set[DecodeProcess] | None = None, copies: _Copies | None = None) -> None:
+    """End `which` of the processes (all, if None), take them out of the set, and remove what was fetched."""
     ending = list(processes if which is None else which & processes)
     for process in ending:  # all at once, then collect them: no waiting one after the other
         process.kill()
     for process in ending:
         process.wait()
         processes.discard(process)
+    if copies is not None:
+        copies.remove()

@@ -3,16 +3,19 @@
 A program of its own, not a child of multiprocessing: it never imports the caller's ``__main__``, inherits no threads,
 and leaves no shared memory behind. It imports numpy, soundfile and soxr only, and PyAV when a file needs it.
 
-- Task: one line of JSON with ``path`` (bytes of the file name as Latin-1), ``front_end`` and ``chunk_s``.
-- Answer: messages of a header, `HEADER`, and a body. `READY` once; for each task `START` (body: file size as text), any
-  number of `CHUNK` (body: float32 samples), then `DONE` (body: what of the sound is damaged, in words, or nothing), or
-  `ERROR` (body: JSON with ``type`` and ``reason``).
+- Task: one line of JSON with ``path`` (bytes of the file name as Latin-1), ``front_end`` and ``chunk_s``. With ``url``,
+  that is fetched into the file ``path`` first. With ``inspect``, an import name, that function is called with the path
+  before anything is decoded, and what it returns stands in the answer.
+- Answer: messages of a header, `HEADER`, and a body. `READY` once; for each task `START` (body: file size as text;
+  while it is fetched, what has come so far), any number of `CHUNK` (body: float32 samples), then `DONE` (body: JSON
+  with ``damage``, in words, and ``inspected``), or `ERROR` (body: JSON with ``type`` and ``reason``).
 
 The end of its standard input ends it at once: so it does not outlive its parent, however that dies.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
@@ -52,7 +55,7 @@ def main(decoder: str, memory_limit_bytes: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then ends this process
     tasks_fd, answers_fd = os.dup(0), os.dup(1)
     _limit_memory(memory_limit_bytes)
-    decode = load_decoder(decoder)
+    decode: Decode = load_function(decoder)
     # What decoders print would end up in the messages to the parent, or on the terminal.
     nothing = os.open(os.devnull, os.O_RDWR)
     for fd in (0, 1, 2):
@@ -67,11 +70,11 @@ def main(decoder: str, memory_limit_bytes: int) -> None:
         os._exit(0)
 
 
-def load_decoder(name: str) -> Decode:
+def load_function(name: str) -> Callable[..., Any]:
     """Return the function with the import name ``module:function``."""
     module, _, function = name.partition(":")
-    decode: Decode = getattr(import_module(module), function)
-    return decode
+    found: Callable[..., Any] = getattr(import_module(module), function)
+    return found
 
 
 def guarded(
@@ -103,15 +106,23 @@ def _serve(task: dict[str, Any], decode: Decode, answers_fd: int) -> None:
     from mertag.listen.windows import FrontEnd
 
     path = Path(os.fsdecode(task["path"].encode("latin-1")))
-    _send(answers_fd, START, str(_size(path)).encode())
     try:
-        chunks = Returning(guarded(decode, path, front_end=FrontEnd(**task["front_end"]), chunk_s=task["chunk_s"]))
-        for chunk in chunks:
-            _send(answers_fd, CHUNK, chunk.view("u1").data)
+        with contextlib.ExitStack() as stack:
+            if task["url"]:
+                from mertag.listen.decode.fetch import fetched
+
+                stack.enter_context(
+                    fetched(task["url"], path, lambda n_bytes: _send(answers_fd, START, str(n_bytes).encode()))
+                )
+            _send(answers_fd, START, str(_size(path)).encode())
+            inspected = str(load_function(task["inspect"])(path)) if task["inspect"] else ""
+            chunks = Returning(guarded(decode, path, front_end=FrontEnd(**task["front_end"]), chunk_s=task["chunk_s"]))
+            for chunk in chunks:
+                _send(answers_fd, CHUNK, chunk.view("u1").data)
     except FileError as error:
         _send(answers_fd, ERROR, json.dumps({"type": type(error).__name__, "reason": error.reason}).encode())
     else:
-        _send(answers_fd, DONE, chunks.value.encode())
+        _send(answers_fd, DONE, json.dumps({"damage": chunks.value, "inspected": inspected}).encode())
 
 
 def _size(path: Path) -> int:
