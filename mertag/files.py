@@ -20,6 +20,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 if sys.platform != "win32":
     import fcntl
@@ -37,6 +39,7 @@ A_DAY_S = 86_400.0
 _NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL}
 _TEMPORARY = re.compile(re.escape(TEMPORARY_PREFIX) + r"\d+-[0-9a-f]{16}" + re.escape(TEMPORARY_SUFFIX))
 _CANNOT_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS}  # some network shares: folders are not synced there
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _UNPRINTABLE = re.compile(
     "[\\x00-\\x1f\\x7f-\\x9f"  # control characters: a terminal obeys them
     "\\u2028\\u2029"  # line separators
@@ -210,6 +213,18 @@ def json_digest(value: object) -> str:
 def path_text(path: Path | str) -> str:
     r"""Return a path as text that can always be encoded: a byte that is not UTF-8 stands as ``\xNN``."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def is_url(text: str) -> bool:
+    """Return whether a text is a URL, such as ``s3://bucket/song.mp3``."""
+    return _URL.match(text) is not None
+
+
+def local_path(text: str) -> Path | None:
+    """Return the path that a path, or a URL ``file://``, stands for; None for another URL."""
+    if text[:7].lower() == "file://":
+        return Path(url2pathname(urlsplit(text).path))
+    return None if is_url(text) else Path(text)
 
 
 def printable(text: str) -> str:

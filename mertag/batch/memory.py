@@ -105,7 +105,7 @@ class Memory(Steps):
             self._state.remember_facts(song.place, size=size, mtime_ns=mtime_ns, facts=facts)
         else:
             self._state.release(*song.claims)
-        return done
+        return dataclasses.replace(done, audio=song.audio)
 
     def _is_still(self, song: Song) -> bool:
         """Return whether a file holds the audio that was identified: it may have been replaced since."""
@@ -195,6 +195,10 @@ class Memory(Steps):
         """Return how a file ends for which all is done, by its size and time of change alone."""
         if status != (entry.size, entry.mtime_ns):
             return None
+        done = self._all_done(index, path, entry)
+        return None if done is None else dataclasses.replace(done, audio=entry.audio)
+
+    def _all_done(self, index: int, path: Path, entry: Entry) -> FileDone | None:
         is_no_format = bool(self._no_format) and entry.settled == self._no_format
         outcome = None if entry.result is None else decode(entry.result, index=index, path=path)
         if outcome is None:

@@ -54,6 +54,11 @@ COMMANDS: Mapping[str, LazyCommand] = MappingProxyType(
         "playlists": LazyCommand(
             target="mertag.cli.playlists:playlists", help="Write playlists by mood, from what is remembered."
         ),
+        "import": LazyCommand(
+            target="mertag.cli.import_results:import_results",
+            help="Remember results that another machine wrote as Parquet.",
+            extra="parquet",
+        ),
         "info": LazyCommand(target="mertag.cli.info:info", help="Show the model, the device in use and the decoders."),
         "train": LazyCommand(
             target="mertag_train.commands.train:train", help="Train a model on a labelled data set.", extra="train"

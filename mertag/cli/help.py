@@ -22,7 +22,9 @@ GROUPS = {
     ),
     "How it listens": ("model", "device", "windows", "segment_hop", "workers"),
     "Memory": ("state", "no_state", "retag", "force"),
-    "Output": ("jsonl", "csv", "report", "fail_fast", "max_failures", "quiet", "verbose", "log_level", "help"),
+    "Output": (
+        *("jsonl", "csv", "parquet", "report", "fail_fast", "max_failures", "quiet", "verbose", "log_level", "help"),
+    ),
 }
 """Options by what they are about; a command that has others lists all of them together."""
 
@@ -33,9 +35,10 @@ EXAMPLES = {
     "remove": "mertag remove ~/Music --dry-run",
     "overview": "mertag overview ~/Music --html library.html",
     "playlists": "mertag playlists ~/Music --out ~/Music/Playlists --min-confidence 0.6",
+    "import": "mertag import results.parquet",
     "info": "mertag info --json",
     "train": "mertag train --dataset pmemo",
-    "evaluate": "mertag evaluate --dataset pmemo --method majority,robust",
+    "evaluate": "mertag evaluate --dataset pmemo --method majority,ours",
     "export": "mertag export runs/pmemo",
     "plot": "mertag plot song.mp3 --out song.svg",
 }

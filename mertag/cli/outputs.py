@@ -1,7 +1,8 @@
-"""The files a run leaves beside the music: JSONL, CSV and the report.
+"""The files a run leaves beside the music: JSONL, CSV, Parquet and the report.
 
 An existing file is replaced only if mertag wrote it: ``mertag tag --jsonl *.mp3`` must not cost a song. A
-line is written out as soon as its song is finished, so that an interrupted run keeps all of them.
+line is written out as soon as its song is finished, so that an interrupted run keeps all of them. A Parquet file
+is made whole at the end, also at that of a run that is interrupted.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from typing import TYPE_CHECKING, Any, TextIO
 from mertag._version import __version__
 from mertag.cli import console
 from mertag.errors import ConfigError, MertagError
-from mertag.files import write_whole
-from mertag.library import records
+from mertag.files import replaced_whole, write_whole
+from mertag.library import parquet, records
 from mertag.library.accounting import Mood
 
 if TYPE_CHECKING:
@@ -46,34 +47,42 @@ def check_outputs(targets: dict[str, str | None]) -> None:
 def _check(option: str, target: str) -> None:
     """Refuse a target that cannot be written, or whose content is not ours."""
     path = Path(target)
+    if option == "--parquet":
+        parquet.pyarrow("tag")
+        if target == "-":
+            raise ConfigError("--parquet -: Parquet is not written to stdout; name a file")
     if target == "-" or (path.exists() and not path.is_file() and not path.is_dir()):  # a pipe, /dev/stdout
         return
     if path.is_dir():
         raise ConfigError(f"{option} {path}: this is a folder; name a file")
     if not path.parent.is_dir():
         raise ConfigError(f"{option} {path}: the folder {path.parent} does not exist; create it first")
+    ours = False
     try:
+        ours = option == "--parquet" and path.exists() and parquet.is_ours(path, "tag")
         with path.open("rb") as file:
             head = file.read(200).decode("utf-8", "replace")
     except FileNotFoundError:
         return
     except OSError as error:
         raise ConfigError(f"{option} {path}: {error.strerror or error}") from error
-    if head and not head.startswith((*_JSON_START, _CSV_START)):
+    if head and not ours and (option == "--parquet" or not head.startswith((*_JSON_START, _CSV_START))):
         raise ConfigError(
             f"{option} {path}: the file exists, and mertag did not write it; remove it or choose another name"
         )
 
 
 @contextmanager
-def open_sinks(jsonl: str | None, csv_file: str | None) -> Iterator[Sink]:
-    """Open the line formats that were asked for (None: not this one); yield what takes each finished file."""
+def open_sinks(jsonl: str | None, csv_file: str | None, parquet_file: str | None, *, model_key: str) -> Iterator[Sink]:
+    """Open the formats that were asked for (None: not this one); yield what takes each finished file."""
     sinks: list[Sink] = []
     with ExitStack() as stack:
         if jsonl is not None:
             sinks.append(_jsonl_sink(stack.enter_context(_open("--jsonl", jsonl)), f"--jsonl {jsonl}"))
         if csv_file is not None:
             sinks.append(_csv_sink(stack.enter_context(_open("--csv", csv_file)), f"--csv {csv_file}"))
+        if parquet_file is not None:
+            sinks.append(stack.enter_context(_parquet_sink(Path(parquet_file), model_key)))
 
         def add(done: FileDone) -> None:
             for sink in sinks:
@@ -150,6 +159,29 @@ def _csv_sink(file: TextIO, name: str) -> Sink:
             file.flush()
 
     return add
+
+
+@contextmanager
+def _parquet_sink(path: Path, model_key: str) -> Iterator[Sink]:
+    ended_by: BaseException | None = None
+    whole = True
+    with _explained(f"--parquet {path}"), replaced_whole(path) as file, parquet.written(file) as write:
+
+        def add(done: FileDone) -> None:
+            nonlocal whole
+            whole = False
+            with _explained(f"--parquet {path}"):
+                write(parquet.row(done, model_key=model_key))
+            whole = True
+
+        try:
+            yield add
+        except (KeyboardInterrupt, Exception) as error:  # the run's: what is finished is kept all the same
+            if not whole:
+                raise
+            ended_by = error
+    if ended_by is not None:
+        raise ended_by
 
 
 @contextmanager

@@ -36,6 +36,7 @@ def tag(
     sidecar: opt.Sidecar = False,
     jsonl: opt.Jsonl = None,
     csv: opt.Csv = None,
+    parquet: opt.Parquet = None,
     report: opt.Report = None,
     dry_run: opt.DryRun = False,
     overwrite: opt.Overwrite = False,
@@ -67,7 +68,7 @@ def tag(
 ) -> None:
     """Recognise the emotion of songs.
 
-    Without --write-id3, --sidecar, --jsonl and --csv, a table is printed and nothing is written. Results go
+    Without --write-id3, --sidecar, --jsonl, --csv and --parquet, a table is printed and nothing is written. Results go
     to stdout, everything else to stderr.
 
     Every file that is found ends as tagged, unchanged, skipped (too short, silent, no tag format: not an
@@ -85,7 +86,7 @@ def tag(
             raise ConfigError(f"{path}: no such file or folder")
     from mertag.cli.outputs import check_outputs, open_sinks
 
-    check_outputs({"--jsonl": jsonl, "--csv": csv, "--report": report})
+    check_outputs({"--jsonl": jsonl, "--csv": csv, "--parquet": parquet, "--report": report})
     part = None if shard is None else Shard.parse(shard)
     with _nothing_done_yet():
         roots = [*(paths or []), *(opt.read_paths(files_from) if files_from else [])]
@@ -150,7 +151,7 @@ def tag(
                 dry_run=dry_run,
                 quiet=quiet,
                 stdout_taken="-" in (jsonl, csv, report),
-                table=not (options.writes or jsonl or csv or report == "-"),
+                table=not (options.writes or jsonl or csv or parquet or report == "-"),
             )
             with view.opened(report, facts):
                 events = tag_library(roots, tagger=tagger, options=options, state=remembered)
@@ -162,7 +163,7 @@ def tag(
                     console.warn(nothing_found(include, exclude, shard))
                 for remark in idle_patterns(roots, include, exclude) if first.n else ():
                     console.warn(remark)
-                with open_sinks(jsonl, csv) as add:
+                with open_sinks(jsonl, csv, parquet, model_key=tagger.model_key) as add:
                     summary = view.follow(events, add)
                 view.overview = _overview(roots, remembered)
     if summary.failed:

@@ -68,6 +68,13 @@ WriteTags = Annotated[
 Sidecar = Annotated[bool, typer.Option("--sidecar", help="Write SONG.mertag.json beside each song.")]
 Jsonl = Annotated[str | None, typer.Option(metavar="FILE|-", help="Write one JSON object a song; - is stdout.")]
 Csv = Annotated[str | None, typer.Option(metavar="FILE|-", help="Write a CSV table; - is stdout.")]
+Parquet = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE",
+        help="Write a Parquet file, figures to the last digit (extra parquet): for `mertag import`.",
+    ),
+]
 Report = Annotated[
     str | None,
     typer.Option(metavar="FILE|-", help="Write the summary as JSON, with every file that was not tagged and why."),

@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mertag.cli import console
@@ -17,8 +18,6 @@ from mertag.files import path_text
 from mertag.library.accounting import Event, FileDone, Finished, Found, Mood, Note, Status, Summary
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from mertag.emotion import Quadrant, SongEmotion
     from mertag.library.overview.sums import Overview
     from mertag.library.tags import TagChange
@@ -198,7 +197,7 @@ class View:
                 elif not self._quiet:
                     self._progress.line(line)
         if self._results is not None and done.emotion is not None and not done.status.is_failure:
-            self._results[done.index] = done.path, done.emotion
+            self._results[done.index] = Path(done.path), done.emotion
         self._progress.step(failed=done.status.is_failure, remembered=done.remembered)
 
     def _finish(self, summary: Summary, report: str | None, facts: dict[str, object]) -> None:

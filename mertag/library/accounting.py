@@ -77,8 +77,8 @@ class FileDone:
     ----------
     index : int
         Its position among the files that were found.
-    path : Path
-        The file, where it is now.
+    path : Path or str
+        The file, where it is now; a URL is a str.
     emotion : SongEmotion or None
         None if it was not, or could not be, analysed. A failed write has an emotion.
     change : TagChange or None
@@ -93,10 +93,12 @@ class FileDone:
         KEPT: the mood that someone else wrote stays; UNSURE: none is written, for want of confidence.
     as_before : bool
         Whether it failed in an earlier run for the same reason, and has not changed since.
+    audio : bytes
+        The digest of its audio (see `mertag.library.state.analyses`), if it is known.
     """
 
     index: int
-    path: Path
+    path: Path | str
     status: Status
     emotion: SongEmotion | None = None
     change: TagChange | None = None
@@ -105,6 +107,7 @@ class FileDone:
     remembered: bool = False
     mood: Mood | None = None
     as_before: bool = False
+    audio: bytes = b""
 
     @property
     def wrote(self) -> bool:
@@ -121,7 +124,7 @@ class FileGroup:
 
     status: Status
     reason: str
-    paths: tuple[Path, ...]
+    paths: tuple[Path | str, ...]
     reached: bool = True
     as_before: bool = False
 
@@ -146,7 +149,7 @@ class Summary:
         What ``mertag undo --run`` takes; None if nothing was written, or is not remembered.
     moods : mapping of Mood to int
         How many moods were not written, and why.
-    damaged : mapping of str to tuple of Path
+    damaged : mapping of str to tuple of Path or str
         Songs that have an emotion although their sound is damaged, and are no failures, by what is damaged.
     heard : mapping of Quadrant to int
         How many songs have which mood, written or not, of those whose mood is known.
@@ -159,7 +162,7 @@ class Summary:
     reasons: tuple[FileGroup, ...]
     run: int | None = None
     moods: Mapping[Mood, int] = field(default_factory=dict)
-    damaged: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
+    damaged: Mapping[str, tuple[Path | str, ...]] = field(default_factory=dict)
     heard: Mapping[Quadrant, int] = field(default_factory=dict)
 
     @property
@@ -208,9 +211,9 @@ class Account:
         self._run = run
         self._done = bytearray(found)
         self._counts = dict.fromkeys(statuses, 0)
-        self._groups: dict[tuple[Status, str, bool], list[Path]] = {}
+        self._groups: dict[tuple[Status, str, bool], list[Path | str]] = {}
         self._moods: Counter[Mood] = Counter()
-        self._damaged: dict[str, list[Path]] = {}
+        self._damaged: dict[str, list[Path | str]] = {}
         self._heard: Counter[Quadrant] = Counter()
         self._wrote = False
         self._started_s = time.monotonic()
@@ -234,7 +237,7 @@ class Account:
         if done.emotion is not None:
             self._heard[done.emotion.quadrant] += 1
 
-    def summary(self, songs: Sequence[Path] = (), *, not_reached_because: str = "") -> Summary:
+    def summary(self, songs: Sequence[Path | str] = (), *, not_reached_because: str = "") -> Summary:
         """Return the sum, the largest groups first.
 
         With `songs`, all files that were found, those that were not reached are skipped for the reason that is given,

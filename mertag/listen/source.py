@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Self, TypeAlias
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 import numpy as np
 import numpy.typing as npt
 
 from mertag.errors import ConfigError, DecodeError, FileError, MertagError, MissingExtraError, reason_of
+from mertag.files import is_url, local_path
 
 Samples: TypeAlias = tuple[npt.NDArray[Any], float]
 """Samples and their rate in Hz, shape (n_samples,) or (n_samples, n_channels), as ``soundfile.read`` returns them:
@@ -31,7 +29,6 @@ Audio: TypeAlias = "Path | str | bytes | IO[bytes] | Samples | Source"
 """What `mertag.Tagger` listens to; a str with ``://`` in it is a URL."""
 
 MOST_CHANNELS = 1024
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _INTEGERS = {"int16": "PCM_16", "int32": "PCM_32"}
 
 
@@ -79,11 +76,6 @@ class Source:
             shutil.copyfileobj(self.audio, file, 1 << 20)
 
 
-def is_url(text: str) -> bool:
-    """Return whether a text is a URL, such as ``s3://bucket/song.mp3``."""
-    return _URL.match(text) is not None
-
-
 def as_source(audio: Audio) -> Source:
     """Return what was given as a `Source`; errors as there."""
     return audio if isinstance(audio, Source) else Source(audio=audio)
@@ -91,8 +83,8 @@ def as_source(audio: Audio) -> Source:
 
 def _place_and_name(audio: object) -> tuple[Path | str | None, Path | str]:
     if isinstance(audio, str) and is_url(audio):
-        if audio[:7].lower() == "file://":
-            path = Path(url2pathname(urlsplit(audio).path))
+        path = local_path(audio)
+        if path is not None:
             return path, path
         if importlib.util.find_spec("fsspec") is None:
             raise MissingExtraError("tag", "url", "fsspec")

@@ -108,7 +108,7 @@ def test_an_error_names_the_url_and_no_copy(tagger: Tagger, tmp_path: Path) -> N
     path = written(tmp_path, 0.1)
     with pytest.raises(TooShortError, match=re.escape(f"local://{path}: ")):
         tagger.tag(f"local://{path}")
-    with pytest.raises(DecodeError, match="^upload: "):
+    with pytest.raises(DecodeError, match=r"^upload: "):
         tagger.tag(Source(audio=bytes(9), name="upload"))
 
 

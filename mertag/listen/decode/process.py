@@ -95,7 +95,7 @@ class DecodeProcess:
         return self._process.pid
 
     def assign(self, path: Path, settings: Mapping[str, Any], *, url: str = "") -> None:
-        """Give it a file (of a `url`: to be fetched) and what every task holds; raises OSError if the process is gone."""
+        """Give it a file (or a `url` to fetch it from) and what every task holds; raises OSError if it is gone."""
         task = {"path": os.fsencode(path).decode("latin-1"), "url": url, **settings}
         self.file_bytes, self.stalled_s, self.busy_s, self._n_seen = 0, 0.0, 0.0, -1
         self._stdin.write(json.dumps(task).encode() + b"\n")
