@@ -131,7 +131,7 @@ def test_the_extras_are_those_that_messages_name(metadata: Message) -> None:
     from mertag.cli.app import COMMANDS
 
     extras = set(metadata.get_all("Provides-Extra", []))
-    assert extras == {"cuda", "plot", "url", "parquet", "beets", "watch", "train", "export", "dev"}
+    assert extras == {"cuda", "plot", "url", "parquet", "ray", "beets", "watch", "train", "export", "dev"}
     assert {entry.extra for entry in COMMANDS.values() if entry.extra} <= extras
 
 

@@ -20,6 +20,7 @@ GROUPS = {
         *("balanced", "scale", "comment_field"),
         *("preserve_mtime", "restore_mtime", "break_hard_links", "yes", "strict"),
     ),
+    "Where it runs": ("engine", "ray_address"),
     "How it listens": ("model", "device", "windows", "segment_hop", "workers"),
     "Memory": ("state", "no_state", "retag", "force"),
     "Output": (

@@ -16,6 +16,7 @@ from mertag.cli import tag_options as opt
 from mertag.cli.console import LogLevel, show_from
 from mertag.cli.shared import OnlyRemembered, idle_patterns, nothing_found, open_tagger, opened_state, without_model
 from mertag.errors import ConfigError, StateError
+from mertag.files import is_url
 from mertag.library.find import Shard
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ _log = logging.getLogger(__name__)
 
 
 def tag(
-    paths: opt.Paths = None,
+    paths: opt.Sources = None,
     files_from: opt.FilesFrom = None,
     include: opt.Include = None,
     exclude: opt.Exclude = None,
@@ -55,6 +56,8 @@ def tag(
     windows: opt.Windows = None,
     segment_hop: opt.SegmentHop = None,
     workers: opt.Workers = None,
+    engine: opt.Engine = opt.EngineChoice.local,
+    ray_address: opt.RayAddress = None,
     strict: opt.Strict = False,
     fail_fast: opt.FailFast = False,
     max_failures: opt.MaxFailures = None,
@@ -81,15 +84,46 @@ def tag(
     """
     if not paths and not files_from:
         raise ConfigError("nothing to tag; give songs or folders, or --files-from FILE")
-    for path in paths or []:
-        if not os.path.lexists(path):
-            raise ConfigError(f"{path}: no such file or folder")
+    part = None if shard is None else Shard.parse(shard)
+    show_from(LogLevel.info if verbose and log_level is not LogLevel.debug else log_level)
+    if engine is opt.EngineChoice.ray:
+        from mertag.cli.tag_ray import refuse_options, tag_on_ray
+
+        refuse_options(
+            {"--write-id3": write_id3, "--sidecar": sidecar, "--dry-run": dry_run},
+            {"--workers": workers, "--state": state, "--retag": retag, "--force": force},
+        )
+        with _nothing_done_yet():
+            sources = [*(paths or []), *(map(str, opt.read_paths(files_from)) if files_from else [])]
+        tag_on_ray(
+            sources,
+            parquet=parquet,
+            address=ray_address,
+            include=include,
+            exclude=exclude,
+            shard=part,
+            outputs={"--jsonl": jsonl, "--csv": csv, "--report": report},
+            model=model,
+            device=device.value,
+            windows=windows,
+            segment_hop_s=segment_hop,
+            strict=strict,
+            stop_at_failures=1 if fail_fast else max_failures,
+            quiet=quiet,
+        )
+        return
+    if ray_address is not None:
+        raise ConfigError("--ray-address is for --engine ray")
+    for text in paths or []:
+        if is_url(text):
+            raise ConfigError(f"{text}: a URL is read with --engine ray, or by mertag.Tagger in Python")
+        if not os.path.lexists(text):
+            raise ConfigError(f"{text}: no such file or folder")
     from mertag.cli.outputs import check_outputs, open_sinks
 
     check_outputs({"--jsonl": jsonl, "--csv": csv, "--parquet": parquet, "--report": report})
-    part = None if shard is None else Shard.parse(shard)
     with _nothing_done_yet():
-        roots = [*(paths or []), *(opt.read_paths(files_from) if files_from else [])]
+        roots = [*map(Path, paths or []), *(opt.read_paths(files_from) if files_from else [])]
 
     from mertag.batch import BatchOptions, Found, tag_library
     from mertag.cli.view import View
@@ -121,7 +155,6 @@ def tag(
         retag=retag,
         force=force,
     )
-    show_from(LogLevel.info if verbose and log_level is not LogLevel.debug else log_level)
     with opened_state(state, no_state=no_state, needed=retag or (options.writes and not dry_run)) as remembered:
         tagger: Tagger | OnlyRemembered
         with _nothing_done_yet():

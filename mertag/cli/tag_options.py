@@ -32,6 +32,14 @@ class DeviceChoice(StrEnum):
 # Which songs
 
 Paths = Annotated[list[Path] | None, typer.Argument(metavar="PATHS", help="Songs and folders.")]
+Sources = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="PATHS",
+        help="Songs and folders; with --engine ray also URLs (s3://, gs://, https://), and lists of such: "
+        "a CSV or Parquet file with a column url, and id if they have one.",
+    ),
+]
 FilesFrom = Annotated[
     str | None,
     typer.Option(
@@ -72,7 +80,8 @@ Parquet = Annotated[
     str | None,
     typer.Option(
         metavar="FILE",
-        help="Write a Parquet file, figures to the last digit (extra parquet): for `mertag import`.",
+        help="Write a Parquet file, figures to the last digit (extra parquet): for `mertag import`. "
+        "With --engine ray, a folder of such files, by path or URL.",
     ),
 ]
 Report = Annotated[
@@ -182,6 +191,27 @@ SegmentHop = Annotated[
 ]
 Workers = Annotated[
     int | None, typer.Option(min=1, help="Processes that decode; if not given, two, or with a GPU one for each core.")
+]
+
+# Where it runs
+
+
+class EngineChoice(StrEnum):
+    """What runs the songs."""
+
+    local = "local"
+    ray = "ray"
+
+
+Engine = Annotated[
+    EngineChoice,
+    typer.Option("--engine", help="local: this machine. ray: a Ray cluster; its results go to --parquet (extra ray)."),
+]
+RayAddress = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS", help="The Ray cluster; if not given, $RAY_ADDRESS, else one is started on this machine."
+    ),
 ]
 
 # How the run goes

@@ -218,7 +218,7 @@ class _Search:
         for root in roots:
             if root.is_dir():
                 yield from self._below(_Folder(root, "", os.path.realpath(root)))
-            elif not _matches(self._exclude, root.name) and self._is_song(os.path.realpath(root), root.name):
+            elif not matches(self._exclude, root.name) and self._is_song(os.path.realpath(root), root.name):
                 yield root
 
     def _below(self, root: _Folder) -> Iterator[Path]:
@@ -252,7 +252,7 @@ class _Search:
             if is_hidden(entry.name):
                 continue
             path, at = folder.path / entry.name, f"{folder.below}{entry.name}"
-            if _matches(self._exclude, at):
+            if matches(self._exclude, at):
                 continue
             try:
                 is_link, is_folder, is_file = entry.is_symlink(), entry.is_dir(), entry.is_file()
@@ -323,7 +323,7 @@ class _Search:
         return True
 
 
-def _matches(patterns: Iterable[str], at: str) -> bool:
+def matches(patterns: Iterable[str], at: str) -> bool:
     """Return whether a path (relative, with ``/``) or one of its parts matches a pattern."""
     folded = at.casefold()
     parts = folded.split("/")

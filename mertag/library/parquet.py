@@ -29,6 +29,9 @@ ROWS_A_GROUP = 10_000
 Row: TypeAlias = dict[str, Any]
 _P = tuple(f"p_{quadrant.lower()}" for quadrant in QUADRANTS)
 _FIGURES = ("confidence", "valence", "arousal", *_P, "duration_s", "analysed_s", "silent_s")
+_COUNTS = ("n_segments", "n_windows")
+_FIRST = ("id", "path", "path_base64", "status", "reason", "quadrant", "label")
+_LAST = ("damage", "mood", "model", "model_key", "audio")
 
 
 def pyarrow(command: str) -> Any:
@@ -44,13 +47,12 @@ def pyarrow(command: str) -> Any:
 def columns(command: str = "tag") -> Any:
     """Return the columns, as a `pyarrow.Schema`."""
     pa = pyarrow(command)
-    texts = ("id", "path", "path_base64", "status", "reason", "quadrant", "label")
     return pa.schema(
         [
-            *((name, pa.string()) for name in texts),
+            *((name, pa.string()) for name in _FIRST),
             *((name, pa.float64()) for name in _FIGURES),
-            *((name, pa.int32()) for name in ("n_segments", "n_windows")),
-            *((name, pa.string()) for name in ("damage", "mood", "model", "model_key", "audio")),
+            *((name, pa.int32()) for name in _COUNTS),
+            *((name, pa.string()) for name in _LAST),
         ],
         metadata={SCHEMA_KEY: str(SCHEMA).encode(), b"mertag.version": __version__.encode()},
     )
@@ -59,13 +61,14 @@ def columns(command: str = "tag") -> Any:
 def row(done: FileDone, *, model_key: str, id: str | None = None) -> Row:  # noqa: A002  the column's name
     """Return a finished file as a row; its `id` is its path unless another one is given."""
     path, exact = path_and_bytes(done.path)
-    found: Row = {
+    found: Row = dict.fromkeys((*_FIRST, *_FIGURES, *_COUNTS, *_LAST)) | {
         "id": path if id is None else id,
         "path": path,
         "path_base64": exact if isinstance(exact, str) else None,
         "status": str(done.status),
         "reason": _text(done.reason),
         "mood": done.mood,
+        "model_key": model_key,
         "audio": done.audio.hex() or None,
     }
     e = done.emotion
@@ -80,7 +83,6 @@ def row(done: FileDone, *, model_key: str, id: str | None = None) -> Row:  # noq
         "n_windows": e.n_windows,
         "damage": _text(e.damage),
         "model": e.model,
-        "model_key": model_key,
     }
 
 

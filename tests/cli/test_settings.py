@@ -28,6 +28,7 @@ VALUES: dict[str, tuple[object, object, object]] = {  # option: in the file, in 
     "moods": (2, 1, 2),
     "scale": (100, 1, 100),
     "device": ("cpu", "cuda", "auto"),
+    "engine": ("ray", "local", "ray"),
     "log-level": ("debug", "info", "error"),
 }
 

@@ -1,0 +1,101 @@
+"""``mertag tag --engine ray``: a catalogue, by paths or URLs, on a Ray cluster; its rows go to a folder or a store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+import typer
+
+from mertag.cli import console
+from mertag.cli.outputs import check_outputs, open_sinks
+from mertag.cli.shared import nothing_found
+from mertag.cli.view import View, count
+from mertag.errors import ConfigError
+from mertag.library.find import Shard
+
+
+def refuse_options(writes: Mapping[str, object], local: Mapping[str, object]) -> None:
+    """Refuse what a run on a cluster cannot follow: what `writes` into or beside songs, what is `local`."""
+    for option in (name for name, value in writes.items() if value):
+        raise ConfigError(
+            f"{option}: --engine ray writes rows, and nothing into or beside songs: a store has no files that could be "
+            "changed safely and taken back. Where the files are, `mertag import` the rows, and then call "
+            f"`mertag tag --retag {option}`"
+        )
+    for option in (name for name, value in local.items() if value):
+        raise ConfigError(f"{option} is for --engine local: what is done is known by the rows in --parquet")
+
+
+def tag_on_ray(
+    sources: Sequence[str],
+    *,
+    parquet: str | None,
+    address: str | None,
+    include: list[str] | None,
+    exclude: list[str] | None,
+    shard: Shard | None,
+    outputs: dict[str, str | None],
+    model: Path | None,
+    device: Literal["auto", "cuda", "cpu"],
+    windows: int | None,
+    segment_hop_s: float | None,
+    strict: bool,
+    stop_at_failures: int | None,
+    quiet: bool,
+) -> None:
+    """Listen to a catalogue on a cluster; the parameters are options of `mertag tag`, `outputs` maps some to files."""
+    from mertag.batch.cluster import tag_catalogue
+    from mertag.batch.cluster.catalogue import read_catalogue
+    from mertag.batch.cluster.ray_data import RayEngine, connected, nodes, plan, ray_package
+    from mertag.batch.cluster.workers import Listening
+    from mertag.library.accounting import Found
+    from mertag.library.parquet import pyarrow
+    from mertag.library.store import Store
+    from mertag.listen.bundle import load_bundle
+    from mertag.listen.song import model_key
+    from mertag.listen.tagger import chosen_segmentation
+
+    if parquet is None:
+        raise ConfigError("--engine ray writes its rows to --parquet; name a folder, by path or URL")
+    pyarrow("tag")
+    ray_package()
+    check_outputs(outputs)
+    jsonl, csv, report = (outputs[name] for name in ("--jsonl", "--csv", "--report"))
+    store = Store(parquet, command="tag")
+    bundle = load_bundle(model)
+    key = model_key(bundle, segmentation=chosen_segmentation(bundle, segment_hop_s, console.warn), windows=windows)
+    entries = read_catalogue(sources, include=tuple(include or ()), exclude=tuple(exclude or ()), shard=shard)
+    if not entries:
+        console.warn(nothing_found(include, exclude, None if shard is None else str(shard)))
+        return
+    with connected(address) as ray:
+        there = nodes(ray)
+        shares = plan(there, device)
+        reason = f"{count(shares.actors, 'network')} on a Ray cluster of {count(len(there), 'node')}"
+        if not quiet:
+            console.say(console.clean(f"model {bundle.id} on {shares.device}: {reason}"))
+        facts: dict[str, object] = {
+            "model": bundle.id,
+            "device": shares.device,
+            "provider": "Ray",
+            "reason": reason,
+            "windows": windows,
+            "segment_hop_s": segment_hop_s,
+            "shard": None if shard is None else str(shard),
+        }
+        listening = Listening(segment_hop_s=segment_hop_s, windows=windows, strict=strict)
+        engine = RayEngine(ray, bundle=bundle, plan=shares, listening=listening)
+        view = View(noun="song", done="analysed", dry_run=False, quiet=quiet, stdout_taken="-" in outputs.values())
+        with view.opened(report, facts):
+            events = tag_catalogue(
+                entries, engine=engine, store=store, model_key=key, stop_at_failures=stop_at_failures
+            )
+            first = next(events)
+            assert isinstance(first, Found)
+            view.show(first)
+            with open_sinks(jsonl, csv, None, model_key=key) as add:
+                summary = view.follow(events, add)
+    if summary.failed:
+        raise typer.Exit(console.ExitCode.SOME_FAILED)
