@@ -127,7 +127,7 @@ class MertagPlugin(BeetsPlugin):
                 options = self._options(write=write, force=force, pretend=pretend)
                 for event in tag_library(list(waiting), tagger=tagger, options=options, state=state):
                     if isinstance(event, FileDone):
-                        well &= self._done(waiting[event.path], event, options, say)
+                        well &= self._done(waiting[Path(event.path)], event, options, say)
                     elif isinstance(event, Note):
                         self._log.info("{}", event.text)
         except MertagError as error:

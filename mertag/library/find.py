@@ -306,7 +306,7 @@ class _Search:
         return False
 
     def _is_asked_for(self, real: str, at: str) -> bool:
-        included = not self._include or _matches(self._include, at)
+        included = not self._include or matches(self._include, at)
         return included and (self._within is None or self._within.holds(real))
 
     def _is_song(self, real: str, at: str) -> bool:
