@@ -71,6 +71,9 @@ COMMANDS: Mapping[str, LazyCommand] = MappingProxyType(
         "export": LazyCommand(
             target="mertag_export.cli:export", help="Turn a training run into an ONNX model bundle.", extra="export"
         ),
+        "learn": LazyCommand(
+            target="mertag_export.learn:learn", help="Learn from the moods that you corrected.", extra="export"
+        ),
         "plot": LazyCommand(
             target="mertag_train.commands.plot:plot",
             help="Draw the emotion of a song over time (PNG, SVG).",

@@ -32,6 +32,7 @@ GROUPS = {
 EXAMPLES = {
     "tag": "mertag tag ~/Music --write-tags --dry-run",
     "watch": "mertag watch ~/Music --write-tags",
+    "learn": "mertag learn ~/Music --out ~/my-model",
     "undo": "mertag undo --run 12 ~/Music/Live",
     "remove": "mertag remove ~/Music --dry-run",
     "overview": "mertag overview ~/Music --html library.html",

@@ -20,7 +20,7 @@ from mertag.errors import DeviceError, SilentError, TooShortError
 from mertag.listen.blocks import SongSegments
 from mertag.listen.bundle import Bundle
 from mertag.listen.silence import SILENT_DBFS, BoolArray, covered, heard
-from mertag.listen.windows import Float64Array, Segmentation, song_features, windows
+from mertag.listen.windows import Float64Array, Int64Array, Segmentation, song_features, windows
 
 SILENCE_DBFS = -90.0
 """A song whose largest sample lies below this is silent: one step of 16-bit audio is -90.3 dBFS."""
@@ -73,20 +73,7 @@ def song_emotion(
     if peak < 10 ** (SILENCE_DBFS / 20):
         raise SilentError(path, "nothing but digital silence")
     excerpts = segments.excerpts
-    starts = segmentation.start_samples(n_samples, manifest.front_end)
-    if excerpts is not None:
-        starts, found = starts[excerpts.order], list(excerpts.windows)
-    else:
-        found = windows(
-            starts,
-            segment_samples=length,
-            n_samples=n_samples,
-            sample_rate=rate,
-            rule=manifest.window_rule,
-        )
-    sounds = np.ones(len(starts), np.bool_) if sounding is None else sounding
-    if excerpts is not None and sounding is not None:
-        sounds = sounding[excerpts.order]
+    starts, sounds, found = _cut(segments, bundle=bundle, segmentation=segmentation, sounding=sounding)
     if not sounds.any():
         raise SilentError(path, f"nothing in it is louder than {SILENT_DBFS:.0f} dBFS: silence, or noise near it")
     judged = heard(found, sounds)
@@ -109,6 +96,37 @@ def song_emotion(
         analysed_s=None if excerpts is None else excerpts.n_samples / rate,
         silent_s=silent / rate,
     )
+
+
+def window_features(
+    segments: SongSegments, *, bundle: Bundle, segmentation: Segmentation, sounding: BoolArray
+) -> dict[Target, Float64Array]:
+    """Return what the song model judges in a song that has an emotion, by head: (n_windows, 7 * n_classes)."""
+    _, sounds, found = _cut(segments, bundle=bundle, segmentation=segmentation, sounding=sounding)
+    judged = heard(found, sounds)
+    return {target: np.stack([song_features(p[w]) for w in judged]) for target, p in segments.probabilities.items()}
+
+
+def _cut(
+    segments: SongSegments, *, bundle: Bundle, segmentation: Segmentation, sounding: BoolArray | None
+) -> tuple[Int64Array, BoolArray, list[slice]]:
+    """Return the first sample of each segment that was heard, whether it sounds, and the segments of each window."""
+    manifest, n_samples, excerpts = bundle.manifest, segments.n_samples, segments.excerpts
+    starts = segmentation.start_samples(n_samples, manifest.front_end)
+    if excerpts is not None:
+        starts, found = starts[excerpts.order], list(excerpts.windows)
+    else:
+        found = windows(
+            starts,
+            segment_samples=segmentation.segment_samples(manifest.front_end),
+            n_samples=n_samples,
+            sample_rate=manifest.front_end.sample_rate,
+            rule=manifest.window_rule,
+        )
+    sounds = np.ones(len(starts), np.bool_) if sounding is None else sounding
+    if excerpts is not None and sounding is not None:
+        sounds = sounding[excerpts.order]
+    return starts, sounds, found
 
 
 def model_key(bundle: Bundle, *, segmentation: Segmentation, windows: int | None = None) -> str:

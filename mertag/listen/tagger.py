@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, Self
 
-from mertag.emotion import SongEmotion
+from mertag.emotion import SongEmotion, Target
 from mertag.errors import ConfigError, DecodeError, MertagError
 from mertag.listen.blocks import BlockPacker, SongSegments
 from mertag.listen.bundle import Bundle, load_bundle
@@ -33,9 +33,9 @@ from mertag.listen.n_windows import ExcerptPacker
 from mertag.listen.segment_model import Notify
 from mertag.listen.sessions import usable_cores
 from mertag.listen.silence import BoolArray, Loudness
-from mertag.listen.song import model_key, song_emotion
+from mertag.listen.song import model_key, song_emotion, window_features
 from mertag.listen.source import Audio, Spool
-from mertag.listen.windows import Segmentation
+from mertag.listen.windows import Float64Array, Segmentation
 from mertag.outcomes import SKIPS, Failed, Outcome, SegmentTimeline, Skipped, Tagged, outcome_of
 
 if TYPE_CHECKING:
@@ -234,6 +234,19 @@ class Tagger:
         with contextlib.closing(self._analyse(sources)) as found:
             for outcome, _, _ in found:
                 yield outcome
+
+    def features_many(self, paths: Iterable[Path]) -> Generator[tuple[Outcome, dict[Target, Float64Array]]]:
+        """Yield outcomes as `tag_many`, each with the features that the song model judged, by head.
+
+        Of a song that has an emotion they are of shape (n_windows, 7 * n_classes); of others there are none.
+        """
+        with contextlib.closing(self._analyse(paths)) as found:
+            for outcome, segments, sounding in found:
+                features = {}
+                if isinstance(outcome, Tagged) and segments is not None and sounding is not None:
+                    cut = self.segmentation
+                    features = window_features(segments, bundle=self.bundle, segmentation=cut, sounding=sounding)
+                yield outcome, features
 
     def _one(self, audio: Audio) -> tuple[SongEmotion, SongSegments, BoolArray]:
         with contextlib.closing(self._analyse([audio])) as found:

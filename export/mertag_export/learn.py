@@ -1,0 +1,154 @@
+"""The command ``mertag learn``: the owner's corrections in, a bundle of the owner's out, if it is better."""
+
+from __future__ import annotations
+
+import shlex
+from collections import Counter
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import numpy as np
+import platformdirs
+import typer
+
+from mertag.cli import console
+from mertag.cli import tag_options as opt
+from mertag.cli.shared import open_tagger
+from mertag.cli.view import count
+from mertag.emotion import QUADRANTS, Quadrant
+from mertag.errors import ConfigError
+from mertag.outcomes import Tagged
+
+if TYPE_CHECKING:
+    from mertag.listen.tagger import Tagger
+    from mertag_export.corrections.judge import OwnersSongs, Verdict
+    from mertag_export.corrections.moods import OwnersMoods
+
+MIN_CORRECTIONS = 20
+MIN_ARTISTS = 5
+SAID_EVERY = 100
+
+
+def learn(
+    paths: opt.Paths = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="BUNDLE", help="The new bundle's folder; if not given, one of your own.")
+    ] = None,
+    labels: opt.Labels = None,
+    include: opt.Include = None,
+    exclude: opt.Exclude = None,
+    at_most: Annotated[
+        int, typer.Option(min=100, metavar="N", help="Hear so many of the songs that were left as they were.")
+    ] = 1000,
+    model: opt.ModelOption = None,
+    device: opt.DeviceOption = opt.DeviceChoice.auto,
+    workers: opt.Workers = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a bundle that is there.")] = False,
+    quiet: opt.Quiet = False,
+) -> None:
+    """Learn from the moods that you corrected.
+
+    Moods in the files that are not what the model says are corrections, whatever program made them. From them, and
+    from the songs beside them that you left as they were, the song classifier is fitted anew; the network stays. If
+    that is better, by cross-validation over artists of yours, and not by chance, a bundle of your own is written, for
+    --model. No song is changed, nor is the model that comes with mertag.
+    """
+    if not paths:
+        raise ConfigError("nothing to learn from; give songs or folders")
+    from mertag.library.find import find_audio
+    from mertag.library.tags import read_labels
+    from mertag.library.tags.options import DEFAULT_LABELS
+    from mertag_export.corrections.bundle import write_corrected
+    from mertag_export.corrections.judge import judge, taught
+    from mertag_export.corrections.moods import owners_moods
+    from mertag_export.run import check_destination, new_folder_for
+
+    def say(text: object) -> None:
+        if not quiet:
+            console.say(console.clean(text))
+
+    def unreadable(path: Path, reason: str) -> None:
+        console.warn(f"{console.clean(path)}: {console.clean(reason)}")
+
+    folder = out or platformdirs.user_data_path("mertag") / "mine"
+    check_destination(folder, overwrite=overwrite)
+    words = DEFAULT_LABELS if labels is None else read_labels(labels)
+    songs = find_audio(paths, include=include or (), exclude=exclude or (), on_error=unreadable)
+    found = owners_moods(songs, labels=words, on_error=unreadable)
+    say(f"{count(found.n, 'song')} with a mood: {len(found.owned)} of yours that name one of {', '.join(words)}")
+    for text, n in Counter(found.other).most_common(5):
+        say(f"  {text!r} is none of them: {count(n, 'song')}")
+    tagger, facts = open_tagger(model, device.value, workers=workers, segment_hop_s=None)
+    with tagger:
+        table, decided = _heard(found, tagger, at_most, say=say)
+        wrong = Counter((decided[path], mood) for path, mood in found.owned.items() if decided.get(path, mood) != mood)
+        names = dict(zip(QUADRANTS, words, strict=True))
+        say(f"corrections: {wrong.total()} of {count(len(decided), 'song')} that were heard ({facts['model']})")
+        for (old, new), n in wrong.most_common():
+            say(f"  {names[old]} -> {names[new]}: {n}")
+        if table is None or wrong.total() < MIN_CORRECTIONS or _n_artists(table) < MIN_ARTISTS:
+            console.out(f"too little to learn from: {MIN_CORRECTIONS} corrections and {MIN_ARTISTS} artists are needed")
+            return
+        say("comparing with the old classifier, on artists that it does not learn from")
+        verdict = judge(table)
+        say(_said(verdict))
+        if not verdict.better:
+            console.out(f"{facts['model']} is kept: what your corrections teach is no better, or by chance only")
+            return
+        with new_folder_for(folder) as fresh:
+            bundle = write_corrected(tagger.bundle, fresh, taught(table), verdict)
+    say(f"bundle: {folder} ({bundle.id})")
+    console.out(f"mertag tag --model {shlex.quote(str(folder))} --write-tags {shlex.join(map(str, paths))}")
+
+
+def _heard(
+    found: OwnersMoods, tagger: Tagger, at_most: int, *, say: Callable[[str], None]
+) -> tuple[OwnersSongs | None, Mapping[Path, Quadrant]]:
+    """Hear the owner's songs again; return them as a table, and what the model decides of each."""
+    from mertag_export.corrections.classifier import Songs
+    from mertag_export.corrections.judge import OwnersSongs, classes_of
+    from mertag_export.corrections.moods import artist_of, sample
+
+    left, stands_for = sample(found.left, at_most)
+    decided: dict[Path, Quadrant] = {}
+    features, probabilities, mood, weight, artist = [], [], [], [], []
+    for outcome, of_song in tagger.features_many([*found.owned, *left]):
+        if not isinstance(outcome, Tagged):
+            continue
+        path, quadrant = Path(outcome.path), outcome.emotion.quadrant
+        decided[path] = quadrant
+        mood.append(QUADRANTS.index(found.owned.get(path, quadrant)))
+        weight.append(1.0 if path in found.owned else stands_for)
+        artist.append(artist_of(path))
+        features.append(of_song)
+        probabilities.append({target: tagger.models.song(target, x) for target, x in of_song.items()})
+        if len(mood) % SAID_EVERY == 0:
+            say(f"{len(mood)} of {len(found.owned) + len(left)} heard")
+    if not mood:
+        return None, decided
+    moods, artists = np.array(mood, dtype=np.int64), np.unique(artist, return_inverse=True)[1].astype(np.int64)
+    heads = {
+        head.target: Songs(
+            features=[of_song[head.target] for of_song in features],
+            old=[p[head.target] for p in probabilities],
+            label=classes_of(moods, head.target),
+            artist=artists,
+            weight=np.array(weight),
+        )
+        for head in tagger.bundle.manifest.heads
+    }
+    return OwnersSongs(heads=heads, mood=moods), decided
+
+
+def _n_artists(table: OwnersSongs) -> int:
+    return len(set(next(iter(table.heads.values())).artist.tolist()))
+
+
+def _said(verdict: Verdict) -> str:
+    kept = verdict.n - verdict.n_corrected
+    return (
+        f"of {verdict.n_corrected} corrected songs {verdict.mended} come right, of {kept} others {verdict.spoilt} come "
+        f"wrong: a gain of {verdict.gain:.0f}, where chance explains {verdict.chance:.0f}; of corrections dealt out at "
+        f"random, {verdict.p:.0%} gain as much"
+    )

@@ -1,0 +1,120 @@
+"""`mertag learn` on files: what it says, when it writes a bundle, and that it changes nothing else."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import mutagen
+import numpy as np
+import pytest
+import soundfile
+import tiny_bundle
+from fake_tagger import FACTS, emotion
+from test_judge import RELAXED, SAD, Library
+from typer.testing import CliRunner, Result
+
+from mertag.cli.app import app
+from mertag.emotion import QUADRANTS, Target
+from mertag.listen.bundle import load_bundle
+from mertag.outcomes import Outcome, Tagged
+
+pytestmark = pytest.mark.command
+
+
+class Hearing(nullcontext[None]):
+    """A tagger that hears a `Library`: the song of a file is the number in its name."""
+
+    def __init__(self, library: Library, bundle: Path) -> None:
+        super().__init__()
+        self.library, self.bundle = library, load_bundle(bundle)
+        old = {f.tobytes(): p for f, p in zip(library.features, library.old, strict=True)}
+        self.models = SimpleNamespace(song=lambda target, x: old[x.tobytes()])
+
+    def features_many(self, paths: Iterable[Path]) -> Iterator[tuple[Outcome, dict[Target, Any]]]:
+        for index, path in enumerate(paths):
+            number = int(path.stem)
+            heard = emotion(QUADRANTS[self.library.decided[number]])
+            yield Tagged(index=index, path=path, emotion=heard), {Target.QUADRANT: self.library.features[number]}
+
+
+@pytest.fixture(scope="module")
+def library() -> Library:
+    return Library(260)
+
+
+@pytest.fixture
+def files(library: Library, tmp_path: Path) -> Path:
+    """Return a folder in which every song has mertag's mood."""
+    folder = tmp_path / "music"
+    folder.mkdir()
+    soundfile.write(tmp_path / "bare.flac", np.zeros(100, np.float32), 8000)
+    for number, quadrant in enumerate(library.decided):
+        path = Path(shutil.copyfile(tmp_path / "bare.flac", folder / f"{number}.flac"))
+        tags = mutagen.File(path)
+        tags["ARTIST"] = f"Artist {library.artist[number]}"
+        tags["MOOD"], tags["MERTAG_QUADRANT"] = QUADRANTS[quadrant].label, str(QUADRANTS[quadrant])
+        tags["MERTAG_MODEL"] = FACTS["model"]
+        tags.save()
+    return folder
+
+
+def correct(path: Path, quadrant: int) -> None:
+    tags = mutagen.File(path)
+    tags["MOOD"] = QUADRANTS[quadrant].label
+    tags.save()
+
+
+@pytest.fixture
+def learn(library: Library, files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    tiny_bundle.build(tmp_path / "model")
+    monkeypatch.setenv("MERTAG_CONFIG", "")
+    monkeypatch.setattr("platformdirs.user_config_path", lambda *_: Path("/nowhere"))
+    tagger = Hearing(library, tmp_path / "model")
+    monkeypatch.setattr("mertag_export.learn.open_tagger", lambda *_, **__: (tagger, FACTS))
+
+    def call(*options: str) -> Result:
+        before = {path: path.read_bytes() for path in files.iterdir()}
+        result = CliRunner().invoke(app, ["learn", str(files), "--out", str(tmp_path / "mine"), *options])
+        assert {path: path.read_bytes() for path in files.iterdir()} == before
+        return result
+
+    return call
+
+
+def test_systematic_corrections_give_a_bundle_of_the_owners(
+    learn: Any, library: Library, files: Path, tmp_path: Path
+) -> None:
+    wrong = np.flatnonzero((library.decided == RELAXED) & (library.genre == 1))
+    for number in wrong[: len(wrong) * 4 // 5]:
+        correct(files / f"{number}.flac", SAD)
+    result = learn()
+    assert result.exit_code == 0, result.output
+    assert f"Relaxed -> Sad: {len(wrong) * 4 // 5}" in result.stderr
+    assert result.stdout.startswith(f"mertag tag --model {tmp_path / 'mine'} --write-tags")
+    assert load_bundle(tmp_path / "mine").manifest.name == "tiny-mine"
+    assert learn().exit_code == 2  # a bundle is there
+    assert learn("--overwrite").exit_code == 0
+
+
+def test_random_corrections_keep_the_old_classifier(learn: Any, library: Library, files: Path, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for number in rng.permutation(len(library.decided))[:60]:
+        correct(files / f"{number}.flac", (library.decided[number] + rng.integers(1, 4)) % 4)
+    result = learn()
+    assert result.exit_code == 0, result.output
+    assert "corrections: 60 of" in result.stderr
+    assert "is kept: what your corrections teach is no better" in result.stdout
+    assert not (tmp_path / "mine").exists()
+
+
+def test_few_corrections_are_too_few(learn: Any, library: Library, files: Path, tmp_path: Path) -> None:
+    correct(files / "0.flac", (library.decided[0] + 1) % 4)
+    result = learn()
+    assert result.exit_code == 0
+    assert "too little to learn from" in result.stdout
+    assert not (tmp_path / "mine").exists()
