@@ -15,6 +15,9 @@ from mertag.library.state.database import Database
 from mertag.outcomes import COURSE_NOTHING, COURSE_PARTS, COURSE_STEPS, Skipped, Tagged
 
 MODEL = "made@1+00000000"
+Made = tuple[Path, SongEmotion | None, Facts | None, bytes, str, bytes | None]
+"""A file, its emotion, its facts, its course, why it has none, and the digest of its audio."""
+
 KEY = f"{MODEL} manifest={'0' * 64} hop_s=1.0"
 
 GENRES = {  # where on the map their songs are, mostly
@@ -81,7 +84,7 @@ class MadeLibrary:
         self.add_many([(path, found, facts, course, reason, audio)])
         return path
 
-    def add_many(self, songs: list[tuple[Path, SongEmotion | None, Facts | None, bytes, str, bytes | None]]) -> None:
+    def add_many(self, songs: list[Made]) -> None:
         """Add songs as `add` does."""
         with Database(self.state) as database, database.transaction() as connection:
             for path, found, facts, course, reason, given in songs:
@@ -111,7 +114,7 @@ def made_library(folder: Path, state: Path, n: int, *, seed: int = 0) -> MadeLib
     """Return a library of `n` songs by invented artists, each with facts and a course."""
     rng = random.Random(seed)
     library = MadeLibrary(folder, state)
-    songs: list[tuple[Path, SongEmotion | None, Facts | None, bytes, str, bytes | None]] = []
+    songs: list[Made] = []
     names = list(GENRES)
     for i in range(n):
         artist = f"Artist {rng.randrange(max(4, n // 40)):04}"

@@ -176,6 +176,7 @@ def test_search_moods_confidence_and_groups_filter(open_page: Open) -> None:
     )
     page.get_by_role("button", name="Clear all filters").click()
     assert shown(page) == 202
+    assert page.locator("#moods :checked").count() == 4
     page.get_by_role("button", name="Noise", exact=True).click()
     assert shown(page) == 2
     assert "Noise" in page.locator("#group-said").inner_text()

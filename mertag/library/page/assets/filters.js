@@ -58,8 +58,7 @@ function showGroup(group) {
 
 function setUpFilters() {
   LABELS.forEach((label, m) => {
-    const box = element("input", { type: "checkbox", value: String(m) });
-    box.checked = true;
+    const box = element("input", { type: "checkbox", value: String(m), checked: "" }); // so that a reset checks it
     box.addEventListener("change", () => {
       filters.moods[m] = box.checked;
       applyFilters();
