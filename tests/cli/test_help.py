@@ -60,7 +60,7 @@ def test_a_usage_line_has_no_programmers_brackets() -> None:
     pytest.importorskip("torch")
     assert re.match(r"Usage: \w+ export \[OPTIONS\] \[RUN\]\n", run("export", "-h").stdout)
     text = run("plot", "-h").stdout
-    assert re.match(r"Usage: \w+ plot \[OPTIONS\] FILE\n", text)
+    assert re.match(r"Usage: \w+ plot \[OPTIONS\] FILES\.\.\.\n", text)
     assert not re.search(r"\[\[|[{}]", text + run("export", "-h").stdout)
 
 

@@ -113,7 +113,7 @@ def test_no_such_file_and_a_folder_are_usage_errors(mertag: Run, tmp_path: Path)
     assert mertag("absent.mp3")[0] == 2
     code, _, err = mertag(tmp_path)
     assert code == 2
-    assert "name one song" in err
+    assert "name songs" in err
 
 
 def test_a_missing_bundle_is_exit_code_3(mertag: Run, song: Path) -> None:
@@ -143,7 +143,40 @@ def test_a_long_name_stays_within_what_file_systems_take() -> None:
     assert place.name == "愛" * 81 + SUFFIX
 
 
-def test_a_title_is_the_file_s_name_without_its_suffix() -> None:
+def test_several_songs_have_a_picture_each_and_one_that_cannot_be_heard_stops_none(
+    mertag: Run, song: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / song.name
+    shutil.copy(song, other)
+    Path("notes.mp3").write_text("not music\n" * 100)
+    pictures = tmp_path / "pictures"
+    code, _, err = mertag(song, other, "--out", "x.png")
+    assert code == 2
+    assert "need a folder" in err
+    pictures.mkdir()
+    code, out, err = mertag(song, "notes.mp3", other, "--out", pictures, "--quiet")
+    assert code == 1
+    assert err.startswith("mertag: error: notes.mp3: ")
+    names = [f"{song.stem}.emotion.png", f"{song.stem} (2).emotion.png"]
+    assert out.splitlines() == [str(pictures / name) for name in names]
+    assert sorted(path.name for path in pictures.iterdir()) == sorted(names)
+
+
+def test_artist_and_title_of_the_tags_are_the_title(tmp_path: Path) -> None:
+    import mutagen
+
+    path = tmp_path / "01.flac"
+    soundfile.write(path, music(800), 22_050)
+    file = mutagen.File(path)
+    file["TITLE"] = "愛の歌"
+    file.save()
+    assert title_of(path) == "愛の歌"
+    file["ARTIST"] = "Zoë"
+    file.save()
+    assert title_of(path) == "Zoë – 愛の歌"
+
+
+def test_without_tags_a_title_is_the_file_s_name_without_its_suffix() -> None:
     assert title_of(Path("/m/No. 5 in F.hq.ogg")) == "No. 5 in F.hq"
     assert title_of(Path("/m/.ogg")) == ".ogg"
 

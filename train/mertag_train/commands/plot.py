@@ -1,9 +1,11 @@
-"""The command ``mertag plot``: the emotion of one song over time, as a picture."""
+"""The command ``mertag plot``: the emotion of songs over time, a picture for each."""
 
 from __future__ import annotations
 
 import logging
 import os
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,9 +15,10 @@ from mertag.cli import console
 from mertag.cli.console import LogLevel, show_from
 from mertag.cli.shared import open_tagger
 from mertag.cli.tag_options import DeviceChoice, DeviceOption, ModelOption
-from mertag.errors import ConfigError, MertagError
+from mertag.errors import ConfigError, FileError, MertagError
 
 if TYPE_CHECKING:
+    from mertag.listen.tagger import Tagger
     from mertag_train.plots.song import ImageFormat
 
 _log = logging.getLogger("mertag.plot")
@@ -27,11 +30,13 @@ HEAD_BYTES = 2_000
 
 
 def plot(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A song.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILES", help="Songs.")],
     out: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE.png|.svg", help="The picture; if not given, <song>.emotion.png in the current folder."
+            metavar="FILE.png|.svg|DIR",
+            help="The picture of one song, or a folder for those of several; if not given, <song>.emotion.png in the "
+            "current folder.",
         ),
     ] = None,
     overwrite: Annotated[
@@ -48,46 +53,85 @@ def plot(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="The picture's name and errors only.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Also say why that device is used.")] = False,
 ) -> None:
-    """Draw the emotion of a song over time.
+    """Draw the emotion of songs over time, a picture for each.
 
     One line for each emotion, a segment standing at its centre; the song's decision and its confidence in the
-    title. The picture's name goes to stdout, everything else to stderr.
+    title. The pictures' names go to stdout, everything else to stderr. A song that cannot be heard is named, the others
+    are drawn, and the exit code is 1.
     """
     logging.getLogger("matplotlib").setLevel(logging.ERROR)  # remarks about font caches are not for our user
-    from mertag.files import write_whole
-    from mertag_train.plots.song import decision, draw, render, window_spans
-
-    if not file.exists():
-        raise ConfigError(f"{file}: no such file")
-    if file.is_dir():
-        raise ConfigError(f"{file}: this is a folder; name one song")
+    for file in files:
+        if not file.exists():
+            raise ConfigError(f"{file}: no such file")
+        if file.is_dir():
+            raise ConfigError(f"{file}: this is a folder; name songs")
     show_from(LogLevel.info if verbose else LogLevel.warning)
-    place = out or default_place(file)
-    kind = check_place(place, song=file, overwrite=overwrite)
+    places = places_of(files, out)
+    kinds = [check_place(place, song=file, overwrite=overwrite) for file, place in zip(files, places, strict=True)]
     tagger, facts = open_tagger(model, device.value, workers=1, segment_hop_s=segment_hop, one_song=True)
+    failed = False
     with tagger:
         if not quiet:
             console.say(console.clean("model {model} on {device}".format(**facts)))
             _log.info("%s", "{provider}; {reason}".format(**facts))
-        timeline = tagger.segments(file)
-        manifest = tagger.bundle.manifest
+        for file, place, kind in zip(files, places, kinds, strict=True):
+            try:
+                said = _draw(tagger, file, place, kind)
+            except FileError as error:
+                if len(files) == 1:
+                    raise
+                console.complain(error)
+                failed = True
+                continue
+            if not quiet:
+                console.say(console.clean(said))
+            console.out(console.clean(place))
+    if failed:
+        raise typer.Exit(console.ExitCode.SOME_FAILED)
+
+
+def _draw(tagger: Tagger, file: Path, place: Path, kind: ImageFormat) -> str:
+    """Draw one song; return what it was found to be."""
+    from mertag.files import write_whole
+    from mertag_train.plots.song import decision, draw, render, window_spans
+
+    timeline = tagger.segments(file)
+    manifest = tagger.bundle.manifest
     spans_s = window_spans(timeline, manifest.window_rule, sample_rate=manifest.front_end.sample_rate)
-    figure = draw(timeline, title=title_of(file), spans_s=spans_s)
-    data = render(figure, kind)
+    data = render(draw(timeline, title=title_of(file), spans_s=spans_s), kind)
     try:
         write_whole(place, data)
     except OSError as error:
         raise MertagError(f"{place}: could not be written: {error.strerror or error}") from error
-    if not quiet:
-        console.say(console.clean(decision(timeline.emotion)))
-    console.out(console.clean(place))
+    return decision(timeline.emotion)
 
 
 def title_of(file: Path) -> str:
-    """Return a song's name for the title: that of the file, without its suffix."""
+    """Return a song's name for the title: artist and title of its tags, else the file's, without its suffix."""
     from mertag.files import path_text
+    from mertag.library.overview.facts import read_facts
 
-    return path_text(file.stem)
+    facts = read_facts(file)
+    return " – ".join(filter(None, (facts.artist, facts.title))) if facts.title else path_text(file.stem)
+
+
+def places_of(files: Sequence[Path], out: Path | None) -> list[Path]:
+    """Return where the picture of each song goes; those of songs of the same name get numbers.
+
+    Raises ConfigError if several pictures are to be one file.
+    """
+    if out is not None and not out.is_dir():
+        if len(files) > 1:
+            raise ConfigError(f"--out {out}: several songs need a folder that is there; create it first")
+        return [out]
+    taken: Counter[str] = Counter()
+    places = []
+    for file in files:
+        place = default_place(file)
+        taken[place.name] += 1
+        number = f" ({taken[place.name]})" if taken[place.name] > 1 else ""
+        places.append((out or Path()) / place.with_name(place.name.removesuffix(SUFFIX) + number + SUFFIX))
+    return places
 
 
 def default_place(file: Path) -> Path:

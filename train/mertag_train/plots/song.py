@@ -18,7 +18,6 @@ from typing import Any, Literal
 
 import matplotlib as mpl
 import numpy as np
-from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -32,6 +31,7 @@ from mertag.listen.silence import heard
 from mertag.listen.windows import WindowRule, windows
 from mertag.outcomes import SegmentTimeline
 from mertag_train.arrays import AnyFloats, Floats, Ints
+from mertag_train.plots.fonts import families
 
 ImageFormat = Literal["png", "svg"]
 
@@ -81,23 +81,6 @@ AXIS_STYLES: Mapping[Target, LineStyle] = MappingProxyType(
     }
 )
 
-_CJK_FONTS = (
-    "Noto Sans CJK JP",
-    "Noto Sans CJK SC",
-    "Noto Sans JP",
-    "Noto Sans SC",
-    "Source Han Sans",
-    "Hiragino Sans",
-    "PingFang SC",
-    "Apple SD Gothic Neo",
-    "Arial Unicode MS",
-    "Yu Gothic",
-    "Microsoft YaHei",
-    "Malgun Gothic",
-    "WenQuanYi Zen Hei",
-    "Droid Sans Fallback",
-)
-
 
 def draw(timeline: SegmentTimeline, *, title: str, spans_s: Sequence[tuple[float, float]] = ()) -> Figure:
     """Draw the emotion of a song over time; the title is taken literally, and long ones lose their middle.
@@ -106,7 +89,7 @@ def draw(timeline: SegmentTimeline, *, title: str, spans_s: Sequence[tuple[float
     alone is not drawn. The figure is 1,200 pixels wide. Its first axes hold a line for each class, whose data are the
     segments' centres and probabilities, and whose `gid` is the class name.
     """
-    with defaults():
+    with defaults(title):
         figure = Figure(figsize=(WIDTH_PX / DPI, HEIGHT_PX / DPI), dpi=DPI, facecolor="white")
         FigureCanvasAgg(figure)
         lanes = len(spans_s) > 1
@@ -343,11 +326,12 @@ def mean_s(timeline: SegmentTimeline) -> float:
 
 
 @contextlib.contextmanager
-def defaults() -> Iterator[None]:
-    """Set aside what a user's matplotlibrc says (TeX, other sizes): the picture is the same everywhere."""
-    installed = {font.name for font in font_manager.fontManager.ttflist}
+def defaults(text: str = "") -> Iterator[None]:
+    """Set aside what a user's matplotlibrc says (TeX, other sizes): the picture is the same everywhere.
+
+    The fonts are those that have the characters of `text`.
+    """
     with mpl.rc_context():
         mpl.rcdefaults()
-        families = ["DejaVu Sans", *(name for name in _CJK_FONTS if name in installed)]
-        mpl.rcParams.update({"font.family": families, "svg.fonttype": "none", "svg.hashsalt": "mertag"})
+        mpl.rcParams.update({"font.family": families(text), "svg.fonttype": "none", "svg.hashsalt": "mertag"})
         yield
