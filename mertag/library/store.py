@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, Any
 
-from mertag.errors import ConfigError, MissingExtraError, reason_of
+from mertag.errors import ConfigError, MertagError, MissingExtraError, reason_of
 from mertag.files import local_path, path_text, write_whole
 
 
@@ -29,7 +29,9 @@ class Store:
     Raises
     ------
     ConfigError
-        If the address cannot be; as by every method, if the store does not answer.
+        If the address cannot be.
+    MertagError
+        By every method, if the folder or the store does not do it.
     MissingExtraError
         If fsspec is not installed.
     """
@@ -43,8 +45,11 @@ class Store:
                 import fsspec
             except ModuleNotFoundError as error:
                 raise MissingExtraError(command, "url", "fsspec") from error
-            with self._explained():
-                self._remote, self._root = fsspec.core.url_to_fs(url)
+            try:
+                with self._explained():
+                    self._remote, self._root = fsspec.core.url_to_fs(url)
+            except MertagError as error:
+                raise ConfigError(str(error)) from error
 
     def __str__(self) -> str:
         return path_text(self.url)
@@ -123,7 +128,7 @@ class Store:
             raise ConfigError(f"{self}: a package for such addresses is missing: {error}") from error
         except Exception as error:
             reason = reason_of(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
-            raise ConfigError(f"{self}: {' '.join(reason.split())}") from error
+            raise MertagError(f"{self}: {' '.join(reason.split())}") from error
 
 
 def parent_and_name(url: str) -> tuple[str, str]:

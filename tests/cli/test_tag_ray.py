@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from mertag.batch.cluster.ray_data import plan
 from mertag.cli.app import app
-from mertag.errors import ConfigError, DeviceError
+from mertag.errors import DeviceError
 
 
 def refused(*args: object) -> tuple[int, str]:
@@ -75,5 +75,5 @@ def test_every_core_is_used_once(
 def test_a_cluster_that_cannot_do_it_is_refused() -> None:
     with pytest.raises(DeviceError, match="no node of the Ray cluster has a GPU"):
         plan([{"CPU": 8}], "cuda")
-    with pytest.raises(ConfigError, match="no node of the Ray cluster has a processor"):
+    with pytest.raises(DeviceError, match="no node of the Ray cluster has a processor"):
         plan([{"CPU": 0}], "auto")

@@ -110,12 +110,11 @@ def _stages(
         if entry is not None:
             yield _remembered(row, entry.index)
     for entry in entries:
-        if entry.trouble:
-            del left[entry.id]
+        if entry.trouble and left.pop(entry.id, None) is not None:
             yield FileDone(index=entry.index, path=entry.address, status=Status.FAILED, reason=entry.trouble)
     under_way = _UnderWay(deal(left.values(), n_songs=len(entries), model_key=model_key), store)
     blocks: list[Sequence[Entry]] = [unit.entries for unit in under_way.units]
-    n_again = 0
+    again: set[int] = set()
     for attempt in range(MOST_TRIES):
         if blocks:
             for rows in interruptible.each(engine.rows(blocks)):
@@ -123,20 +122,19 @@ def _stages(
         missing = under_way.missing()
         if attempt == 0 and missing and not under_way.n_rows and engine.fault:  # it is no song's fault
             raise MertagError(f"no worker could listen to a song: {engine.fault}")
-        blocks = [[entry] for entry in missing]
-        n_again += len(missing)
-        if not missing:
+        if not missing or attempt + 1 == MOST_TRIES:
             break
-    if missing := under_way.missing():
-        n_again -= len(missing)
+        blocks = [[entry] for entry in missing]
+        again.update(entry.index for entry in missing)
+    if missing:
         reason = f"every worker that had it died or failed ({MOST_TRIES} times"
         reason += f"; the last one said: {engine.fault})" if engine.fault else ")"
         lost = [FileDone(index=e.index, path=e.address, status=Status.FAILED, reason=reason) for e in missing]
         ids = {entry.index: entry.id for entry in missing}
         rows = [parquet.row(one, id=ids[one.index], model_key=model_key) | {"index": one.index} for one in lost]
         yield from under_way.add(rows)
-    if n_again:
-        songs = "1 song was" if n_again == 1 else f"{n_again} songs were"
+    if again:
+        songs = "1 song was" if len(again) == 1 else f"{len(again)} songs were"
         yield Note(text=f"{songs} tried again, since a worker or a node was lost")
 
 
@@ -155,8 +153,8 @@ class _UnderWay:
         for row in rows:
             index = row.pop("index")
             number = self._unit_of[index]
-            held = self._rows.setdefault(number, {})
-            if number in self._done or index in held:
+            held = self._rows.setdefault(number, {}) if number not in self._done else {index: row}
+            if index in held:
                 continue
             held[index] = row
             self.n_rows += 1

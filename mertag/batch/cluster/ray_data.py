@@ -11,6 +11,8 @@ import contextlib
 import dataclasses
 import logging
 import os
+import signal
+import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +20,7 @@ from typing import Any, Literal
 
 from mertag.batch.cluster.catalogue import Entry
 from mertag.batch.cluster.workers import Listener, Listening, decode_songs, decoded_columns
-from mertag.errors import ConfigError, DeviceError, MertagError, MissingExtraError
+from mertag.errors import DeviceError, MertagError, MissingExtraError
 from mertag.files import path_text
 from mertag.library import parquet
 from mertag.library.parquet import Row
@@ -48,7 +50,7 @@ def connected(address: str | None) -> Iterator[Any]:
 
     Raises
     ------
-    ConfigError
+    MertagError
         If the cluster cannot be reached.
     """
     ray = ray_package()
@@ -57,11 +59,15 @@ def connected(address: str | None) -> Iterator[Any]:
         return
     address = address or os.environ.get("RAY_ADDRESS") or None
     own = {"include_dashboard": False} if address is None else {}
+    on_sigterm = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(address=address or "local", log_to_driver=False, logging_level=logging.CRITICAL, **own)
-    except (ConnectionError, ValueError, RuntimeError, OSError) as error:
-        raise ConfigError(f"no Ray cluster at {address or 'this machine'}: {error}") from error
+    except Exception as error:  # Ray raises whatever its parts raise
+        where = f"no Ray cluster answers at {address}" if address else "no Ray cluster can be started on this machine"
+        raise MertagError(f"{where}: {' '.join(str(error).split())}") from error
     try:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, on_sigterm)  # Ray's own would end the process in the midst
         yield ray
     finally:
         ray.shutdown()
@@ -102,16 +108,14 @@ def plan(nodes: Sequence[Mapping[str, float]], device: Literal["auto", "cuda", "
     Raises
     ------
     DeviceError
-        If CUDA is asked for, and no node has a GPU.
-    ConfigError
-        If there is no processor.
+        If CUDA is asked for, and no node has a GPU; or if there is no processor.
     """
     gpus = sum(int(node.get("GPU", 0)) for node in nodes)
     if device == "cuda" and not gpus:
         raise DeviceError("--device cuda, and no node of the Ray cluster has a GPU; start nodes with GPUs, or use auto")
     cores = sorted(node.get("CPU", 0.0) for node in nodes if node.get("CPU", 0.0) >= 1)
     if not cores:
-        raise ConfigError("no node of the Ray cluster has a processor; start nodes with --num-cpus")
+        raise DeviceError("no node of the Ray cluster has a processor; start nodes with --num-cpus")
     if gpus and device != "cpu":
         return Plan(device="cuda", actors=gpus, actor_cpus=1, actor_gpus=1, threads=None, decode_cpus=1)
     size = int(cores[0])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,7 +17,7 @@ from mertag.batch.cluster.catalogue import Entry
 from mertag.batch.cluster.units import deal, rows_there
 from mertag.batch.one_song import Song, Steps
 from mertag.batch.options import BatchOptions
-from mertag.errors import ConfigError, MertagError
+from mertag.errors import MertagError
 from mertag.library import parquet
 from mertag.library.accounting import Event, FileDone, Finished, Found, Note, Summary
 from mertag.library.parquet import Row
@@ -226,9 +229,46 @@ def test_what_cannot_be_read_is_a_failure_without_a_row(tmp_path: Path) -> None:
 
 def test_a_folder_of_rows_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
-    with pytest.raises(ConfigError):
+    with pytest.raises(MertagError):
         list(
             tag_catalogue(
                 songs(3), engine=FakeEngine(), store=Store(str(tmp_path / "file"), command="tag"), model_key=KEY
             )
         )
+
+
+KILLED = """
+import sys, time
+from mertag.batch.cluster import tag_catalogue
+from mertag.library.store import Store
+from test_run import KEY, FakeEngine, songs
+
+class Slow(FakeEngine):
+    def rows(self, blocks):
+        for rows in super().rows(blocks):
+            yield rows
+            time.sleep(0.05)
+
+for event in tag_catalogue(songs(400), engine=Slow(), store=Store(sys.argv[1], command="tag"), model_key=KEY):
+    print(type(event).__name__, flush=True)
+"""
+
+
+@pytest.mark.command
+def test_a_driver_that_is_killed_leaves_whole_units_only_and_is_resumed(tmp_path: Path) -> None:
+    tests = Path(__file__).resolve().parents[2]
+    search = os.pathsep.join(str(folder) for folder in (tests.parent, tests, Path(__file__).parent))
+    program = [sys.executable, "-c", KILLED, str(tmp_path)]
+    driver = subprocess.Popen(program, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": search})
+    assert driver.stdout is not None
+    for line in driver.stdout:
+        if line == "FileDone\n":
+            break
+    driver.kill()
+    driver.communicate()
+    done = ids(tmp_path)
+    assert 0 < len(done) < 400
+    rest = FakeEngine()
+    run(songs(400), rest, tmp_path)
+    assert not set(done) & set(rest.given)
+    assert ids(tmp_path) == sorted(entry.id for entry in songs(400))
