@@ -131,7 +131,10 @@ def session_on(model: bytes, options: argparse.Namespace, **more: str) -> Any:
             return sessions.cuda_session(model, where=Path("the graph"), probe=model)
         except DeviceError as error:
             raise SystemExit(f"{error}; --device cpu measures what a CPU knows of this") from error
-    return ort.InferenceSession(model, providers=[(sessions.CUDA, sessions.CUDA_OPTIONS | more), sessions.CPU])
+    session = ort.InferenceSession(model, providers=[(sessions.CUDA, sessions.CUDA_OPTIONS | more), sessions.CPU])
+    if session.get_providers()[0] != sessions.CUDA:
+        raise DeviceError(f"with {more}, onnxruntime does not run it by CUDA")
+    return session
 
 
 def one_by_one(session: sessions.Session) -> Run:

@@ -28,6 +28,7 @@ import shutil
 import statistics
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -105,8 +106,15 @@ def session_options(options: argparse.Namespace) -> list[str]:
     return [part for name, value in named.items() if value is not None for part in (f"--{name}", str(value))]
 
 
-def speed(name: str, files: list[Path], options: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    """Measure all kinds of work on the same files, in turn."""
+def speed(
+    name: str,
+    files: list[Path],
+    options: argparse.Namespace,
+    folder: Path,
+    *,
+    on_run: Callable[[str, Measured], None] = lambda kind, measured: None,
+) -> dict[str, Any]:
+    """Measure all kinds of work on the same files, in turn; `on_run` is told each run that counts."""
     left_out = {"plain": options.no_plain, "mertag+tags": options.no_tags, "idle": options.no_idle}
     kinds = [kind for kind in KINDS if not left_out.get(kind)]
     runs: dict[str, list[Measured]] = {kind: [] for kind in kinds}
@@ -120,6 +128,7 @@ def speed(name: str, files: list[Path], options: argparse.Namespace, folder: Pat
             measured = measure([*me("tagging_work.py"), kind, *session_options(options)], given=taken)
             if turn:
                 runs[kind].append(measured)
+                on_run(kind, measured)
     return report(name, files, runs)
 
 

@@ -33,6 +33,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from mertag.listen.windows import FrontEnd, Segmentation
 from mertag_train.data.store import Clip, LogMelStore, write_store
+from mertag_train.data.teacher import TeacherTargets
 from mertag_train.learn.config import NetworkConfig, TrainConfig
 from mertag_train.learn.learners import Clips
 from mertag_train.learn.optimise import autocast
@@ -79,14 +80,15 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         store = noise_store(Path(folder) / "store", options.clips)
         labels = np.arange(options.clips, dtype=np.int64) % len(CLASSES)
+        clips = Clips(index=np.arange(options.clips), label=labels)
         frames = torch.from_numpy(np.array(store.frames)).to(device)
         rates: dict[str, list[float]] = {"bare": [], "mertag": [], "mertag, sssl": [], "plain": []}
         sssl = replace(config, learner="sssl", epochs=2, warm_up_epochs=1)
         for turn in range(options.repeats + 1):
             found = {
                 "bare": bare(config, options.clips * 30, device),
-                "mertag": ours(store, frames, labels, replace(config, learner="inherited")),
-                "mertag, sssl": ours(store, frames, labels, sssl),
+                "mertag": ours(store, frames, clips, replace(config, learner="inherited")),
+                "mertag, sssl": ours(store, frames, clips, sssl),
                 "plain": plain(store, labels, config, device, workers=options.workers),
             }
             if turn:  # the first is for warming up
@@ -144,15 +146,16 @@ def bare(config: TrainConfig, n_segments: int, device: torch.device) -> float:
     return steps * size / (finished(device) - began)
 
 
-def ours(store: LogMelStore, frames: torch.Tensor, labels: np.ndarray, config: TrainConfig) -> float:
+def ours(
+    store: LogMelStore, frames: torch.Tensor, clips: Clips, config: TrainConfig, teacher: TeacherTargets | None = None
+) -> float:
     """Return the rate of the last epoch of a training."""
     reports: list[EpochReport] = []
-    clips = Clips(index=np.arange(len(store.ids)), label=labels)
     # One epoch of noise teaches nothing, and the loop would rightly stop: its last check is switched off here.
     import mertag_train.learn.trainer as loop
 
     loop.STALL_MARGIN = -1.0
-    train_network(store, frames, clips, None, config, class_names=CLASSES, on_epoch=reports.append)
+    train_network(store, frames, clips, None, config, class_names=CLASSES, teacher=teacher, on_epoch=reports.append)
     return reports[-1].segments_per_s
 
 
@@ -193,33 +196,38 @@ def flops_a_segment(config: TrainConfig, device: torch.device) -> float:
     return counter.get_total_flops() / 2
 
 
+def compared(config: TrainConfig, device: torch.device, rates: dict[str, list[float]]) -> dict[str, Any]:
+    """Return the medians of rates, how they stand to each other, and to the rate of one large product."""
+    with autocast(device) as context:
+        dtype = torch.bfloat16 if getattr(context, "_enabled", False) else torch.float32
+    matrix = matrix_rate(device, dtype)
+    medians = {name: statistics.median(found) for name, found in rates.items()}
+
+    def ratio(other: str) -> float:
+        return statistics.median(a / b for a, b in zip(rates["mertag"], rates[other], strict=True))
+
+    return {
+        "type": str(dtype).removeprefix("torch."),
+        "segments_per_s": medians,
+        **{f"to_{other}": ratio(other) for other in ("bare", "plain") if other in rates},
+        "matrix_tflops": matrix / 1e12,
+        "share_of_matrix_rate": medians["mertag"] * flops_a_segment(config, device) / matrix,
+    }
+
+
 def report(
     options: argparse.Namespace, config: TrainConfig, device: torch.device, rates: dict[str, list[float]]
 ) -> None:
     """Print, and write as JSON."""
-    with autocast(device) as context:
-        dtype = torch.bfloat16 if getattr(context, "_enabled", False) else torch.float32
-    matrix = matrix_rate(device, dtype)
-    flops = flops_a_segment(config, device)
     machine = torch.cuda.get_device_name() if device.type == "cuda" else f"{platform.machine()} CPU"
-    medians = {name: statistics.median(found) for name, found in rates.items()}
-
-    def ratio(one: str, other: str) -> float:
-        return statistics.median(a / b for a, b in zip(rates[one], rates[other], strict=True))
-
     result: dict[str, Any] = {
         "machine": f"{machine}, {torch.get_num_threads()} threads, torch {torch.__version__}",
         "network": f"{options.architecture}, width {options.width}, {options.segment} s, batch {options.batch_size}",
-        "type": str(dtype).removeprefix("torch."),
-        "segments_per_s": medians,
-        "to_bare": ratio("mertag", "bare"),
-        "to_plain": ratio("mertag", "plain"),
-        "matrix_tflops": matrix / 1e12,
-        "share_of_matrix_rate": medians["mertag"] * flops / matrix,
+        **compared(config, device, rates),
     }
     print(result["machine"])
     print(f"{result['network']}; computed in {result['type']}; {options.repeats} turns, medians")
-    for name, rate in medians.items():
+    for name, rate in result["segments_per_s"].items():
         print(f"{name:>14}: {rate:8.1f} segments/s")
     print(f"mertag to bare:  {result['to_bare']:.2f}")
     print(f"mertag to plain: {result['to_plain']:.2f}")

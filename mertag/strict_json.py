@@ -11,8 +11,6 @@ from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Any, TypeVar
 
-import msgspec
-
 T = TypeVar("T")
 
 
@@ -38,6 +36,8 @@ def decode(text: str | bytes, kind: type[T]) -> T:
 
 def convert(raw: object, kind: type[T]) -> T:
     """Return plain values, as `parse` gives them, as a `kind`; see `decode`."""
+    import msgspec  # here: who only trains never reads a stranger's JSON
+
     try:
         return msgspec.convert(raw, kind)
     except msgspec.ValidationError as error:

@@ -26,6 +26,7 @@ BLOCKED = (
     "platformdirs",
     "onnxruntime",
     "safetensors",
+    "msgspec",
 )
 PACKAGES = ("learn", "networks", "measure")
 
