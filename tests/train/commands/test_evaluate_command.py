@@ -193,8 +193,10 @@ def test_folds_of_two_machines_make_one_table(mertag: Run, tmp_path: Path) -> No
     shutil.copytree(tmp_path / "two" / "folder-recording" / "results", one / "results", dirs_exist_ok=True)
     assert mertag("--out", "one", "--no-figures")[0] == 0
     assert results(one) == results(tmp_path / "whole" / "folder-recording")
-    report = (tmp_path / "whole" / "folder-recording" / "report.md").read_text()
-    assert (one / "report.md").read_text() == report
+    texts = [folder.joinpath("report.md").read_text() for folder in (one, tmp_path / "whole" / "folder-recording")]
+    # The last column of the figures is how many songs a second a machine heard.
+    first, second = ([line.rsplit("|", 2)[0] for line in text.splitlines()] for text in texts)
+    assert first == second
 
 
 def test_the_papers_tables_with_ours_beside_them(mertag: Run, tmp_path: Path) -> None:

@@ -80,6 +80,16 @@ def report_json(
             }
             for c in comparisons
         ],
+        "songs_per_s": [
+            {
+                "target": s.system.target.value,
+                "method": s.system.method,
+                "segment_s": s.system.segment_s,
+                "songs_per_s": s.songs_per_s,
+            }
+            for s in summaries
+            if s.songs_per_s is not None
+        ],
         "environments": [dict(env) for env in _environments(results)],
         "elapsed_s": round(sum(result.elapsed_s for result in results), 1),
     }

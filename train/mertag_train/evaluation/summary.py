@@ -121,7 +121,6 @@ class Summary:
             "n_folds": self.n_folds,
             "complete": self.complete,
             "seeds": list(self.seeds),
-            "songs_per_s": self.songs_per_s,
             "pooled": {str(seed): metrics.to_json() for seed, metrics in self.by_seed.items()},
             "over_seeds": {name: {"mean": mean, "sd": sd} for name, (mean, sd) in self.over_seeds.items()},
             "over_folds": {name: {"mean": mean, "sd": sd} for name, (mean, sd) in self.over_folds.items()},
