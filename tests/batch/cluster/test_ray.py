@@ -61,7 +61,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             "PYTHONPATH": os.pathsep.join([str(ROOT), str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])]),
             "FAULT_DIR": str(faults),
             "RAY_USAGE_STATS_ENABLED": "0",
-            "RAY_raylet_start_wait_time_s": "180",  # a busy machine
+            "RAY_worker_niceness": "0",  # else the workers come last, wherever anything else runs
         }.items():
             patch.setenv(name, value)
         yield faults
