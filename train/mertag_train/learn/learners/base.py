@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -63,6 +63,14 @@ class Setting:
     optimiser: Optimiser
     rng: np.random.Generator
     teacher: TeacherTargets | None = None
+
+
+class Learnt(NamedTuple):
+    """The loss of a batch, the part of it that is the labels', and the logits (batch, n_classes), float32."""
+
+    loss: Tensor
+    of_labels: Tensor
+    logits: Tensor
 
 
 class Learner(ABC):
@@ -196,10 +204,10 @@ class Learner(ABC):
 
     def inherited_loss(self, chosen: Ints, *, alpha: float = 0.0) -> Tensor:
         """Return the loss with the inherited labels (eq. 2), mixed by Beta(alpha, alpha) (eq. 8)."""
-        return self.learn(self.augmented(self.cut(chosen)), self.targets(chosen), chosen, alpha=alpha)[0]
+        return self.learn(self.augmented(self.cut(chosen)), self.targets(chosen), chosen, alpha=alpha).loss
 
-    def learn(self, inputs: Tensor, targets: Tensor, chosen: Ints, *, alpha: float = 0.0) -> tuple[Tensor, Tensor]:
-        """Return the loss of a batch, and its logits (batch, n_classes), float32, while training.
+    def learn(self, inputs: Tensor, targets: Tensor, chosen: Ints, *, alpha: float = 0.0) -> Learnt:
+        """Return the loss of a batch while training.
 
         The inputs (batch, n_frames, n_mels) are the segments `chosen`, augmented; some become sounds that are no music,
         and then all are mixed. The loss is the cross-entropy with the targets (batch, n_classes) and, where there is a
@@ -215,16 +223,16 @@ class Learner(ABC):
             embedding = network.embed(mix(inputs, partner, delta))
             logits = network.classify(embedding).float()
             said = None if network.teacher is None else network.teacher(embedding).float()
-        loss = cross_entropy(logits, mix(targets, partner, delta))
+        of_labels = cross_entropy(logits, mix(targets, partner, delta))
         if wanted is None or said is None:
-            return loss, logits
+            return Learnt(of_labels, of_labels, logits)
         music = torch.ones(len(chosen), 1, device=self.device)
         if share:  # the teacher has not heard what is no music
             music = music.index_fill(0, rows.to(self.device), 0.0)
         music = mix(music, partner, delta).round()
         distance = mse_loss(said * music, mix(wanted, partner, delta) * music)
         self.note("loss_teacher", distance, len(chosen))
-        return loss + self.setting.config.teacher.weight * distance, logits
+        return Learnt(of_labels + self.setting.config.teacher.weight * distance, of_labels, logits)
 
     def _with_noise(self, inputs: Tensor, targets: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Return a batch of which some rows are no music, and its targets: of those rows, all classes alike."""

@@ -44,7 +44,7 @@ class SoftLabelLearner(Learner):
         if self.warming_up:
             return self.inherited_loss(chosen)
         targets = self._targets[torch.from_numpy(chosen).to(self.device)]
-        return self.learn(self.augmented(self.cut(chosen)), targets, chosen)[0]
+        return self.learn(self.augmented(self.cut(chosen)), targets, chosen).loss
 
 
 class ElrLearner(Learner):
@@ -70,13 +70,13 @@ class ElrLearner(Learner):
             return self.inherited_loss(chosen)
         config = self.setting.config.elr
         place = torch.from_numpy(self.place[chosen]).to(self.device)
-        supervised, logits = self.learn(self.augmented(self.cut(chosen)), self.one_hot(chosen), chosen)
+        supervised, of_labels, logits = self.learn(self.augmented(self.cut(chosen)), self.one_hot(chosen), chosen)
         probabilities = torch.softmax(logits, dim=1).clamp(LEAST, 1 - LEAST)
         now = probabilities.detach() / probabilities.detach().sum(1, keepdim=True)
         remembered = config.momentum * self._memory[place] + (1 - config.momentum) * now
         self._memory[place] = remembered
         penalty = elr_penalty(probabilities, remembered)
-        self.note("loss_supervised", supervised, len(chosen))
+        self.note("loss_supervised", of_labels, len(chosen))
         self.note("loss_elr", penalty, len(chosen))
         return supervised + config.weight * penalty
 

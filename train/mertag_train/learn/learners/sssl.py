@@ -114,9 +114,11 @@ class SsslLearner(Learner):
             targets[unlabelled] = guess
             if config.kl_weight:
                 kl = self._divergence(plain, unlabelled)
-        mixed, logits = self.learn(self.augmented(plain), targets, chosen, alpha=config.mixup_alpha)  # eq. 6, 7, 8
+        mixed, of_labels, logits = self.learn(
+            self.augmented(plain), targets, chosen, alpha=config.mixup_alpha
+        )  # eq. 6, 7, 8
         total = mixed + self.kl_weight * kl  # eq. 10
-        self.note("loss_mix", mixed, len(chosen))
+        self.note("loss_mix", of_labels, len(chosen))
         if config.kl_weight:
             self.note("loss_kl", kl, len(unlabelled))
         if config.prior_weight:
