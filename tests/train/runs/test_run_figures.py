@@ -65,10 +65,12 @@ def test_losses_that_do_not_differ_are_drawn_without_gaussians() -> None:
 
 def test_curves_show_what_is_on_record_and_no_empty_panel() -> None:
     plain = [report(1, None).to_json(), report(2, None).to_json()]
-    assert [axes.get_ylabel() for axes in draw_curves(plain, title="t").axes] == ["nats", "share of songs"]
+    assert [axes.get_ylabel() for axes in draw_curves(plain, title="t", n_classes=4).axes] == ["nats", "share of songs"]
     told = [*plain, report(3, None, clean_share=0.6, loss_mix=0.9).to_json()]
-    figure = draw_curves(told, title="t")
+    figure = draw_curves(told, title="t", n_classes=4)
     assert [axes.get_ylabel() for axes in figure.axes] == ["nats", "share of songs", "share"]
+    chance = figure.axes[1].lines[-1]
+    assert (chance.get_label(), list(chance.get_ydata())) == ("chance", [0.25, 0.25])
     (share,) = figure.axes[2].lines
     assert list(share.get_xdata()) == [3]
     assert list(share.get_ydata()) == [0.6]

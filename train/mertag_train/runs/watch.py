@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mertag.emotion import Target
+from mertag.emotion import CLASS_NAMES, Target
 from mertag.files import write_whole
 from mertag_train.arrays import Bools
 from mertag_train.learn.partition import ALL, Mixture, Partition
@@ -50,6 +50,7 @@ CURVES: Sequence[tuple[str, Mapping[str, str]]] = (
             "loss_prior": "divergence from the class shares",
         },
     ),
+    ("squared deviation", {"loss_teacher": "distance from the teacher's outputs"}),
     ("share of songs", {"validation_accuracy": "held-out accuracy"}),
     (
         "share",
@@ -131,7 +132,8 @@ class RunFigures(_FolderWatcher):
             title = f"{self._target}, epoch {report.epoch} of {report.epochs}"
             save_png(draw_losses(report.partition, title=title), self._folder / name, dpi=DPI)
         epochs = read_epochs(self._folder / epochs_name(self._target))
-        figure = draw_curves(epochs, title=f"{self._folder.name}: {self._target}")
+        title = f"{self._folder.name}: {self._target}"
+        figure = draw_curves(epochs, title=title, n_classes=len(CLASS_NAMES[self._target]))
         save_png(figure, self._folder / f"curves.{self._target}.png", dpi=DPI)
 
 
@@ -215,10 +217,11 @@ def _histogram(axes: Axes, partition: Partition, mine: Bools, mixture: Mixture |
         axes.plot(x, per_nat * density, color=colour, linestyle=DASHES[colour], linewidth=2, label=name)
 
 
-def draw_curves(epochs: Sequence[Mapping[str, Any]], *, title: str) -> Figure:
+def draw_curves(epochs: Sequence[Mapping[str, Any]], *, title: str, n_classes: int) -> Figure:
     """Return the learning curves: a panel a kind of figure, of those that are on record.
 
-    The epochs are as `mertag_train.learn.trainer.EpochReport.to_json` gives them.
+    Beside the accuracy stands that of guessing among `n_classes`. The epochs are as
+    `mertag_train.learn.trainer.EpochReport.to_json` gives them.
     """
     rows = [{**epoch.get("figures", {}), **epoch} for epoch in epochs]
     panels = [
@@ -234,10 +237,12 @@ def draw_curves(epochs: Sequence[Mapping[str, Any]], *, title: str) -> Figure:
         for number, (name, label) in enumerate(curves.items()):
             points = [(row["epoch"], row[name]) for row in rows if row.get(name) is not None]
             axes.plot(*zip(*points, strict=True), f"C{number}", marker="os^D"[number % 4], markersize=4, label=label)
+        if "validation_accuracy" in curves:
+            axes.axhline(1 / n_classes, color="0.4", linestyle="--", linewidth=1, label="chance")
         axes.set_ylabel(unit)
-        if unit != "nats":
+        if unit.startswith("share"):
             axes.set_ylim(0, 1)
-        axes.legend(fontsize="small")
+        axes.legend(fontsize="small", loc="center left", bbox_to_anchor=(1.01, 0.5))  # beside: it covers nothing
         axes.grid(alpha=0.3)
     figure.axes[-1].set_xlabel("epoch")
     figure.axes[-1].locator_params(axis="x", integer=True)
