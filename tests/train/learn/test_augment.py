@@ -14,7 +14,8 @@ from toy_training import FRONT_END, RATE, TinyNetwork, planted, toy_config
 from mertag_train.data.frontend import LogMel, quick_log_mel
 from mertag_train.learn import trainer
 from mertag_train.learn.augment import FLOOR_DB, _noise, _played_noise, augment, not_music, played_not_music
-from mertag_train.learn.config import AugmentConfig, Noise, TrainConfig
+from mertag_train.learn.config import AugmentConfig, TrainConfig
+from mertag_train.learn.passes import Noise
 from mertag_train.learn.trainer import train_network
 
 PLAIN = AugmentConfig(mixup_alpha=0.0, time_masks=0, frequency_masks=0)

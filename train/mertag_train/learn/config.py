@@ -18,120 +18,33 @@ from mertag.errors import ConfigError
 from mertag.listen.windows import FrontEnd, Segmentation, WindowRule
 from mertag.strict_json import decode
 from mertag_train.data.folds import Group
-from mertag_train.networks.vgg import MIN_FRAMES, Architecture
+from mertag_train.learn.passes import AugmentConfig, NetworkConfig, OptimiserConfig, ShortCropConfig
+from mertag_train.networks.vgg import MIN_FRAMES
+
+__all__ = [
+    "AugmentConfig",
+    "ElrConfig",
+    "LearnerName",
+    "MemberConfig",
+    "NetworkConfig",
+    "OptimiserConfig",
+    "PartitionConfig",
+    "PretrainingConfig",
+    "Recipe",
+    "ShortCropConfig",
+    "SongClassifier",
+    "SongConfig",
+    "SongFeatures",
+    "SsslConfig",
+    "TeacherConfig",
+    "TrainConfig",
+]
 
 Recipe = Literal["paper", "ours", "bundled"]
-Schedule = Literal["one_cycle", "cosine"]
 LearnerName = Literal["inherited", "sssl", "soft-labels", "elr", "teacher"]
 PseudoLabelsOf = Literal["batch", "epoch"]
-Noise = Literal["drawn", "played"]
 SongClassifier = Literal["svm", "logistic", "svm-one-vs-rest"]
 SongFeatures = Literal["in_sample", "held_out", "cross_fitted"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NetworkConfig:
-    """Which network.
-
-    Attributes
-    ----------
-    architecture : {"compact", "published", "statistics"}
-        See `mertag_train.networks.vgg.SegmentNetwork`.
-    frozen_groups : int
-        So many of the five groups of convolutions stay as pre-training left them; a lower price, and less to over-fit.
-    dropout : float
-        In the head only, where `mertag_train.networks.vgg.SegmentNetwork` says.
-    width : float
-        Share of VGG16's channels, in the convolutions and in the head: at 0.5 a quarter of the arithmetic.
-    """
-
-    architecture: Architecture = "compact"
-    dropout: float = 0.5
-    width: float = 1.0
-    frozen_groups: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OptimiserConfig:
-    """Stochastic gradient descent with momentum.
-
-    Attributes
-    ----------
-    learning_rate : float
-        The highest rate of the schedule.
-    schedule : {"one_cycle", "cosine"}
-        ``one_cycle``: up over the first `ramp` of all epochs and down along a cosine (Smith and Topin, 2018).
-        ``cosine``: one epoch up, then along a cosine.
-    ramp : float
-        Share of all epochs on which ``one_cycle`` climbs.
-    clip_norm : float
-        Norm to which the gradient is clipped.
-    ema_decay : float
-        Decay of the exponential moving average of the weights, a step; 0 keeps none. With one, it is the
-        average that predicts and that is saved.
-    """
-
-    learning_rate: float = 0.05
-    momentum: float = 0.9
-    weight_decay: float = 5e-4
-    schedule: Schedule = "one_cycle"
-    ramp: float = 0.3
-    clip_norm: float = 1.0
-    batch_size: int = 64
-    ema_decay: float = 0.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AugmentConfig:
-    """What is done to training segments; never when losses or probabilities are measured.
-
-    Attributes
-    ----------
-    mixup_alpha : float
-        Both parameters of the Beta distribution of eq. 6 and 7, where labels are inherited; 0 for none. That of
-        self-learning is `SsslConfig.mixup_alpha`.
-    gain_db : float
-        A gain drawn from [-gain_db, gain_db] is added to each segment.
-    time_masks, frequency_masks : int
-        How many stretches are set to the band means (Park et al., SpecAugment, 2019).
-    max_time_mask, max_frequency_mask : float
-        Widest mask, as a share of the frames and of the bands.
-    pitch_bands : int
-        Each segment is moved up or down by so many mel bands at most, as if its pitch had changed.
-    equaliser_db : float
-        Each segment's bands get a gain of at most so much either way, along a random smooth curve: another
-        recording, another equaliser.
-    noise_share : float
-        So many of a batch are replaced by sounds that are no music (`mertag_train.learn.augment`), whose label is that
-        nothing is known: each class as likely as the others. With inherited labels only.
-    noise : {"drawn", "played"}
-        Log-mels drawn band by band, which convolutions learn well enough from, or waveforms, which statistics cannot
-        tell from what is recorded.
-    """
-
-    mixup_alpha: float = 0.4
-    gain_db: float = 0.0
-    time_masks: int = 1
-    max_time_mask: float = 0.25
-    frequency_masks: int = 1
-    max_frequency_mask: float = 0.2
-    pitch_bands: int = 0
-    equaliser_db: float = 0.0
-    noise_share: float = 0.0
-    noise: Noise = "drawn"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ShortCropConfig:
-    """Training on short crops first, which cost less each, and on whole segments last.
-
-    An early epoch of crops a third as long holds three times as many of them, so that every epoch costs the same
-    (progressive learning: Tan and Le, 2021). Convolutions work on segments of any duration. The share is that of the
-    epochs, the first ones, that train on short crops; 0 for none.
-    """
-
-    share: float = 0.0
-    duration_s: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
