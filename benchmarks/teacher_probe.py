@@ -24,7 +24,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from mertag.emotion import CLASS_NAMES, Target
+from mertag.emotion import CLASS_NAMES, QUADRANTS, Target, decide
 from mertag_train.data import segments
 from mertag_train.data.datasets import Dataset, read
 from mertag_train.data.embedding_model import BUNDLED, EmbeddingModel
@@ -99,6 +99,8 @@ def judge(name: str, dataset: Dataset, dealt: Folds, vectors: Mapping[str, np.nd
         said.append(model.predict_proba(np.stack([vectors[i] for i in test])))
         labels += [class_of[i] for i in test]
     found = measure(np.array(labels, dtype=np.int64), {name: np.concatenate(said)}, Target.QUADRANT, seed=0)
+    signs = [QUADRANTS.index(decide({Target.QUADRANT: p.tolist()}).quadrant) for p in np.concatenate(said)]
+    print(f"{name:30} quadrant by the signs of the axes: accuracy {np.mean(np.array(signs) == labels):.3f}", flush=True)
     for view, by_method in found.items():
         m = by_method[name]
         print(f"{name:30} {view:9} n {m.n} accuracy {m.accuracy:.3f} log-loss {m.log_loss:.3f}", flush=True)

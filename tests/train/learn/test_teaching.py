@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from mertag_train.data.store import LogMelStore
 from mertag_train.data.teacher import TeacherTargets
@@ -54,6 +55,26 @@ def trained(config: TrainConfig, **given: Any) -> tuple[list[EpochReport], Segme
     return reports, network
 
 
+def learner_of(
+    store: LogMelStore, frames: Tensor, clips: Clips, config: TrainConfig, *, teacher: TeacherTargets | None = None
+) -> InheritedLearner:
+    """Return a learner with a tiny network; one with a teacher has a head for it."""
+    network = TinyNetwork("compact", n_classes=2, n_taught=0 if teacher is None else teacher.dim)
+    return InheritedLearner(
+        Setting(
+            store=store,
+            frames=frames,
+            clips=clips,
+            config=config,
+            class_names=("a", "b"),
+            network=network,
+            optimiser=Optimiser(network, config.optimiser, epochs=1),
+            rng=np.random.default_rng(0),
+            teacher=teacher,
+        )
+    )
+
+
 def test_the_teachers_outputs_are_learnt_beside_the_labels_and_its_head_is_gone() -> None:
     reports, network = trained(toy_config(epochs=8, teacher=TeacherConfig(name="loudness", weight=1.0)))
     distance = [report.figures["loss_teacher"] for report in reports]
@@ -98,19 +119,7 @@ def test_labels_are_softened_by_the_guide_by_hand() -> None:
         np.array([[0.3, 0.7], [0.5, 0.5], [0.2, 0.8], [1.0, 0.0]], np.float32),
     ]
     config = toy_config(crops_per_clip=0, teacher=TeacherConfig(name="loudness", label_share=0.25))
-    network = TinyNetwork("compact", n_classes=2)
-    learner = InheritedLearner(
-        Setting(
-            store=store,
-            frames=frames,
-            clips=Clips(index=clips.index, label=clips.label, guide=said),
-            config=config,
-            class_names=("a", "b"),
-            network=network,
-            optimiser=Optimiser(network, config.optimiser, epochs=1),
-            rng=np.random.default_rng(0),
-        )
-    )
+    learner = learner_of(store, frames, Clips(index=clips.index, label=clips.label, guide=said), config)
     learner.begin(1)
     found = learner.targets(np.array([0, 4, 7])).numpy()  # clip 0 is of class a, clip 1 of class b
     assert found == pytest.approx(np.array([[0.975, 0.025], [0.075, 0.925], [0.25, 0.75]]))
@@ -120,19 +129,7 @@ def test_a_random_crop_has_the_guide_of_the_nearest_segment_of_its_clip() -> Non
     store, frames, clips = planted(3)
     said = [np.full((4, 2), 0.1 * place, np.float32) + np.arange(4, dtype=np.float32)[:, None] for place in range(3)]
     config = toy_config(crops_per_clip=40, teacher=TeacherConfig(name="loudness", label_share=1.0))
-    network = TinyNetwork("compact", n_classes=2)
-    learner = InheritedLearner(
-        Setting(
-            store=store,
-            frames=frames,
-            clips=Clips(index=clips.index, label=clips.label, guide=said),
-            config=config,
-            class_names=("a", "b"),
-            network=network,
-            optimiser=Optimiser(network, config.optimiser, epochs=1),
-            rng=np.random.default_rng(0),
-        )
-    )
+    learner = learner_of(store, frames, Clips(index=clips.index, label=clips.label, guide=said), config)
     learner.begin(1)
     found = learner.targets(np.arange(120))[:, 0].numpy()
     start_s = (learner.table.row - store.offsets[learner.table.clip]) * store.front_end.hop_length / 22_050
@@ -146,20 +143,7 @@ def test_what_is_no_music_has_no_teacher(share: float, masked: bool) -> None:
     store, frames, clips = planted(4)
     augment = AugmentConfig(mixup_alpha=0.0, time_masks=0, frequency_masks=0, noise_share=share)
     config = toy_config(augment=augment, teacher=TeacherConfig(name="loudness"))
-    network = TinyNetwork("compact", n_classes=2, n_taught=2)
-    learner = InheritedLearner(
-        Setting(
-            store=store,
-            frames=frames,
-            clips=clips,
-            config=config,
-            class_names=("a", "b"),
-            network=network,
-            optimiser=Optimiser(network, config.optimiser, epochs=1),
-            rng=np.random.default_rng(0),
-            teacher=loudness(store).standardised(clips.index),
-        )
-    )
+    learner = learner_of(store, frames, clips, config, teacher=loudness(store).standardised(clips.index))
     learner.begin(1)
     learner.loss(np.arange(8))
     assert (learner.figures()["loss_teacher"] == 0) is masked

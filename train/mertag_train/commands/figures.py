@@ -1,4 +1,4 @@
-"""The figures of a finished training, in the words and the form of ``mertag evaluate``."""
+"""What is said of a training: what it will do and, in the form of ``mertag evaluate``, what came of it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mertag.cli import console
 from mertag.emotion import CLASS_NAMES, Target
 from mertag_train.evaluation.report import BRIEF_NOTE
 from mertag_train.evaluation.sheet import Sheet
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from mertag_train.data.datasets import Dataset, Song
     from mertag_train.learn.config import TrainConfig
     from mertag_train.measure.metrics import Metrics
+    from mertag_train.runs.forecast import Forecast
     from mertag_train.runs.run import TargetResult
 
 COLUMNS = ("Target", "Method", "Songs", "Accuracy", "95 %", "Macro-F1", "MCC", "Cal. error")
@@ -74,6 +76,23 @@ def split_in_words(dealt: Mapping[str, Sequence[str]], group: str) -> str:
     }
     parts = [words[name].format(len(ids)) for name, ids in dealt.items() if ids]
     return f"split by {group}: {', '.join(parts)}"
+
+
+def training_in_words(config: TrainConfig, found: Sequence[Forecast], *, jobs: int = 1) -> str:
+    """Return a line: network, recipe, number of networks, about how long."""
+    one = found[0]
+    kind = {"compact": "VGG16 with batch norm", "published": "VGG16", "statistics": "statistics"}
+    width = "" if config.network.width == 1 else f", {config.network.width:g} of the channels"
+    n = sum(each.networks for each in found)
+    networks = f"{n} networks" if n > 1 else "one network"
+    taught = f", after pre-training by {config.teacher.name}" if one.pretrained else ""
+    duration_s = sum(each.duration_s for each in found) / jobs
+    return (
+        f"recipe {config.recipe} ({config.learner}): {networks}{taught}; "
+        f"{kind[config.network.architecture]}{width} ({one.weights / 1e6:.1f} M weights), "
+        f"segments of {config.segmentation.duration_s:g} s, learning rate {config.optimiser.learning_rate:g}; "
+        f"about {console.duration(duration_s)} here ({1000 * one.segment_s:.0f} ms a segment)"
+    )
 
 
 def _cells(m: Metrics) -> tuple[str, ...]:

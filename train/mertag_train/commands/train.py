@@ -134,17 +134,16 @@ def train(
 ) -> None:
     """Train a model on a labelled data set.
 
-    The songs are split by artist: network and song classifier learn from 85 %, and the figures that are printed
-    come from the remaining 15 %. Then `mertag export` makes a model bundle of the run.
+    The songs are split by artist: network and song classifier learn from 90 % (85 % with the paper's recipe), and the
+    figures that are printed come from the others. Then `mertag export` makes a model bundle of the run.
     """
-    from mertag_train.commands.figures import at_chance, figures, split_in_words
+    from mertag_train.commands.figures import at_chance, figures, split_in_words, training_in_words
     from mertag_train.commands.progress import TrainingProgress
     from mertag_train.data.heard import heard
     from mertag_train.data.store import INDEX
     from mertag_train.data.store import log_mels as log_mels_of
     from mertag_train.learn.recipes import RECIPES
     from mertag_train.runs import run
-    from mertag_train.runs.forecast import in_words
 
     if resume is not None:
         plan = _resumed(resume, given_options(ctx), data_dir, log_mels)
@@ -224,7 +223,7 @@ def train(
             progress.note(split_in_words({name: dealt.ids(name) for name in dealt.names}, config.group))
         progress.note(f"run: {folder} (on {chosen})")
         if not config.ensemble:
-            progress.note(in_words(config, run.forecasts(folder, songs, store, chosen), jobs=jobs))
+            progress.note(training_in_words(config, run.forecasts(folder, songs, store, chosen), jobs=jobs))
         how = {"device": chosen, "teacher": targets, "resume": resume is not None, "jobs": jobs}
         results = _trained(folder, songs, store, progress, **how)
     print_sheets([figures(results, songs, folder)], quiet=quiet)
@@ -263,11 +262,17 @@ def _resumed(folder: Path, given: set[str], data_dir: Path | None, log_mels: Pat
 
 def _check_split(songs: Dataset, config: TrainConfig) -> None:
     """Raise DatasetError if the songs cannot be split; where audio is missing, that is said first."""
-    from mertag_train.data.folds import finest_target, split
+    from mertag_train.data.folds import split
+    from mertag_train.runs.run import split_target
 
-    by = config.targets[0] if config.targets == (Target.QUADRANT,) else finest_target(songs)  # as `run.begin` does
     try:
-        split(songs.with_audio().songs, by, fractions=config.fractions, group=config.group, seed=config.seed)
+        split(
+            songs.with_audio().songs,
+            split_target(songs, config),
+            fractions=config.fractions,
+            group=config.group,
+            seed=config.seed,
+        )
     except DatasetError as error:
         raise songs.because_of_audio(error) from error
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -101,29 +100,3 @@ def _timed(config: TrainConfig, n_classes: int, device: torch.device, *, frozen_
         loss.item()  # waits for the device
         durations.append(time.monotonic() - began)
     return float(np.min(durations[1:])) / len(batch)
-
-
-def in_words(config: TrainConfig, found: Sequence[Forecast], *, jobs: int = 1) -> str:
-    """Return a line: network, recipe, number of networks, about how long."""
-    one = found[0]
-    kind = {"compact": "VGG16 with batch norm", "published": "VGG16", "statistics": "statistics"}
-    width = "" if config.network.width == 1 else f", {config.network.width:g} of the channels"
-    n = sum(each.networks for each in found)
-    networks = f"{n} networks" if n > 1 else "one network"
-    taught = f", after pre-training by {config.teacher.name}" if one.pretrained else ""
-    duration_s = sum(each.duration_s for each in found) / jobs
-    return (
-        f"recipe {config.recipe} ({config.learner}): {networks}{taught}; "
-        f"{kind[config.network.architecture]}{width} ({one.weights / 1e6:.1f} M weights), "
-        f"segments of {config.segmentation.duration_s:g} s, learning rate {config.optimiser.learning_rate:g}; "
-        f"about {_spoken(duration_s)} here ({1000 * one.segment_s:.0f} ms a segment)"
-    )
-
-
-def _spoken(duration_s: float) -> str:
-    """Return a duration in two units at most."""
-    minutes = max(1, round(duration_s / 60))
-    if minutes < 60:
-        return f"{minutes} min"
-    hours, rest = divmod(minutes, 60)
-    return f"{hours} h {rest} min" if hours < 24 else f"{hours // 24} d {hours % 24} h"

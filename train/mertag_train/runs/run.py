@@ -114,7 +114,7 @@ def begin(
         If the songs cannot be split; no folder is made.
     """
     songs = _heard(dataset, store, config)
-    by = config.targets[0] if config.targets == (Target.QUADRANT,) else finest_target(dataset)
+    by = split_target(dataset, config)
     dealt = split(songs, by, fractions=config.fractions, group=config.group, seed=config.seed)
     for work in _works(dataset, songs, store, dealt, config):
         check_parts(work)
@@ -122,6 +122,11 @@ def begin(
             check_parts(replace(work, parts=replace(work.parts, song=np.setdiff1d(work.parts.song, inner))))
     make_folder(folder, dealt, dataset, config, command=command, root=root, options=options, log_mels=log_mels)
     return dealt
+
+
+def split_target(dataset: Dataset, config: TrainConfig) -> Target:
+    """Return the target whose classes a run spreads evenly over its parts."""
+    return Target.QUADRANT if config.targets == (Target.QUADRANT,) else finest_target(dataset)
 
 
 def _heard(dataset: Dataset, store: LogMelStore, config: TrainConfig) -> list[Song]:
