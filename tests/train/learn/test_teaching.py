@@ -112,6 +112,23 @@ def test_pre_training_reads_no_label_and_gives_its_convolutions_to_others() -> N
     assert not torch.equal(network.trunk[0].weight, one["trunk.0.weight"])  # and goes on learning
 
 
+def test_pre_training_hears_clips_without_a_label_and_what_follows_keeps_its_scale() -> None:
+    store, frames, clips = planted(12)
+    teacher = loudness(store)
+    some = Clips(index=clips.index[:6], label=clips.label[:6], unlabelled=clips.index[6:])
+    pretraining = PretrainingConfig(epochs=2, crops_per_clip=2, optimiser=toy_config().optimiser)
+    config = toy_config(teacher=TeacherConfig(name="loudness", pretraining=pretraining))
+
+    def network(clips: Clips, config: TrainConfig) -> SegmentNetwork:
+        return train_network(store, frames, clips, None, config, class_names=("a", "b"), teacher=teacher)
+
+    first = config.of_pretraining()
+    one, every = (network(each, first).state_dict() for each in (some, clips))
+    assert all(torch.equal(one[name], every[name]) for name in one)  # their labels were of no use anyway
+    assert torch.equal(network(some, config).mean, one["mean"])
+    assert not torch.equal(network(Clips(index=some.index, label=some.label), config).mean, one["mean"])
+
+
 def test_labels_are_softened_by_the_guide_by_hand() -> None:
     store, frames, clips = planted(2)
     said = [

@@ -6,16 +6,20 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from toy_training import TinyNetwork, planted, toy_config, toy_work
 
 from mertag.emotion import Target
 from mertag.errors import DatasetError
 from mertag.listen.windows import Segmentation
 from mertag_train.learn import trainer
-from mertag_train.learn.config import AugmentConfig
+from mertag_train.learn.config import AugmentConfig, PretrainingConfig, TeacherConfig
 from mertag_train.learn.trainer import Progress
+from mertag_train.runs.experiment import networks_to_train, trunk_of
+from mertag_train.runs.forecast import forecast
 from mertag_train.runs.run import train_target
-from mertag_train.runs.work import Parts, Watcher, check_parts
+from mertag_train.runs.work import UNKNOWN, Parts, Watcher, check_parts
+from tests.train.learn.test_teaching import loudness
 
 CONFIG = toy_config(epochs=8, augment=AugmentConfig(mixup_alpha=0.2, time_masks=0, frequency_masks=0))
 PARTS = Parts(network=np.arange(0, 16), song=np.arange(16, 32), figures=np.arange(32, 40), shares=(0.7, 0.15))
@@ -78,3 +82,41 @@ def test_songs_shorter_than_a_segment_do_not_count() -> None:
     config = replace(CONFIG, segmentation=Segmentation(duration_s=5.0))
     with pytest.raises(DatasetError, match="0 of V-, 0 of V"):
         check_parts(toy_work(store, frames, PARTS, clips.label, Target.VALENCE, config))
+
+
+def test_clips_without_a_label_are_for_every_network_and_are_neither_dealt_nor_judged() -> None:
+    store, frames, clips = planted(48, n_classes=4)
+    labels = np.where(np.arange(48) < 40, clips.label, UNKNOWN)
+    inner = (np.arange(16), np.arange(16, 32))
+    parts = Parts(network=np.arange(32), song=np.arange(32), figures=np.arange(32, 40), inner=inner)
+    parts = replace(parts, unlabelled=np.arange(40, 48))
+    pretraining = PretrainingConfig(epochs=1, crops_per_clip=2, optimiser=CONFIG.optimiser)
+    config = replace(
+        CONFIG,
+        epochs=4,
+        fractions=(0.8, 0.0, 0.2),
+        song=replace(CONFIG.song, features="cross_fitted", inner_folds=2),
+        teacher=TeacherConfig(name="loudness", pretraining=pretraining),
+    )
+    work = toy_work(store, frames, parts, labels, Target.QUADRANT, config, teacher=loudness(store))
+    trunk = trunk_of(work)
+    assert trunk is not None
+    assert [one.unlabelled.tolist() for one in (trunk, *networks_to_train(work))] == [list(range(40, 48))] * 4
+    result = train_target(work)
+    assert result.songs.songs.tolist() == list(range(32, 40))
+    assert result.cross_validation is not None
+    assert sorted(result.cross_validation.songs.tolist()) == list(range(32))
+
+
+def test_the_forecast_counts_what_pre_training_hears_without_a_label() -> None:
+    store, frames, clips = planted(40, n_classes=4)
+    pretraining = PretrainingConfig(epochs=10, crops_per_clip=2, optimiser=CONFIG.optimiser)
+    config = replace(CONFIG, epochs=1, teacher=TeacherConfig(name="loudness", pretraining=pretraining))
+    parts = replace(PARTS, network=np.arange(8), unlabelled=np.arange(16, 32))
+    found = [
+        forecast(toy_work(store, frames, each, clips.label, Target.QUADRANT, config), torch.device("cpu"))
+        for each in (replace(parts, unlabelled=parts.unlabelled[:0]), parts)
+    ]
+    without, with_them = (each.duration_s / each.segment_s for each in found)
+    assert without == pytest.approx(2 * 8 * (1 + 10))
+    assert with_them == pytest.approx(2 * (8 + 24 * 10))

@@ -32,6 +32,8 @@ from mertag_train.commands.options import (
     Teacher,
     Threads,
     TrainDevice,
+    UnlabelledDir,
+    UnlabelledStretches,
     WarmUp,
     device_of,
     durations_of,
@@ -43,7 +45,7 @@ from mertag_train.commands.options import (
     use_threads,
 )
 from mertag_train.commands.printed import print_sheets
-from mertag_train.commands.recipe import runnable_methods, teacher_targets
+from mertag_train.commands.recipe import music_without_label, runnable_methods, teacher_targets
 from mertag_train.evaluation.methods import METHODS
 from mertag_train.evaluation.methods import method as find_method
 
@@ -55,6 +57,7 @@ if TYPE_CHECKING:
     from mertag_train.data.folds import Group
     from mertag_train.data.store import LogMelStore
     from mertag_train.data.teacher import TeacherTargets
+    from mertag_train.data.unlabelled import Unlabelled
     from mertag_train.evaluation.runner import Surroundings
     from mertag_train.evaluation.sheet import Sheet
     from mertag_train.learn.config import Recipe, TeacherConfig, TrainConfig
@@ -136,6 +139,8 @@ def evaluate(
         ),
     ] = None,
     teacher: Teacher = None,
+    unlabelled: UnlabelledDir = None,
+    unlabelled_stretches: UnlabelledStretches = 1,
     scale: Scale = None,
     threshold: Annotated[
         str | None,
@@ -182,6 +187,13 @@ def evaluate(
                     "svm_songs": svm_songs,
                 }
                 methods, recipes = runnable_methods(method, recipe, budgeted, embeds, teacher, progress)
+                others = music_without_label(
+                    unlabelled if methods else None,
+                    songs,
+                    recipes.values(),
+                    stretches=unlabelled_stretches,
+                    progress=progress,
+                )
                 _run(
                     out,
                     songs,
@@ -200,7 +212,7 @@ def evaluate(
                         "flip": flip_labels,
                     },
                     around=lambda: _surroundings(
-                        songs, by, recipes, recipe, log_mels, store, embeds, teacher, device, threads, progress
+                        songs, by, recipes, recipe, log_mels, store, embeds, teacher, others, device, threads, progress
                     ),
                     progress=progress,
                 )
@@ -291,6 +303,7 @@ def _surroundings(
     opened: LogMelStore | None,
     embedding_model: Path,
     teacher: str | None,
+    unlabelled: Unlabelled | None,
     device: TrainDevice,
     threads: int | None,
     progress: EvaluationProgress,
@@ -308,9 +321,10 @@ def _surroundings(
     def store() -> LogMelStore:
         from mertag_train.data.store import log_mels as log_mels_of
 
-        return opened or log_mels_of(
+        found = opened or log_mels_of(
             dataset, config.front_end, folder=log_mels, workers=workers, on_clip=progress.on_clip
         )
+        return found if unlabelled is None else unlabelled.beside(found)[0]
 
     @cache
     def frames() -> torch.Tensor:
@@ -321,7 +335,12 @@ def _surroundings(
     @cache
     def heard(wanted: TeacherConfig) -> TeacherTargets | None:
         return teacher_targets(
-            dataset.songs, store(), wanted, teacher, on_clip=lambda n, of: progress.show("teacher", n, of)
+            dataset.songs,
+            store(),
+            wanted,
+            teacher,
+            unlabelled=unlabelled,
+            on_clip=lambda n, of: progress.show("teacher", n, of),
         )
 
     return Surroundings(
@@ -336,6 +355,7 @@ def _surroundings(
         cache=Path(platformdirs.user_cache_path("mertag")) / "evaluation" / dataset.name,
         embedding_model=embedding_model,
         teacher=heard,
+        unlabelled=unlabelled,
         workers=workers,
         on_progress=progress.show,
     )

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from mertag_train.data.store import LogMelStore
     from mertag_train.learn.config import TrainConfig
 
-WITH_RESUME = {"resume", "data_dir", "teacher", "log_mels", "device", "threads", "jobs", "quiet"}
+WITH_RESUME = {"resume", "data_dir", "teacher", "unlabelled", "log_mels", "device", "threads", "jobs", "quiet"}
 """What may be given again when a run goes on: where things lie now, and what trains."""
 
 
@@ -81,6 +81,18 @@ Teacher = Annotated[
         help="A music tagger whose outputs are learnt beside the labels: the one that comes with mertag, none, or an "
         "ONNX file (as for mertag evaluate --embedding-model). If not given, the recipe's.",
     ),
+]
+UnlabelledDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--unlabelled",
+        metavar="DIR",
+        help="Music without a label, which networks learn what the teacher hears from before they learn labels; it is "
+        "never judged. Of each song the 30 s in the middle are heard.",
+    ),
+]
+UnlabelledStretches = Annotated[
+    int, typer.Option(min=1, help="Hear up to so many stretches of 30 s, evenly spread, of each song without a label.")
 ]
 Scale = Annotated[
     str | None, typer.Option(metavar="MIN,MAX", help="Scale of the ratings in one's own table (--dataset folder).")

@@ -62,6 +62,10 @@ class TrainingProgress(Watcher):
         """Show how many log-mels are computed."""
         self._show("log-mels", done, total, f"{done} of {total} clips", last=done == total)
 
+    def on_unlabelled(self, done: int, total: int) -> None:
+        """Show how many songs without a label have log-mels."""
+        self._show("songs without a label", done, total, f"{done} of {total}", last=done == total)
+
     def on_heard(self, done: int, total: int) -> None:
         """Show how many clips the teacher has heard."""
         self._show("teacher", done, total, f"{done} of {total} clips", last=done == total)

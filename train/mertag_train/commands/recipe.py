@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +16,11 @@ from mertag_train.evaluation.methods import method as find_method
 if TYPE_CHECKING:
     import torch
 
-    from mertag_train.commands.progress import EvaluationProgress
-    from mertag_train.data.datasets import Song
+    from mertag_train.commands.progress import EvaluationProgress, TrainingProgress
+    from mertag_train.data.datasets import Dataset, Song
     from mertag_train.data.store import LogMelStore
     from mertag_train.data.teacher import TeacherTargets
+    from mertag_train.data.unlabelled import Unlabelled
     from mertag_train.learn.config import Recipe, TeacherConfig, TrainConfig
 
 OURS_WIDTH = 0.5
@@ -61,15 +62,51 @@ def with_teacher(config: TrainConfig, name: str | None) -> TrainConfig:
     return dataclasses.replace(config, teacher=teacher)
 
 
+def music_without_label(
+    root: Path | None,
+    songs: Dataset,
+    configs: Iterable[TrainConfig],
+    *,
+    stretches: int,
+    progress: TrainingProgress,
+) -> Unlabelled | None:
+    """Return the songs in a folder, none of which is one of the data set's, and say how many; None without a folder.
+
+    Raises ConfigError if no configuration learns anything from them.
+    """
+    if root is None:
+        return None
+    from mertag_train.data.unlabelled import Stretches, unlabelled
+
+    every = list(configs)
+    if not any(config.takes_unlabelled for config in every):
+        raise ConfigError(
+            f"--unlabelled {root}: nothing is learnt from it by the recipe {every[0].recipe} with these options: "
+            "without a teacher, or with --budget small, there is no pre-training"
+        )
+    found = unlabelled(
+        root,
+        songs.songs,
+        every[0].front_end,
+        rule=Stretches(count=stretches),
+        workers=os.cpu_count() or 1,
+        on_clip=progress.on_unlabelled,
+    )
+    for sentence in found.in_words():
+        progress.note(sentence)
+    return found
+
+
 def teacher_targets(
     songs: Sequence[Song],
     store: LogMelStore,
     config: TeacherConfig,
     name: str | None,
     *,
+    unlabelled: Unlabelled | None = None,
     on_clip: Callable[[int, int], None],
 ) -> TeacherTargets | None:
-    """Return what the teacher says of the songs, computed once a clip; None where the recipe has no teacher.
+    """Return what the teacher says of the store's songs, once a clip; None where the recipe has no teacher.
 
     The name is the one that was given now, if any. ConfigError is raised if that is not the teacher of the recipe.
     """
@@ -87,7 +124,7 @@ def teacher_targets(
             f"{config.sha256[:8]}...); give that one"
         )
     cache = Path(platformdirs.user_cache_path("mertag"))
-    return hear(songs, store, model, cache=cache, workers=os.cpu_count() or 1, on_clip=on_clip)
+    return hear(songs, store, model, cache=cache, unlabelled=unlabelled, workers=os.cpu_count() or 1, on_clip=on_clip)
 
 
 def _refuse_for_ensemble(base: TrainConfig, given: Mapping[str, Any]) -> None:

@@ -32,6 +32,8 @@ from mertag_train.commands.options import (
     Teacher,
     Threads,
     TrainDevice,
+    UnlabelledDir,
+    UnlabelledStretches,
     WarmUp,
     check_targets,
     command_of,
@@ -44,13 +46,14 @@ from mertag_train.commands.options import (
     use_threads,
 )
 from mertag_train.commands.printed import print_sheets
-from mertag_train.commands.recipe import config_of, for_device, teacher_targets, with_teacher
+from mertag_train.commands.recipe import config_of, for_device, music_without_label, teacher_targets, with_teacher
 from mertag_train.data.datasets.base import default_targets
 
 if TYPE_CHECKING:
     from mertag_train.commands.progress import TrainingProgress
     from mertag_train.data.datasets import Dataset
     from mertag_train.data.store import LogMelStore
+    from mertag_train.data.unlabelled import Unlabelled
     from mertag_train.learn.config import TrainConfig
     from mertag_train.runs.run import TargetResult
 
@@ -103,6 +106,8 @@ def train(
     svm_songs: SvmSongs = None,
     scale: Scale = None,
     teacher: Teacher = None,
+    unlabelled: UnlabelledDir = None,
+    unlabelled_stretches: UnlabelledStretches = 1,
     seed: Annotated[int, typer.Option(help="Seed of all that is random.")] = 0,
     device: Device = TrainDevice.auto,
     threads: Threads = None,
@@ -146,7 +151,7 @@ def train(
     from mertag_train.runs import run
 
     if resume is not None:
-        plan = _resumed(resume, given_options(ctx), data_dir, log_mels)
+        plan = _resumed(resume, given_options(ctx), data_dir, log_mels, unlabelled)
     else:
         config = config_of(
             RECIPES[recipe.value],
@@ -165,7 +170,15 @@ def train(
         )
         config = with_teacher(config, teacher)
         options = {} if scale is None else {"scale": scale_of(scale)}
-        plan = _Plan(config=config, dataset=dataset, options=options, data_dir=data_dir, log_mels=log_mels)
+        plan = _Plan(
+            config=config,
+            dataset=dataset,
+            options=options,
+            data_dir=data_dir,
+            log_mels=log_mels,
+            unlabelled=unlabelled,
+            stretches=unlabelled_stretches,
+        )
         if out is not None:
             run.refuse_used(out)
     if plan.dataset is None:
@@ -189,10 +202,16 @@ def train(
             songs, config.front_end, folder=plan.log_mels, workers=os.cpu_count() or 1, on_clip=progress.on_clip
         )
         progress.note(f"log-mels: {len(store.ids)} songs")
+        others = music_without_label(plan.unlabelled, songs, [config], stretches=plan.stretches, progress=progress)
+        if others is not None:
+            _refuse_other_music(others, plan.known_music)
+            store, _ = others.beside(store)
         songs, remarks = heard(songs, store, config.segmentation)
         for remark in remarks:
             progress.note(remark)
-        targets = teacher_targets(songs.songs, store, config.teacher, teacher, on_clip=progress.on_heard)
+        targets = teacher_targets(
+            songs.songs, store, config.teacher, teacher, unlabelled=others, on_clip=progress.on_heard
+        )
         folder = resume or out or run.new_folder(RUNS, songs.name, config.recipe)
         if resume is None:
             given = {
@@ -207,6 +226,8 @@ def train(
                 "--learning-rate": learning_rate,
                 "--svm-songs": svm_songs,
                 "--teacher": None if teacher is None else config.teacher.name or "none",
+                "--unlabelled": None if unlabelled is None else "DIR",
+                "--unlabelled-stretches": None if unlabelled_stretches == 1 else unlabelled_stretches,
                 "--group": group,
                 "--scale": scale,
             }
@@ -219,12 +240,13 @@ def train(
                 root=plan.data_dir,
                 options=plan.options,
                 log_mels=plan.log_mels,
+                unlabelled=others,
             )
             progress.note(split_in_words({name: dealt.ids(name) for name in dealt.names}, config.group))
         progress.note(f"run: {folder} (on {chosen})")
         if not config.ensemble:
-            progress.note(training_in_words(config, run.forecasts(folder, songs, store, chosen), jobs=jobs))
-        how = {"device": chosen, "teacher": targets, "resume": resume is not None, "jobs": jobs}
+            progress.note(training_in_words(config, run.forecasts(folder, songs, store, chosen, others), jobs=jobs))
+        how = {"device": chosen, "teacher": targets, "unlabelled": others, "resume": resume is not None, "jobs": jobs}
         results = _trained(folder, songs, store, progress, **how)
     print_sheets([figures(results, songs, folder)], quiet=quiet)
     doubtful = at_chance(results, config)
@@ -244,20 +266,39 @@ class _Plan:
     options: Mapping[str, Any]
     data_dir: Path | None
     log_mels: Path | None
+    unlabelled: Path | None
+    stretches: int
+    known_music: Mapping[str, Any] | None = None
 
 
-def _resumed(folder: Path, given: set[str], data_dir: Path | None, log_mels: Path | None) -> _Plan:
+def _resumed(
+    folder: Path, given: set[str], data_dir: Path | None, log_mels: Path | None, unlabelled: Path | None
+) -> _Plan:
     from mertag_train.learn.config import TrainConfig
 
     about = settings_to_resume(folder, given)
-    source = about["dataset"]
+    source, music = about["dataset"], about.get("unlabelled")
+    if music is None and unlabelled is not None:
+        raise ConfigError(f"--unlabelled {unlabelled}: the run was begun without such music; leave it out")
     return _Plan(
         config=TrainConfig.from_json(about["config"]),
         dataset=source["name"],
         options=source.get("options", {}),
         data_dir=data_dir or Path(source["root"]),
         log_mels=log_mels or (Path(source["log_mels"]) if source.get("log_mels") else None),
+        unlabelled=None if music is None else unlabelled or Path(music["root"]),
+        stretches=1 if music is None else music["count"],
+        known_music=music,
     )
+
+
+def _refuse_other_music(found: Unlabelled, known: Mapping[str, Any] | None) -> None:
+    """Raise ConfigError if a run that goes on was begun with other music without a label."""
+    if known is not None and found.fingerprint != known["sha256"]:
+        raise ConfigError(
+            f"--unlabelled {found.root}: not the music that the run was begun with ({known['stretches']} stretches "
+            f"there, {len(found.store.ids)} here, or others); give that one, or begin a run of its own"
+        )
 
 
 def _check_split(songs: Dataset, config: TrainConfig) -> None:

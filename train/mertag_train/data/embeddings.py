@@ -8,7 +8,6 @@ and a computation that is killed goes on where it was.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import io
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -23,6 +22,7 @@ from mertag.listen.windows import FrontEnd
 from mertag_train.arrays import Floats32
 from mertag_train.data.datasets.base import Song, first_few
 from mertag_train.data.embedding_model import EmbeddingModel
+from mertag_train.data.unlabelled import Unlabelled, sha256_of, source_of, stretches_of
 
 if TYPE_CHECKING:
     from mertag.listen.decode.pool import DecoderPool
@@ -58,14 +58,62 @@ def embeddings(
             f"{len(silent)} of {len(songs)} songs have no audio here, such as {silent[0]!r}, and log-mels cannot be "
             "embedded: give the data set's audio with --data-dir, or leave this method out."
         )
-    folder = cache / "embeddings" / f"{model.sha256}-{EMBEDDINGS_VERSION}"
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = _folder(cache, model)
     place = {song.id: folder / f"{_sha256(song.path)}.npy" for song in songs if song.path is not None}
     wanted = [song for song in songs if not place[song.id].exists()]
     if wanted:
         on_clip(len(songs) - len(wanted), len(songs))
         _embed(wanted, model, place, workers, lambda done: on_clip(len(songs) - len(wanted) + done, len(songs)))
     return {song.id: _read_embeddings(place[song.id]) for song in songs}
+
+
+def embeddings_of_stretches(
+    music: Unlabelled,
+    model: EmbeddingModel,
+    *,
+    cache: Path,
+    workers: int = 1,
+    on_clip: Callable[[int, int], None] = lambda done, total: None,
+) -> dict[str, Floats32]:
+    """Return the embeddings of the stretches of songs without a label, by id; as `embeddings` in all else."""
+    folder = _folder(cache, model)
+    of_file: dict[str, list[str]] = defaultdict(list)
+    for clip in music.store.ids:
+        of_file[source_of(clip)].append(clip)
+    place: dict[str, Path] = {}
+    for name, clips in of_file.items():
+        digest = _sha256(music.paths[name])
+        cut = f"{music.rule.count}x{music.rule.duration_s:g}s"
+        place |= {clip: folder / f"{digest}-{cut}-{k}.npy" for k, clip in enumerate(clips, start=1)}
+    wanted = [name for name, clips in of_file.items() if not all(place[clip].exists() for clip in clips)]
+    if wanted:
+        from mertag.listen.decode.pool import DecoderPool  # here: it needs audio libraries, what is on disk does not
+
+        rate = model.sample_rate
+        paths = enumerate(music.paths[name] for name in wanted)
+        with DecoderPool(workers=workers, front_end=FrontEnd(sample_rate=rate)) as pool:
+            for done, (index, found) in enumerate(stretches_of(pool, paths, rate, music.rule), start=1):
+                clips = of_file[wanted[index]]
+                if isinstance(found, FileError) or len(found) != len(clips):
+                    raise DatasetError(
+                        f"{music.paths[wanted[index]]}: not what its log-mels were made of; was it changed just now?"
+                    )
+                for clip, waveform in zip(clips, found, strict=True):
+                    _write_embeddings(place[clip], model.embed(_filled_up(waveform, model)))
+                on_clip(len(of_file) - len(wanted) + done, len(of_file))
+    return {clip: _read_embeddings(path) for clip, path in place.items()}
+
+
+def _folder(cache: Path, model: EmbeddingModel) -> Path:
+    folder = cache / "embeddings" / f"{model.sha256}-{EMBEDDINGS_VERSION}"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _filled_up(waveform: Floats32, model: EmbeddingModel) -> Floats32:
+    """Return samples with silence after them, if they are fewer than one window has."""
+    silence = np.zeros(max(0, model.window_samples - len(waveform)), dtype=np.float32)
+    return np.concatenate([waveform, silence])
 
 
 def _embed(
@@ -80,8 +128,7 @@ def _embed(
             if isinstance(found, FileError):
                 broken.append(str(found))
             else:
-                silence = np.zeros(max(0, model.window_samples - len(found)), dtype=np.float32)
-                _write_embeddings(place[songs[index].id], model.embed(np.concatenate([found, silence])))
+                _write_embeddings(place[songs[index].id], model.embed(_filled_up(found, model)))
             on_done(done)
     if broken:
         named = first_few(broken)
@@ -109,8 +156,8 @@ def reading(path: Path) -> Iterator[None]:
 
 
 def _sha256(path: Path) -> str:
-    with reading(path), path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    with reading(path):
+        return sha256_of(path)
 
 
 def _write_embeddings(path: Path, found: Floats32) -> None:

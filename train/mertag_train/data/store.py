@@ -20,7 +20,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -29,6 +29,9 @@ from mertag.listen.silence import hop_sums
 from mertag.listen.windows import FrontEnd
 from mertag_train.arrays import AnyFloats, Floats, Floats32, Ints
 from mertag_train.data.datasets import Dataset, Song
+
+if TYPE_CHECKING:
+    from mertag_train.data.frontend import LogMel
 
 
 class Clip(NamedTuple):
@@ -185,10 +188,7 @@ def _computed(
                 if peak > MOST_PEAK:
                     left_out[song_id] = f"samples of up to {peak:.0f} times full scale: no music"
                     continue
-                frames = np.zeros((0, front_end.n_mels), dtype=np.float32)
-                if len(waveform) >= front_end.n_fft:
-                    frames = log_mel(torch.from_numpy(waveform)).numpy()
-                yield Clip(song_id, len(waveform), frames, hop_sums(waveform, front_end))
+                yield clip_of(song_id, waveform, front_end, log_mel)
     if broken:
         named = "; ".join(str(error) for error in broken[:SHOWN])
         more = f"; and {len(broken) - SHOWN} more" if len(broken) > SHOWN else ""
@@ -197,15 +197,30 @@ def _computed(
         )
 
 
+def clip_of(clip_id: str, waveform: Floats32, front_end: FrontEnd, log_mel: LogMel) -> Clip:
+    """Return a clip of its samples (n,), in inference mode."""
+    import torch
+
+    frames = np.zeros((0, front_end.n_mels), dtype=np.float32)
+    if len(waveform) >= front_end.n_fft:
+        frames = log_mel(torch.from_numpy(waveform)).numpy()
+    return Clip(clip_id, len(waveform), frames, hop_sums(waveform, front_end))
+
+
 def cache_folder(dataset: Dataset, front_end: FrontEnd) -> Path:
     """Return where the log-mels of a data set are kept; it changes when an audio file does."""
-    import platformdirs
-
     stats = [(song.id, song.path.stat()) for song in dataset.songs if song.path is not None]
     seen = [(song_id, found.st_size, found.st_mtime_ns) for song_id, found in stats]
     key = json.dumps([SCHEMA, dataclasses.asdict(front_end), seen], sort_keys=True)
     name = f"{dataset.name}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
-    return Path(platformdirs.user_cache_path("mertag")) / "log-mels" / name
+    return log_mels_cache() / name
+
+
+def log_mels_cache() -> Path:
+    """Return where log-mels are kept that nobody named a folder for."""
+    import platformdirs
+
+    return Path(platformdirs.user_cache_path("mertag")) / "log-mels"
 
 
 def write_store(
@@ -260,7 +275,7 @@ def _write_parts(partial: Path, clips: Iterable[Clip], front_end: FrontEnd, left
             ids.append(clip_id)
             n_samples.append(samples)
             n_frames.append(len(logmel))
-            powers.append(power[0] if power and power[0] is not None else _as_loud_as_can_be(samples, front_end))
+            powers.append(power[0] if power and power[0] is not None else as_loud_as_can_be(samples, front_end))
     if not ids:
         why = "".join(f"; {clip}: {reason}" for clip, reason in list(left_out.items())[:SHOWN])
         raise DatasetError(f"there is no clip to compute a log-mel of{why}")
@@ -281,8 +296,8 @@ def _write_parts(partial: Path, clips: Iterable[Clip], front_end: FrontEnd, left
     (partial / INDEX).write_text(json.dumps(index), encoding="utf-8")
 
 
-def _as_loud_as_can_be(n_samples: int, front_end: FrontEnd) -> Floats:
-    """Return the `hop_sums` of a full-scale square wave: what is not known to be silent sounds."""
+def as_loud_as_can_be(n_samples: int, front_end: FrontEnd) -> Floats:
+    """Return the `hop_sums` (2, n_hops) of a full-scale square wave: what is not known to be silent sounds."""
     n_hops = n_samples // front_end.hop_length
     return np.stack([np.zeros(n_hops), np.full(n_hops, float(front_end.hop_length))])
 

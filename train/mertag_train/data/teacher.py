@@ -15,8 +15,9 @@ import numpy as np
 from mertag_train.arrays import Floats, Floats32, Ints
 from mertag_train.data.datasets.base import Song
 from mertag_train.data.embedding_model import EmbeddingModel
-from mertag_train.data.embeddings import embeddings
+from mertag_train.data.embeddings import embeddings, embeddings_of_stretches
 from mertag_train.data.store import LogMelStore
+from mertag_train.data.unlabelled import Unlabelled
 
 FARTHEST = 6.0
 """Standardised targets are clipped to so many standard deviations: a unit that seldom fires would rule the loss."""
@@ -45,8 +46,9 @@ class TeacherTargets:
     def of(
         cls, embeddings: Mapping[str, Floats32], ids: Sequence[str], *, window_s: float, hop_s: float
     ) -> TeacherTargets:
-        """Join the embeddings (n_windows, dim) of the clips of a store, by id."""
-        each = [embeddings[clip] for clip in ids]
+        """Join the embeddings (n_windows, dim) of the clips of a store, by id; a clip without any has no window."""
+        none = np.zeros((0, next(iter(embeddings.values())).shape[1]), dtype=np.float32)
+        each = [embeddings.get(clip, none) for clip in ids]
         offsets = np.concatenate([[0], np.cumsum([len(e) for e in each])]).astype(np.int64)
         return cls(values=np.concatenate(each).astype(np.float32), offsets=offsets, window_s=window_s, hop_s=hop_s)
 
@@ -82,16 +84,20 @@ def hear(
     model: EmbeddingModel,
     *,
     cache: Path,
+    unlabelled: Unlabelled | None = None,
     workers: int = 1,
     on_clip: Callable[[int, int], None] = lambda done, total: None,
 ) -> TeacherTargets:
     """Return what a teacher says of the clips of a store, computed once a clip and kept below `cache`.
 
-    `on_clip` is told (done, total). Raises DatasetError if a song has no audio or cannot be read, and ConfigError if
-    the model does not do what it says.
+    The store holds songs, and may hold the `unlabelled` ones; a clip of it that is neither has no window. `on_clip` is
+    told (done, total). Raises DatasetError if a song has no audio or cannot be read, and ConfigError if the model does
+    not do what it says.
     """
     here = set(store.ids)
     wanted = [song for song in songs if song.id in here]
     found = embeddings(wanted, model, cache=cache, workers=workers, on_clip=on_clip)
+    if unlabelled is not None:
+        found |= embeddings_of_stretches(unlabelled, model, cache=cache, workers=workers, on_clip=on_clip)
     rate = model.sample_rate
     return TeacherTargets.of(found, store.ids, window_s=model.window_samples / rate, hop_s=model.hop_samples / rate)

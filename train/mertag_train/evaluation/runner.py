@@ -122,8 +122,13 @@ def settings_of(around: Surroundings, task: Task) -> Mapping[str, Any]:
     ConfigError is raised if the method needs an embedding model and there is none.
     """
     chosen = around.method(task.method)
-    found = chosen.settings(task_config(around, task))
-    return {**found, **chosen.model_settings(around.embedding_model)} if isinstance(chosen, NeedsModel) else found
+    config = task_config(around, task)
+    found = dict(chosen.settings(config))
+    if isinstance(chosen, NeedsModel):
+        found |= chosen.model_settings(around.embedding_model)
+    if around.unlabelled is not None and chosen.learns_without_labels(config):
+        found["unlabelled"] = around.unlabelled.to_json()
+    return found
 
 
 def run(

@@ -148,12 +148,12 @@ def train_network(
     device = frames.device
     torch.manual_seed(config.seed)
     rng = np.random.default_rng(config.seed)
-    taught = None if teacher is None else teacher.standardised(train.index)
+    taught = None if teacher is None else teacher.standardised(train.every)
     network = network_of(config, len(class_names), n_taught=0 if taught is None else taught.dim)
     if begin_with is not None:
         network.begin_with(begin_with)
         network.freeze(config.network.frozen_groups)
-    network.set_statistics(*band_statistics(store, train.index))
+    network.set_statistics(*band_statistics(store, train.every))
     network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in the stubs
     optimiser = Optimiser(network, config.optimiser, epochs=config.epochs)
     learning = LEARNERS[config.learner](

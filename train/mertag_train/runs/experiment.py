@@ -34,12 +34,14 @@ class NetworkToTrain:
     """One of the networks of a target; of an ensemble, the configuration is that of this member.
 
     `inner` is the number of the part without which it is trained, from 1; 0 for the one that learns from all. What it
-    learns from, and whose accuracy is told, are positions in the store, and `checkpoint` a file name in the run.
+    learns from, with a label and without one, and whose accuracy is told, are positions in the store, and `checkpoint`
+    is a file name in the run.
     """
 
     inner: int
     config: TrainConfig
     learnt: Ints
+    unlabelled: Ints
     watched: Ints | None
     checkpoint: str
 
@@ -61,7 +63,16 @@ def networks_to_train(work: Work) -> list[NetworkToTrain]:
     if not kinds:
         watched = parts.song if config.song.features == "held_out" else parts.figures
         name = f"checkpoint.{target}.pt"
-        found = [NetworkToTrain(inner=0, config=config, learnt=parts.network, watched=watched, checkpoint=name)]
+        found = [
+            NetworkToTrain(
+                inner=0,
+                config=config,
+                learnt=parts.network,
+                unlabelled=parts.unlabelled,
+                watched=watched,
+                checkpoint=name,
+            )
+        ]
     for number, inner in enumerate(parts.inner, start=1):  # the songs of the figures are not looked at
         for kind, of_kind in enumerate(kinds or [config], start=1):
             found.append(
@@ -69,6 +80,7 @@ def networks_to_train(work: Work) -> list[NetworkToTrain]:
                     inner=number,
                     config=of_kind,
                     learnt=np.setdiff1d(parts.network, inner),
+                    unlabelled=parts.unlabelled,
                     watched=inner,
                     checkpoint=f"checkpoint.{target}.{number}{f'.{kind}' if kind > 1 else ''}.pt",
                 )
@@ -86,8 +98,14 @@ def trunk_of(work: Work) -> NetworkToTrain | None:
     config = work.config
     if not config.teacher.name or not config.teacher.pretraining.epochs:
         return None
-    learnt, name = work.parts.network, "checkpoint.trunk.pt"
-    return NetworkToTrain(inner=0, config=config.of_pretraining(), learnt=learnt, watched=None, checkpoint=name)
+    return NetworkToTrain(
+        inner=0,
+        config=config.of_pretraining(),
+        learnt=work.parts.network,
+        unlabelled=work.parts.unlabelled,
+        watched=None,
+        checkpoint="checkpoint.trunk.pt",
+    )
 
 
 def train_one(
@@ -111,7 +129,7 @@ def train_one(
     return train_network(
         work.store,
         work.frames(),
-        Clips(index=one.learnt, label=work.labels[one.learnt], truth=truth, guide=guide),
+        Clips(index=one.learnt, label=work.labels[one.learnt], truth=truth, guide=guide, unlabelled=one.unlabelled),
         None if one.watched is None else Clips(index=one.watched, label=work.labels[one.watched]),
         one.config,
         class_names=work.class_names,

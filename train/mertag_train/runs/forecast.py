@@ -67,8 +67,9 @@ def forecast(work: Work, device: torch.device) -> Forecast:
 def _segments(work: Work, one: NetworkToTrain) -> float:
     """Return how many segments of full duration a training is worth."""
     config, full_s = one.config, one.config.segmentation.duration_s
-    per_clip = [len(segment_starts(work.store, clip, config.segmentation)) for clip in one.learnt.tolist()]
     learner, total = LEARNERS[config.learner], 0.0
+    clips = np.concatenate([one.learnt, one.unlabelled]) if learner.takes_unlabelled else one.learnt
+    per_clip = [len(segment_starts(work.store, clip, config.segmentation)) for clip in clips.tolist()]
     for epoch in range(1, config.epochs + 1):
         cut, crops = config.crops_of_epoch(epoch)
         if crops:

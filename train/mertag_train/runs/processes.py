@@ -27,8 +27,10 @@ from mertag_train.runs.work import Watcher, Watchers, Work
 
 
 def frames_on(store: LogMelStore, device: torch.device) -> torch.Tensor:
-    """Return the frames of a store on a device, shape (total_frames, n_mels)."""
-    return torch.from_numpy(np.array(store.frames)).to(device)
+    """Return the frames of a store on a device, shape (total_frames, n_mels); those in memory are not copied there."""
+    frames = store.frames
+    in_memory = type(frames) is np.ndarray and frames.flags.writeable  # a memory map is another type
+    return torch.from_numpy(frames if in_memory else np.array(frames)).to(device)
 
 
 def train_side_by_side(

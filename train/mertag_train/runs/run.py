@@ -28,6 +28,7 @@ from mertag_train.data.folds import Folds, finest_target, load_folds, split
 from mertag_train.data.heard import unheard
 from mertag_train.data.store import LogMelStore
 from mertag_train.data.teacher import TeacherTargets
+from mertag_train.data.unlabelled import Unlabelled
 from mertag_train.learn.config import TrainConfig
 from mertag_train.learn.predict import predict
 from mertag_train.measure.metrics import Metrics, coverage, measure, predicted_classes
@@ -98,13 +99,14 @@ def begin(
     root: Path | None = None,
     options: Mapping[str, Any] = MappingProxyType({}),
     log_mels: Path | None = None,
+    unlabelled: Unlabelled | None = None,
 ) -> Folds:
     """Make a run's folder, with its configuration and its split.
 
     The folder must not exist yet, or be empty. The songs that are in both the data set and the store are split. The
     `command` is the one that makes the run, without paths. The data set was read from `root`, where that is not
     `Dataset.root` (a table in a folder), and with the `options`, plain JSON values; `log_mels` is the folder of the
-    store, where it was named.
+    store, where it was named. Songs that are `unlabelled` are in the store, too.
 
     Raises
     ------
@@ -116,11 +118,21 @@ def begin(
     songs = _heard(dataset, store, config)
     by = split_target(dataset, config)
     dealt = split(songs, by, fractions=config.fractions, group=config.group, seed=config.seed)
-    for work in _works(dataset, songs, store, dealt, config):
+    for work in _works(dataset, songs, store, dealt, config, unlabelled):
         check_parts(work)
         for inner in work.parts.inner:  # a song classifier is fitted without each of them
             check_parts(replace(work, parts=replace(work.parts, song=np.setdiff1d(work.parts.song, inner))))
-    make_folder(folder, dealt, dataset, config, command=command, root=root, options=options, log_mels=log_mels)
+    make_folder(
+        folder,
+        dealt,
+        dataset,
+        config,
+        command=command,
+        root=root,
+        options=options,
+        log_mels=log_mels,
+        unlabelled=unlabelled,
+    )
     return dealt
 
 
@@ -135,12 +147,19 @@ def _heard(dataset: Dataset, store: LogMelStore, config: TrainConfig) -> list[So
 
 
 def _works(
-    dataset: Dataset, songs: Sequence[Song], store: LogMelStore, dealt: Folds, config: TrainConfig
+    dataset: Dataset,
+    songs: Sequence[Song],
+    store: LogMelStore,
+    dealt: Folds,
+    config: TrainConfig,
+    unlabelled: Unlabelled | None,
 ) -> Iterator[Work]:
     """Yield the work of each target; its frames are on the CPU."""
     train, validation, test = (store.index_of(dealt.ids(fold)) for fold in ("train", "validation", "test"))
     held_out = config.song.features == "held_out"
     learnt = frozenset(dealt.ids("train"))
+    others = unlabelled if config.takes_unlabelled else None
+    without_label = store.index_of(() if others is None else others.store.ids)
     of_network = [song for song in songs if song.id in learnt]
     for target in config.targets:
         yield Work(
@@ -154,6 +173,7 @@ def _works(
                 song=validation if held_out else train,
                 figures=test,
                 inner=inner_parts(of_network, store, target, config),
+                unlabelled=without_label,
                 shares=(config.fractions[0], config.fractions[1] or config.fractions[0]),
             ),
             target=target,
@@ -239,6 +259,7 @@ def train(
     *,
     device: torch.device,
     teacher: TeacherTargets | None = None,
+    unlabelled: Unlabelled | None = None,
     resume: bool = False,
     watcher: Watcher | None = None,
     jobs: int = 1,
@@ -247,7 +268,7 @@ def train(
 
     With `resume`, it goes on where an interrupted run was: after the last epoch that was finished, target by target. As
     many networks as `jobs` are trained at a time, each in a process of its own; above 1 on the CPU only. The `teacher`
-    is there if the configuration names one.
+    is there if the configuration names one, and the songs that are `unlabelled` if the run was begun with them.
 
     Raises
     ------
@@ -262,7 +283,7 @@ def train(
     frames = frames_on(store, device)
     told = Watchers(EpochLog(folder), watcher or Watcher())
     results: dict[Target, TargetResult] = {}
-    for prepared in _works(dataset, songs, store, dealt, config):
+    for prepared in _works(dataset, songs, store, dealt, config, unlabelled):
         work = replace(prepared, frames=lambda: frames, folder=folder, resume=resume, watcher=told, teacher=teacher)
         told.on_target(work.target)
         if jobs > 1:
@@ -282,12 +303,14 @@ def train(
     return results
 
 
-def forecasts(folder: Path, dataset: Dataset, store: LogMelStore, device: torch.device) -> list[Forecast]:
+def forecasts(
+    folder: Path, dataset: Dataset, store: LogMelStore, device: torch.device, unlabelled: Unlabelled | None = None
+) -> list[Forecast]:
     """Return what a run that was begun will train, a forecast for each target."""
     config = TrainConfig.from_json(settings(folder)["config"])
     songs = _heard(dataset, store, config)
     dealt = load_folds(folder / "split.csv", songs, group=config.group)
-    return [forecast(work, device) for work in _works(dataset, songs, store, dealt, config)]
+    return [forecast(work, device) for work in _works(dataset, songs, store, dealt, config, unlabelled)]
 
 
 def train_target(work: Work) -> TargetResult:

@@ -3,7 +3,7 @@
 ::
 
     runs/4q-ours-20260101-120000/
-      run.json                     configuration, data set, command
+      run.json                     configuration, data set, music without a label, command
       split.csv                    which song served what
       epochs.<target>.jsonl        one line an epoch
       losses.<target>.<epoch>.png, curves.<target>.png, tensorboard/
@@ -41,6 +41,7 @@ from mertag.errors import ConfigError, TrainingError
 from mertag.files import write_whole
 from mertag_train.data.datasets import Dataset
 from mertag_train.data.folds import Folds, save_folds
+from mertag_train.data.unlabelled import Unlabelled
 from mertag_train.learn import song
 from mertag_train.learn.config import TrainConfig
 from mertag_train.learn.trainer import network_of
@@ -115,6 +116,7 @@ def make_folder(
     root: Path | None = None,
     options: Mapping[str, Any] = MappingProxyType({}),
     log_mels: Path | None = None,
+    unlabelled: Unlabelled | None = None,
 ) -> None:
     """Make a run's folder, with ``run.json`` and ``split.csv``; see `mertag_train.runs.run.begin`."""
     refuse_used(folder)
@@ -125,7 +127,7 @@ def make_folder(
             f"{folder}: the run's folder cannot be made ({error.strerror}); name another --out"
         ) from error
     save_folds(parts, folder / "split.csv")
-    about = {
+    about: dict[str, Any] = {
         "schema": SCHEMA,
         "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "command": command,
@@ -141,6 +143,8 @@ def make_folder(
             "citation": dataset.citation,
         },
     }
+    if unlabelled is not None:
+        about["unlabelled"] = {"root": str(unlabelled.root.expanduser().resolve()), **unlabelled.to_json()}
     write_json(folder / "run.json", about)
 
 

@@ -100,6 +100,8 @@ class Parts:
         what the figures come from.
     inner : tuple of int64 arrays
         The parts into which `network` is dealt, where the song classifier learns from cross-fitted probabilities.
+    unlabelled : int64 array
+        Clips without a label, for all networks.
     shares : pair of float
         Share of all songs that `network` and `song` are meant to have.
     """
@@ -108,6 +110,7 @@ class Parts:
     song: Ints
     figures: Ints
     inner: tuple[Ints, ...] = ()
+    unlabelled: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     shares: tuple[float, float] = (1.0, 1.0)
 
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from mertag_train.data.store import LogMelStore
     from mertag_train.data.teacher import TeacherTargets
+    from mertag_train.data.unlabelled import Unlabelled
     from mertag_train.learn.config import Recipe, TeacherConfig, TrainConfig
 
 
@@ -94,6 +95,8 @@ class Shared:
         The ONNX file of a method that needs one (`NeedsModel`).
     teacher : callable
         Returns what the teacher of a recipe says of the clips; computed when first asked for. None for none.
+    unlabelled : Unlabelled or None
+        Songs without a label, which stand in `log_mels` after the others; for methods that learn from them.
     workers : int
         How many processes may run.
     on_progress : callable
@@ -107,6 +110,7 @@ class Shared:
     cache: Path
     embedding_model: Path = BUNDLED
     teacher: Callable[[TeacherConfig], TeacherTargets | None] = lambda config: None
+    unlabelled: Unlabelled | None = None
     workers: int = 1
     on_progress: Callable[[str, int, int], None] = lambda what, done, total: None
 
@@ -210,6 +214,10 @@ class Method(ABC):
         Two results with different settings are never put into one figure. A method that trains no network leaves
         `config` out of it, and names its own constants and, where it has one, its version.
         """
+
+    def learns_without_labels(self, config: TrainConfig) -> bool:
+        """Return whether it learns from songs without a label (`Shared.unlabelled`), by the settings of a task."""
+        return False
 
     @abstractmethod
     def predict(self, fold: Fold, context: Context) -> Predictions:

@@ -56,6 +56,7 @@ def work_of(fold: Fold, context: Context, config: TrainConfig) -> Work:
     refuse_unheard(songs, store, config)
     for_network, for_classifier = network_songs(fold, config)
     share = song_share(config)
+    others = context.unlabelled if config.takes_unlabelled else None
     return Work(
         store=store,
         frames=context.frames,
@@ -67,6 +68,7 @@ def work_of(fold: Fold, context: Context, config: TrainConfig) -> Work:
             song=store.index_of([song.id for song in for_classifier]),
             figures=store.index_of(fold.test_ids),
             inner=inner_parts(for_network, store, fold.target, config),
+            unlabelled=store.index_of(() if others is None else others.store.ids),
             shares=(1 - share, share or 1.0),
         ),
         target=fold.target,
@@ -185,6 +187,7 @@ class KeptNetworks:
     def _request(self, one: NetworkToTrain) -> dict[str, Any]:
         work = self.work
         silent = silent_segments(work.store, self._everyone, work.config)
+        others = {work.store.ids[i]: int(work.store.n_samples[i]) for i in one.unlabelled.tolist()}
         return {
             "schema": SCHEMA,
             "target": work.target.value,
@@ -193,6 +196,7 @@ class KeptNetworks:
             "train": {work.store.ids[i]: int(work.labels[i]) for i in one.learnt.tolist()},
             "n_samples": {work.store.ids[i]: int(work.store.n_samples[i]) for i in self._everyone.tolist()},
             **({"silent_segments": silent} if silent else {}),
+            **({"unlabelled": others} if others else {}),
         }
 
     def _folder(self, one: NetworkToTrain) -> Path:
@@ -227,7 +231,7 @@ class KeptNetworks:
                 self.work, one, begin_with=None, checkpoint=checkpoint, resume=True, watcher=self.work.watcher
             )
             with replaced_whole(kept) as file:
-                file.write(save(network.state_dict()))
+                file.write(save({name: value.cpu().contiguous() for name, value in network.state_dict().items()}))
             checkpoint.unlink(missing_ok=True)
         return load_file(kept)
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -36,13 +36,20 @@ class Clips:
 
     `truth` has the real class of each segment of the fixed grid, clip by clip; -1 where it is not known. It is never
     learnt from: a partition is scored with it. `guide` has the probabilities (n_segments, n_classes) that models which
-    have not seen the clip give to each segment of the fixed grid, clip by clip.
+    have not seen the clip give to each segment of the fixed grid, clip by clip. The clips at the positions `unlabelled`
+    have no label; they count where bands and a teacher's outputs are standardised, and a learner may learn from them.
     """
 
     index: Ints
     label: Ints
     truth: Sequence[Ints] | None = None
     guide: Sequence[Floats32] | None = None
+    unlabelled: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+
+    @property
+    def every(self) -> Ints:
+        """Positions of all clips, those without a label last."""
+        return np.concatenate([self.index, self.unlabelled])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,12 +85,16 @@ class Learner(ABC):
 
     The epoch's segments are `table`, each `n_frames` long; `place` (n_segments,) says which segment of the fixed grid
     each is, None for random crops, which have no identity. The `partition` is that of this epoch, where there is one.
+    `clips` are those that are learnt from: the labelled ones and, if `takes_unlabelled`, the others.
     """
+
+    takes_unlabelled: ClassVar[bool] = False
 
     def __init__(self, setting: Setting) -> None:
         self.setting = setting
         self.device = setting.frames.device
-        self.grid = segments.grid(setting.store, setting.clips.index, setting.config.segmentation)
+        self.clips = setting.clips.every if self.takes_unlabelled else setting.clips.index
+        self.grid = segments.grid(setting.store, self.clips, setting.config.segmentation)
         self._label_of = np.full(len(setting.store.ids), -1, dtype=np.int64)
         self._label_of[setting.clips.index] = setting.clips.label
         self.grid_labels = self._label_of[self.grid.clip]
@@ -122,9 +133,7 @@ class Learner(ABC):
         self.n_frames = cut.segment_frames(config.front_end)
         if per_clip:
             self.place = None
-            self.table = segments.random_crops(
-                setting.store, setting.clips.index, cut, per_clip=per_clip, rng=setting.rng
-            )
+            self.table = segments.random_crops(setting.store, self.clips, cut, per_clip=per_clip, rng=setting.rng)
         else:
             self.place = self.draw()
             self.table = self.grid.select(self.place)
@@ -277,6 +286,8 @@ class InheritedLearner(Learner):
 
 class TeacherLearner(Learner):
     """What the teacher hears, and no label: pre-training."""
+
+    takes_unlabelled = True
 
     @property
     def plain(self) -> bool:
