@@ -8,7 +8,8 @@ format: by the digests of the audio and of what is foreign. What counts as the a
 ================  ===================================================================================
 MP3, AAC, TTA     frames between the ID3v2 tag and the tags behind them
 FLAC              everything after the metadata
-Ogg               all pages but those of the comment; of the stream's own, no numbers and checksums
+Ogg               all pages behind the headers, a shared one from the audio on; of the stream's own, no
+                  numbers and checksums
 MP4               the content of every ``mdat``; the chunk offsets, relative to it, count as foreign
 WAV, AIFF         the content of ``data`` or ``SSND``, and the format (``fmt`` or ``COMM``)
 DSF               the format and the data chunk

@@ -5,6 +5,9 @@ packet, which shares a page with it) are laid out anew on as many pages as there
 other page changes. Otherwise pages are added, and the later pages of the same stream get new numbers and
 checksums. Pages of other streams, interleaved or chained, stay as they are and where they are.
 
+Audio has to begin on a page of its own. Some encoders did not care, and put its first packets on the page on which the
+headers end; a write moves these to a page of their own.
+
 Source: RFC 3533 (Ogg), the Vorbis I specification, RFC 7845 (Opus), the Speex manual, the Ogg mapping for
 FLAC.
 """
@@ -123,7 +126,8 @@ class OggFile:
     before: tuple[Page, ...]  # the pages that hold the comment packet and the header packets that share pages with it
     comment: VorbisComment
     magic: bytes  # what stands in the comment packet before the comment
-    others: tuple[bytes, ...]  # the other packets of these pages
+    others: tuple[bytes, ...]  # the other header packets of these pages
+    audio: bytes = b""  # the segments of audio that follow the headers on the last of these pages: mostly none
     bare: None = None
 
     @property
@@ -144,15 +148,17 @@ class OggFile:
             yield "header packet", packet
 
     def payload(self) -> Iterator[Piece]:
-        """Yield all other pages, without the numbers and checksums of those of this stream."""
+        """Yield all pages but the headers', without the numbers and checksums of those of this stream."""
         ours = {page.start for page in self.before}
         end, ended = 0, False
         for page in pages(self.source, 0):
             end = page.stop
             if page.start in ours:
-                continue
+                if not self.audio or page.start != self.before[-1].start:
+                    continue
+                page = self._audio_page()
             header = page.header
-            if page.serial == self.before[0].serial and not ended and page.start > self.before[0].start:
+            if page.serial == self.before[0].serial and not ended and page.start >= self.before[0].start:
                 header = header[:18] + header[26:]
                 ended = bool(page.flags & _END)
             yield header
@@ -175,7 +181,22 @@ class OggFile:
             position = old.stop
         result += new[len(self.before) :]
         added = len(new) - len(self.before)
+        if self.audio:
+            added += 1
+            own = self._audio_page()
+            result += [own.with_number(self.source, (own.number + added) % 2**32), own.body]
+            if own.flags & _END:
+                added = 0  # what follows is another stream
         return result + (self._renumbered(position, added) if added else [Range(position, self.source.size)])
+
+    def _audio_page(self) -> Page:
+        """Return what a page of its own is for the audio that shares one with headers; its number is the old one's."""
+        last = self.before[-1]
+        ends = any(value < 255 for value in self.audio)
+        granule = last.header[6:14] if ends else _NO_PACKET_ENDS.to_bytes(8, "little")
+        header = last.header[:5] + bytes((last.flags & _END,)) + granule + last.header[14:26]
+        header += bytes((len(self.audio),)) + self.audio
+        return Page(last.start, header, Range(last.stop - sum(self.audio), last.stop))
 
     def _new_pages(self, packets: tuple[bytes, ...]) -> list[bytes]:
         lacing = [value for packet in packets for value in lacing_of(len(packet))]
@@ -232,29 +253,30 @@ def read(source: Source) -> OggFile:
     codec, serial = _first_audio_stream(source)
     before: list[Page] = []
     packets: list[bytearray] = []
-    open_packet, length = False, 0
+    open_packet, length, audio = False, 0, b""
     for page in pages(source, 0):
         if page.serial != serial or page.flags & 2:
             continue
-        if page.flags & _END:
-            raise MalformedError("its Ogg stream ends before the audio begins")
         if bool(page.flags & _CONTINUED) != open_packet or not page.intact(source):
             raise MalformedError(f"the Ogg page at byte {page.start} is damaged (checksum or order)")
         before.append(page)
         length += len(page.body)
         body, offset = source.read(page.body.start, len(page.body), "an Ogg page"), 0
-        for value in page.lacing:
+        for i, value in enumerate(page.lacing):
+            if not open_packet and len(packets) == codec.headers:
+                audio = page.lacing[i:]
+                break
             if not open_packet:
                 packets.append(bytearray())
             packets[-1] += body[offset : offset + value]
             offset += value
             open_packet = value == 255
-        if packets and not open_packet:
+        if page.flags & _END and not audio:
+            raise MalformedError("its Ogg stream ends before the audio begins")
+        if (packets and not open_packet) or length > 2**26:
             break
-        if len(packets) > codec.headers or length > 2**26:
-            break
-    if not packets or open_packet or len(packets) > codec.headers:
-        raise MalformedError("its Ogg headers are cut off, or share a page with the audio")
+    if not packets or open_packet:
+        raise MalformedError("its Ogg headers are cut off")
     magic_length = 4 if codec.name == "FLAC" else len(codec.magic)
     magic = bytes(packets[0][:magic_length])
     if magic[: len(codec.magic)] != codec.magic and (codec.name != "FLAC" or magic[0] & 0x7F != 4):
@@ -269,6 +291,7 @@ def read(source: Source) -> OggFile:
         comment=comment,
         magic=magic,
         others=tuple(bytes(packet) for packet in packets[1:]),
+        audio=audio,
     )
 
 
