@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mertag.cli import console
+from mertag.cli.outputs import print_json
+from mertag.cli.tag_options import Json
 from mertag.errors import ConfigError, ExportError
+from mertag.files import path_text
+from mertag.library.records import path_fields
+
+if TYPE_CHECKING:
+    from mertag_export.parity import Check
 
 
 def export(
@@ -37,6 +45,7 @@ def export(
     force: Annotated[
         bool, typer.Option("--force", help="Export a model whose figures cannot be told from chance, too.")
     ] = False,
+    json: Json = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Errors only.")] = False,
 ) -> None:
     """Turn a training run into an ONNX model bundle.
@@ -74,6 +83,12 @@ def export(
                 f"{folder}: {sentence}. Train for longer, or on more songs; or export it all the same with --force"
             )
         console.warn(sentence)
+    checks: list[Check] = []
+
+    def checked(check: Check) -> None:
+        checks.append(check)
+        say(f"  {check}")
+
     bundle = export_run(
         finished,
         out or folder / "bundle",
@@ -86,8 +101,13 @@ def export(
         ),
         data_dir=data_dir,
         overwrite=overwrite,
-        on_check=lambda check: say(f"  {check}"),
+        on_check=checked,
         on_step=say,
     )
     say(f"bundle: {bundle.folder} ({bundle.id})")
-    console.out(f"mertag tag --model {shlex.quote(str(bundle.folder))} ~/Music")
+    following = f"mertag tag --model {shlex.quote(str(bundle.folder))} ~/Music"
+    if json:
+        made: dict[str, object] = {"id": bundle.id, "checks": [dataclasses.asdict(check) for check in checks]}
+        print_json({**path_fields(bundle.folder), **made, "next": path_text(following)})
+    else:
+        console.out(following)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -14,10 +15,13 @@ import typer
 
 from mertag.cli import console
 from mertag.cli import tag_options as opt
+from mertag.cli.outputs import print_json
 from mertag.cli.shared import open_tagger
 from mertag.cli.view import count
 from mertag.emotion import QUADRANTS, Quadrant
 from mertag.errors import ConfigError
+from mertag.files import path_text
+from mertag.library.records import path_fields
 from mertag.outcomes import Tagged
 
 if TYPE_CHECKING:
@@ -45,6 +49,7 @@ def learn(
     device: opt.DeviceOption = opt.DeviceChoice.auto,
     workers: opt.Workers = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a bundle that is there.")] = False,
+    json: opt.Json = False,
     quiet: opt.Quiet = False,
 ) -> None:
     """Learn from the moods that you corrected.
@@ -68,6 +73,15 @@ def learn(
         if not quiet:
             console.say(console.clean(text))
 
+    def end(text: str, *, bundle: Path | None = None, verdict: Verdict | None = None) -> None:
+        if not json:
+            console.out(text)
+            return
+        judged = None if verdict is None else {**dataclasses.asdict(verdict), "better": verdict.better}
+        counted = {"heard": len(decided), "corrections": wrong.total()}
+        made = None if bundle is None else path_fields(bundle)
+        print_json({"model": facts["model"], **counted, "verdict": judged, "bundle": made, "said": path_text(text)})
+
     def unreadable(path: Path, reason: str) -> None:
         console.warn(f"{console.clean(path)}: {console.clean(reason)}")
 
@@ -88,18 +102,20 @@ def learn(
         for (old, new), n in wrong.most_common():
             say(f"  {names[old]} -> {names[new]}: {n}")
         if table is None or wrong.total() < MIN_CORRECTIONS or _n_artists(table) < MIN_ARTISTS:
-            console.out(f"too little to learn from: {MIN_CORRECTIONS} corrections and {MIN_ARTISTS} artists are needed")
+            end(f"too little to learn from: {MIN_CORRECTIONS} corrections and {MIN_ARTISTS} artists are needed")
             return
         say("comparing with the old classifier, on artists that it does not learn from")
         verdict = judge(table)
         say(_said(verdict))
         if not verdict.better:
-            console.out(f"{facts['model']} is kept: what your corrections teach is no better, or by chance only")
+            kept = f"{facts['model']} is kept: what your corrections teach is no better, or by chance only"
+            end(kept, verdict=verdict)
             return
         with new_folder_for(folder) as fresh:
             bundle = write_corrected(tagger.bundle, fresh, taught(table), verdict)
     say(f"bundle: {folder} ({bundle.id})")
-    console.out(f"mertag tag --model {shlex.quote(str(folder))} --write-tags {shlex.join(map(str, paths))}")
+    following = f"mertag tag --model {shlex.quote(str(folder))} --write-tags {shlex.join(map(str, paths))}"
+    end(following, bundle=folder, verdict=verdict)
 
 
 def _heard(

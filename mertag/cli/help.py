@@ -24,7 +24,8 @@ GROUPS = {
     "How it listens": ("model", "device", "windows", "segment_hop", "workers"),
     "Memory": ("state", "no_state", "retag", "force"),
     "Output": (
-        *("jsonl", "csv", "parquet", "report", "fail_fast", "max_failures", "quiet", "verbose", "log_level", "help"),
+        *("jsonl", "csv", "parquet", "report", "json", "fail_fast", "max_failures"),
+        *("quiet", "verbose", "log_level", "help"),
     ),
 }
 """Options by what they are about; a command that has others lists all of them together."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
@@ -11,6 +12,7 @@ import typer
 
 from mertag.cli import console
 from mertag.cli.shared import refuse_music
+from mertag.cli.tag_options import Json
 from mertag.cli.undo import StateOption
 from mertag.errors import ConfigError
 from mertag.files import local_path, path_text
@@ -24,6 +26,7 @@ Results = Annotated[
 def import_results(
     results: Results,
     state: StateOption = None,
+    json: Json = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Warnings and errors only.")] = False,
 ) -> None:
     """Take results into the memory, so that `mertag tag --retag` writes tags from them without an analysis.
@@ -31,6 +34,7 @@ def import_results(
     A song is recognised by its audio: where it lies and what it is called does not matter, nor what its tags say. What
     is remembered already stays as it is.
     """
+    from mertag.cli.outputs import print_json
     from mertag.library import parquet
     from mertag.library.state.database import Database, default_path
     from mertag.library.state.imported import COLUMNS, Imported, import_rows
@@ -54,6 +58,8 @@ def import_results(
             f"{found.without_audio} results do not say which audio they belong to, since their run remembered nothing "
             "(--no-state); they are passed over"
         )
+    if json:
+        print_json(dataclasses.asdict(found))
 
 
 def _files(text: str) -> Iterator[tuple[str, AbstractContextManager[IO[bytes]]]]:

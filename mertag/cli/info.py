@@ -14,10 +14,10 @@ import typer
 
 from mertag._version import __version__
 from mertag.cli import console, settings
-from mertag.cli.tag_options import DeviceChoice, DeviceOption, ModelOption
+from mertag.cli.outputs import print_json
+from mertag.cli.tag_options import DeviceChoice, DeviceOption, Json, ModelOption
 from mertag.errors import BundleError, ConfigError, DeviceError
 from mertag.files import path_text
-from mertag.library import records
 
 SHOWN = ("size", "licence", "source", "citation", "needs", "here")
 """What is printed of a data set, in this order; all else is in the JSON."""
@@ -29,7 +29,7 @@ def info(
     datasets: Annotated[
         bool, typer.Option("--datasets", help="Show the data sets that can be trained on, and which are here.")
     ] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    json: Json = False,
 ) -> None:
     """Show the model, the device and provider really in use, the decoders, and where settings are.
 
@@ -52,7 +52,7 @@ def info(
     facts["packages"] = {n: metadata.version(n) for n in ("numpy", "soxr", "mutagen", "typer", "rich")}
     facts["paths"] = _paths()
     if json:
-        console.out(records.to_json(facts, indent=2))
+        print_json(facts)
     else:
         for line in _lines(_brief(facts)):
             console.out(line)
@@ -66,7 +66,7 @@ def _show_datasets(*, as_json: bool) -> None:
     found = importlib.import_module("mertag_train.data.datasets.catalogue").catalogue()
     plain = [dataclasses.asdict(entry) for entry in found]
     if as_json:
-        console.out(records.to_json({"datasets": plain}, indent=2))
+        print_json({"datasets": plain})
         return
     for entry in plain:
         console.out(console.clean(f"{entry.pop('name')}: {entry.pop('what')}"))

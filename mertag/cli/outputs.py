@@ -1,4 +1,4 @@
-"""The files a run leaves beside the music: JSONL, CSV, Parquet and the report.
+"""What a run leaves beside the music: JSONL, CSV, Parquet and the report; and JSON on stdout.
 
 An existing file is replaced only if mertag wrote it: ``mertag tag --jsonl *.mp3`` must not cost a song. A
 line is written out as soon as its song is finished, so that an interrupted run keeps all of them. A Parquet file
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -19,7 +19,7 @@ from mertag.cli import console
 from mertag.errors import ConfigError, MertagError
 from mertag.files import replaced_whole, write_whole
 from mertag.library import parquet, records
-from mertag.library.accounting import Mood
+from mertag.library.accounting import Account, Mood, Status
 
 if TYPE_CHECKING:
     from mertag.library.accounting import FileDone, Summary
@@ -91,10 +91,24 @@ def open_sinks(jsonl: str | None, csv_file: str | None, parquet_file: str | None
         yield add
 
 
-def write_report(
-    target: str, summary: Summary, facts: dict[str, object], *, tags: bool, overview: Overview | None = None
-) -> None:
-    """Write the report of a run to a file, or to stdout (``"-"``): its facts, its summary, and files by reason.
+def print_json(content: Mapping[str, object]) -> None:
+    """Print a JSON document, the only thing that a command with ``--json`` prints on stdout."""
+    console.out(records.to_json(content, indent=2))
+
+
+def print_report(report: Mapping[str, object], lines: Sequence[str] | None) -> None:
+    """Print a report as JSON; the records of a run that tags (`lines`, of JSON) are its files, a line each."""
+    text = records.to_json(report, indent=2)
+    if lines is not None:
+        files = "\n    " + ",\n    ".join(lines) + "\n  " if lines else ""
+        text = f'{text[:-2]},\n  "files": [{files}]\n}}'
+    console.out(text)
+
+
+def report_of(
+    summary: Summary, facts: Mapping[str, object], *, tags: bool, overview: Overview | None = None
+) -> dict[str, Any]:
+    """Return the report of a run: its facts, its summary, and files by reason.
 
     That of a run that tags has the overview, too, if there is one.
     """
@@ -126,7 +140,12 @@ def write_report(
             for damage, paths in summary.damaged.items()
         ]
         content["overview"] = None if overview is None else records.to_dict(overview)
-    text = records.to_json(content, indent=2) + "\n"
+    return content
+
+
+def write_report(target: str, report: Mapping[str, object]) -> None:
+    """Write a report to a file, or to stdout (``"-"``)."""
+    text = records.to_json(report, indent=2) + "\n"
     with _explained(f"--report {target}"):
         path = Path(target)
         if target == "-":
@@ -137,6 +156,18 @@ def write_report(
             path.write_text(text, encoding="ascii")
         else:
             write_whole(path, text)
+
+
+def report_nothing(
+    report: str | None, facts: Mapping[str, object], statuses: Sequence[Status], *, json: bool, left: int = 0
+) -> None:
+    """Write the reports that were asked for where no file was touched; `left` is how many there were."""
+    tags = Status.TAGGED in statuses
+    made = report_of(Account(left, statuses).summary(), facts, tags=tags)
+    if report is not None:
+        write_report(report, made)
+    if json:
+        print_report(made, [] if tags else None)
 
 
 def _jsonl_sink(file: TextIO, name: str) -> Sink:

@@ -25,7 +25,9 @@ def overview(
             "--html", metavar="FILE", help="Write a page to look at and to listen to: one file, which asks nothing."
         ),
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON, with every group and every unsure song.")] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON document on stdout: every group and every unsure song.")
+    ] = False,
     top: Annotated[int, typer.Option(min=1, metavar="N", help="Show so many of each list.")] = 5,
     state: StateOption = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Results, warnings and errors only.")] = False,
@@ -35,8 +37,9 @@ def overview(
     Moods with shares, by genre, artist, album, decade and folder; moods that someone else wrote; files without an
     emotion, and why; the songs of which the model is least sure. Without PATHS, all that is remembered.
     """
+    from mertag.cli.outputs import print_json
     from mertag.library.overview.sums import overview as summed
-    from mertag.library.records import to_dict, to_json
+    from mertag.library.records import to_dict
 
     roots = paths or []
     if html is not None:
@@ -50,7 +53,7 @@ def overview(
             return
     sums = summed(found, roots)
     if json:
-        console.out(to_json(to_dict(sums), indent=2))
+        print_json(to_dict(sums))
         return
     from mertag.cli.overview_text import show
 

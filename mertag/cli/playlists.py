@@ -63,6 +63,7 @@ def playlists(
         bool, typer.Option("--dry-run", "-n", help="Say what would be written, and write nothing.")
     ] = False,
     state: StateOption = None,
+    json: opt.Json = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Warnings and errors only.")] = False,
 ) -> None:
     """Write playlists by mood, from what is remembered: nothing is analysed.
@@ -76,8 +77,10 @@ def playlists(
         raise ConfigError("--from and --to belong together: where the playlist begins, and where it ends")
     if out.exists() and not out.is_dir():
         raise ConfigError(f"--out {out}: this is a file; name a folder")
+    from mertag.cli.outputs import print_json
     from mertag.library.playlists.choose import Range, Wanted
     from mertag.library.playlists.write import file_name, write_playlist
+    from mertag.library.records import path_fields
     from mertag.library.tags.options import DEFAULT_LABELS, read_labels
 
     formats = _formats(format_ or [M3U8])
@@ -95,15 +98,20 @@ def playlists(
         lists = _lists(read_remembered(paths or [], state, quiet=quiet).songs, wanted, names, start, end)
     elif paths:
         console.warn("the rules hold for whatever the player knows; PATHS is for m3u8 alone")
+    made = []
     for name, content, n in _contents(formats, lists, wanted, names, None if absolute else out):
         path = out / file_name(name)
         if n is not None and _is_not_listed(lists, name):
             console.warn(f"{path.name}: files whose name holds a line break are left out")
         written = write_playlist(path, content, has_songs=n != 0, dry_run=dry_run)
-        if not quiet and (written or path.exists()):
+        if written or path.exists():
             verb = ("would be written" if dry_run else "written") if written else "unchanged"
+            made.append({**path_fields(path), "songs": n, "status": verb})
             songs = "rules" if n is None else "1 song" if n == 1 else f"{n} songs"
-            console.out(f"{console.clean(path)}: {songs}, {verb}")
+            if not quiet and not json:
+                console.out(f"{console.clean(path)}: {songs}, {verb}")
+    if json:
+        print_json({"playlists": made})
 
 
 def _formats(given: Sequence[str]) -> list[str]:

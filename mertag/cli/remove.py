@@ -35,6 +35,7 @@ def remove(
         str | None,
         typer.Option(metavar="FILE|-", help="Write the summary as JSON, with every file that was not changed and why."),
     ] = None,
+    json: opt.Json = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Failures and errors only.")] = False,
 ) -> None:
     """Take mertag's own fields out of songs: MERTAG_*, and the mood if mertag wrote it.
@@ -53,7 +54,7 @@ def remove(
     from mertag.library.remove import remove_from
     from mertag.library.tags import TagOptions
 
-    check_outputs({"--report": report})
+    check_outputs({"--report": report, "--json": "-" if json else None})
     unreadable: list[tuple[Path, str]] = []
     ignored: list[Path] = []
     songs = list(
@@ -83,7 +84,7 @@ def remove(
             unreadable=unreadable,
         )
         cleared = "cleared of mertag's fields"  # the files stay
-        view = View(noun="file", done=cleared, dry_run=dry_run, quiet=quiet, stdout_taken=report == "-")
+        view = View(noun="file", done=cleared, dry_run=dry_run, quiet=quiet, stdout_taken=report == "-", json=json)
         with view.opened(report, {"command": "remove", "run": run}):
             summary = view.follow(events)
     if run is not None and summary.counts[Status.REMOVED] and not quiet:

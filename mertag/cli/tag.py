@@ -39,6 +39,7 @@ def tag(
     csv: opt.Csv = None,
     parquet: opt.Parquet = None,
     report: opt.Report = None,
+    json: opt.Json = False,
     dry_run: opt.DryRun = False,
     overwrite: opt.Overwrite = False,
     min_confidence: opt.MinConfidence = 0.0,
@@ -71,8 +72,8 @@ def tag(
 ) -> None:
     """Recognise the emotion of songs.
 
-    Without --write-id3, --sidecar, --jsonl, --csv and --parquet, a table is printed and nothing is written. Results go
-    to stdout, everything else to stderr.
+    Without --write-id3, --sidecar, --jsonl, --csv, --parquet and --json, a table is printed and nothing is written.
+    Results go to stdout, everything else to stderr.
 
     Every file that is found ends as tagged, unchanged, skipped (too short, silent, no tag format: not an
     error) or failed (damaged, or not writable). A file without a tag format is tagged if --sidecar gives it
@@ -102,7 +103,7 @@ def tag(
             include=include,
             exclude=exclude,
             shard=part,
-            outputs={"--jsonl": jsonl, "--csv": csv, "--report": report},
+            outputs={"--jsonl": jsonl, "--csv": csv, "--report": report, "--json": "-" if json else None},
             model=model,
             device=device.value,
             windows=windows,
@@ -121,7 +122,8 @@ def tag(
             raise ConfigError(f"{text}: no such file or folder")
     from mertag.cli.outputs import check_outputs, open_sinks
 
-    check_outputs({"--jsonl": jsonl, "--csv": csv, "--parquet": parquet, "--report": report})
+    stdout = "-" if json else None
+    check_outputs({"--jsonl": jsonl, "--csv": csv, "--parquet": parquet, "--report": report, "--json": stdout})
     with _nothing_done_yet():
         roots = [*map(Path, paths or []), *(opt.read_paths(files_from) if files_from else [])]
 
@@ -184,7 +186,8 @@ def tag(
                 dry_run=dry_run,
                 quiet=quiet,
                 stdout_taken="-" in (jsonl, csv, report),
-                table=not (options.writes or jsonl or csv or parquet or report == "-"),
+                json=json,
+                table=not (options.writes or jsonl or csv or parquet or report == "-" or json),
             )
             with view.opened(report, facts):
                 events = tag_library(roots, tagger=tagger, options=options, state=remembered)

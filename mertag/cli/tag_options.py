@@ -84,6 +84,7 @@ Parquet = Annotated[
         "With --engine ray, a folder of such files, by path or URL.",
     ),
 ]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, and nothing else there.")]
 Report = Annotated[
     str | None,
     typer.Option(metavar="FILE|-", help="Write the summary as JSON, with every file that was not tagged and why."),

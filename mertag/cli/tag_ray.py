@@ -9,7 +9,7 @@ from typing import Literal
 import typer
 
 from mertag.cli import console
-from mertag.cli.outputs import check_outputs, open_sinks
+from mertag.cli.outputs import check_outputs, open_sinks, report_nothing
 from mertag.cli.shared import nothing_found
 from mertag.cli.view import View, count
 from mertag.errors import ConfigError
@@ -46,6 +46,7 @@ def tag_on_ray(
     quiet: bool,
 ) -> None:
     """Listen to a catalogue on a cluster; the parameters are options of `mertag tag`, `outputs` maps some to files."""
+    from mertag.batch import STATUSES
     from mertag.batch.cluster import tag_catalogue
     from mertag.batch.cluster.catalogue import read_catalogue
     from mertag.batch.cluster.ray_data import RayEngine, connected, nodes, plan, ray_package
@@ -67,8 +68,19 @@ def tag_on_ray(
     bundle = load_bundle(model)
     key = model_key(bundle, segmentation=chosen_segmentation(bundle, segment_hop_s, console.warn), windows=windows)
     entries = read_catalogue(sources, include=tuple(include or ()), exclude=tuple(exclude or ()), shard=shard)
+    json = outputs["--json"] is not None
+    facts: dict[str, object] = {
+        "model": bundle.id,
+        "device": device,
+        "provider": "Ray",
+        "reason": "nothing to listen to",
+        "windows": windows,
+        "segment_hop_s": segment_hop_s,
+        "shard": None if shard is None else str(shard),
+    }
     if not entries:
         console.warn(nothing_found(include, exclude, None if shard is None else str(shard)))
+        report_nothing(report, {**facts, "dry_run": False, "run": None}, STATUSES, json=json)
         return
     with connected(address) as ray:
         there = nodes(ray)
@@ -76,18 +88,11 @@ def tag_on_ray(
         reason = f"{count(shares.actors, 'network')} on a Ray cluster of {count(len(there), 'node')}"
         if not quiet:
             console.say(console.clean(f"model {bundle.id} on {shares.device}: {reason}"))
-        facts: dict[str, object] = {
-            "model": bundle.id,
-            "device": shares.device,
-            "provider": "Ray",
-            "reason": reason,
-            "windows": windows,
-            "segment_hop_s": segment_hop_s,
-            "shard": None if shard is None else str(shard),
-        }
+        facts |= {"device": shares.device, "reason": reason}
         listening = Listening(segment_hop_s=segment_hop_s, windows=windows, strict=strict)
         engine = RayEngine(ray, bundle=bundle, plan=shares, listening=listening)
-        view = View(noun="song", done="analysed", dry_run=False, quiet=quiet, stdout_taken="-" in outputs.values())
+        stdout_taken = "-" in outputs.values()
+        view = View(noun="song", done="analysed", dry_run=False, quiet=quiet, stdout_taken=stdout_taken, json=json)
         with view.opened(report, facts):
             events = tag_catalogue(
                 entries, engine=engine, store=store, model_key=key, stop_at_failures=stop_at_failures

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -61,6 +62,9 @@ def undo(
     report: Annotated[
         str | None, typer.Option(metavar="FILE|-", help="Write the summary as JSON, with every file that was left.")
     ] = None,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON document on stdout: the summary, or with --list the runs.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Files that are left, and errors, only.")] = False,
 ) -> None:
     """Give files the bytes back, exactly, that they had before a run of `mertag tag` or `mertag remove`.
@@ -70,24 +74,28 @@ def undo(
     content where mertag knows their new place, or it is given. An undo that was stopped can be run again. Nothing to
     undo is no error: exit code 0, and a message.
     """
-    from mertag.cli.outputs import check_outputs
-    from mertag.library.undo import UndoOptions
+    from mertag.cli.outputs import check_outputs, report_nothing
+    from mertag.library.undo import STATUSES, UndoOptions
 
-    check_outputs({"--report": report})
+    check_outputs({"--report": report, "--json": "-" if json else None})
+    if show_list and (paths or run is not None):
+        raise ConfigError("--list shows all runs; give it without --run and PATHS")
     database = _opened(state)
     if database is None:
         console.say("nothing to undo: mertag has written nothing that it remembers")
+        if show_list and json:
+            _print_runs([])
+        elif not show_list:
+            report_nothing(report, {"command": "undo", "run": None, "dry_run": dry_run}, STATUSES, json=json)
         return
     with database:
         if show_list:
-            if paths or run is not None:
-                raise ConfigError("--list shows all runs; give it without --run and PATHS")
-            _list(database)
+            _list(database, json=json)
             return
         options = UndoOptions(
             paths=tuple(paths or ()), dry_run=dry_run, restore_mtime=restore_mtime, break_hard_links=break_hard_links
         )
-        failed = _undo(database, run, options, report=report, quiet=quiet, ask=not (yes or dry_run))
+        failed = _undo(database, run, options, report=report, json=json, quiet=quiet, ask=not (yes or dry_run))
     if failed:
         raise typer.Exit(console.ExitCode.SOME_FAILED)
 
@@ -117,12 +125,20 @@ def _opened(state: Path | None) -> Database | None:
 
 
 def _undo(
-    database: Database, run: int | None, options: UndoOptions, *, report: str | None, quiet: bool, ask: bool
+    database: Database,
+    run: int | None,
+    options: UndoOptions,
+    *,
+    report: str | None,
+    json: bool,
+    quiet: bool,
+    ask: bool,
 ) -> int:
     """Undo a run; return how many files were left."""
+    from mertag.cli.outputs import report_nothing
     from mertag.cli.view import View, count
     from mertag.library.accounting import Found
-    from mertag.library.undo import past_runs, undo_run
+    from mertag.library.undo import STATUSES, past_runs, undo_run
 
     past = past_runs(database)
     events = undo_run(database, run, options, command="mertag undo")
@@ -143,6 +159,8 @@ def _undo(
             console.say(console.clean(f"{about}: {count(first.n, 'file')} in {undone.folder}"))
     if asks and not typer.confirm("give these files back the bytes that they had before?", err=True):
         console.say("nothing was changed")
+        facts = {"command": "undo", "run": first.run, "dry_run": False}
+        report_nothing(report, facts, STATUSES, json=json, left=first.n)
         return 0
     if not quiet and undone is None:
         if run is None:
@@ -157,7 +175,8 @@ def _undo(
             console.say(f"nothing to undo: run {run} wrote nothing{where}")
 
     quiet = quiet or not first.n
-    view = View(noun="file", done="undone", dry_run=options.dry_run, quiet=quiet, stdout_taken=report == "-")
+    dry_run, stdout_taken = options.dry_run, report == "-"
+    view = View(noun="file", done="undone", dry_run=dry_run, quiet=quiet, stdout_taken=stdout_taken, json=json)
     with view.opened(report, {"command": "undo", "run": first.run}):
         view.show(first)
         n_left = view.follow(events).failed
@@ -174,10 +193,39 @@ def _when(run: PastRun) -> str:
     return time.strftime("%Y-%m-%d %H:%M", time.localtime(run.started_s))
 
 
-def _list(database: Database) -> None:
+def _print_runs(runs: Sequence[PastRun]) -> None:
+    """Print the runs as JSON."""
+    from mertag.cli.outputs import print_json
+    from mertag.files import path_text
+
+    print_json(
+        {
+            "runs": [
+                {
+                    "run": run.id,
+                    "kind": run.kind,
+                    "began": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(run.started_s)),
+                    "command": path_text(run.command),
+                    "ended": run.ended,
+                    "files": run.files,
+                    "not_undone": run.standing,
+                    "folder": path_text(run.folder),
+                    "journal_bytes": run.journal_bytes,
+                    "written_bytes": run.written_bytes,
+                }
+                for run in runs
+            ]
+        }
+    )
+
+
+def _list(database: Database, *, json: bool) -> None:
     from mertag.library.undo import journal_size, past_runs
 
     runs = past_runs(database)
+    if json:
+        _print_runs(runs)
+        return
     if not runs:
         console.say("no run wrote anything")
         return

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mertag.cli import console
-from mertag.cli.outputs import Sink, write_report
+from mertag.cli.outputs import Sink, print_report, report_of, write_report
 from mertag.cli.overview_text import short
 from mertag.cli.results import show_results
 from mertag.files import path_text
 from mertag.library.accounting import Event, FileDone, Finished, Found, Mood, Note, Status, Summary
+from mertag.library.records import record, to_json
 
 if TYPE_CHECKING:
     from mertag.emotion import Quadrant, SongEmotion
@@ -115,13 +116,25 @@ class View:
     """Renders the events of one run: one that tags counts songs (`noun`), the others files.
 
     `done` is the word for the files with which what was asked for is done: tagged, analysed, undone. In a dry run, the
-    changes of each file are results, which go to stderr if a document has taken stdout. With `table`, a table of
-    results goes to stdout. With `quiet`, only failures go to stderr.
+    changes of each file are results, which go to stderr if a document has taken stdout. With `json`, that is the
+    report, and of a run that tags the record of every file. With `table`, a table of results goes to stdout. With
+    `quiet`, only failures go to stderr.
     """
 
     def __init__(
-        self, *, noun: str, done: str, dry_run: bool, quiet: bool, stdout_taken: bool, table: bool = False
+        self,
+        *,
+        noun: str,
+        done: str,
+        dry_run: bool,
+        quiet: bool,
+        stdout_taken: bool,
+        json: bool = False,
+        table: bool = False,
     ) -> None:
+        stdout_taken = stdout_taken or json
+        self._json = json
+        self._records: dict[int, str] | None = {} if json and noun == "song" else None  # by position, as JSON
         self._words = {Status.TAGGED: done, Status.REMOVED: done, Status.UNDONE: done}
         if dry_run:
             self._words = dict.fromkeys(self._words, f"would be {done}")
@@ -198,6 +211,8 @@ class View:
                     self._progress.line(line)
         if self._results is not None and done.emotion is not None and not done.status.is_failure:
             self._results[done.index] = Path(done.path), done.emotion
+        if self._records is not None:
+            self._records[done.index] = to_json(record(done))
         self._progress.step(failed=done.status.is_failure, remembered=done.remembered)
 
     def _finish(self, summary: Summary, report: str | None, facts: dict[str, object]) -> None:
@@ -209,11 +224,16 @@ class View:
         if summary.failed_as_before:
             n = count(summary.failed_as_before, "file")
             console.say(f"failed as in an earlier run, and unchanged since: {n} (--verbose or --report names them)")
+        facts = {**facts, "dry_run": self._dry_run}
+        if self._noun == "song":
+            facts["run"] = summary.run
+        if report is not None or self._json:
+            made = report_of(summary, facts, tags=self._noun == "song", overview=self.overview)
         if report is not None:
-            facts = {**facts, "dry_run": self._dry_run}
-            if self._noun == "song":
-                facts["run"] = summary.run
-            write_report(report, summary, facts, tags=self._noun == "song", overview=self.overview)
+            write_report(report, made)
+        if self._json:
+            found = self._records
+            print_report(made, None if found is None else [found[index] for index in sorted(found)])
         if summary.not_reached:
             how_far = f"{summary.found - summary.not_reached} of {summary.found} files are finished"
             console.say(f"stopped early: {how_far}, and stay so; run the same command again for the rest")

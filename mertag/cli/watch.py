@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import signal
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mertag._version import __version__
 from mertag.cli import console
 from mertag.cli import tag_options as opt
 from mertag.cli.console import LogLevel, show_from
@@ -63,6 +66,7 @@ def watch(
     strict: opt.Strict = False,
     quiet: opt.Quiet = False,
     log_level: opt.LogLevelOption = LogLevel.warning,
+    json: opt.Json = False,
     state: opt.StateFile = None,
 ) -> None:
     """Tag the music that arrives in folders, until stopped.
@@ -73,6 +77,7 @@ def watch(
 
     A song that fails is named, and tried again when it changes. Each group of songs is a run of its own for `mertag
     undo`. SIGTERM ends it with exit code 0, once the song that is being written is finished; Ctrl-C ends it with 130.
+    With --json, the sum of what became of the songs is printed then.
     """
     if not paths:
         raise ConfigError("nothing to watch; give folders")
@@ -101,6 +106,7 @@ def watch(
     )
     show_from(log_level)
     before = signal.signal(signal.SIGTERM, terminate)
+    seen = _Seen()
     try:
         tagger, facts = open_tagger(model, device.value, workers=workers, segment_hop_s=segment_hop, windows=windows)
         with tagger:
@@ -110,18 +116,48 @@ def watch(
                 paths, include=include or (), exclude=exclude or (), settle_s=settle, poll=poll, on_error=_unreadable
             )
             for number, songs in enumerate(groups):
-                _tag(songs, tagger, options, state, quiet=quiet)
+                _tag(songs, tagger, options, state, seen, quiet=quiet)
                 if number == 0 and not quiet:
                     console.say(f"watching {', '.join(console.clean(path) for path in paths)}")
     except Terminated:
         console.say("stopped; the next start goes on from here")
     finally:
         signal.signal(signal.SIGTERM, before)
+        if json:
+            _print(seen, paths)
 
 
-def _tag(songs: Sequence[Path], tagger: Tagger, options: BatchOptions, state: Path | None, *, quiet: bool) -> None:
+@dataclass(slots=True)
+class _Seen:
+    """What became of the songs since the start."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    runs: list[int] = field(default_factory=list)
+    failed: dict[str, tuple[Path | str, str]] = field(default_factory=dict)  # by path, the song and why
+
+
+def _print(seen: _Seen, folders: Sequence[Path]) -> None:
+    """Print what became of the songs as JSON."""
+    from mertag.batch import STATUSES
+    from mertag.cli.outputs import print_json
+    from mertag.library.records import path_fields
+
+    print_json(
+        {
+            "mertag": __version__,
+            "folders": [path_fields(folder) for folder in folders],
+            "runs": seen.runs,
+            "summary": {str(status): seen.counts[status] for status in STATUSES},
+            "failed": [{**path_fields(path), "reason": reason} for path, reason in seen.failed.values()],
+        }
+    )
+
+
+def _tag(
+    songs: Sequence[Path], tagger: Tagger, options: BatchOptions, state: Path | None, seen: _Seen, *, quiet: bool
+) -> None:
     """Tag one group of songs, as a run of its own, and say what became of each."""
-    from mertag.batch import FileDone, Note, tag_library
+    from mertag.batch import FileDone, Finished, Note, tag_library
 
     if not songs:
         return
@@ -129,9 +165,15 @@ def _tag(songs: Sequence[Path], tagger: Tagger, options: BatchOptions, state: Pa
         with opened_state(state, no_state=False, needed=options.writes) as remembered:
             for event in tag_library(songs, tagger=tagger, options=options, state=remembered):
                 if isinstance(event, FileDone):
+                    seen.counts[event.status] += 1
+                    seen.failed.pop(str(event.path), None)
+                    if event.status.is_failure:
+                        seen.failed[str(event.path)] = event.path, event.reason
                     _say(event, "tagged" if options.writes else "analysed", quiet=quiet)
                 elif isinstance(event, Note) and (event.warning or not quiet):
                     console.say(console.clean(event.text))
+                elif isinstance(event, Finished) and event.summary.run is not None:
+                    seen.runs.append(event.summary.run)
     except StateError as error:  # a full disk, for a while: what was not done is done when it changes, or at a restart
         console.warn(str(error))
 

@@ -1,13 +1,13 @@
-"""The formats of the reports, ``mertag tag --report`` and ``mertag undo --report``, as types."""
+"""The formats of the reports of ``mertag tag`` and ``mertag undo``, which ``--report`` writes and ``--json`` prints."""
 
 from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from mertag.library.overview.sums import Overview
-from mertag.library.records import File, Positive, Seconds, Struct, Version, one_of, says
+from mertag.library.records import File, Positive, Record, Seconds, Struct, Version, one_of, says
 
 Count = Annotated[int, Meta(ge=0)]
 RunUndone = Annotated[
@@ -75,6 +75,7 @@ class Report(Struct):
         Overview | None,
         says("what is remembered of the folders of the run; null: it did not end, or nothing is remembered"),
     ]
+    files: Annotated[list[Record] | UnsetType, says("every file that was reached: only in what --json prints")] = UNSET
 
 
 class Undone(Struct):

@@ -67,6 +67,19 @@ def test_nothing_but_the_line_to_go_on_with_is_printed_on_stdout(made: Made) -> 
     assert Path(words[3]).name == "bundle"
 
 
+def test_json_is_the_bundle_and_every_comparison(made: Made, tmp_path: Path) -> None:
+    code, out, err = mertag("export", made.run, "--out", tmp_path / "again", "--precision", "int8", "--json")
+    assert code == 0, err
+    found = json.loads(out)
+    assert (found["path"], found["id"].partition("+")[0]) == (str(tmp_path / "again"), "folder-ours@1")
+    assert f"bundle: {tmp_path / 'again'} ({found['id']})" in err
+    assert len(found["checks"]) >= 4
+    assert all(
+        one["value"] >= one["limit"] if one["agreement"] else one["value"] <= one["limit"] for one in found["checks"]
+    )
+    assert shlex.split(found["next"])[:4] == ["mertag", "tag", "--model", str(tmp_path / "again")]
+
+
 def test_the_printed_line_tags_a_song(made: Made, tmp_path: Path) -> None:
     song = tmp_path / "song.flac"
     soundfile.write(song, sound(0, 999), RATE_HZ)

@@ -52,7 +52,7 @@ def test_a_schema_is_a_schema_and_refuses_what_it_does_not_name(name: str) -> No
     validator.check_schema(schema)
     for part in (schema, *schema["$defs"].values()):
         assert part["additionalProperties"] is False
-        assert set(part["properties"]) - set(part["required"]) <= {"path_base64", "file_base64"}
+        assert set(part["properties"]) - set(part["required"]) <= {"path_base64", "file_base64", "files"}
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
@@ -98,7 +99,13 @@ def test_systematic_corrections_give_a_bundle_of_the_owners(
     assert result.stdout.startswith(f"mertag tag --model {tmp_path / 'mine'} --write-tags")
     assert load_bundle(tmp_path / "mine").manifest.name == "tiny-mine"
     assert learn().exit_code == 2  # a bundle is there
-    assert learn("--overwrite").exit_code == 0
+    again = learn("--overwrite", "--json")
+    assert again.exit_code == 0
+    found = json.loads(again.stdout)
+    assert (found["bundle"], found["model"]) == ({"path": str(tmp_path / "mine")}, FACTS["model"])
+    assert found["corrections"] == len(wrong) * 4 // 5
+    assert found["verdict"]["better"]
+    assert found["said"] == result.stdout.rstrip()
 
 
 def test_random_corrections_keep_the_old_classifier(learn: Any, library: Library, files: Path, tmp_path: Path) -> None:
@@ -114,7 +121,9 @@ def test_random_corrections_keep_the_old_classifier(learn: Any, library: Library
 
 def test_few_corrections_are_too_few(learn: Any, library: Library, files: Path, tmp_path: Path) -> None:
     correct(files / "0.flac", (library.decided[0] + 1) % 4)
-    result = learn()
+    result = learn("--json")
     assert result.exit_code == 0
-    assert "too little to learn from" in result.stdout
+    found = json.loads(result.stdout)
+    assert "too little to learn from" in found["said"]
+    assert (found["bundle"], found["verdict"], found["corrections"]) == (None, None, 1)
     assert not (tmp_path / "mine").exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -58,6 +59,19 @@ def test_a_song_gives_a_png_in_the_current_folder_and_the_second_run_replaces_it
     before = picture.stat().st_ino
     assert mertag(song, "--quiet") == (0, f"{picture}\n", "")
     assert picture.stat().st_ino != before
+
+
+def test_json_is_one_document_with_every_song(mertag: Run, song: Path, tmp_path: Path) -> None:
+    (tmp_path / "damaged.wav").write_bytes(b"RIFF")
+    code, out, err = mertag(song, tmp_path / "damaged.wav", "--json")
+    assert code == 1
+    drawn, failed = json.loads(out)["pictures"]
+    assert drawn["picture"] == {"path": f"{song.stem}.emotion.png"}
+    assert drawn["emotion"]["quadrant"].startswith("Q")
+    assert (failed["song"], failed["picture"]) == ({"path": str(tmp_path / "damaged.wav")}, None)
+    assert failed["reason"] in err
+    code, out, _ = mertag(tmp_path / "damaged.wav", "--json")
+    assert (code, [one["picture"] for one in json.loads(out)["pictures"]]) == (1, [None])
 
 
 def test_verbose_says_why_that_device(mertag: Run, song: Path) -> None:

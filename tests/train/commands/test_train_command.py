@@ -87,6 +87,19 @@ def figures(folder: Path) -> Any:
 
 
 @pytest.mark.usefixtures("tiny")
+def test_json_is_the_runs_figures_and_what_comes_next(music: Path, log_mels: Path, tmp_path: Path) -> None:
+    words = ("--dataset", "folder", "--data-dir", music, "--out", "a run", "--log-mels", log_mels, "--json")
+    code, out, err = train(*words, *QUICK, "--epochs", 1)
+    assert code == 0, err
+    found = json.loads(out)
+    assert found["path"] == "a run"
+    assert found["metrics"] == figures(tmp_path / "a run")
+    assert found["next"].startswith("mertag export 'a run'")
+    assert f"next: {found['next']}" in err
+    assert bool(found["at_chance"]) == found["next"].endswith(" --force")
+
+
+@pytest.mark.usefixtures("tiny")
 def test_a_folder_of_music_becomes_a_run(music: Path, log_mels: Path, tmp_path: Path) -> None:
     words = ("--dataset", "folder", "--data-dir", music, "--out", "my run", "--log-mels", log_mels)
     code, out, err = train(*words, *QUICK, "--epochs", 1)

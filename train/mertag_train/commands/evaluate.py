@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
@@ -13,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mertag.cli import console
+from mertag.cli.outputs import print_json
+from mertag.cli.tag_options import Json
 from mertag.emotion import Target
 from mertag.errors import ConfigError
 from mertag_train.commands.interrupts import answered_interrupts
@@ -155,7 +156,7 @@ def evaluate(
         OUT
     ),
     figures: Annotated[bool, typer.Option(help="Draw confusion matrices and reliability diagrams.")] = True,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+    json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Measure methods by cross-validation, and print the paper's tables with ours beside them.
@@ -240,8 +241,8 @@ def evaluate(
         except KeyboardInterrupt:
             console.say(f"finished folds are kept in {out}; the same command goes on from there")
             raise
-    if as_json:
-        console.out(json.dumps(plain, indent=1))
+    if json:
+        print_json(plain)
     else:
         print_sheets(sheets, quiet=quiet)
 

@@ -27,7 +27,18 @@ if TYPE_CHECKING:
     from mertag_train.data.store import LogMelStore
     from mertag_train.learn.config import TrainConfig
 
-WITH_RESUME = {"resume", "data_dir", "teacher", "unlabelled", "log_mels", "device", "threads", "jobs", "quiet"}
+WITH_RESUME = {
+    "resume",
+    "data_dir",
+    "teacher",
+    "unlabelled",
+    "log_mels",
+    "device",
+    "threads",
+    "jobs",
+    "json",
+    "quiet",
+}
 """What may be given again when a run goes on: where things lie now, and what trains."""
 
 

@@ -14,10 +14,11 @@ import typer
 from mertag.cli import console
 from mertag.cli.console import LogLevel, show_from
 from mertag.cli.shared import open_tagger
-from mertag.cli.tag_options import DeviceChoice, DeviceOption, ModelOption
+from mertag.cli.tag_options import DeviceChoice, DeviceOption, Json, ModelOption
 from mertag.errors import ConfigError, FileError, MertagError
 
 if TYPE_CHECKING:
+    from mertag.library.records import Emotion
     from mertag.listen.tagger import Tagger
     from mertag_train.plots.song import ImageFormat
 
@@ -50,6 +51,7 @@ def plot(
             metavar="SECONDS", help="Step between segments; if not given, that of the training (a warning else)."
         ),
     ] = None,
+    json: Json = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="The picture's name and errors only.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Also say why that device is used.")] = False,
 ) -> None:
@@ -59,6 +61,9 @@ def plot(
     title. The pictures' names go to stdout, everything else to stderr. A song that cannot be heard is named, the others
     are drawn, and the exit code is 1.
     """
+    from mertag.cli.outputs import print_json
+    from mertag.library.records import path_fields, to_dict
+
     logging.getLogger("matplotlib").setLevel(logging.ERROR)  # remarks about font caches are not for our user
     for file in files:
         if not file.exists():
@@ -69,30 +74,38 @@ def plot(
     places = places_of(files, out)
     kinds = [check_place(place, song=file, overwrite=overwrite) for file, place in zip(files, places, strict=True)]
     tagger, facts = open_tagger(model, device.value, workers=1, segment_hop_s=segment_hop, one_song=True)
+    drawn: list[dict[str, object]] = []
     failed = False
     with tagger:
         if not quiet:
             console.say(console.clean("model {model} on {device}".format(**facts)))
             _log.info("%s", "{provider}; {reason}".format(**facts))
         for file, place, kind in zip(files, places, kinds, strict=True):
+            song = path_fields(file)
             try:
-                said = _draw(tagger, file, place, kind)
+                emotion, said = _draw(tagger, file, place, kind)
             except FileError as error:
-                if len(files) == 1:
+                if len(files) == 1 and not json:
                     raise
                 console.complain(error)
+                drawn.append({"song": song, "picture": None, "emotion": None, "reason": error.reason})
                 failed = True
                 continue
+            drawn.append({"song": song, "picture": path_fields(place), "emotion": to_dict(emotion), "reason": None})
             if not quiet:
                 console.say(console.clean(said))
-            console.out(console.clean(place))
+            if not json:
+                console.out(console.clean(place))
+    if json:
+        print_json({"pictures": drawn})
     if failed:
         raise typer.Exit(console.ExitCode.SOME_FAILED)
 
 
-def _draw(tagger: Tagger, file: Path, place: Path, kind: ImageFormat) -> str:
-    """Draw one song; return what it was found to be."""
+def _draw(tagger: Tagger, file: Path, place: Path, kind: ImageFormat) -> tuple[Emotion, str]:
+    """Draw one song; return what it was found to be, and the same in words."""
     from mertag.files import write_whole
+    from mertag.library.records import emotion_of
     from mertag_train.plots.song import decision, draw, render, window_spans
 
     timeline = tagger.segments(file)
@@ -103,7 +116,7 @@ def _draw(tagger: Tagger, file: Path, place: Path, kind: ImageFormat) -> str:
         write_whole(place, data)
     except OSError as error:
         raise MertagError(f"{place}: could not be written: {error.strerror or error}") from error
-    return decision(timeline.emotion)
+    return emotion_of(timeline.emotion), decision(timeline.emotion)
 
 
 def title_of(file: Path) -> str:

@@ -13,8 +13,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mertag.cli import console
+from mertag.cli.outputs import print_json
+from mertag.cli.tag_options import Json
 from mertag.emotion import Target
 from mertag.errors import ConfigError, DatasetError, TrainingError
+from mertag.files import path_text
+from mertag.library.records import path_fields
 from mertag_train.commands.interrupts import answered_interrupts
 from mertag_train.commands.options import (
     DATASETS,
@@ -135,6 +139,7 @@ def train(
             metavar="RUN", help="Go on with an interrupted run. It knows its options; give none that change it."
         ),
     ] = None,
+    json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Train a model on a labelled data set.
@@ -248,13 +253,18 @@ def train(
             progress.note(training_in_words(config, run.forecasts(folder, songs, store, chosen, others), jobs=jobs))
         how = {"device": chosen, "teacher": targets, "unlabelled": others, "resume": resume is not None, "jobs": jobs}
         results = _trained(folder, songs, store, progress, **how)
-    print_sheets([figures(results, songs, folder)], quiet=quiet)
     doubtful = at_chance(results, config)
+    following = f"mertag export {shlex.quote(str(folder))}{' --force' if doubtful else ''}"
+    if json:
+        finished = run.load(folder)
+        figures_of = {"metrics": finished.metrics, "cross_validation": finished.cross_validation}
+        print_json({**path_fields(folder), **figures_of, "at_chance": doubtful, "next": path_text(following)})
+    else:
+        print_sheets([figures(results, songs, folder)], quiet=quiet)
     if not quiet:
         for sentence in doubtful:
             console.warn(sentence)
-        force = " --force" if doubtful else ""
-        console.say(console.clean(f"next: mertag export {shlex.quote(str(folder))}{force}"))
+        console.say(console.clean(f"next: {following}"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
