@@ -119,7 +119,7 @@ def train(
         int,
         typer.Option(
             min=1,
-            help="Train so many networks at a time, where there are several (ensembles, cross-fitting); on the CPU. "
+            help="Train so many networks at a time, where there are several (cross-fitting), each in a process of its own. "
             "--threads then counts for each.",
         ),
     ] = 1,
@@ -189,8 +189,6 @@ def train(
     if plan.dataset is None:
         raise ConfigError("which data set? Give --dataset, or --resume with the folder of a run")
     chosen = device_of(device)
-    if jobs > 1 and chosen.type != "cpu":
-        raise ConfigError("--jobs is for the CPU; a GPU trains one network after the other. Or give --device cpu")
     use_threads(threads, jobs)
     songs = read_dataset(plan.dataset, plan.data_dir, plan.options)
     config = plan.config

@@ -12,7 +12,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from mertag_train.arrays import Floats, Floats32, Ints
+from mertag_train.arrays import Floats32, Ints
 from mertag_train.data.teacher import TeacherTargets
 
 FOLDS = 5
@@ -39,9 +39,9 @@ def guide(
     return [found[clip] for clip in clips.tolist()]
 
 
-def _features(teacher: TeacherTargets, clip: int) -> Floats:
+def _features(teacher: TeacherTargets, clip: int) -> Floats32:
     """Return what is known of each window: its outputs, and the mean of its clip's, (n_windows, 2 * dim)."""
-    values = teacher.of_clip(clip).astype(np.float64)
+    values = teacher.of_clip(clip).astype(np.float32)
     return np.hstack([values, np.broadcast_to(values.mean(0), values.shape)])
 
 

@@ -104,7 +104,7 @@ BUNDLED = TrainConfig(
 RECIPES: dict[Recipe, TrainConfig] = {"paper": PAPER, "ours": OURS, "bundled": BUNDLED}
 
 
-SMALL_EPOCHS, SMALL_WARM_UP, SMALL_GRID = 10, 3, 3
+SMALL_EPOCHS, SMALL_WARM_UP, SMALL_GRID, SMALL_EMA = 10, 3, 3, 0.99
 
 
 def small(config: TrainConfig) -> TrainConfig:
@@ -116,7 +116,7 @@ def small(config: TrainConfig) -> TrainConfig:
     no pre-training, and in-sample features. Augmentation, averaging and the recipe's self-learning stay.
     """
     network, song, figures = config.fractions
-    averaged = config.optimiser.ema_decay
+    averaged = SMALL_EMA if config.optimiser.ema_decay else 0.0
     return replace(
         config,
         segmentation=Segmentation(duration_s=1.0, hop_s=config.segmentation.hop_s),

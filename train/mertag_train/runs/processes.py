@@ -41,14 +41,14 @@ def train_side_by_side(
     begin_with: Mapping[str, Tensor] | None,
     jobs: int,
 ) -> None:
-    """Train networks on the CPU, `jobs` at a time, each with as many threads as torch has here.
+    """Train networks on the work's device, `jobs` at a time, each with as many threads as torch has here.
 
     All begin with the weights `begin_with`, or with random ones. The work has a folder, in which checkpoints are left;
     its watcher is told how many networks are trained, and one of the `watchers` of each network, in the process that
     trains it (`Watcher.elsewhere`). Raises TrainingError if one of them failed; all others are then ended.
     """
     threads = torch.get_num_threads()
-    elsewhere = replace(work, frames=partial(frames_on, work.store, torch.device("cpu")), watcher=Watcher())
+    elsewhere = replace(work, frames=partial(frames_on, work.store, work.frames().device), watcher=Watcher())
     # Those that take the longest first, so that no process is left alone with one in the end.
     tasks = [
         joblib.delayed(_train_here)(elsewhere, one, begin_with, watcher, threads, os.getpid())

@@ -267,8 +267,8 @@ def train(
     """Train all that a run's configuration asks for, into its folder, which `begin` made.
 
     With `resume`, it goes on where an interrupted run was: after the last epoch that was finished, target by target. As
-    many networks as `jobs` are trained at a time, each in a process of its own; above 1 on the CPU only. The `teacher`
-    is there if the configuration names one, and the songs that are `unlabelled` if the run was begun with them.
+    many networks as `jobs` are trained at a time, each in a process of its own. The `teacher` is there if the
+    configuration names one, and the songs that are `unlabelled` if the run was begun with them.
 
     Raises
     ------
