@@ -37,9 +37,13 @@ cover *options:
 slow *options:
     pytest -m slow {{ options }}
 
-# Whether what the README shows is still true
-docs:
-    pytest tests/test_readme.py tests/test_packaging.py
+# The documentation site, in site/; `just docs serve` shows it while it is written
+docs action="build":
+    NO_MKDOCS_2_WARNING=1 mkdocs {{ action }}
+
+# Whether what README and docs show is still true
+docs-test *options:
+    pytest tests/documentation tests/test_packaging.py {{ options }}
 
 # A benchmark by its name: `just bench startup --repeats 3`
 bench name *options:

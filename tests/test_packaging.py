@@ -131,7 +131,7 @@ def test_the_extras_are_those_that_messages_name(metadata: Message) -> None:
     from mertag.cli.app import COMMANDS
 
     extras = set(metadata.get_all("Provides-Extra", []))
-    assert extras == {"cuda", "plot", "url", "parquet", "ray", "beets", "watch", "train", "export", "dev"}
+    assert extras == {"cuda", "plot", "url", "parquet", "ray", "beets", "watch", "train", "export", "docs", "dev"}
     assert {entry.extra for entry in COMMANDS.values() if entry.extra} <= extras
 
 
@@ -154,9 +154,9 @@ def test_every_place_installs_for_development_in_the_same_way(place: str) -> Non
 
 
 def test_every_command_that_is_told_to_contributors_is_a_recipe() -> None:
-    recipes = set(re.findall(r"^(\w+).*:$", (ROOT / "justfile").read_text(encoding="utf-8"), re.MULTILINE))
+    recipes = set(re.findall(r"^([\w-]+).*:$", (ROOT / "justfile").read_text(encoding="utf-8"), re.MULTILINE))
     for place in ("CONTRIBUTING.md", ".ci/run", ".pre-commit-config.yaml"):
-        named = set(re.findall(r"(?:`| )just (\w+)`?", (ROOT / place).read_text(encoding="utf-8")))
+        named = set(re.findall(r"(?:`| )just ([\w-]+)`?", (ROOT / place).read_text(encoding="utf-8")))
         assert named, place
         assert named <= recipes, place
 

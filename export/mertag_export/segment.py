@@ -1,7 +1,7 @@
 """Front end and networks as one ONNX graph: waveform in, segment probabilities out.
 
 The graph is complete in itself and usable from any language; its inputs and outputs are described in
-``docs/architecture.md``, "The ONNX contract".
+``docs/onnx.md``, "A model bundle".
 """
 
 from __future__ import annotations

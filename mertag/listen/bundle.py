@@ -2,7 +2,7 @@
 
 ``manifest.json`` holds the SHA-256 of every other file; the bundle's id holds the head of the manifest's own SHA-256,
 so that ``name@version+sha8`` names exactly these bytes. Nothing in a bundle is ever unpickled. Which inputs and outputs
-its graphs must have stands in ``docs/architecture.md``, "The ONNX contract".
+its graphs must have stands in ``docs/onnx.md``, "A model bundle".
 """
 
 from __future__ import annotations

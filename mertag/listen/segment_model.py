@@ -1,7 +1,7 @@
 """One session of ``segment.<precision>.onnx``: segments in, probabilities out, and what to do out of memory.
 
 Waveforms are float32, mono, shape (n_samples,) at the front end's rate; `starts` are int64 frame indices: see
-"The ONNX contract" in ``docs/architecture.md``.
+"A model bundle" in ``docs/onnx.md``.
 """
 
 from __future__ import annotations

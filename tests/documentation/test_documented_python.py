@@ -1,16 +1,20 @@
-"""The Python of the README runs as it stands, and both ways that it shows agree."""
+"""The Python of the documentation runs as it stands, both ways that it shows agree, and its settings can be read."""
 
 from __future__ import annotations
 
-import re
+import ast
+import json
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 import tiny_bundle
+import yaml
+from documented import ROOT, Fence, fences
 
 import mertag
 from mertag.library.tags import read_tags
@@ -20,17 +24,15 @@ from mertag.listen.windows import Segmentation
 
 pytestmark = pytest.mark.command
 
-ROOT = Path(__file__).resolve().parents[1]
 RATE_HZ, DURATION_S = 32_000, 20.0
-WITH_MERTAG, WITHOUT_MERTAG = re.findall(
-    r"^```python\n(.*?)^```$", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
-)
+EXAMPLES = {fence.page: fence.text for fence in reversed(fences("python"))}
+WITH_MERTAG, WITHOUT_MERTAG = EXAMPLES["docs/python.md"], EXAMPLES["docs/onnx.md"]
 
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    """Return a bundle with the segments that the README speaks of: 3 s, 1 s apart."""
-    folder = tmp_path_factory.mktemp("readme") / "default"
+    """Return a bundle with the segments that the examples speak of: 3 s, 1 s apart."""
+    folder = tmp_path_factory.mktemp("documented") / "default"
     return tiny_bundle.build(folder, precisions=(Precision.INT8,), segmentation=Segmentation(duration_s=3.0, hop_s=1.0))
 
 
@@ -58,7 +60,7 @@ def run(code: str, folder: Path, bundle: Bundle) -> str:
     return done.stdout
 
 
-def test_the_python_api_tags_as_the_readme_says(home: Path, bundle: Bundle) -> None:
+def test_the_python_api_tags_as_the_documentation_says(home: Path, bundle: Bundle) -> None:
     first, *events = run(WITH_MERTAG, home, bundle).splitlines()
     assert first.split()[0] in ("Happy", "Angry", "Sad", "Relaxed")
     assert [line.split()[:2] for line in events] == [["tagged", "music/other.flac"]]
@@ -74,3 +76,21 @@ def test_plain_onnxruntime_gives_what_mertag_gives(home: Path, bundle: Bundle) -
         emotion = tagger.tag(home / "song.flac")
     found = np.array(printed.strip("[]\n ").split(), dtype=float)
     np.testing.assert_allclose(found, emotion.quadrant_probabilities, atol=1e-4)
+
+
+@pytest.mark.parametrize("fence", fences("python"), ids=str)
+def test_every_name_that_is_imported_exists(fence: Fence) -> None:
+    if "mertag_train" in fence.text:
+        pytest.importorskip("torch")
+    imports = [node for node in ast.parse(fence.text).body if isinstance(node, ast.Import | ast.ImportFrom)]
+    assert imports
+    for node in imports:
+        exec(compile(ast.Module(body=[node], type_ignores=[]), str(fence), "exec"), {})
+
+
+READERS = {"toml": tomllib.loads, "yaml": yaml.safe_load, "json": json.loads}
+
+
+@pytest.mark.parametrize("fence", fences(*READERS), ids=str)
+def test_every_file_of_settings_can_be_read(fence: Fence) -> None:
+    assert READERS[fence.language](fence.text)
