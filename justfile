@@ -39,7 +39,7 @@ slow *options:
 
 # The documentation site, in site/; `just docs serve` shows it while it is written
 docs action="build":
-    NO_MKDOCS_2_WARNING=1 mkdocs {{ action }}
+    NO_MKDOCS_2_WARNING=1 python -m mkdocs {{ action }}
 
 # Whether what README and docs show is still true
 docs-test *options:

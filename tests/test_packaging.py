@@ -159,20 +159,3 @@ def test_every_command_that_is_told_to_contributors_is_a_recipe() -> None:
         named = set(re.findall(r"(?:`| )just ([\w-]+)`?", (ROOT / place).read_text(encoding="utf-8")))
         assert named, place
         assert named <= recipes, place
-
-
-def test_the_exit_codes_of_the_readme_are_those_of_the_console() -> None:
-    from mertag.cli.console import ExitCode
-
-    rows = re.findall(r"^\| (\d+) \| ", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
-    assert [int(row) for row in rows] == [int(code) for code in ExitCode]
-
-
-def test_every_option_that_the_readme_names_exists() -> None:
-    from mertag.cli.app import COMMANDS, load_command
-
-    known = {"--version", "--help"}
-    for name in COMMANDS:
-        known |= {option for parameter in load_command(name).params for option in parameter.opts}
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", text)) <= known

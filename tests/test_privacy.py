@@ -20,8 +20,8 @@ from mertag.listen.windows import Segmentation
 pytestmark = pytest.mark.command
 
 ROOT = Path(__file__).resolve().parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-SNIPPET = re.findall(r"^```python\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)[1]
+PAGE = (ROOT / "docs" / "onnx.md").read_text(encoding="utf-8")
+SNIPPET = re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)[0]
 
 
 def as_a_stranger(command: list[str], home: Path) -> None:

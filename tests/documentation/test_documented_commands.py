@@ -9,8 +9,9 @@ import sys
 import tomllib
 from pathlib import Path
 
+import documented
 import pytest
-from documented import ROOT, Fence, commands_of, fences, lines_of
+from documented import ROOT, Fence, commands_of, fences, lines_of, read
 from packaging.requirements import InvalidRequirement, Requirement
 
 from mertag.cli.app import COMMANDS, load_command
@@ -18,6 +19,7 @@ from mertag.cli.app import COMMANDS, load_command
 pytestmark = pytest.mark.command
 
 OTHER_PROGRAMS = {"find", "jq", "unzip", "ray", "pre-commit"}
+SYSTEMCTL = {"--user", "--now"}
 LANGUAGES = {"sh", "text", "python", "toml", "yaml", "json", "xml", "ini"}
 EXTRAS = set(tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"])
 RECIPES = set(re.findall(r"^([\w-]+).*:$", (ROOT / "justfile").read_text(encoding="utf-8"), re.MULTILINE))
@@ -128,3 +130,22 @@ def _parse_pip(words: list[str]) -> None:
         except InvalidRequirement:
             continue
         assert requirement.name != "mertag" or requirement.extras <= EXTRAS, words
+
+
+def test_the_exit_codes_are_those_of_the_console() -> None:
+    from mertag.cli.console import ExitCode
+
+    rows = re.findall(r"^\| (\d+) \| ", read("docs/ci.md"), re.MULTILINE)
+    assert [int(row) for row in rows] == [int(code) for code in ExitCode]
+
+
+@pytest.mark.parametrize("page", documented.PAGES)
+def test_every_option_that_a_page_names_exists(page: str) -> None:
+    others = [*(ROOT / "benchmarks").glob("*.py"), *(ROOT / "beetsplug").glob("*.py")]
+    declared = {option for path in others for option in re.findall(r'"(--[a-z-]+)"', path.read_text(encoding="utf-8"))}
+    known = {"--version", "--help"} | SYSTEMCTL | declared
+    for name in COMMANDS:
+        known |= {option for parameter in load_command(name).params for option in parameter.opts}
+    spoken = re.findall(r"`([^`\n]+)`", documented.FENCE.sub("", read(page)))
+    named = {option for words in spoken for option in re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", words)}
+    assert named - known == set()

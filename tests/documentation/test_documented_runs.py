@@ -36,9 +36,10 @@ ELSEWHERE = {
     "mertag export runs/4q --out ~/my-model": "as above",
     "mertag tag ~/Music --model ~/my-model": "as above",
     "mertag import results.parquet": "it needs results of another machine: tests/cli/test_import_command.py",
+    "mertag train --dataset 4q": "it needs the data set: tests/train/commands/test_train_command.py",
     "mertag evaluate --table 3 --group artist": "it needs results of a data set: tests/train/evaluation",
 }
-NEEDS = {"--dataset 4q": "the data set", "s3://": "a store", "runs/bundled": "a training of hours"}
+NEEDS = {"--data-dir DIR": "the data set", "s3://": "a store", "runs/bundled": "a training of hours"}
 BEFORE = {
     "docs/undo.md": ["mertag tag ~/Music --write-tags"],
     "docs/evenings.md": ["mertag tag ~/Music"],
