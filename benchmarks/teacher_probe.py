@@ -20,9 +20,13 @@ import numpy as np
 import platformdirs
 import torch
 from model_trials import trial_folds
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedGroupKFold
+from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
 
 from mertag.emotion import CLASS_NAMES, QUADRANTS, Target, decide
 from mertag_train.data import segments
@@ -31,7 +35,6 @@ from mertag_train.data.embedding_model import BUNDLED, EmbeddingModel
 from mertag_train.data.folds import Folds
 from mertag_train.data.store import LogMelStore, log_mels
 from mertag_train.data.teacher import hear
-from mertag_train.learn import song
 from mertag_train.learn.config import TrainConfig
 from mertag_train.learn.trainer import network_of
 from mertag_train.measure.metrics import measure
@@ -92,8 +95,9 @@ def judge(name: str, dataset: Dataset, dealt: Folds, vectors: Mapping[str, np.nd
         train, test = [list(ids) for ids in (dealt.others(fold), dealt.ids(fold))]
         x, y = np.stack([vectors[i] for i in train]), np.array([class_of[i] for i in train], dtype=np.int64)
         if name.startswith("svm"):
-            table = song.SongTable(features=x, label=y, song=np.array([group_of[i] for i in train]))
-            model = song.fit(table, n_classes=4, c=3.0, kind="svm-one-vs-rest")
+            folds = StratifiedGroupKFold(5, shuffle=True, random_state=0).split(x, y, [group_of[i] for i in train])
+            machine = CalibratedClassifierCV(SVC(C=3.0), method="sigmoid", ensemble=False, cv=list(folds))
+            model = make_pipeline(StandardScaler(), OneVsRestClassifier(machine)).fit(x, y)
         else:
             model = make_pipeline(StandardScaler(), LogisticRegression(C=0.003, max_iter=300)).fit(x, y)
         said.append(model.predict_proba(np.stack([vectors[i] for i in test])))

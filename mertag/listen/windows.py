@@ -24,6 +24,8 @@ Float64Array = npt.NDArray[np.float64]
 Int64Array = npt.NDArray[np.int64]
 
 FEATURES_PER_CLASS = 7
+MEAN = 5
+"""Place of the mean (f6) among the seven statistics."""
 HIGH_PROBABILITY = 0.5
 """theta of eq. 15: above it a segment counts as clearly of a class."""
 

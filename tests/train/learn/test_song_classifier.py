@@ -128,7 +128,7 @@ def test_a_song_never_stands_on_both_sides_of_the_calibration(counts: tuple[int,
     assert sorted(np.concatenate([test for _, test in folds])) == list(range(len(table.label)))
 
 
-@pytest.fixture(params=["svm", "logistic"])
+@pytest.fixture(params=["svm", "svm-linear", "logistic"])
 def kind(request: pytest.FixtureRequest) -> SongClassifier:
     return request.param
 

@@ -1,4 +1,4 @@
-"""A recipe with the options that were given: its teacher found, its width fitted to what trains."""
+"""A recipe with the options that were given: its teacher found, its length fitted to what trains."""
 
 from __future__ import annotations
 
@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from mertag_train.data.teacher import TeacherTargets
     from mertag_train.data.unlabelled import Unlabelled
     from mertag_train.learn.config import Recipe, TeacherConfig, TrainConfig
-
-OURS_WIDTH = 0.5
-"""Share of the channels of our recipe, on a CPU."""
 
 
 def config_of(base: TrainConfig, **given: Any) -> TrainConfig:
@@ -159,10 +156,10 @@ def _with_song_features(base: TrainConfig, text: str) -> TrainConfig:
 
 
 def for_device(config: TrainConfig, device: torch.device) -> TrainConfig:
-    """Return a recipe with the width that fits what trains: ours has all channels on a GPU, half of them on a CPU."""
-    if config.recipe != "ours" or device.type == "cpu" or config.network.width != OURS_WIDTH:
-        return config
-    return dataclasses.replace(config, network=dataclasses.replace(config.network, width=1.0))
+    """Return a recipe as a CPU can pay for it, if it is one that trains."""
+    from mertag_train.learn.recipes import on_cpu
+
+    return on_cpu(config) if device.type == "cpu" else config
 
 
 def runnable_methods(

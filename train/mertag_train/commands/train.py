@@ -119,7 +119,8 @@ def train(
         int,
         typer.Option(
             min=1,
-            help="Train so many networks at a time, where there are several (cross-fitting), each in a process of its own. "
+            help="Train so many networks at a time, where there are several (cross-fitting), each in a process of its "
+            "own. "
             "--threads then counts for each.",
         ),
     ] = 1,

@@ -43,7 +43,7 @@ __all__ = [
 Recipe = Literal["paper", "ours", "bundled"]
 LearnerName = Literal["inherited", "sssl", "soft-labels", "elr", "teacher"]
 PseudoLabelsOf = Literal["batch", "epoch"]
-SongClassifier = Literal["svm", "logistic", "svm-one-vs-rest"]
+SongClassifier = Literal["svm", "logistic", "svm-linear"]
 SongFeatures = Literal["in_sample", "held_out", "cross_fitted"]
 
 
@@ -171,10 +171,9 @@ class SongConfig:
 
     Attributes
     ----------
-    classifier : {"svm", "logistic", "svm-one-vs-rest"}
-        ``svm``: the paper's, with a radial basis. ``svm-one-vs-rest``: one for each of more than two classes, each
-        calibrated. ``logistic``: multinomial logistic regression, whose probabilities
-        need no calibration.
+    classifier : {"svm", "svm-linear", "logistic"}
+        ``svm``: the paper's, with a radial basis. ``svm-linear``: one linear machine a class, calibrated together
+        (`mertag_train.learn.linear`). ``logistic``: multinomial logistic regression on the same features as ``svm``.
     c : float
         Penalty of the errors of either.
     sub_windows_s : tuple of float

@@ -1,10 +1,11 @@
-"""The song classifier: a support vector machine on seven statistics a class (paper, "Song-level Decisions").
+"""The song classifier: what the statistics of a song's segments say of it (paper, "Song-level Decisions").
 
-The scores of a machine of four classes are little more than votes between pairs, which do not say how sure it is. In
-its place there may be one for each class against the rest, each calibrated by a sigmoid, with probabilities that are
-made to add up to 1; or logistic regression (`SongConfig.classifier`). On disk it is what it was fitted on, as plain
-arrays: fitting is exact and quick, so that it is fitted again where it is needed, and the saved probabilities show that
-it is the same one.
+``svm`` is the paper's: a support vector machine with a radial basis on seven statistics a class, calibrated by a
+sigmoid. Of four classes its scores are little more than votes between pairs, which do not say how sure it is.
+``svm-linear`` is ours: one linear machine a class against the rest, on the logarithms of the mean probabilities;
+multinomial logistic regression makes probabilities of their scores, those that machines which have not seen the song
+give it. On disk it is what it was fitted on, as plain arrays: fitting is exact and quick, so that it is fitted again
+where it is needed, and the saved probabilities show that it is the same one.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ import numpy as np
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold
-from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
@@ -27,10 +27,11 @@ from mertag.listen.windows import song_features, windows
 from mertag_train.arrays import AnyFloats, Floats, Floats32, Ints
 from mertag_train.data.datasets.base import MIN_SONGS_PER_CLASS
 from mertag_train.learn.config import SongClassifier, TrainConfig
+from mertag_train.learn.linear import fit_linear
 
 MAX_CALIBRATION_FOLDS = 5
 MAX_ITERATIONS = 2_000
-KINDS: tuple[SongClassifier, ...] = ("svm", "logistic", "svm-one-vs-rest")
+KINDS: tuple[SongClassifier, ...] = ("svm", "logistic", "svm-linear")
 
 SAME_PROBABILITY = 1e-6
 """By how much a classifier that is fitted again may differ: rounding, on another processor."""
@@ -123,9 +124,9 @@ def fit(table: SongTable, *, n_classes: int, c: float = 1.0, seed: int = 0, kind
     else:
         folds = StratifiedGroupKFold(min(MAX_CALIBRATION_FOLDS, *songs_of), shuffle=True, random_state=seed)
         cv = list(folds.split(table.features, table.label, table.song))
+        if kind == "svm-linear":
+            return fit_linear(table.features, table.label, cv, c=c)
         model = CalibratedClassifierCV(SVC(kernel="rbf", C=c), method="sigmoid", ensemble=False, cv=cv)
-        if kind == "svm-one-vs-rest" and n_classes > 2:
-            model = OneVsRestClassifier(model)
     return make_pipeline(StandardScaler(), model).fit(table.features, table.label)
 
 
