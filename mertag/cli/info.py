@@ -49,7 +49,7 @@ def info(
         problem = error
         facts["model"] = {"error": str(error)}
     facts |= _engines()
-    facts["packages"] = {n: metadata.version(n) for n in ("numpy", "soxr", "mutagen", "typer", "rich")}
+    facts["packages"] = {n: _version(n) for n in ("numpy", "soxr", "msgspec", "typer", "rich", "mutagen")}
     facts["paths"] = _paths()
     if json:
         print_json(facts)
@@ -59,6 +59,14 @@ def info(
     if problem is not None:
         console.complain(problem)
         raise typer.Exit(console.exit_code(problem))
+
+
+def _version(package: str) -> str:
+    """Return the version of a package; mutagen is an extra."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "not installed"
 
 
 def _show_datasets(*, as_json: bool) -> None:

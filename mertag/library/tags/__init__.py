@@ -30,7 +30,7 @@ from mertag.library.tags.detect import kind_of, open_container
 from mertag.library.tags.fields import planned, without_ours
 from mertag.library.tags.id3_tag import TaggedById3
 from mertag.library.tags.options import TagOptions, fields_of, read_labels
-from mertag.library.tags.readers import ffmpeg, hidden
+from mertag.library.tags.readers import blind_to, ffmpeg, hidden, unseen
 from mertag.library.tags.safe_write import Original, open_original, replace_file
 from mertag.library.tags.second_opinion import disagreement, opinion_of, worth_asking
 
@@ -244,10 +244,13 @@ def _write(
     untagged = bare is not None and pieces is bare.pieces  # then readers see again what they saw before the tag
 
     def before(old: Path, copy: Path) -> None:
-        saw = None if untagged else ffmpeg.seen(old, old.name)
-        objection = hidden(saw, ffmpeg.seen(copy, old.name)) if saw else ""
-        if objection:
-            raise TagWriteError(original.path, f"nothing was written: {objection}")
+        if not untagged:
+            saw, sees = ffmpeg.seen(old, old.name), ffmpeg.seen(copy, old.name)
+            objection = hidden(saw, sees)
+            if not objection and not blind_to(saw, container):
+                objection = unseen(sees, container.fields, new)
+            if objection:
+                raise TagWriteError(original.path, f"nothing was written: {objection}")
         if before_replace is not None:
             before_replace(old, copy)
 

@@ -6,6 +6,7 @@ is what it saw, or null.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import signal
 import sys
@@ -23,16 +24,18 @@ class _Named:
 
 
 def seen(path: str, name: str) -> dict[str, str] | None:
-    """Return the tags of a file and its streams, and how many pictures and chapters it has; None if unreadable."""
+    """Return the tags of a file and its streams, digests of its pictures, and its chapters; None if unreadable."""
     try:
         with Path(path).open("rb") as file, av.open(_Named(file, name), metadata_errors="replace") as container:
             found = dict(container.metadata)
             for stream in container.streams:
                 found |= {f"{stream.index}:{key}": value for key, value in stream.metadata.items()}
             pictures = [s for s in container.streams if s.disposition & av.stream.Disposition.attached_pic]
-            found |= {f"picture {i}": f"{s.codec_context.name}" for i, s in enumerate(pictures)}
             for i, chapter in enumerate(container.chapters()):
                 found[f"chapter {i}"] = f"{chapter['start']} {chapter['end']} {chapter['metadata']}"
+            for i, stream in enumerate(pictures):
+                content = next((bytes(packet) for packet in container.demux(stream) if packet.size), b"")
+                found[f"picture {i}"] = f"{stream.codec_context.name} {hashlib.sha256(content).hexdigest()}"
             return found
     except Exception:  # noqa: BLE001 - whatever a damaged file does to it: this reader cannot read it
         return None

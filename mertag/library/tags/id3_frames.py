@@ -81,10 +81,10 @@ def entry(frame: bytes, raw: bytes, version: int, *, plain_sizes: bool = False) 
 
     names = {2: b"TXX"}.get(version, b"TXXX")
     if frame[:4] == b"TMOO" and version > 2:
-        texts = _texts(_content(frame, version))
+        texts = strings_of(content_of(frame, version))
         return Entry(MOOD, texts, raw) if texts is not None else Entry(None, (), raw)
     if frame.startswith(names):
-        texts = _texts(_content(frame, version))
+        texts = strings_of(content_of(frame, version))
         if texts and texts[0].upper() in KEYS:
             return Entry(texts[0].upper(), texts[1:], raw)
     if frame.startswith({2: b"COM"}.get(version, b"COMM")):
@@ -141,8 +141,8 @@ def frame_of(name: bytes, content: bytes, version: int, *, plain_sizes: bool = F
     return name + size + b"\0\0" + content
 
 
-def _content(frame: bytes, version: int) -> bytes:
-    """Return the text of a frame, decompressed and so on; empty if that cannot be."""
+def content_of(frame: bytes, version: int, most: int = _MAX_TEXT_BYTES) -> bytes:
+    """Return the text of a frame, decompressed (to at most so many bytes) and so on; empty if that cannot be."""
     if version == 2:
         return frame[6:]
     flags, content = frame[9], frame[10:]
@@ -159,7 +159,7 @@ def _content(frame: bytes, version: int) -> bytes:
     content = content[length_bytes + (1 if grouped else 0) :]
     if compressed:
         try:
-            content = zlib.decompressobj().decompress(content, _MAX_TEXT_BYTES)
+            content = zlib.decompressobj().decompress(content, most)
         except zlib.error:
             return b""
     return content
@@ -191,9 +191,9 @@ def _unpacked_length(packed: bytes) -> int:
     return length
 
 
-def _texts(content: bytes) -> tuple[str, ...] | None:
-    """Return the strings of a text frame, or None if they cannot be read."""
-    if not content or content[0] not in _CODECS or len(content) > _MAX_TEXT_BYTES:
+def strings_of(content: bytes, most: int = _MAX_TEXT_BYTES) -> tuple[str, ...] | None:
+    """Return the strings of a text frame, or None if they cannot be read, or are longer than so many bytes."""
+    if not content or content[0] not in _CODECS or len(content) > most:
         return None
     text = content[1:].decode(_CODECS[content[0]], "replace")
     texts = [part.lstrip("\ufeff") for part in text.split("\0")]

@@ -59,6 +59,11 @@ class Id3Tag:
         return collect(self.entries)
 
     @property
+    def unsynchronised(self) -> bool:
+        """Whether the tag is that as a whole; in 2.4, single frames are."""
+        return self.version < 4 and bool(self.flags & _UNSYNCHRONISED)
+
+    @property
     def costly(self) -> bool:
         """Whether another reader had better not be asked about it; see `mertag.library.tags.id3_frames.costly`."""
         return any(costly(frame, self.version) for frame in self.frames)
@@ -75,10 +80,9 @@ class Id3Tag:
 
         Raises `MalformedError` if it becomes longer than an ID3 tag can be.
         """
-        whole_tag_unsynchronised = self.version < 4 and self.flags & _UNSYNCHRONISED
 
         def finish(frame: bytes) -> bytes:
-            return unsynchronise(frame) if whole_tag_unsynchronised else frame
+            return unsynchronise(frame) if self.unsynchronised else frame
 
         def new_frame(key: str, values: tuple[str, ...]) -> list[bytes]:
             return [finish(encode(key, values, self.version, plain_sizes=self.plain_sizes))]
@@ -86,15 +90,15 @@ class Id3Tag:
         frames = b"".join(splice(self.entries, fields, new_frame, finish)) + self.tail
         footer = HEADER if self.flags & _FOOTER and self.version == 4 else 0
         size = len(self.extended) + len(frames)
-        if whole_tag_unsynchronised:
+        if self.unsynchronised:
             size = len(unsynchronise(self.extended)) + len(frames)
         available = self.length - HEADER - footer
         padding = 0 if footer else available - size
         if padding < 0:
             padding = PADDING
-        plain = frames.replace(b"\xff\0", b"\xff") if whole_tag_unsynchronised else frames
+        plain = frames.replace(b"\xff\0", b"\xff") if self.unsynchronised else frames
         extended = _extended(self.extended, self.version, padding, plain)
-        if whole_tag_unsynchronised:
+        if self.unsynchronised:
             extended = unsynchronise(extended)
         body = extended + frames + bytes(padding)
         if len(body) > _LARGEST:

@@ -11,15 +11,13 @@ Source of the names: TagLib's property maps; MusicBrainz Picard, "Appendix B: Ta
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-from mutagen.id3 import ID3, TCON
-
-from mertag.library.tags.container import Entry
+from mertag.library.tags.container import Entry, MalformedError
 from mertag.library.tags.id3_frames import frame_of, text_content
-from mertag.library.tags.id3_tag import parse
+from mertag.library.tags.id3_genres import spelled_out
+from mertag.library.tags.id3_texts import FRAMES, texts_of
 from mertag.library.tags.options import OWN
 
 Texts = Mapping[str, tuple[str, ...]]
@@ -28,32 +26,6 @@ Texts = Mapping[str, tuple[str, ...]]
 MOST_BYTES = 2**22
 """The longest value that is repeated, and the most in all."""
 
-_FRAMES = {
-    "TITLE": "TIT2",
-    "SUBTITLE": "TIT3",
-    "ARTIST": "TPE1",
-    "ALBUM": "TALB",
-    "ALBUMARTIST": "TPE2",
-    "DATE": "TDRC",
-    "GENRE": "TCON",
-    "TRACKNUMBER": "TRCK",
-    "DISCNUMBER": "TPOS",
-    "COMPOSER": "TCOM",
-    "CONDUCTOR": "TPE3",
-    "REMIXER": "TPE4",
-    "LYRICIST": "TEXT",
-    "BPM": "TBPM",
-    "ISRC": "TSRC",
-    "COPYRIGHT": "TCOP",
-    "LABEL": "TPUB",
-    "ENCODEDBY": "TENC",
-    "ENCODING": "TSSE",
-    "MEDIA": "TMED",
-    "GROUPING": "TIT1",
-    "COMPILATION": "TCMP",
-    "MOOD": "TMOO",
-}
-_NAMES = {frame: name for name, frame in _FRAMES.items()}
 _APE = {"YEAR": "DATE", "TRACK": "TRACKNUMBER", "DISC": "DISCNUMBER", "ALBUM ARTIST": "ALBUMARTIST"}
 _APE_KEYS = {name: key.title() for key, name in _APE.items()}
 _NO_APE_KEYS = {"ID3", "TAG", "OGGS", "MP+"}  # the specification forbids these
@@ -132,22 +104,14 @@ def from_info(chunk: bytes) -> Texts:
 
 
 def from_id3(tag: bytes, id3v1: bytes) -> Texts:
-    """Return what an ID3v2 tag and an ID3v1 tag say; either may be empty."""
-    try:
-        if tag and parse(tag).costly:
+    """Return what an ID3v2 tag and an ID3v1 tag say; either may be empty. A damaged one says nothing."""
+    newer: Texts = {}
+    if tag:
+        try:
+            newer = texts_of(tag, MOST_BYTES)
+        except MalformedError:
             return {}
-        read = ID3(io.BytesIO(tag + id3v1))
-    except Exception:  # noqa: BLE001 - on damaged tags mutagen raises whatever its parsers stumble over
-        return {}
-    found: dict[str, tuple[str, ...]] = {}
-    for frame in read.values():
-        name = {"TXXX": getattr(frame, "desc", ""), "COMM": "COMMENT", "USLT": "LYRICS"}.get(frame.FrameID)
-        name = _NAMES.get(frame.FrameID, "") if name is None else name
-        values = frame.genres if frame.FrameID == "TCON" else getattr(frame, "text", ())
-        values = [values] if isinstance(values, str) else [str(value) for value in values]
-        if name and name not in found and any(values):
-            found[name] = tuple(value for value in values if value)
-    return found
+    return {**from_id3v1(id3v1), **newer}
 
 
 def as_id3_frames(*sources: Texts) -> tuple[bytes, ...]:
@@ -155,7 +119,7 @@ def as_id3_frames(*sources: Texts) -> tuple[bytes, ...]:
     frames = []
     for name, values in _merged(sources):
         text = "\0".join(values)
-        standard = _FRAMES.get(name.upper())
+        standard = FRAMES.get(name.upper())
         if name.upper() == "COMMENT":
             frames.append(frame_of(b"COMM", text_content("\0" + "\n".join(values), language="eng"), 4))
         elif name.upper() in ("LYRICS", "UNSYNCEDLYRICS"):
@@ -180,7 +144,7 @@ def as_ape_items(texts: Texts) -> list[bytes]:
     """Return items of APEv2, under the names that its specification and MusicBrainz Picard give them."""
     found = []
     for name, values in _merged([texts]):
-        key = _APE_KEYS.get(name.upper(), name.title() if name.upper() in _FRAMES else name)
+        key = _APE_KEYS.get(name.upper(), name.title() if name.upper() in FRAMES else name)
         if key.isascii() and key.isprintable() and 2 <= len(key) <= 255 and key.upper() not in _NO_APE_KEYS:
             value = "\0".join(values).encode()
             found.append(len(value).to_bytes(4, "little") + bytes(4) + key.encode() + b"\0" + value)
@@ -203,7 +167,7 @@ def contradict(older: Texts, newer: Texts) -> bool:
 
 def genre_names(texts: Texts) -> Texts:
     """Return the same, with the numbers of ID3v1 genres spelled out."""
-    genres = tuple(TCON(encoding=3, text=list(texts.get("GENRE", ()))).genres)
+    genres = spelled_out(texts.get("GENRE", ()))
     return {**texts, "GENRE": genres} if genres else texts
 
 

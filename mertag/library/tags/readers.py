@@ -1,8 +1,12 @@
-"""The third check of a new copy: what FFmpeg's libraries, with which many players read tags, see in it.
+"""The second check of a new copy: what FFmpeg's libraries, with which many players read tags, see in it.
 
-What FFmpeg saw of others' tags in the old file, it must see in the new one. A new tag can hide older ones in the same
-file, and an edited one may no longer be found; only a reader that decides which of several tags counts can tell. It may
-crash on hostile files, so it runs in a process of its own, which is started again when it dies or takes too long.
+The first one reads a copy with the code that wrote it; a mistake in that code could pass it. FFmpeg shares no code with
+mertag. What it saw of others' tags, pictures and chapters in the old file, it must see in the new one: a new tag can
+hide older ones, and an edited one may no longer be found; only a reader that decides which of several tags counts can
+tell. And it must see mertag's own fields as they were planned.
+
+It may crash on hostile files, so it runs in a process of its own, which is started again when it dies, or takes too
+long.
 """
 
 from __future__ import annotations
@@ -17,10 +21,15 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mertag.library.tags.comment import OPENING
+from mertag.library.tags.container import Container, Fields
+from mertag.library.tags.id3_tag import TaggedById3
 from mertag.library.tags.options import KEYS, MOOD
 
 LIMIT_S = 20.0
 """So long FFmpeg may look at one file."""
+
+_TEXTS = ("ID3 frame ", "item ", "comment ")
+"""How containers call the texts of others', where FFmpeg may be blind to them."""
 
 _SAME = {"year": "date", "tyer": "date", "tdrc": "date", "tracknumber": "track", "discnumber": "disc"}
 
@@ -108,6 +117,50 @@ def hidden(before: Mapping[str, str] | None, after: Mapping[str, str] | None) ->
     return ""
 
 
+def unseen(after: Mapping[str, str] | None, old: Fields, new: Fields) -> str:
+    """Return which field that changes FFmpeg sees other than planned in the new file; empty if none.
+
+    Of several values it may show all, or one. A file that it cannot read tells nothing.
+    """
+    shown: dict[str, list[str]] = {}
+    for key, value in (after or {}).items():
+        shown.setdefault(_field(key), []).append(value.strip())
+    for key, values in new.items() if after is not None else ():
+        if key in KEYS and values != old.get(key) and not {*values, ";".join(values)} & {*shown.get(key, ())}:
+            seen = f"as {shown[key][0][:40]!r}" if key in shown else "not at all"
+            return f"FFmpeg, with which many players read tags, would see {key} {seen}, and not as {';'.join(values)!r}"
+    return ""
+
+
+def blind_to(before: Mapping[str, str] | None, container: Container) -> bool:
+    """Return whether FFmpeg does not look where a file's tags stand.
+
+    It saw nothing where there are texts of others'. Of a WAV file it shows LIST INFO, and no ID3 tag beside it; of an
+    APE tag with an ID3v1 tag behind it, the latter; of an unsynchronised ID3v2.3 tag, what stands before FF 00.
+    """
+    if before is None:
+        return True
+    seen = any(_field(key) != "ENCODER" for key in before)
+    if isinstance(container, TaggedById3):
+        if container.name.startswith("WAV") or container.tag.unsynchronised:
+            return seen or container.tag.unsynchronised
+        return not seen and container.tag.length > 0 and _has_texts(container)
+    if any(name == "ID3v1 tag" and len(piece) for name, piece in container.foreign()):
+        return True
+    return not seen and _has_texts(container)
+
+
+def _has_texts(container: Container) -> bool:
+    names = (name for name, piece in container.foreign() if len(piece))
+    return any(name.startswith(_TEXTS) and not name.endswith(("ENCODER", "header")) for name in names)
+
+
+def _field(key: str) -> str:
+    """Return the field that FFmpeg shows under a name."""
+    name = key.rpartition(":")[2].upper().removeprefix("WM/").replace("/", "_")
+    return MOOD if name == "TMOO" else name
+
+
 def _says(text: str, value: str) -> bool:
     """Return whether a text begins with a value; where a byte of that was no UTF-8, any character will do."""
     text = text.strip()
@@ -121,5 +174,5 @@ def _plain(key: str) -> str:
 
 def _ours(key: str, value: str) -> bool:
     """Return whether a value may change: of a comment with a mood, the rest is compared as bytes elsewhere."""
-    name = key.rpartition(":")[2].upper().removeprefix("WM/").replace("/", "_")
-    return name == "TMOO" or name in (MOOD, *KEYS) or (name in ("COMMENT", "DESCRIPTION") and OPENING in value)
+    name = _field(key)
+    return name in KEYS or (name in ("COMMENT", "DESCRIPTION") and OPENING in value)

@@ -1,62 +1,46 @@
-"""The second check of a new copy: what mutagen, which shares no code with mertag, reads in it.
+"""The third check of a new copy, where mutagen is installed: what mutagen reads in it.
 
-The other checks read a copy with the code that wrote it; a mistake in that code could pass them. Where
-mutagen reads the original, it must read the copy as well, find the fields as planned, and everything else as
-it was.
+It shares no code with mertag, and sees more of a file's tags than FFmpeg does (`mertag.library.tags.readers`). Where it
+reads the original, it must read the copy as well, find the fields as planned, and everything else as it was. mutagen is
+an extra, since its licence (GPL-2.0-or-later) asks something of whoever passes it on together with mertag.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any, BinaryIO
-
-from mutagen.aiff import AIFF
-from mutagen.apev2 import APEv2File
-from mutagen.asf import ASF
-from mutagen.dsf import DSF
-from mutagen.flac import FLAC
-from mutagen.id3 import ID3FileType
-from mutagen.monkeysaudio import MonkeysAudio
-from mutagen.mp3 import MP3
-from mutagen.mp4 import MP4
-from mutagen.oggflac import OggFLAC
-from mutagen.oggopus import OggOpus
-from mutagen.oggspeex import OggSpeex
-from mutagen.oggvorbis import OggVorbis
-from mutagen.optimfrog import OptimFROG
-from mutagen.tak import TAK
-from mutagen.trueaudio import TrueAudio
-from mutagen.wave import WAVE
-from mutagen.wavpack import WavPack
 
 from mertag.library.tags.comment import moods_in, without_moods
 from mertag.library.tags.container import Container, Fields
 from mertag.library.tags.id3_tag import TaggedById3
 from mertag.library.tags.options import COMMENT, KEYS, MOOD
 
-_READERS: Mapping[str, Any] = {
-    "WAV": WAVE,
-    "AIFF": AIFF,
-    "DSF": DSF,
-    "MP3": MP3,
-    "AAC": ID3FileType,
-    "True Audio": TrueAudio,
-    "FLAC": FLAC,
-    "Ogg Vorbis": OggVorbis,
-    "Ogg Opus": OggOpus,
-    "Ogg Speex": OggSpeex,
-    "Ogg FLAC": OggFLAC,
-    "MP4": MP4,
-    "ASF": ASF,
-    "WavPack": WavPack,
-    "Monkey's Audio": MonkeysAudio,
-    "MP3 (APEv2)": APEv2File,
-    "MP3 (APEv1)": APEv2File,
-    "Musepack": APEv2File,  # its tags only: mutagen's reader of Musepack 8 runs for ever where a packet has size 0
-    "TAK": TAK,
-    "True Audio (APEv2)": APEv2File,
-    "OptimFROG": OptimFROG,
+_READERS = {  # module and class in mutagen
+    "WAV": "wave:WAVE",
+    "AIFF": "aiff:AIFF",
+    "DSF": "dsf:DSF",
+    "MP3": "mp3:MP3",
+    "AAC": "id3:ID3FileType",
+    "True Audio": "trueaudio:TrueAudio",
+    "FLAC": "flac:FLAC",
+    "Ogg Vorbis": "oggvorbis:OggVorbis",
+    "Ogg Opus": "oggopus:OggOpus",
+    "Ogg Speex": "oggspeex:OggSpeex",
+    "Ogg FLAC": "oggflac:OggFLAC",
+    "MP4": "mp4:MP4",
+    "ASF": "asf:ASF",
+    "WavPack": "wavpack:WavPack",
+    "Monkey's Audio": "monkeysaudio:MonkeysAudio",
+    "MP3 (APEv2)": "apev2:APEv2File",
+    "MP3 (APEv1)": "apev2:APEv2File",
+    "Musepack": "apev2:APEv2File",  # its tags only: the reader of Musepack 8 runs for ever where a packet has size 0
+    "TAK": "tak:TAK",
+    "True Audio (APEv2)": "apev2:APEv2File",
+    "OptimFROG": "optimfrog:OptimFROG",
 }
 _A_FEW_SAMPLES_S = 0.003  # so much too long is a file whose last chunk promises a few bytes more than it has
 _PREFIXES = ("TXXX:", "----:COM.APPLE.ITUNES:", "WM/")
@@ -72,17 +56,23 @@ class Opinion:
     bare: bool  # no tag of the container's main kind, or an empty one: a new one repeats what the others say
 
 
+@cache
+def installed() -> bool:
+    """Return whether mutagen is here."""
+    return find_spec("mutagen") is not None
+
+
 def worth_asking(container: Container) -> bool:
-    """Return whether mutagen sees the tag, and reads it in reasonable time; see `Id3Tag.costly`."""
-    return not (isinstance(container, TaggedById3) and (container.tag.costly or container.misplaced))
+    """Return whether mutagen is here, sees the tag, and reads it in reasonable time; see `Id3Tag.costly`."""
+    return installed() and not (isinstance(container, TaggedById3) and (container.tag.costly or container.misplaced))
 
 
 def opinion_of(file: BinaryIO, container: str) -> Opinion | None:
     """Return what mutagen sees in `file`, or None if it cannot read it; `container` is what our own reader calls it."""
     file.seek(0)
     try:
-        reader = _READERS.get(container) or _READERS[container.split(" (")[0]]
-        found = reader(file)
+        module, _, name = (_READERS.get(container) or _READERS[container.split(" (")[0]]).partition(":")
+        found = getattr(import_module(f"mutagen.{module}"), name)(file)
         fields: dict[str, tuple[str, ...]] = {}
         foreign: dict[str, str] = {}
         for name, value in _items(found.tags):
@@ -123,9 +113,9 @@ def disagreement(
     if before is None:
         return ""
     if after is None:
-        return "a second reader (mutagen) reads the original and not the new file"
+        return "a third reader (mutagen) reads the original and not the new file"
     if abs((after.length_s or 0.0) - (before.length_s or 0.0)) > _A_FEW_SAMPLES_S:
-        return "a second reader (mutagen) sees another duration in the new file"
+        return "a third reader (mutagen) sees another duration in the new file"
     if untagged:
         return ""
     bare = first or before.bare
@@ -134,14 +124,14 @@ def disagreement(
         wanted = before.fields.get(key) if stays else new.get(key)
         if after.fields.get(key) != wanted:
             seen = after.fields.get(key)
-            return f"a second reader (mutagen) sees {key} as {seen} in the new file, not as {wanted}"
+            return f"a third reader (mutagen) sees {key} as {seen} in the new file, not as {wanted}"
     if not set(new.get(COMMENT, ())) <= set(after.fields.get(COMMENT, ())):
-        return f"a second reader (mutagen) does not see the mood {new[COMMENT][0]!r} in the comment of the new file"
+        return f"a third reader (mutagen) does not see the mood {new[COMMENT][0]!r} in the comment of the new file"
     names = {*before.foreign, *after.foreign}
     if bare:
         names = {*before.foreign} - {*after.foreign}
     changed = sorted(name for name in names if before.foreign.get(name) != after.foreign.get(name))
-    return f"a second reader (mutagen) sees other tags changed: {', '.join(changed)}" if changed else ""
+    return f"a third reader (mutagen) sees other tags changed: {', '.join(changed)}" if changed else ""
 
 
 def _items(tags: Any) -> Iterable[tuple[str, Any]]:

@@ -49,7 +49,7 @@ def tagged_and_back(path: Path, data: bytes, kept: list[bytes], happy: SongEmoti
         except TagWriteError as error:  # an empty tag, for one, would then hide the one at the end
             refusal = str(error)
         if refusal:
-            assert "FFmpeg" in refusal or "a second reader (mutagen)" in refusal
+            assert "FFmpeg" in refusal or "a third reader (mutagen)" in refusal
             assert path.read_bytes() == data
             return
         new, position = path.read_bytes(), 0
