@@ -51,7 +51,7 @@ class Progress:
     def __init__(self, *, quiet: bool, bar: bool) -> None:
         self._wants_bar = bar and not quiet
         self._bar: Any = None
-        self._total = self._done = self._failed = self._remembered = 0
+        self._total = self._done = self._failed = self._remembered = self._heard = 0
         self._drawn_s = 0.0
         self._started_s = self._line_s = time.monotonic()
         self._quiet = quiet
@@ -89,13 +89,16 @@ class Progress:
         self._done += 1
         self._failed += failed
         self._remembered += remembered
+        self._heard += not (failed or remembered)
         now_s = time.monotonic()
-        analysed = self._done - self._remembered
-        if not analysed:  # what is remembered comes first: the clock of the analyses has not begun
+        fresh = self._done - self._remembered
+        if not fresh:  # what is remembered comes first: the clock of the analyses has not begun
             self._started_s = now_s
-        rate_hz = analysed / max(now_s - self._started_s, 1e-9)
-        left = f", {console.duration((self._total - self._done) / rate_hz)} left" if analysed else ""
-        pace = f"{rate_hz:.1f} songs/s{left}" if analysed else f"{self._remembered} remembered"
+        passed_s = max(now_s - self._started_s, 1e-9)
+        pace = f"{self._remembered} remembered"
+        if fresh:  # those that fail take their time as well, but were not heard
+            left_s = (self._total - self._done) * passed_s / fresh
+            pace = f"{self._heard / passed_s:.1f} songs/s, {console.duration(left_s)} left"
         if self._bar is not None:
             if now_s - self._drawn_s >= DRAW_EVERY_S or self._done == self._total:
                 self._drawn_s = now_s
@@ -266,10 +269,10 @@ class View:
         not_counted = summary.found - sum(summary.counts.values())
         if not_counted:
             parts.append(f"{not_counted} not reached")
-        rate = (summary.found - summary.not_reached) / max(summary.elapsed_s, 1e-9)
-        pace = f" ({rate:.1f} songs/s)" if tags else ""
+        n_heard = sum(summary.heard.values())
+        pace = f" ({n_heard / max(summary.elapsed_s, 1e-9):.1f} songs/s)" if n_heard else ""
         console.say(f"found {summary.found} = {' + '.join(parts)}, in {console.duration(summary.elapsed_s)}{pace}")
-        if sum(summary.heard.values()) > 1:
+        if n_heard > 1:
             console.say(shares(summary.heard))
         for line in short(self.overview) if self.overview is not None else ():
             console.say(line)

@@ -152,7 +152,7 @@ class Summary:
     damaged : mapping of str to tuple of Path or str
         Songs that have an emotion although their sound is damaged, and are no failures, by what is damaged.
     heard : mapping of Quadrant to int
-        How many songs have which mood, written or not, of those whose mood is known.
+        How many songs have which mood, written or not, of those whose mood is known and that did not fail.
     """
 
     found: int
@@ -232,10 +232,10 @@ class Account:
             self._groups.setdefault((done.status, done.reason, done.as_before), []).append(done.path)
         if done.mood is not None:
             self._moods[done.mood] += 1
-        if done.emotion is not None and done.emotion.damage and not done.status.is_failure:
-            self._damaged.setdefault(done.emotion.damage, []).append(done.path)
-        if done.emotion is not None:
+        if done.emotion is not None and not done.status.is_failure:
             self._heard[done.emotion.quadrant] += 1
+            if done.emotion.damage:
+                self._damaged.setdefault(done.emotion.damage, []).append(done.path)
 
     def summary(self, songs: Sequence[Path | str] = (), *, not_reached_because: str = "") -> Summary:
         """Return the sum, the largest groups first.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -126,7 +127,16 @@ def test_strict_fails_songs_that_are_only_analysed(mertag: Run, music: Path) -> 
         result = mertag("tag", music, "--strict")
         assert result.exit_code == 1
         assert cut.name not in result.stdout
+        assert sum(int(n) for n in re.findall(r" (\d+) \(\d+%\)", result.stderr)) == 2  # in the moods' shares
     assert mertag("tag", music).exit_code == 0
+
+
+def test_a_run_in_which_all_songs_fail_says_no_songs_a_second(mertag: Run, tmp_path: Path) -> None:
+    (tmp_path / "bad").mkdir()
+    audio(tmp_path / "bad" / "bad_d.flac")
+    said = mertag("tag", tmp_path / "bad").stderr
+    assert "found 1 = 0 analysed + 0 unchanged + 0 skipped + 1 failed, in " in said
+    assert "songs/s" not in said
 
 
 def test_failures_that_are_as_before_are_counted_and_not_repeated(mertag: Run, music: Path, tmp_path: Path) -> None:
@@ -188,6 +198,11 @@ def test_the_time_left_is_that_of_the_songs_that_are_left(
         progress.step(failed=False)
     last = capsys.readouterr().err.splitlines()[-1]
     assert last == "910 of 1000, 0 failed, 0.1 songs/s, 15 min 0 s left"
+    for _ in range(30):  # take their time, but nothing was heard
+        clock["s"] += 10.0
+        progress.step(failed=True)
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last == "940 of 1000, 30 failed, 0.0 songs/s, 10 min 0 s left"
 
 
 def test_a_run_that_writes_says_the_shares_of_the_moods_and_so_does_the_next(mertag: Run, music: Path) -> None:

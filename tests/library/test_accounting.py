@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from fake_tagger import emotion
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mertag.emotion import Quadrant
 from mertag.library.accounting import Account, Event, FileDone, Finished, Found, Status, handle_all
 from mertag.library.tags import TagChange
 
@@ -44,6 +47,16 @@ def test_only_a_run_that_changed_a_file_has_a_number() -> None:
     assert account.summary().run is None
     account.add(done(1, Status.TAGGED, changed=True))
     assert account.summary().run == 7
+
+
+def test_a_song_that_failed_is_in_no_share_of_moods_and_in_no_damage() -> None:
+    account = Account(3, TAG)
+    for index, (status, damage) in enumerate([(Status.TAGGED, "torn"), (Status.UNCHANGED, ""), (Status.FAILED, "torn")]):
+        heard = replace(emotion(Quadrant.Q3), damage=damage)
+        account.add(replace(done(index, status), emotion=heard))
+    s = account.summary()
+    assert s.heard == {Quadrant.Q3: 2}
+    assert s.damaged == {"torn": (Path("/0"),)}
 
 
 def test_what_was_left_is_a_failure_with_its_reason_and_the_largest_group_comes_first() -> None:
