@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.command
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or ""
+BROWSERS = ("google-chrome", "google-chrome-stable", "chromium", "chromium-browser", "chrome", "microsoft-edge")
 AXE = Path(__file__).resolve().parents[2] / "vendor" / "axe.min.js"
 DESK, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 NAMES = (b"heard #1 100%.wav", b"caf\xe9.wav")
@@ -38,10 +38,14 @@ Open = Callable[..., "Page"]
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     playwright = pytest.importorskip("playwright.sync_api", reason="the page's tests need the extra dev")
-    if not CHROMIUM:
-        pytest.skip("no Chromium on this machine")
     with playwright.sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--mute-audio"])
+        installed = next(filter(None, map(shutil.which, BROWSERS)), driver.chromium.executable_path)
+        if not Path(installed).is_file():
+            pytest.skip(
+                f"no browser to draw the page with: none of {', '.join(BROWSERS)} is on the PATH, "
+                "and `playwright install chromium` has not been run"
+            )
+        opened = driver.chromium.launch(executable_path=installed, args=["--no-sandbox", "--mute-audio"])
         yield opened
         opened.close()
 
