@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -107,6 +109,24 @@ def test_a_song_that_fails_is_named_once_and_taken_when_it_is_mended(watch: Watc
     (music / "song.flac").write_bytes(whole)
     until(lambda: "tagged: " in log.read_text())
     assert log.read_text().count("failed: ") == 1
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd-analyze on this machine")
+def test_systemd_finds_nothing_wrong_with_the_unit_in_the_documentation(tmp_path: Path) -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "watch.md").read_text(encoding="utf-8")
+    (unit,) = re.findall(r"^```ini\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    (tmp_path / "mertag.service").write_text(unit, encoding="utf-8")
+    program = tmp_path / ".local" / "bin" / "mertag"
+    program.parent.mkdir(parents=True)
+    program.symlink_to(sys.executable)
+    done = subprocess.run(
+        ["systemd-analyze", "--user", "verify", "--man=no", str(tmp_path / "mertag.service")],
+        env={**os.environ, "HOME": str(tmp_path), "XDG_RUNTIME_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")  # unknown keys are only said
 
 
 def test_folders_must_be_named_and_be_there(tmp_path: Path) -> None:
