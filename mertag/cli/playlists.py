@@ -17,6 +17,7 @@ from mertag.errors import ConfigError
 if TYPE_CHECKING:
     from mertag.library.overview.songs import Song
     from mertag.library.playlists.choose import Wanted
+    from mertag.library.tags.options import TagOptions
 
 M3U8 = "m3u8"
 ALL = "all"
@@ -59,6 +60,10 @@ def playlists(
         bool, typer.Option("--absolute", help="Absolute paths; if not given, relative to the playlist.")
     ] = False,
     labels: opt.Labels = None,
+    balanced: opt.Balanced = None,
+    scale: Annotated[
+        int, typer.Option(metavar="1|100", help="For the rules: what the figures in the tags go up to.")
+    ] = 1,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", "-n", help="Say what would be written, and write nothing.")
     ] = False,
@@ -81,12 +86,14 @@ def playlists(
     from mertag.library.playlists.choose import Range, Wanted
     from mertag.library.playlists.write import file_name, write_playlist
     from mertag.library.records import path_fields
-    from mertag.library.tags.options import DEFAULT_LABELS, read_labels
+    from mertag.library.tags.options import DEFAULT_LABELS, TagOptions, read_labels
 
     formats = _formats(format_ or [M3U8])
     if start is not None and formats != [M3U8]:
         raise ConfigError("a way over the map is a list of songs, so that only --format m3u8 can hold it")
-    names = DEFAULT_LABELS if labels is None else read_labels(labels)
+    written = TagOptions(
+        labels=DEFAULT_LABELS if labels is None else read_labels(labels), balanced=balanced, scale=scale
+    )
     wanted = Wanted(
         min_confidence=min_confidence,
         valence=Range() if valence is None else Range.parse(valence),
@@ -95,17 +102,17 @@ def playlists(
     )
     lists: Mapping[str, Sequence[Song]] = {}
     if M3U8 in formats:
-        lists = _lists(read_remembered(paths or [], state, quiet=quiet).songs, wanted, names, start, end)
+        lists = _lists(read_remembered(paths or [], state, quiet=quiet).songs, wanted, written, start, end)
     elif paths:
         console.warn("the rules hold for whatever the player knows; PATHS is for m3u8 alone")
     made = []
-    for name, content, n in _contents(formats, lists, wanted, names, None if absolute else out):
+    for name, content, n in _contents(formats, lists, wanted, written, None if absolute else out):
         path = out / file_name(name)
         if n is not None and _is_not_listed(lists, name):
             console.warn(f"{path.name}: files whose name holds a line break are left out")
-        written = write_playlist(path, content, has_songs=n != 0, dry_run=dry_run)
-        if written or path.exists():
-            verb = ("would be written" if dry_run else "written") if written else "unchanged"
+        is_new = write_playlist(path, content, has_songs=n != 0, dry_run=dry_run)
+        if is_new or path.exists():
+            verb = ("would be written" if dry_run else "written") if is_new else "unchanged"
             made.append({**path_fields(path), "songs": n, "status": verb})
             songs = "rules" if n is None else "1 song" if n == 1 else f"{n} songs"
             if not quiet and not json:
@@ -127,15 +134,15 @@ def _formats(given: Sequence[str]) -> list[str]:
 
 
 def _lists(
-    songs: Sequence[Song], wanted: Wanted, labels: Sequence[str], start: str | None, end: str | None
+    songs: Sequence[Song], wanted: Wanted, written: TagOptions, start: str | None, end: str | None
 ) -> Mapping[str, Sequence[Song]]:
     """Return the songs of each playlist, by its name."""
     from mertag.library.playlists.choose import by_mood
     from mertag.library.playlists.journey import USUAL_LENGTH, journey, place_of
 
     if start is None or end is None:
-        return by_mood(songs, wanted, labels)
-    way = journey(songs, place_of(start, labels), place_of(end, labels), wanted)
+        return by_mood(songs, wanted, written.labels, balanced=written.balanced)
+    way = journey(songs, place_of(start, written.labels), place_of(end, written.labels), wanted)
     steps = wanted.limit or USUAL_LENGTH
     if songs and len(way) < steps:
         console.warn(f"the way has {len(way)} of {steps} songs: no other song is left, or only by the artist before")
@@ -146,7 +153,7 @@ def _contents(
     formats: Sequence[str],
     lists: Mapping[str, Sequence[Song]],
     wanted: Wanted,
-    labels: Sequence[str],
+    written: TagOptions,
     folder: Path | None,
 ) -> Iterator[tuple[str, bytes, int | None]]:
     """Yield name, content and number of songs of each file; of rules, None."""
@@ -163,7 +170,8 @@ def _contents(
             console.warn(f"{kind}: its player knows the mood alone, so that the rules hold for every song of a mood")
         if wanted.limit is not None and kind in WITHOUT_LIMIT:
             console.warn(f"{kind}: its rules cannot say how many songs there are to be; --limit is left out")
-        for name, text in FORMATS[kind](list(dict.fromkeys(labels)), wanted).items():
+        moods = dict.fromkeys((*written.labels, *([written.balanced] if written.balanced else [])))
+        for name, text in FORMATS[kind](list(moods), wanted, scale=written.scale).items():
             yield name, text.encode(), None
 
 

@@ -73,6 +73,15 @@ def test_paths_may_be_absolute_and_moods_have_names_of_their_own(
     assert (tmp_path / "lists" / "Fröhlich.nsp").exists()
 
 
+def test_playlists_follow_how_tags_were_written(mertag: Run, tmp_path: Path) -> None:
+    result = mertag("--balanced", "So So", "--scale", 100, "--format", "m3u8,nsp,foobar2000", "--valence", "0.3..")
+    assert result.exit_code == 0
+    assert len(entries(tmp_path / "lists" / "So So.m3u8")) > 0
+    assert '"gt": {\n        "mertag_valence": 29.5' in (tmp_path / "lists" / "So So.nsp").read_text()
+    assert "%mertag_valence% GREATER 29" in (tmp_path / "lists" / "foobar2000.txt").read_text()
+    assert mertag("--scale", 10).exit_code == 2
+
+
 def test_a_way_over_the_map_is_one_playlist(mertag: Run, tmp_path: Path) -> None:
     result = mertag("--from", "calm", "--to", "lively", "--limit", 12)
     assert result.exit_code == 0

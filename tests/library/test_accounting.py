@@ -51,7 +51,9 @@ def test_only_a_run_that_changed_a_file_has_a_number() -> None:
 
 def test_a_song_that_failed_is_in_no_share_of_moods_and_in_no_damage() -> None:
     account = Account(3, TAG)
-    for index, (status, damage) in enumerate([(Status.TAGGED, "torn"), (Status.UNCHANGED, ""), (Status.FAILED, "torn")]):
+    for index, (status, damage) in enumerate(
+        [(Status.TAGGED, "torn"), (Status.UNCHANGED, ""), (Status.FAILED, "torn")]
+    ):
         heard = replace(emotion(Quadrant.Q3), damage=damage)
         account.add(replace(done(index, status), emotion=heard))
     s = account.summary()

@@ -1,6 +1,7 @@
 """Which songs a playlist holds, and in which order.
 
-A song is in one playlist once: of files with the same audio, the first by path is taken.
+A song is in one playlist once: of files with the same audio, the first by path is taken. It is in that of the mood that
+its file has: its owner's, if that is one of the moods, else the one that was heard.
 """
 
 from __future__ import annotations
@@ -9,9 +10,10 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from mertag.emotion import QUADRANTS
+from mertag.emotion import QUADRANT_LABELS, QUADRANTS
 from mertag.errors import ConfigError
 from mertag.library.overview.songs import Song
+from mertag.library.tags.fields import is_unclear
 
 _NUMBER = r"(?:0|1|0?\.[0-9]+|1\.0+)"
 _RANGE = re.compile(rf"({_NUMBER})?\.\.({_NUMBER})?")
@@ -85,15 +87,28 @@ class Wanted:
         )
 
 
-def by_mood(songs: Iterable[Song], wanted: Wanted, labels: Sequence[str]) -> dict[str, list[Song]]:
-    """Return the songs of each mood, the most certain first; `labels` are the names of Q1..Q4."""
-    found: dict[str, list[Song]] = {label: [] for label in labels}
+def by_mood(
+    songs: Iterable[Song], wanted: Wanted, labels: Sequence[str], *, balanced: str | None = None
+) -> dict[str, list[Song]]:
+    """Return the songs of each mood, the most certain first, which are those whose mood is their owner's.
+
+    `labels` are the names of Q1..Q4, `balanced` that of the middle (see `mertag.library.tags.options.TagOptions`).
+    """
+    found: dict[str, list[Song]] = {label: [] for label in (*labels, *([balanced] if balanced else []))}
     names = dict(zip(QUADRANTS, labels, strict=True))
+    known = {QUADRANT_LABELS[quadrant].casefold(): label for quadrant, label in names.items()}
+    known |= {label.casefold(): label for label in found}
+    owners: set[bytes] = set()
     for song in each_once(songs):
-        if wanted.takes(song):
-            found[names[song.emotion.quadrant]].append(song)
+        if not wanted.takes(song):
+            continue
+        heard = balanced if balanced and is_unclear(song.emotion) else names[song.emotion.quadrant]
+        chosen = next((known[mood.casefold()] for mood in song.facts.mood if mood.casefold() in known), None)
+        if chosen is not None:
+            owners.add(song.place)
+        found[chosen or heard].append(song)
     for of_mood in found.values():
-        of_mood.sort(key=lambda song: (-song.emotion.confidence, song.place))
+        of_mood.sort(key=lambda song: (song.place not in owners, -song.emotion.confidence, song.place))
         del of_mood[len(of_mood) if wanted.limit is None else wanted.limit :]
     return found
 

@@ -80,7 +80,7 @@ def _others_comment(old: Fields) -> bool:
 
 def _mood(emotion: SongEmotion, options: TagOptions) -> tuple[str, ...]:
     """Return the mood that was heard, as it is written."""
-    if options.balanced and max(abs(emotion.valence - 0.5), abs(emotion.arousal - 0.5)) < UNCLEAR:
+    if options.balanced and is_unclear(emotion):
         return (options.balanced,)
     labels = dict(zip(QUADRANTS, options.labels, strict=True))
     first, second = emotion.ranking[:2]
@@ -88,6 +88,11 @@ def _mood(emotion: SongEmotion, options: TagOptions) -> tuple[str, ...]:
     chosen = (first, second) if options.moods == 2 and likely else (first,)
     moods = tuple(dict.fromkeys(labels[quadrant] for quadrant in chosen))
     return moods if options.join is None else (options.join.join(moods),)
+
+
+def is_unclear(emotion: SongEmotion) -> bool:
+    """Return whether neither axis is clear: then the mood is `TagOptions.balanced`, if there is such a mood."""
+    return max(abs(emotion.valence - 0.5), abs(emotion.arousal - 0.5)) < UNCLEAR
 
 
 def without_ours(old: Fields) -> dict[str, tuple[str, ...]]:

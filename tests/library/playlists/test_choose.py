@@ -20,13 +20,15 @@ from mertag.library.tags.options import DEFAULT_LABELS
 FROM_ZERO_TO_ONE = st.floats(0.01, 0.99)
 
 
-def song(name: str, valence: float, arousal: float, *, artist: str = "", audio: str = "") -> Song:
+def song(
+    name: str, valence: float, arousal: float, *, artist: str = "", audio: str = "", mood: tuple[str, ...] = ()
+) -> Song:
     return Song(
         place=f"/music/{name}".encode(),
         audio=(audio or name).encode(),
         emotion=emotion(valence, arousal),
         course=b"",
-        facts=Facts(artist=artist),
+        facts=Facts(artist=artist, mood=mood),
     )
 
 
@@ -64,6 +66,29 @@ def test_each_mood_has_its_songs_the_most_certain_first_and_each_audio_once() ->
         "Relaxed": [],
     }
     assert [s.path.name for s in by_mood(songs, Wanted(limit=1), DEFAULT_LABELS)["Happy"]] == ["b"]
+
+
+def names_of(found: dict[str, list[Song]]) -> dict[str, list[str]]:
+    return {mood: [s.path.name for s in of] for mood, of in found.items() if of}
+
+
+def test_a_song_is_in_the_playlist_of_the_mood_that_its_owner_chose() -> None:
+    songs = [
+        song("heard", 0.1, 0.1),
+        song("chosen", 0.9, 0.6, mood=("sad",)),
+        song("by its own name", 0.9, 0.6, mood=("Dreamy", "Traurig")),
+        song("of another word", 0.9, 0.6, mood=("Dreamy",)),
+    ]
+    english = by_mood(songs, Wanted(), DEFAULT_LABELS)
+    assert names_of(english) == {"Sad": ["chosen", "heard"], "Happy": ["by its own name", "of another word"]}
+    german = by_mood(songs, Wanted(), ("Froh", "Wild", "Traurig", "Ruhig"))
+    assert names_of(german) == {"Traurig": ["by its own name", "chosen", "heard"], "Froh": ["of another word"]}
+
+
+def test_the_middle_has_a_playlist_where_it_has_a_name() -> None:
+    songs = [song("middle", 0.55, 0.45), song("calm", 0.55, 0.3), song("chosen", 0.9, 0.9, mood=("balanced",))]
+    found = by_mood(songs, Wanted(), DEFAULT_LABELS, balanced="Balanced")
+    assert names_of(found) == {"Balanced": ["chosen", "middle"], "Relaxed": ["calm"]}
 
 
 def test_moods_of_one_name_are_one_playlist() -> None:

@@ -89,6 +89,24 @@ def test_musicbee_has_its_rules_as_text() -> None:
     assert "limit to 50 songs" in text
 
 
+def test_rules_hold_for_whole_percentages_too() -> None:
+    content = json.loads(FORMATS["nsp"](MOODS, NARROW, scale=100)["Happy.nsp"])
+    figures = {(how, *rule[how].items()) for rule in content["all"][1:] for how in rule}
+    assert figures == {
+        ("gt", ("mertag_confidence", 59.5)),
+        ("gt", ("mertag_valence", 69.5)),
+        ("gt", ("mertag_arousal", 9.5)),
+        ("lt", ("mertag_arousal", 30.5)),
+    }
+    (text,) = FORMATS["foobar2000"](MOODS, NARROW, scale=100).values()
+    wanted = "%mertag_valence% GREATER 69 AND %mertag_arousal% GREATER 9 AND %mertag_arousal% LESS 31"
+    assert f'mood IS "Happy" AND %mertag_confidence% GREATER 59 AND {wanted} SORT' in text
+    (text,) = FORMATS["musicbee"](MOODS, NARROW, scale=100).values()
+    assert "MERTAG_AROUSAL | is in range | 10 | 30" in text
+    for without in ("xsp", "beets"):
+        assert FORMATS[without](MOODS, NARROW, scale=100) == FORMATS[without](MOODS, NARROW)
+
+
 def test_what_is_the_same_is_not_written_again_and_what_is_not_ours_not_replaced(tmp_path: Path) -> None:
     place = tmp_path / "new" / "a.m3u8"
     content = b"#EXTM3U\n# made by mertag playlists\nx\n"
