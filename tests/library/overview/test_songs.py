@@ -6,7 +6,6 @@ import os
 import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import mutagen
@@ -120,16 +119,23 @@ def test_facts_of_real_files_are_read_and_kept(library: MadeLibrary) -> None:
     assert found(library, read=False).songs[0].facts == Facts(title="Real")
 
 
+def processor_s() -> float:
+    """Return how long the processes that have ended have computed."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
 @pytest.mark.slow
+@pytest.mark.timeout(1200)  # forty thousand files
 @pytest.mark.command
 def test_forty_thousand_songs_take_seconds_and_little_memory(tmp_path: Path) -> None:
     library = made_library(tmp_path / "music", tmp_path / "s", 40_000)
     page = tmp_path / "library.html"
     for options in (["--json"], [], ["--html", str(page)]):
-        began_s = time.monotonic()
+        before_s = processor_s()
         command = [sys.executable, "-m", "mertag", "overview", "--state", str(library.state), *options]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
-        assert time.monotonic() - began_s < 5, options
+        assert processor_s() - before_s < 5, options  # of one core: what else the machine does says nothing
         assert "40000" in done.stdout + done.stderr
     assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < 300 * 1024  # KiB
     assert page.stat().st_size < 12e6

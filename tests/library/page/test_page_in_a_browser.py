@@ -270,6 +270,7 @@ def test_a_song_that_cannot_be_played_is_said_and_named(browser: Browser, librar
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)  # forty thousand files
 def test_forty_thousand_dots_pan_at_thirty_frames_a_second(open_page: Open, tmp_path: Path) -> None:
     page = open_page(of=made_library(tmp_path / "many", tmp_path / "many.sqlite", 40_000))
     x, y = place_of(page, 0.5, 0.5)
