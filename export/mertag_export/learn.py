@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 import shlex
 from collections import Counter
-from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
 import platformdirs
 import typer
 
@@ -18,20 +18,16 @@ from mertag.cli import tag_options as opt
 from mertag.cli.outputs import print_json
 from mertag.cli.shared import open_tagger
 from mertag.cli.view import count
-from mertag.emotion import QUADRANTS, Quadrant
+from mertag.emotion import QUADRANTS
 from mertag.errors import ConfigError
 from mertag.files import path_text
 from mertag.library.records import path_fields
-from mertag.outcomes import Tagged
 
 if TYPE_CHECKING:
-    from mertag.listen.tagger import Tagger
     from mertag_export.corrections.judge import OwnersSongs, Verdict
-    from mertag_export.corrections.moods import OwnersMoods
 
 MIN_CORRECTIONS = 20
 MIN_ARTISTS = 5
-SAID_EVERY = 100
 
 
 def learn(
@@ -64,7 +60,10 @@ def learn(
     from mertag.library.find import find_audio
     from mertag.library.tags import read_labels
     from mertag.library.tags.options import DEFAULT_LABELS
+    from mertag.listen.bundle import load_bundle
     from mertag_export.corrections.bundle import write_corrected
+    from mertag_export.corrections.embedding import bundle_with_embedding
+    from mertag_export.corrections.hearing import hear
     from mertag_export.corrections.judge import judge, taught
     from mertag_export.corrections.moods import owners_moods
     from mertag_export.run import check_destination, new_folder_for
@@ -80,7 +79,7 @@ def learn(
         judged = None if verdict is None else {**dataclasses.asdict(verdict), "better": verdict.better}
         counted = {"heard": len(decided), "corrections": wrong.total()}
         made = None if bundle is None else path_fields(bundle)
-        print_json({"model": facts["model"], **counted, "verdict": judged, "bundle": made, "said": path_text(text)})
+        print_json({"model": old.id, **counted, "verdict": judged, "bundle": made, "said": path_text(text)})
 
     def unreadable(path: Path, reason: str) -> None:
         console.warn(f"{console.clean(path)}: {console.clean(reason)}")
@@ -93,14 +92,19 @@ def learn(
     say(f"{count(found.n, 'song')} with a mood: {len(found.owned)} of yours that name one of {', '.join(words)}")
     for text, n in Counter(found.other).most_common(5):
         say(f"  {text!r} is none of them: {count(n, 'song')}")
-    tagger, facts = open_tagger(model, device.value, workers=workers, segment_hop_s=None)
-    with tagger:
-        table, decided = _heard(found, tagger, at_most, say=say)
+    old = load_bundle(model)
+    with ExitStack() as stack:
+        scratch = Path(stack.enter_context(TemporaryDirectory(prefix="mertag-learn-")))
+        hearing = bundle_with_embedding(old, scratch)
+        tagger, _ = open_tagger(hearing.folder, device.value, workers=workers, segment_hop_s=None)
+        with tagger:
+            heard = hear(found, tagger, at_most, say=say)
+        decided, table = heard.decided, heard.table
         wrong = Counter((decided[path], mood) for path, mood in found.owned.items() if decided.get(path, mood) != mood)
         names = dict(zip(QUADRANTS, words, strict=True))
-        say(f"corrections: {wrong.total()} of {count(len(decided), 'song')} that were heard ({facts['model']})")
-        for (old, new), n in wrong.most_common():
-            say(f"  {names[old]} -> {names[new]}: {n}")
+        say(f"corrections: {wrong.total()} of {count(len(decided), 'song')} that were heard ({old.id})")
+        for (was, mood), n in wrong.most_common():
+            say(f"  {names[was]} -> {names[mood]}: {n}")
         if table is None or wrong.total() < MIN_CORRECTIONS or _n_artists(table) < MIN_ARTISTS:
             end(f"too little to learn from: {MIN_CORRECTIONS} corrections and {MIN_ARTISTS} artists are needed")
             return
@@ -108,53 +112,13 @@ def learn(
         verdict = judge(table)
         say(_said(verdict))
         if not verdict.better:
-            kept = f"{facts['model']} is kept: what your corrections teach is no better, or by chance only"
-            end(kept, verdict=verdict)
+            end(f"{old.id} is kept: what your corrections teach is no better, or by chance only", verdict=verdict)
             return
-        with new_folder_for(folder) as fresh:
-            bundle = write_corrected(tagger.bundle, fresh, taught(table), verdict)
+        fresh = stack.enter_context(new_folder_for(folder))
+        bundle = write_corrected(old, fresh, taught(table), verdict, heard.projections)
     say(f"bundle: {folder} ({bundle.id})")
     following = f"mertag tag --model {shlex.quote(str(folder))} --write-tags {shlex.join(map(str, paths))}"
     end(following, bundle=folder, verdict=verdict)
-
-
-def _heard(
-    found: OwnersMoods, tagger: Tagger, at_most: int, *, say: Callable[[str], None]
-) -> tuple[OwnersSongs | None, Mapping[Path, Quadrant]]:
-    """Hear the owner's songs again; return them as a table, and what the model decides of each."""
-    from mertag_export.corrections.classifier import Songs
-    from mertag_export.corrections.judge import OwnersSongs, classes_of
-    from mertag_export.corrections.moods import artist_of, sample
-
-    left, stands_for = sample(found.left, at_most)
-    decided: dict[Path, Quadrant] = {}
-    features, probabilities, mood, weight, artist = [], [], [], [], []
-    for outcome, of_song in tagger.features_many([*found.owned, *left]):
-        if not isinstance(outcome, Tagged):
-            continue
-        path, quadrant = Path(outcome.path), outcome.emotion.quadrant
-        decided[path] = quadrant
-        mood.append(QUADRANTS.index(found.owned.get(path, quadrant)))
-        weight.append(1.0 if path in found.owned else stands_for)
-        artist.append(artist_of(path))
-        features.append(of_song)
-        probabilities.append({target: tagger.models.song(target, x) for target, x in of_song.items()})
-        if len(mood) % SAID_EVERY == 0:
-            say(f"{len(mood)} of {len(found.owned) + len(left)} heard")
-    if not mood:
-        return None, decided
-    moods, artists = np.array(mood, dtype=np.int64), np.unique(artist, return_inverse=True)[1].astype(np.int64)
-    heads = {
-        head.target: Songs(
-            features=[of_song[head.target] for of_song in features],
-            old=[p[head.target] for p in probabilities],
-            label=classes_of(moods, head.target),
-            artist=artists,
-            weight=np.array(weight),
-        )
-        for head in tagger.bundle.manifest.heads
-    }
-    return OwnersSongs(heads=heads, mood=moods), decided
 
 
 def _n_artists(table: OwnersSongs) -> int:

@@ -26,7 +26,8 @@ from mertag.listen.windows import Float32Array, FrontEnd, Int64Array, Segmentati
 
 Probabilities = Mapping[Target, Float32Array]
 RunBlock = Callable[[Float32Array, Int64Array], Probabilities]
-"""``(waveform, starts)`` -> the probabilities of each head, shape (n_segments, n_classes)."""
+"""``(waveform, starts)`` -> of each head the probabilities, and behind them its embedding if it has one, shape
+(n_segments, `mertag.listen.manifest.Head.n_outputs`)."""
 
 _LOOK_AGAIN_S = 0.5
 _CLOSED = "the tagger was closed while songs were under way; open another one"
@@ -63,8 +64,8 @@ class SongSegments:
         Its length, in samples.
     n_segments : int
         How many full segments it has, or were chosen; may be 0.
-    probabilities : mapping of Target to float32 array, shape (n_segments, n_classes)
-        In the order of the segments; empty if there is no segment, or after an error.
+    probabilities : mapping of Target to float32 array, shape (n_segments, n_outputs)
+        In the order of the segments, see `Network`; empty if there is no segment, or after an error.
     error : MertagError or None
         Why the song could not be classified.
     excerpts : Excerpts or None

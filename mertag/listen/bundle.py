@@ -24,7 +24,6 @@ from mertag.files import read_regular, write_whole
 from mertag.listen.external_data import has_external_data
 from mertag.listen.manifest import MANIFEST_NAME, MAX_MANIFEST_BYTES, Head, Manifest, Precision, check_file_name
 from mertag.listen.sessions import Session
-from mertag.listen.windows import FEATURES_PER_CLASS
 
 __all__ = ["Bundle", "Head", "Manifest", "Precision", "default_bundle_path", "load_bundle", "write_bundle"]
 
@@ -204,16 +203,16 @@ def check_segment_graph(bundle: Bundle, name: str, session: Session) -> None:
     """
     inputs: _Signature = {"waveform": ("tensor(float)", (None,)), "starts": ("tensor(int64)", (None,))}
     outputs: _Signature = {
-        f"probabilities_{head.target}": ("tensor(float)", (None, len(head.classes))) for head in bundle.manifest.heads
+        f"probabilities_{head.target}": ("tensor(float)", (None, head.n_outputs)) for head in bundle.manifest.heads
     }
     _check_graph(bundle.path(name), session, inputs, outputs)
 
 
 def check_song_graph(bundle: Bundle, head: Head, session: Session) -> None:
     """Check the song graph of a head: features in, probabilities out; raises as `check_segment_graph`."""
-    n = len(head.classes)
-    inputs: _Signature = {"features": ("tensor(float)", (None, FEATURES_PER_CLASS * n))}
-    _check_graph(bundle.path(head.song), session, inputs, {"probabilities": ("tensor(float)", (None, n))})
+    inputs: _Signature = {"features": ("tensor(float)", (None, head.n_features))}
+    outputs: _Signature = {"probabilities": ("tensor(float)", (None, len(head.classes)))}
+    _check_graph(bundle.path(head.song), session, inputs, outputs)
 
 
 def _check_graph(path: Path, session: Session, inputs: _Signature, outputs: _Signature) -> None:

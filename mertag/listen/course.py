@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from mertag.emotion import Target
+from mertag.emotion import CLASS_NAMES, Target
 from mertag.listen.blocks import SongSegments
 from mertag.listen.bundle import Bundle
 from mertag.listen.silence import BoolArray
@@ -50,7 +50,7 @@ def course(
 def _sides(segments: SongSegments) -> tuple[Float64Array, Float64Array]:
     """Return P(V+) and P(A+) of each segment, shape (n_segments,)."""
     found: dict[Target, npt.NDArray[np.float64]] = {
-        target: np.asarray(p, np.float64) for target, p in segments.probabilities.items()
+        target: np.asarray(p[:, : len(CLASS_NAMES[target])], np.float64) for target, p in segments.probabilities.items()
     }
     if Target.QUADRANT in found:
         p1, p2, _, p4 = found[Target.QUADRANT].T

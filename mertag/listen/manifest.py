@@ -17,13 +17,14 @@ from mertag import strict_json
 from mertag._version import __version__
 from mertag.emotion import CLASS_NAMES, Target
 from mertag.errors import BundleError
-from mertag.listen.windows import FrontEnd, Segmentation, WindowRule
+from mertag.listen.windows import FEATURES_PER_CLASS, FrontEnd, Segmentation, WindowRule
 
 SCHEMA = 1
 """The only schema that this version reads and writes."""
 
 MANIFEST_NAME = "manifest.json"
 MAX_MANIFEST_BYTES = 1 << 20
+MAX_EMBEDDING = 1 << 14
 
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # device names on Windows
@@ -50,11 +51,25 @@ class Head:
         Class names in the order of the outputs: those of `mertag.emotion.CLASS_NAMES`.
     song : str
         File name of ``song.<target>.onnx``.
+    embedding : int
+        How many numbers follow the probabilities of each segment: what else the network knows of it. The song
+        classifier gets their means behind the features. 0 in a model as it was trained.
     """
 
     target: Target
     classes: tuple[str, ...]
     song: str
+    embedding: int = 0
+
+    @property
+    def n_outputs(self) -> int:
+        """How many numbers the network gives of each segment."""
+        return len(self.classes) + self.embedding
+
+    @property
+    def n_features(self) -> int:
+        """How many numbers the song classifier gets of each window."""
+        return FEATURES_PER_CLASS * len(self.classes) + self.embedding
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +137,8 @@ class Manifest:
             if head.classes != CLASS_NAMES[head.target]:
                 wanted = ", ".join(CLASS_NAMES[head.target])
                 raise BundleError(f"classes of {head.target} must be {wanted}, not {', '.join(head.classes)}")
+            if not 0 <= head.embedding <= MAX_EMBEDDING:
+                raise BundleError(f"embedding of {head.target} is {head.embedding}; 0 to {MAX_EMBEDDING} can be")
         if not self.segment:
             raise BundleError("no segment graph is named")
         if not set(self.shared) <= set(self.segment):

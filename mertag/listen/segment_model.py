@@ -79,7 +79,7 @@ class SegmentModel:
         return SEGMENTS_PER_CALL[self.device]
 
     def __call__(self, waveform: Float32Array, starts: Int64Array) -> dict[Target, Float32Array]:
-        """Return the probabilities of each head, shape (n_segments, n_classes).
+        """Return the probabilities of each head, shape (n_segments, n_classes), and behind them its embedding.
 
         Calls are split to `segments_per_call`. If a GPU's memory runs out, that limit is halved for good, and
         the part is tried again; if one segment alone does not fit, the CPU takes over. `notify` is told both.
@@ -99,7 +99,7 @@ class SegmentModel:
                 parts.append(found)
                 at += len(part)
         if not parts:
-            return {h.target: np.empty((0, len(h.classes)), np.float32) for h in self.manifest.heads}
+            return {h.target: np.empty((0, h.n_outputs), np.float32) for h in self.manifest.heads}
         if len(parts) == 1:
             return parts[0]
         return {h.target: np.concatenate([p[h.target] for p in parts]) for h in self.manifest.heads}
@@ -136,7 +136,7 @@ class SegmentModel:
             return None
         found = {head.target: output[:n] for head, output in zip(heads, outputs, strict=True)}
         for head in heads:
-            if found[head.target].shape != (n, len(head.classes)):
+            if found[head.target].shape != (n, head.n_outputs):
                 raise DeviceError(
                     f"{self.manifest.segment[self.precision]} gave {found[head.target].shape} {head.target} "
                     f"probabilities for {n} segments; export the bundle again"

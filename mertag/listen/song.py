@@ -9,18 +9,18 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from mertag.emotion import SongEmotion, Target, decide
+from mertag.emotion import CLASS_NAMES, SongEmotion, Target, decide
 from mertag.errors import DeviceError, SilentError, TooShortError
 from mertag.listen.blocks import SongSegments
 from mertag.listen.bundle import Bundle
 from mertag.listen.silence import SILENT_DBFS, BoolArray, covered, heard
-from mertag.listen.windows import Float64Array, Int64Array, Segmentation, song_features, windows
+from mertag.listen.windows import Float32Array, Float64Array, Int64Array, Segmentation, judged, windows
 
 SILENCE_DBFS = -90.0
 """A song whose largest sample lies below this is silent: one step of 16-bit audio is -90.3 dBFS."""
@@ -76,11 +76,11 @@ def song_emotion(
     starts, sounds, found = _cut(segments, bundle=bundle, segmentation=segmentation, sounding=sounding)
     if not sounds.any():
         raise SilentError(path, f"nothing in it is louder than {SILENT_DBFS:.0f} dBFS: silence, or noise near it")
-    judged = heard(found, sounds)
+    kept = heard(found, sounds)
     silent = covered(starts, length) - covered(starts[sounds], length)
     means: dict[Target, list[float]] = {}
     for target, p in segments.probabilities.items():
-        features = np.stack([song_features(p[window]) for window in judged])  # (n_windows, 7 * n_classes)
+        features = _features(p, kept, len(CLASS_NAMES[target]))
         mean = song_model(target, features).mean(axis=0)  # (n_classes,)
         if not (np.isfinite(p).all() and np.isfinite(mean).all()):
             raise DeviceError(
@@ -91,7 +91,7 @@ def song_emotion(
         **dataclasses.asdict(decide(means)),
         duration_s=n_samples / rate,
         n_segments=int(sounds.sum()),
-        n_windows=len(judged),
+        n_windows=len(kept),
         model=bundle.id,
         analysed_s=None if excerpts is None else excerpts.n_samples / rate,
         silent_s=silent / rate,
@@ -101,10 +101,15 @@ def song_emotion(
 def window_features(
     segments: SongSegments, *, bundle: Bundle, segmentation: Segmentation, sounding: BoolArray
 ) -> dict[Target, Float64Array]:
-    """Return what the song model judges in a song that has an emotion, by head: (n_windows, 7 * n_classes)."""
+    """Return what the song model judges in a song that has an emotion, by head: (n_windows, `Head.n_features`)."""
     _, sounds, found = _cut(segments, bundle=bundle, segmentation=segmentation, sounding=sounding)
-    judged = heard(found, sounds)
-    return {target: np.stack([song_features(p[w]) for w in judged]) for target, p in segments.probabilities.items()}
+    kept = heard(found, sounds)
+    return {t: _features(p, kept, len(CLASS_NAMES[t])) for t, p in segments.probabilities.items()}
+
+
+def _features(outputs: Float32Array, kept: Sequence[Int64Array], n_classes: int) -> Float64Array:
+    """Return what the song model judges of each window, whose segments are given."""
+    return np.stack([judged(outputs[window], n_classes) for window in kept])
 
 
 def _cut(

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, Self
 
-from mertag.emotion import SongEmotion, Target
+from mertag.emotion import CLASS_NAMES, SongEmotion, Target
 from mertag.errors import ConfigError, DecodeError, MertagError
 from mertag.listen.blocks import BlockPacker, SongSegments
 from mertag.listen.bundle import Bundle, load_bundle
@@ -210,7 +210,9 @@ class Tagger:
         return SegmentTimeline(
             times_s=starts[sounding] / front_end.sample_rate,
             segment_s=self.segmentation.duration_s,
-            probabilities={target: p[sounding] for target, p in segments.probabilities.items()},
+            probabilities={
+                target: p[sounding, : len(CLASS_NAMES[target])] for target, p in segments.probabilities.items()
+            },
             emotion=emotion,
             silent_times_s=starts[~sounding] / front_end.sample_rate,
         )
@@ -238,7 +240,7 @@ class Tagger:
     def features_many(self, paths: Iterable[Path]) -> Generator[tuple[Outcome, dict[Target, Float64Array]]]:
         """Yield outcomes as `tag_many`, each with the features that the song model judged, by head.
 
-        Of a song that has an emotion they are of shape (n_windows, 7 * n_classes); of others there are none.
+        Of a song that has an emotion they are of shape (n_windows, `Head.n_features`); of others there are none.
         """
         with contextlib.closing(self._analyse(paths)) as found:
             for outcome, segments, sounding in found:

@@ -207,6 +207,15 @@ def song_features(probabilities: npt.ArrayLike, *, theta: float = HIGH_PROBABILI
     return np.concatenate([ordered[-1], ordered[0], *quartiles, p.mean(0), (p > theta).mean(0)])
 
 
+def judged(outputs: npt.NDArray[np.floating], n_classes: int) -> Float64Array:
+    """Return what the song model judges of one window: the features, and the means of the embedding if there is one.
+
+    The network's outputs, (n_segments, n_classes + n_embedding), are the probabilities of each segment, and behind them
+    its embedding (`mertag.listen.manifest.Head.embedding`).
+    """
+    return np.append(song_features(outputs[:, :n_classes]), outputs[:, n_classes:].mean(0, np.float64))
+
+
 def _quantile(ordered: Float64Array, share: float) -> Float64Array:
     """Return what ``np.quantile`` does of sorted rows, to the last bit, without its millisecond for each window."""
     place = (len(ordered) - 1) * share

@@ -1,22 +1,27 @@
-"""A bundle of the owner's: the graphs of the old one, and behind its song classifier what the corrections teach."""
+"""A bundle of the owner's: the networks of the old one, and behind its song classifier what the corrections teach."""
 
 from __future__ import annotations
 
-import shutil
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 from onnx import ModelProto, helper, numpy_helper
 
-from mertag.emotion import Target
 from mertag.errors import ExportError
 from mertag.listen.bundle import CARD_NAME, GOLDEN_NAME, Bundle, write_bundle
-from mertag.listen.windows import FEATURES_PER_CLASS
+from mertag.listen.manifest import Head, Manifest
+from mertag.listen.sessions import Session
+from mertag.listen.windows import judged
 from mertag_export.corrections.classifier import LEAST_PROBABILITY, Correction
+from mertag_export.corrections.embedding import Projections, write_with_embedding
 from mertag_export.corrections.judge import Corrections, Verdict
-from mertag_export.graphs import run_song_graph, session
+from mertag_export.graphs import TOLERANCE, run_song_graph, session
 
 SUFFIX = "-mine"
 LARGEST_DIFFERENCE = 1e-4
@@ -27,31 +32,36 @@ _CARD = """
 
 The song classifier was moved by {n_corrected} corrections of its owner's among {n} songs. By cross-validation over
 artists, {mended} of the corrected songs come right and {spoilt} of the others come wrong; of corrections dealt out at
-random, {p:.0%} gain as much. The network is that of {old}; the figures above are those of the old classifier.
+random, {p:.0%} gain as much. The network is that of {old}; the figures above are those of the old classifier. Where
+the manifest names an embedding, the classifier also judges what the network's last layers see.
 """
 
 
-def write_corrected(old: Bundle, folder: Path, corrections: Corrections, verdict: Verdict) -> Bundle:
-    """Write the owner's bundle into an empty folder; raise ExportError if a graph does not do what was computed."""
-    for name in old.manifest.files:
-        shutil.copyfile(old.path(name), folder / name)
-    heads = {head.target: head for head in old.manifest.heads}
+def write_corrected(
+    old: Bundle,
+    folder: Path,
+    corrections: Corrections,
+    verdict: Verdict,
+    projections: Projections = MappingProxyType({}),
+) -> Bundle:
+    """Write the owner's bundle into an empty folder; raise ExportError if a graph does not do what was computed.
+
+    The `projections` are those of the embeddings that the corrections go by; see `write_with_embedding`.
+    """
+    manifest = write_with_embedding(old, folder, projections)
+    heads = {head.target: head for head in manifest.heads}
     for target, correction in corrections.items():
         path = folder / heads[target].song
-        model = onnx.load_from_string(old.read(heads[target].song))
-        path.write_bytes(corrected_graph(model, correction).SerializeToString())
-        _prove(old, target, path, correction)
+        before = session(path)
+        path.write_bytes(corrected_graph(onnx.load(path), correction).SerializeToString())
+        _prove(before, heads[target], path, correction)
     if GOLDEN_NAME in old.manifest.files:
-        golden = old.golden()
-        for target, head in heads.items():
-            if f"song.{target}" in golden:
-                golden[f"song.{target}"] = run_song_graph(session(folder / head.song), golden[f"features.{target}"])
-        np.savez_compressed(folder / GOLDEN_NAME, **golden)  # type: ignore[arg-type]
+        np.savez_compressed(folder / GOLDEN_NAME, **_golden(old.golden(), folder, manifest))
     if CARD_NAME in old.manifest.files:
         card = old.card() + _CARD.format(old=old.id, **asdict(verdict))
         (folder / CARD_NAME).write_text(card, encoding="utf-8")
     manifest = replace(
-        old.manifest,
+        manifest,
         name=old.manifest.name.removesuffix(SUFFIX)[: 100 - len(SUFFIX)] + SUFFIX,
         dataset=f"{old.manifest.dataset}; {verdict.n_corrected} corrections of its owner's",
         metrics={"corrections": {"of": old.id, **asdict(verdict)}},
@@ -90,13 +100,34 @@ def corrected_graph(old: ModelProto, correction: Correction) -> ModelProto:
     return model
 
 
-def _prove(old: Bundle, target: Target, path: Path, correction: Correction) -> None:
-    """Compare the new graph, on features drawn at random, with the old graph and the correction in double precision."""
-    head = next(head for head in old.manifest.heads if head.target == target)
-    n_features = FEATURES_PER_CLASS * len(head.classes)
-    features = np.random.default_rng(0).random((64, n_features)).astype(np.float32)
-    before = run_song_graph(session(old.path(head.song)), features)
-    wanted = correction.probabilities(features.astype(np.float64), before.astype(np.float64))
+def _golden(golden: dict[str, npt.NDArray[Any]], folder: Path, manifest: Manifest) -> Mapping[str, Any]:
+    """Return golden outputs as the new graphs give them; raise ExportError if probabilities of segments are others."""
+    fed = {"waveform": (golden["waveform"] / 32768).astype(np.float32), "starts": golden["starts"]}
+    for precision, name in reversed(list(manifest.segment.items())):  # the features are those of the first
+        opened = session(folder / name)
+        for head in manifest.heads:
+            key, n_classes = f"{precision}.{head.target}", len(head.classes)
+            if key not in golden or head.embedding == 0:
+                continue
+            (outputs,) = opened.run([f"probabilities_{head.target}"], fed)
+            difference = float(np.abs(outputs[:, :n_classes] - golden[key]).max())
+            if not difference <= TOLERANCE[precision]:
+                raise ExportError(
+                    f"{name}: probabilities of {head.target} differ by {difference:.1e} from the old ones"
+                )
+            golden[f"features.{head.target}"] = judged(outputs, n_classes)[None].astype(np.float32)
+    for head in manifest.heads:
+        if f"song.{head.target}" in golden:
+            golden[f"song.{head.target}"] = run_song_graph(
+                session(folder / head.song), golden[f"features.{head.target}"]
+            )
+    return golden
+
+
+def _prove(before: Session, head: Head, path: Path, correction: Correction) -> None:
+    """Compare the new graph, on features drawn at random, with the one before, corrected in double precision."""
+    features = np.random.default_rng(0).random((64, head.n_features)).astype(np.float32)
+    wanted = correction.probabilities(features.astype(np.float64), run_song_graph(before, features).astype(np.float64))
     difference = float(np.abs(run_song_graph(session(path), features) - wanted).max())
     if not difference <= LARGEST_DIFFERENCE:
-        raise ExportError(f"the new song classifier ({target}) differs by {difference:.1e} from what was learnt")
+        raise ExportError(f"the new song classifier ({head.target}) differs by {difference:.1e} from what was learnt")
