@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mertag.listen.tagger import Tagger
 
 SAID_EVERY = 100
-N_DIRECTIONS = 64
+N_DIRECTIONS = 32
 """How wide an owner's embedding is: the directions in which their songs differ most."""
 
 ONE_FOR_SONGS = 8
