@@ -106,7 +106,7 @@ def test_systematic_corrections_give_a_bundle_of_the_owners(
     again = learn("--overwrite", "--json")
     assert again.exit_code == 0
     found = json.loads(again.stdout)
-    assert (found["bundle"], found["model"]) == ({"path": str(tmp_path / "mine")}, FACTS["model"])
+    assert (found["bundle"], found["model"]) == ({"path": str(tmp_path / "mine")}, load_bundle(tmp_path / "model").id)
     assert found["corrections"] == len(wrong) * 4 // 5
     assert found["verdict"]["better"]
     assert found["said"] == result.stdout.rstrip()
