@@ -210,9 +210,7 @@ class Tagger:
         return SegmentTimeline(
             times_s=starts[sounding] / front_end.sample_rate,
             segment_s=self.segmentation.duration_s,
-            probabilities={
-                target: p[sounding, : len(CLASS_NAMES[target])] for target, p in segments.probabilities.items()
-            },
+            probabilities={t: p[sounding, : len(CLASS_NAMES[t])] for t, p in segments.probabilities.items()},
             emotion=emotion,
             silent_times_s=starts[~sounding] / front_end.sample_rate,
         )
