@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from test_evaluate_summary import result
 
 from mertag.emotion import Target
-from mertag_train.evaluation import report
+from mertag_train.evaluation import partitions, report
 from mertag_train.evaluation.files import write_json
 from mertag_train.evaluation.output import make_report, write_report
 from mertag_train.evaluation.protocol import Protocol
@@ -87,6 +88,34 @@ def test_the_remarks_say_what_was_measured_on() -> None:
     flipped = replace(PROTOCOL, flipped=0.2)
     assert any("20% were given a wrong label on purpose" in remark for remark in report.remarks(flipped, []))
     assert report.heading(flipped) == "4Q, folds by artist, 20% of the training labels wrong"
+
+
+def test_spliced_songs_are_said_and_so_is_how_their_segments_were_found_by_epoch() -> None:
+    spliced = replace(PROTOCOL, spliced=0.2)
+    assert report.heading(spliced) == "4Q, folds by artist, 20% of the training songs spliced"
+    assert any("of another class on purpose" in remark for remark in report.remarks(spliced, []))
+    epochs = [
+        {"epoch": 4, "clean_share": 0.75, "right_share": 0.8, "partition_auroc": 0.6, "noisy_recall": 0.5},
+        {"epoch": 5, "clean_share": 0.7, "right_share": 0.8, "partition_auroc": 0.75, "noisy_recall": 0.5},
+    ]
+    later = [{**epoch, "partition_auroc": epoch["partition_auroc"] + 0.1} for epoch in epochs]
+    unknown = ({"epoch": 5, "clean_share": 0.9},)
+    results = [
+        replace(result("0", [0, 1], [0, 1], method="ours", segment_s=1.0), epochs=tuple(epochs)),
+        replace(result("1", [0, 1], [0, 1], method="ours", segment_s=1.0), epochs=tuple(later)),
+        replace(result("0", [0, 1], [0, 1], method="elr", segment_s=1.0), epochs=unknown),
+    ]
+    made = partitions.sheet(results)
+    assert made is not None
+    assert [row[1:] for row in made.rows] == [
+        ("ours", "1s", "4", "2", "0.200", "0.250", "0.650", "", "", "0.500"),
+        ("ours", "1s", "5", "2", "0.200", "0.300", "0.800", "", "", "0.500"),
+    ]
+    [told] = report.report_json(spliced, [], [], results)["partitions"]
+    assert [epoch["partition_auroc"] for epoch in told["epochs"]] == pytest.approx([0.65, 0.8])
+    assert report.sheets(spliced, [], [], results)[-1].title.endswith("wrong labels found")
+    assert partitions.sheet(results[2:]) is None
+    assert partitions.in_words(epochs[0]) == "wrong labels found: AUROC 0.600, recall 0.500"
 
 
 def test_the_markdown_begins_with_the_remarks_and_ends_with_the_pictures(tmp_path: Path) -> None:

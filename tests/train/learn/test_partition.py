@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mertag_train.learn.config import PartitionConfig
-from mertag_train.learn.partition import ALL, Mixture, figures, fit_mixture, partition, relative_to_clip
+from mertag_train.learn.partition import ALL, Mixture, Partition, figures, fit_mixture, partition, relative_to_clip
 
 CONFIG = PartitionConfig()
 NAMES = ("Q1", "Q2")
@@ -166,3 +166,34 @@ def test_relative_to_its_clip_a_hard_song_is_not_noise() -> None:
     assert plain["partition_auroc"] < 0.95
     hard = partition(relative_to_clip(losses, clip), labels, NAMES, CONFIG, seed=0).labelled[clip < 5]
     assert hard.mean() > 0.95
+
+
+def test_how_well_wrong_labels_are_found_by_hand() -> None:
+    # Two clips of four and one of two; the real class of a segment of the first is not known.
+    clip = np.array([0, 0, 0, 0, 1, 1, 1, 1, 2, 2])
+    truth = np.array([0, 0, 1, -1, 0, 0, 0, 1, 0, 0])
+    clean = np.array([0.9, 0.4, 0.5, 0.1, 0.8, 0.3, 0.2, 0.25, 0.6, 0.7])
+    found = Partition(
+        names=NAMES,
+        labels=np.zeros(10, dtype=np.int64),
+        losses=1 - clean,
+        clean_probability=clean,
+        labelled=clean > 0.5,
+        mixtures={},
+        threshold=0.5,
+    )
+    told = figures(found, truth, clip)
+    # Found: 0.4, 0.5, 0.3, 0.2, 0.25, of which 0.5 and 0.25 are the two wrong ones.
+    assert told["noisy_precision"] == pytest.approx(2 / 5)
+    assert told["noisy_recall"] == 1.0
+    assert told["partition_auroc"] == pytest.approx((4 + 6) / 14)  # of 7 right ones, above 0.5: 4; above 0.25: 6
+    assert told["partition_auroc_in_clip"] == pytest.approx((1 + 2) / (2 + 3))  # the last clip has no pair
+    assert "partition_auroc_in_clip" not in figures(found, truth)
+
+
+def test_within_clips_nothing_is_told_where_whole_songs_are_wrong() -> None:
+    labels, wrong, clip = np.zeros(40, dtype=np.int64), np.arange(40) >= 20, np.arange(40) // 10
+    losses = np.where(wrong, 2.0, 0.2) + np.random.default_rng(0).normal(0, 0.1, 40)
+    told = figures(partition(losses, labels, NAMES, CONFIG, seed=0), wrong.astype(np.int64), clip)
+    assert told["partition_auroc"] > 0.99
+    assert "partition_auroc_in_clip" not in told

@@ -131,6 +131,16 @@ def evaluate(
         float,
         typer.Option(min=0.0, max=0.9, metavar="SHARE", help="Give this share of the training songs a wrong label."),
     ] = 0.0,
+    splice_segments: Annotated[
+        float,
+        typer.Option(
+            min=0.0,
+            max=0.5,
+            metavar="SHARE",
+            help="Replace this share of each training song by a stretch of one of another class: segments whose label "
+            "is wrong. How well they are found is reported.",
+        ),
+    ] = 0.0,
     embedding_model: Annotated[
         Path | None,
         typer.Option(
@@ -167,10 +177,13 @@ def evaluate(
     from mertag_train.commands.progress import EvaluationProgress
     from mertag_train.data.embedding_model import BUNDLED
     from mertag_train.evaluation import output
-    from mertag_train.evaluation.protocol import folder_name
+    from mertag_train.evaluation.protocol import on_purpose
     from mertag_train.evaluation.report import brief, narrow
 
     by, embeds = group_of(group), embedding_model or BUNDLED
+    if flip_labels and splice_segments:
+        raise ConfigError("--flip-labels and --splice-segments are two kinds of wrong labels; give one of them.")
+    wrong = on_purpose(shuffled=shuffle_labels, flipped=flip_labels, spliced=splice_segments)
     if dataset is None and (method is not None or table is None):
         raise ConfigError("which data set? Give --dataset; without it, only a --table of what is there can be printed.")
     with answered_interrupts(), EvaluationProgress(quiet=quiet) as progress:
@@ -211,6 +224,7 @@ def evaluate(
                         "folds_file": folds_file,
                         "shuffle": shuffle_labels,
                         "flip": flip_labels,
+                        "splice": splice_segments,
                     },
                     around=lambda: _surroundings(
                         songs, by, recipes, recipe, log_mels, store, embeds, teacher, others, device, threads, progress
@@ -220,7 +234,7 @@ def evaluate(
             sheets: list[Sheet] = []
             plain: dict[str, Any] = {}
             if dataset is not None and table != 1:
-                folder = out / folder_name(dataset.casefold(), by, shuffled=shuffle_labels, flipped=flip_labels)
+                folder = out / f"{dataset.casefold()}-{by}{wrong}"
                 if method is None and not (folder / "results").exists():
                     raise ConfigError(f"nothing was run in {folder}; give --method, and --data-dir for the data set.")
                 made = output.make_report(folder)
@@ -229,12 +243,13 @@ def evaluate(
                 )
                 seen = console.stream_is_terminal("stdout")
                 sheets = narrow(made.summaries) if seen else [brief(made.summaries)]
+                sheets += [made.told_apart] if made.told_apart else []
                 plain = made.json
                 drawn = f", {folder / output.FIGURES}" if figures else ""
                 progress.note(f"written: {written[0].with_suffix('.{json,md,tex}')}{drawn}")
             if table is not None:
-                sheets = _table(out, table, method, segment, group=by, shuffled=shuffle_labels)
-                written = output.write_table(out, table, sheets)
+                sheets = _table(out, table, method, segment, group=by, wrong=wrong)
+                written = output.write_table(out, table, sheets, wrong=wrong)
                 plain = {"table": table, "sheets": [sheet.to_json() for sheet in sheets]}
                 progress.note(f"written: {written[0].with_suffix('.{json,md,tex}')}")
                 _say_other_groupings(out, by, progress)
@@ -290,7 +305,7 @@ def _run(
             fixed,
             dealt,
             tasks,
-            dataclasses.replace(within, dataset=dataset, songs=songs, wrong=wrong),
+            dataclasses.replace(within, dataset=dataset, songs=songs, wrong=wrong, splice=fixed.spliced),
             on_task=progress.on_task,
         )
 
@@ -374,12 +389,10 @@ def _say_other_groupings(out: Path, group: str, progress: EvaluationProgress) ->
         )
 
 
-def _table(
-    out: Path, number: int, method: str | None, segment: str | None, *, group: str, shuffled: bool
-) -> list[Sheet]:
+def _table(out: Path, number: int, method: str | None, segment: str | None, *, group: str, wrong: str) -> list[Sheet]:
     from mertag_train.evaluation import output, tables
 
-    found = output.gather(out, group=group, shuffled=shuffled)
+    found = output.gather(out, group=group, wrong=wrong)
     if number == 1:
         return tables.table_1(found)
     if number == 2:

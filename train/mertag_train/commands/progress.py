@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from mertag.cli import console
 from mertag.emotion import Target
+from mertag_train.evaluation.partitions import in_words
 from mertag_train.evaluation.results import Result
 from mertag_train.learn.trainer import EpochReport
 from mertag_train.learn.trainer import Progress as StepProgress
@@ -92,6 +93,8 @@ class TrainingProgress(Watcher):
         held_out = "" if report.validation_accuracy is None else f", held-out accuracy {report.validation_accuracy:.3f}"
         share = report.figures.get("clean_share")
         clean = "" if share is None else f", clean labels {share:.0%}"
+        found = in_words(report.figures)
+        clean += f", {found}" if found else ""
         self.note(
             f"  epoch {report.epoch} of {report.epochs}: loss {report.loss:.3f}{clean}{held_out}, "
             f"{report.segments_per_s:.0f} segments/s, {console.duration(report.duration_s)}"
@@ -128,3 +131,6 @@ class EvaluationProgress(TrainingProgress):
             self.note(
                 f"  [{done}/{total}] {result.task}: {right} of {len(result.labels)} right, {result.elapsed_s:.1f} s"
             )
+            for epoch in result.epochs:
+                if found := in_words(epoch):
+                    self.note(f"    epoch {epoch['epoch']}: {found}")

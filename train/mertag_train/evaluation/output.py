@@ -12,9 +12,9 @@ import numpy as np
 from mertag.emotion import CLASS_NAMES, QUADRANT_LABELS, Quadrant
 from mertag.files import json_digest
 from mertag_train.evaluation import durations as clip_durations
-from mertag_train.evaluation import report
+from mertag_train.evaluation import partitions, report
 from mertag_train.evaluation.files import write_json, write_text
-from mertag_train.evaluation.protocol import PROTOCOL, Protocol, folder_name, read_artists, read_protocol
+from mertag_train.evaluation.protocol import PROTOCOL, Protocol, read_artists, read_protocol
 from mertag_train.evaluation.results import RESULTS, read_results
 from mertag_train.evaluation.sheet import Sheet, latex, markdown
 from mertag_train.evaluation.summary import Summary, compare, summarise
@@ -32,12 +32,13 @@ PICTURE_VERSION = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """The report of one data set; `json` holds the same as plain values."""
+    """The report of one data set; `json` holds the same as plain values, `told_apart` how wrong labels were found."""
 
     protocol: Protocol
     summaries: tuple[Summary, ...]
     sheets: tuple[Sheet, ...]
     json: dict[str, Any]
+    told_apart: Sheet | None = None
 
     def __str__(self) -> str:
         """Return the main figures, and every two methods compared, as Markdown."""
@@ -60,7 +61,8 @@ def make_report(folder: Path) -> Report:
     return Report(
         protocol=protocol,
         summaries=tuple(summaries),
-        sheets=tuple(report.sheets(protocol, summaries, comparisons)),
+        told_apart=partitions.sheet(results),
+        sheets=tuple(report.sheets(protocol, summaries, comparisons, results)),
         json=report.report_json(protocol, summaries, comparisons, results),
     )
 
@@ -87,10 +89,10 @@ def write_report(
     return [*_write(folder, "report", made.json, head + markdown(made.sheets) + gallery, latex(printed)), *drawn]
 
 
-def write_table(root: Path, number: int, sheets: Sequence[Sheet]) -> list[Path]:
-    """Write ``table-<number>.json``, ``.md`` and ``.tex``; return the paths."""
+def write_table(root: Path, number: int, sheets: Sequence[Sheet], *, wrong: str = "") -> list[Path]:
+    """Write ``table-<number><wrong>.json``, ``.md`` and ``.tex``; return the paths. `wrong` is as in `gather`."""
     plain = {"table": number, "sheets": [sheet.to_json() for sheet in sheets]}
-    return _write(root, f"table-{number}", plain, markdown(sheets), latex(sheets))
+    return _write(root, f"table-{number}{wrong}", plain, markdown(sheets), latex(sheets))
 
 
 def _write(folder: Path, name: str, plain: dict[str, Any], md: str, tex: str) -> list[Path]:
@@ -111,12 +113,15 @@ def other_groupings(root: Path, *, group: str) -> list[str]:
     return found
 
 
-def gather(root: Path, *, group: str, shuffled: bool) -> list[Measured]:
-    """Return what the data sets' folders of one grouping hold, by name; raise as `make_report`."""
+def gather(root: Path, *, group: str, wrong: str = "") -> list[Measured]:
+    """Return what the data sets' folders of one grouping hold, by name; raise as `make_report`.
+
+    `wrong` says what was wrong on purpose (`on_purpose`): with it and without it, figures never stand in one table.
+    """
     found = []
     for path in sorted(root.glob(f"*/{PROTOCOL}")):
         protocol = read_protocol(path.parent)
-        if path.parent.name != folder_name(protocol.dataset, group, shuffled=shuffled):
+        if path.parent.name != f"{protocol.dataset}-{group}{wrong}":
             continue
         measured = path.parent / clip_durations.FILE
         found.append(

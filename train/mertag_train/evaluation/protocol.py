@@ -62,6 +62,8 @@ class Protocol:
         Whether the labels were shuffled among the artists, so that nothing can be learnt.
     flipped : float
         Share of the training songs of each fold that were given a wrong class on purpose.
+    spliced : float
+        Share of each training song of a fold that was replaced by a stretch of a song of another class.
     songs, missing_audio : int
         How many songs are judged, and how many more are labelled but have no audio.
     counts : mapping
@@ -84,6 +86,7 @@ class Protocol:
     folds_sha: str
     citation: str = ""
     flipped: float = 0.0
+    spliced: float = 0.0
     notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
@@ -91,9 +94,15 @@ class Protocol:
         return {"schema": SCHEMA, **asdict(self), "folds": list(self.folds), "notes": list(self.notes)}
 
 
-def folder_name(dataset: str, group: str, *, shuffled: bool, flipped: float = 0.0) -> str:
+def folder_name(dataset: str, group: str, *, shuffled: bool, flipped: float = 0.0, spliced: float = 0.0) -> str:
     """Return the name of the folder of a data set and a grouping, such as ``"4q-artist"``."""
-    return f"{dataset}-{group}" + ("-shuffled" if shuffled else "") + (f"-flipped-{flipped:g}" if flipped else "")
+    return f"{dataset}-{group}{on_purpose(shuffled=shuffled, flipped=flipped, spliced=spliced)}"
+
+
+def on_purpose(*, shuffled: bool, flipped: float, spliced: float) -> str:
+    """Return what is wrong on purpose as the end of a name, such as ``"-spliced-0.2"``; empty if nothing is."""
+    shares = "".join(f"-{what}-{share:g}" for what, share in (("flipped", flipped), ("spliced", spliced)) if share)
+    return ("-shuffled" if shuffled else "") + shares
 
 
 def wrong_labels(songs: Sequence[Song], target: Target, share: float, *, seed: int = SHUFFLE_SEED) -> dict[str, int]:
@@ -133,6 +142,7 @@ def prepare(
     folds_file: Path | None = None,
     shuffle: bool = False,
     flip: float = 0.0,
+    splice: float = 0.0,
 ) -> tuple[Path, Protocol, Folds, tuple[Song, ...]]:
     """Fix songs and folds, or find that they are those of the folder.
 
@@ -154,6 +164,8 @@ def prepare(
         Deal the classes anew, artist by artist.
     flip : float
         Share of the training songs that will be given a wrong class (`wrong_labels`).
+    splice : float
+        Share of each training song that will be of another class (`mertag_train.evaluation.splicing`).
 
     Returns
     -------
@@ -167,7 +179,7 @@ def prepare(
         class only, or the folder holds an evaluation of other songs, labels or folds.
     """
     songs = shuffle_labels(dataset.songs) if shuffle else dataset.songs
-    folder = root / folder_name(dataset.name, group, shuffled=shuffle, flipped=flip)
+    folder = root / folder_name(dataset.name, group, shuffled=shuffle, flipped=flip, spliced=splice)
     # A published file may list songs whose audio is not here: with the data set, those lines are known.
     listed = replace(dataset, songs=songs)
     for target in targets:
@@ -203,6 +215,7 @@ def prepare(
         folds_sha=json_digest(sorted(dealt.fold_of.items())),
         citation=dataset.citation,
         flipped=flip,
+        spliced=splice,
         notes=_notes(dataset),
     )
     _agree(folder, protocol)

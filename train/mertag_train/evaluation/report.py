@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from mertag.emotion import Target
+from mertag_train.evaluation import partitions
 from mertag_train.evaluation.bootstrap import DRAWS, Difference
 from mertag_train.evaluation.protocol import Protocol
 from mertag_train.evaluation.results import Result
@@ -38,13 +39,18 @@ BRIEF_NOTE = (
 Column = Callable[[Summary], str]
 
 
-def sheets(protocol: Protocol, summaries: Sequence[Summary], comparisons: Sequence[Comparison]) -> list[Sheet]:
-    """Return the report as sheets: one a target and view, then what `compare` gave."""
+def sheets(
+    protocol: Protocol, summaries: Sequence[Summary], comparisons: Sequence[Comparison], results: Sequence[Result] = ()
+) -> list[Sheet]:
+    """Return the report as sheets: one a target and view, then what `compare` gave, then what partitions found."""
     found = [_figures(f"{heading(protocol)}: {view}", own) for view, own in _by_view(summaries).items()]
     for target in Target:
         pairs = [c for c in comparisons if c.first.target is target]
         if pairs:
             found.append(_pairs(f"{heading(protocol)}: {target}, {COMPARED}", pairs))
+    told_apart = partitions.sheet(results)
+    if told_apart is not None:
+        found.append(replace(told_apart, title=f"{heading(protocol)}: {told_apart.title.lower()}"))
     return found
 
 
@@ -90,6 +96,7 @@ def report_json(
             for s in summaries
             if s.songs_per_s is not None
         ],
+        "partitions": partitions.to_json(results),
         "environments": [dict(env) for env in _environments(results)],
         "elapsed_s": round(sum(result.elapsed_s for result in results), 1),
     }
@@ -112,6 +119,11 @@ def remarks(protocol: Protocol, results: Sequence[Result]) -> list[str]:
         said.append(
             f"Of the training songs of each class, {protocol.flipped:.0%} were given a wrong label on purpose; the "
             "test songs have their own."
+        )
+    if protocol.spliced:
+        said.append(
+            f"{protocol.spliced:.0%} of each training song, one stretch, were replaced by one of a training song of "
+            "another class on purpose; the test songs are as they were."
         )
     environments = _environments(results)
     differing = sorted({k for env in environments for k in env if len({e.get(k) for e in environments}) > 1})
@@ -167,7 +179,8 @@ def heading(protocol: Protocol) -> str:
     """Return what was measured on, in a few words."""
     shuffled = ", labels shuffled" if protocol.shuffled else ""
     flipped = f", {protocol.flipped:.0%} of the training labels wrong" if protocol.flipped else ""
-    return f"{name_of(protocol.dataset)}, folds by {protocol.group}{shuffled}{flipped}"
+    spliced = f", {protocol.spliced:.0%} of the training songs spliced" if protocol.spliced else ""
+    return f"{name_of(protocol.dataset)}, folds by {protocol.group}{shuffled}{flipped}{spliced}"
 
 
 def _figures(title: str, summaries: Sequence[Summary]) -> Sheet:

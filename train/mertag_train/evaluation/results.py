@@ -63,6 +63,8 @@ class Result:
     probabilities : float64 array, shape (n_songs, n_classes)
     settings : mapping
         What the method was run with, as it says itself, without the seed (`without_seed`).
+    diagnostics, epochs : mapping, tuple of mapping
+        What else is on record, of the whole and of each epoch (`mertag_train.evaluation.methods.base.Predictions`).
     environment : mapping of str to str
         Versions and device. Results of different environments are joined, and the report says so.
     elapsed_s : float
@@ -79,6 +81,7 @@ class Result:
     diagnostics: Mapping[str, float]
     environment: Mapping[str, str]
     elapsed_s: float
+    epochs: tuple[Mapping[str, float], ...] = ()
     songs_per_s: float | None = None
 
 
@@ -98,6 +101,7 @@ def write_result(folder: Path, protocol: Protocol, result: Result) -> Path:
         "labels": result.labels.tolist(),
         "probabilities": result.probabilities.tolist(),
         "diagnostics": dict(result.diagnostics),
+        "epochs": [dict(epoch) for epoch in result.epochs],
         "environment": dict(result.environment),
         "elapsed_s": round(result.elapsed_s, 3),
         "songs_per_s": None if result.songs_per_s is None else round(result.songs_per_s, 3),
@@ -129,6 +133,7 @@ def read_result(path: Path, folder: Path, protocol: Protocol) -> Result:
             diagnostics=found["diagnostics"],
             environment=found["environment"],
             elapsed_s=found["elapsed_s"],
+            epochs=tuple(found.get("epochs", ())),
             songs_per_s=found.get("songs_per_s"),
         )
         shas = found["songs_sha"], found["folds_sha"], found["settings_sha"]

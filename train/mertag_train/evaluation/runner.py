@@ -34,6 +34,7 @@ from mertag_train.evaluation.results import (
     without_seed,
     write_result,
 )
+from mertag_train.evaluation.splicing import SplicedFolds, refuse_unspliced
 
 if TYPE_CHECKING:
     from mertag_train.learn.config import Recipe, TrainConfig
@@ -57,6 +58,8 @@ class Surroundings(Shared):
         Methods by name that are not in the registry.
     wrong : mapping of str to mapping
         Other classes by target and song id, given on purpose: they are learnt from, never judged by.
+    splice : float
+        Share of each training song that is spliced in from one of another class on purpose.
     """
 
     songs: tuple[Song, ...]
@@ -65,6 +68,7 @@ class Surroundings(Shared):
     recipes: Mapping[Recipe, TrainConfig]
     own: Mapping[str, Method] = field(default_factory=dict)
     wrong: Mapping[Target, Mapping[str, int]] = field(default_factory=dict)
+    splice: float = 0.0
 
     def method(self, name: str) -> Method:
         """Return the method of a name; ConfigError if there is none."""
@@ -128,6 +132,8 @@ def settings_of(around: Surroundings, task: Task) -> Mapping[str, Any]:
         found |= chosen.model_settings(around.embedding_model)
     if around.unlabelled is not None and chosen.learns_without_labels(config):
         found["unlabelled"] = around.unlabelled.to_json()
+    if around.splice:
+        found["spliced"] = around.splice
     return found
 
 
@@ -159,12 +165,15 @@ def run(
         What a method raises; all tasks before it are kept.
     """
     # What is there is checked before anything is computed: a mismatch must not come up after a night's work.
+    if around.splice:
+        refuse_unspliced([around.method(name) for name in dict.fromkeys(task.method for task in tasks)])
+    spliced = SplicedFolds(around, around.splice) if around.splice else None
     there = {task: _kept(folder, protocol, task, around) for task in tasks if task.path(folder).exists()}
     environment = environment_of(str(around.device))
     for done, task in enumerate(tasks, start=1):
         result = there.get(task)
         if result is None:
-            result = _run_one(folder, dealt, task, around, environment)
+            result = _run_one(folder, dealt, task, around, environment, spliced)
             write_result(folder, protocol, result)
         on_task(done, len(tasks), result, task in there)
 
@@ -181,7 +190,14 @@ def _kept(folder: Path, protocol: Protocol, task: Task, around: Surroundings) ->
     return result
 
 
-def _run_one(folder: Path, dealt: Folds, task: Task, around: Surroundings, environment: dict[str, str]) -> Result:
+def _run_one(
+    folder: Path,
+    dealt: Folds,
+    task: Task,
+    around: Surroundings,
+    environment: dict[str, str],
+    spliced: SplicedFolds | None,
+) -> Result:
     began = time.monotonic()
     by_id = {song.id: song for song in around.songs}
     train = tuple(by_id[i] for i in dealt.others(task.fold))
@@ -201,8 +217,9 @@ def _run_one(folder: Path, dealt: Folds, task: Task, around: Surroundings, envir
     work = folder / "work"
     work.mkdir(parents=True, exist_ok=True)
     around.cache.mkdir(parents=True, exist_ok=True)
-    shared = {each.name: getattr(around, each.name) for each in dataclasses.fields(Shared)}
-    context = Context(**shared, config=task_config(around, task), work=work)
+    here, made = (around, None) if spliced is None else spliced.around(fold)
+    shared = {each.name: getattr(here, each.name) for each in dataclasses.fields(Shared)}
+    context = Context(**shared, config=task_config(around, task), work=work, spliced=made)
     found = around.method(task.method).predict(fold, context)
     if found.song_ids != fold.test_ids:
         raise DatasetError(f"method {task.method!r} did not predict every song of fold {fold.name!r}, in order")
@@ -217,6 +234,7 @@ def _run_one(folder: Path, dealt: Folds, task: Task, around: Surroundings, envir
         probabilities=probabilities,
         settings=without_seed(settings_of(around, task)),
         diagnostics=found.diagnostics,
+        epochs=tuple(found.epochs),
         environment=environment,
         elapsed_s=time.monotonic() - began,
         songs_per_s=found.songs_per_s,

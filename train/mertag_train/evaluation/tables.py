@@ -282,9 +282,11 @@ def _about(found: Sequence[Measured]) -> list[str]:
     said = []
     for one in found:
         p = one.protocol
-        shuffled = " Labels shuffled by artist: only chance is to be expected." if p.shuffled else ""
+        wrong = " Labels shuffled by artist: only chance is to be expected." if p.shuffled else ""
+        wrong += f" {p.flipped:.0%} of the training songs with a wrong label on purpose." if p.flipped else ""
+        wrong += f" {p.spliced:.0%} of each training song of another class on purpose." if p.spliced else ""
         said.append(
             f"Ours on {name_of(p.dataset)}: {p.songs} songs, {len(p.folds)} folds, no {p.group} on "
-            f"both sides; {p.labelling}.{shuffled}"
+            f"both sides; {p.labelling}.{wrong}"
         )
     return said

@@ -68,7 +68,7 @@ class Partition:
 
     The labels are the inherited classes, indices of `names`, and the losses, in nats, are what was looked at;
     `clean_probability` is omega, and `labelled` the set X: the others are U. The mixtures are by class, or one for all
-    (`ALL`); a class whose losses do not differ has none.
+    (`ALL`); a class whose losses do not differ has none. `threshold` is tau.
     """
 
     names: tuple[str, ...]
@@ -77,6 +77,7 @@ class Partition:
     clean_probability: Floats
     labelled: Bools
     mixtures: Mapping[str, Mixture]
+    threshold: float = 0.5
 
 
 def fit_mixture(losses: Floats, config: PartitionConfig, *, seed: int) -> Mixture | None:
@@ -138,16 +139,26 @@ def partition(losses: Floats, labels: Ints, names: Sequence[str], config: Partit
         if labelled[mine].sum() < least:
             labelled[mine[np.argsort(losses[mine], kind="stable")[:least]]] = True
     return Partition(
-        names=tuple(names), labels=labels, losses=losses, clean_probability=clean, labelled=labelled, mixtures=mixtures
+        names=tuple(names),
+        labels=labels,
+        losses=losses,
+        clean_probability=clean,
+        labelled=labelled,
+        mixtures=mixtures,
+        threshold=config.threshold,
     )
 
 
-def figures(found: Partition, truth: Ints | None = None) -> dict[str, float]:
+def figures(found: Partition, truth: Ints | None = None, clip: Ints | None = None) -> dict[str, float]:
     """Return what an epoch's record says of a partition.
 
     With `truth`, the real classes (n_segments,) where they are known (-1 elsewhere), these are also the area under the
-    ROC curve of the clean probability (``partition_auroc``), the share of X whose label is right
-    (``clean_precision``), and that share of all segments (``right_share``).
+    ROC curve of the clean probability (``partition_auroc``), the share of X whose label is right (``clean_precision``),
+    that share of all segments (``right_share``), and of finding the wrong labels by a clean probability of at most tau:
+    how many of those found are wrong (``noisy_precision``), how many of the wrong ones are found (``noisy_recall``).
+    With `clip`, which numbers each segment's clip, also the area under the curve within clips
+    (``partition_auroc_in_clip``): the share of all pairs of a right and a wrong segment of one clip of which the right
+    one has the higher clean probability, one half where they are equal.
     """
     labels = found.labels
     result = {"clean_share": float(found.labelled.mean()) if len(labels) else 0.0}
@@ -168,6 +179,25 @@ def figures(found: Partition, truth: Ints | None = None) -> dict[str, float]:
         result["right_share"] = float(right.mean())
         if 0 < right.sum() < len(right):
             result["partition_auroc"] = float(roc_auc_score(right, found.clean_probability[known]))
+            if clip is not None:
+                result |= _within_clips(right, found.clean_probability[known], clip[known])
         if found.labelled[known].any():
             result["clean_precision"] = float(right[found.labelled[known]].mean())
+        noisy = found.clean_probability[known] <= found.threshold
+        if noisy.any():
+            result["noisy_precision"] = float((~right)[noisy].mean())
+        if not right.all():
+            result["noisy_recall"] = float(noisy[~right].mean())
     return result
+
+
+def _within_clips(right: Bools, clean_probability: Floats, clip: Ints) -> dict[str, float]:
+    """Return the area under the ROC curve over the pairs of segments of one clip; nothing where there is no pair."""
+    won = pairs = 0.0
+    for of_clip in np.split(np.argsort(clip, kind="stable"), np.flatnonzero(np.diff(np.sort(clip))) + 1):
+        mine = right[of_clip]
+        n = float(mine.sum() * (~mine).sum())
+        if n:
+            won += n * float(roc_auc_score(mine, clean_probability[of_clip]))
+            pairs += n
+    return {"partition_auroc_in_clip": won / pairs} if pairs else {}

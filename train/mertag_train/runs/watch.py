@@ -59,6 +59,7 @@ CURVES: Sequence[tuple[str, Mapping[str, str]]] = (
             "right_share": "segments whose label is right",
             "clean_precision": "of the clean ones, right",
             "partition_auroc": "area under the ROC curve",
+            "partition_auroc_in_clip": "the same within clips",
         },
     ),
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -24,6 +24,7 @@ from mertag_train.data.folds import Group
 if TYPE_CHECKING:
     import torch
 
+    from mertag_train.data.splice import Spliced
     from mertag_train.data.store import LogMelStore
     from mertag_train.data.teacher import TeacherTargets
     from mertag_train.data.unlabelled import Unlabelled
@@ -126,10 +127,13 @@ class Context(Shared):
         task.
     work : Path
         Folder for what is trained in this evaluation; shared by the methods. The same rules as for `cache`.
+    spliced : Spliced or None
+        What was spliced into the training songs on purpose, in `log_mels`.
     """
 
     config: TrainConfig
     work: Path
+    spliced: Spliced | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,6 +149,8 @@ class Predictions:
         (`mertag_train.measure.metrics.predicted_classes`), so that a method which decides otherwise must show it here.
     diagnostics : mapping of str to float
         What else should be on record, such as the number of segments; stored, never used for a figure.
+    epochs : sequence of mapping of str to float
+        The same of each epoch of a training, with its number as ``epoch``.
     songs_per_s : float or None
         How many songs a second the method listened to; None where that was not measured.
     """
@@ -152,6 +158,7 @@ class Predictions:
     song_ids: tuple[str, ...]
     probabilities: Floats
     diagnostics: Mapping[str, float] = field(default_factory=dict)
+    epochs: Sequence[Mapping[str, float]] = ()
     songs_per_s: float | None = None
 
 
@@ -198,6 +205,8 @@ class Method(ABC):
         The row of the paper's table 3 that it stands beside, such as ``"Proposed"``; None if it has none there.
     recipe : str or None
         The recipe that it always has, ``"paper"`` or ``"ours"``; None for the one that was asked for.
+    hears_files : bool
+        Whether it listens to the songs' files, and not to log-mels.
     """
 
     name: str
@@ -206,6 +215,7 @@ class Method(ABC):
     uses_seed: bool = True
     paper_row: str | None = None
     recipe: Recipe | None = None
+    hears_files: bool = False
 
     @abstractmethod
     def settings(self, config: TrainConfig) -> Mapping[str, Any]:

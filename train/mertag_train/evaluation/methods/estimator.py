@@ -66,6 +66,7 @@ class EstimatorMethod(Method):
 
     estimator: Estimator
     inputs: Inputs
+    hears_files: bool = True
 
     def settings(self, config: TrainConfig) -> Mapping[str, Any]:
         """Return the class of the estimator, its parameters, and what it is given."""

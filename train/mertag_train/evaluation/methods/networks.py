@@ -62,7 +62,9 @@ def work_of(fold: Fold, context: Context, config: TrainConfig) -> Work:
         frames=context.frames,
         labels=labels_of(songs, store, fold.target),
         groups=groups_of(songs, store, fold.group),
-        truth=truth_of(for_network, store, fold.target, config, context.dataset, fold.truth),
+        truth=truth_of(for_network, store, fold.target, config, context.dataset, fold.truth)
+        if context.spliced is None
+        else context.spliced.truth(config.segmentation),
         parts=Parts(
             network=store.index_of([song.id for song in for_network]),
             song=store.index_of([song.id for song in for_classifier]),
@@ -157,6 +159,7 @@ class KeptNetworks:
 
     def __init__(self, fold: Fold, context: Context, config: TrainConfig) -> None:
         self.work = work_of(fold, context, config)
+        self._spliced = {} if context.spliced is None else {"spliced": context.spliced.fingerprint}
         self._everyone = self.work.store.index_of([song.id for song in (*fold.train, *fold.test)])
         self._said: dict[Path, dict[str, Floats32]] = {}
 
@@ -197,6 +200,7 @@ class KeptNetworks:
             "n_samples": {work.store.ids[i]: int(work.store.n_samples[i]) for i in self._everyone.tolist()},
             **({"silent_segments": silent} if silent else {}),
             **({"unlabelled": others} if others else {}),
+            **self._spliced,
         }
 
     def _folder(self, one: NetworkToTrain) -> Path:

@@ -72,6 +72,7 @@ class FeaturesSvm(Method):
     """``StandardScaler``, then an RBF ``SVC`` calibrated on inner folds that keep recordings (artists) together."""
 
     name: str = "features-svm"
+    hears_files: bool = True
     summary: str = "hand-made features and a support vector machine"
     paper_row: str | None = "SVM"
 
@@ -91,6 +92,7 @@ class EmbeddingSvm(Method):
     """Mean and standard deviation of the embeddings, ``StandardScaler``, calibrated RBF ``SVC``."""
 
     name: str = "embedding-svm"
+    hears_files: bool = True
     summary: str = "embeddings of an ONNX model and a support vector machine"
     paper_row: str | None = "Audio Embedding"
 

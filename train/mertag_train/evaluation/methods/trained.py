@@ -34,8 +34,11 @@ shape (n_classes,), whose most probable class is the rule's decision."""
 VERSION = 2
 """To be raised when the same settings come to mean something else, so that old results are not mixed with new."""
 
-RECORDED = ("clean_share", "right_share", "partition_auroc", "clean_precision")
-"""Of the last epoch, what stands beside a result."""
+RECORDED = (
+    *("clean_share", "right_share", "partition_auroc", "partition_auroc_in_clip"),
+    *("clean_precision", "noisy_precision", "noisy_recall"),
+)
+"""Of each epoch that tells segments apart, and of the last one, what stands beside a result."""
 
 TIE_WEIGHT = 1e-6
 """Counts over n segments, as shares, are equal or differ by at least 1 / n: right for any song that fits a day.
@@ -127,8 +130,11 @@ class TrainedMethod(Method):
             probabilities = fit_and_predict(work, networks).probabilities["song_classifier"]
         else:
             probabilities = np.stack([self.rule(p) for p in networks(model, work.parts.figures)])
-        epochs = networks.epochs(model[0])
-        last = epochs[-1]["figures"] if epochs else {}
+        every = [
+            {"epoch": epoch["epoch"], **{name: epoch["figures"][name] for name in RECORDED if name in epoch["figures"]}}
+            for epoch in networks.epochs(model[0])
+        ]
+        last = every[-1] if every else {}
         diagnostics = {
             "test_segments": float(sum(len(p) for p in networks(model, work.parts.figures))),
             **{name: float(last[name]) for name in RECORDED if name in last},
@@ -138,6 +144,7 @@ class TrainedMethod(Method):
             song_ids=fold.test_ids,
             probabilities=probabilities,
             diagnostics=diagnostics,
+            epochs=[epoch for epoch in every if "clean_share" in epoch],
             songs_per_s=networks.songs_per_s(model),
         )
 

@@ -110,6 +110,7 @@ class TwoStage(Method):
             "train": [song.id for song in fold.train],
             "n_samples": {song.id: n for song, n in zip(songs, n_samples, strict=True)},
             **({"silent_segments": silent} if silent else {}),
+            **({"spliced": context.spliced.fingerprint} if context.spliced else {}),
         }
         folder = context.work / "two-stage" / json_digest(request)[:16]
         kept = folder / "embeddings.npz"

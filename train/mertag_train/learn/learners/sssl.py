@@ -161,7 +161,8 @@ class SsslLearner(Learner):
         if self.partition is None:
             return found
         truth = None if self._truth is None or self.place is None else self._truth[self.place]
-        return {**found, "kl_weight": self.kl_weight, **partitions.figures(self.partition, truth)}
+        said = partitions.figures(self.partition, truth, self.table.clip)
+        return {**found, "kl_weight": self.kl_weight, **said}
 
     def state_dict(self) -> dict[str, Any]:
         """Return the losses of the last epochs."""
