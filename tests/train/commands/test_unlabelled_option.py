@@ -78,7 +78,7 @@ def test_a_run_says_what_it_hears_without_a_label_and_never_judges_it(
     assert "left out: 1 files that are labelled songs" in said
     assert "broken.wav: " in said
     about = json.loads((tmp_path / "run" / "run.json").read_text())
-    assert about["command"].endswith("--unlabelled DIR --unlabelled-stretches 2")
+    assert about["command"].endswith("--unlabelled DIR --unlabelled-stretches 2 --unlabelled-in both")
     assert about["unlabelled"]["root"] == str(others)
     assert about["unlabelled"]["stretches"] == 3
     everything = "".join((tmp_path / "run" / name).read_text() for name in ("split.csv", "predictions.quadrant.csv"))
@@ -123,7 +123,7 @@ def test_an_evaluation_keeps_results_with_and_without_such_music_apart(
     assert "made with other settings: unlabelled" in said
 
 
-@pytest.mark.parametrize("options", [("--budget", "small"), ("--recipe", "bundled")])
+@pytest.mark.parametrize("options", [("--budget", "small", "--unlabelled-in", "pre-training"), ("--recipe", "bundled")])
 def test_where_nothing_is_learnt_from_it_it_is_refused(mertag: Command, others: Path, options: Any) -> None:
     code, said = mertag("train", *options, "--unlabelled", others)
     assert code == 2

@@ -16,11 +16,11 @@ from toy_training import TinyNetwork, planted, same_weights, toy_config
 
 from mertag.errors import TrainingError
 from mertag_train.learn import trainer
-from mertag_train.learn.config import AugmentConfig, PartitionConfig, SsslConfig, TrainConfig
+from mertag_train.learn.config import AugmentConfig, NetworkConfig, PartitionConfig, SsslConfig, TrainConfig
 from mertag_train.learn.learners import LEARNERS, Clips, Learner, Setting
 from mertag_train.learn.learners.base import mix
 from mertag_train.learn.learners.rivals import ElrLearner, SoftLabelLearner, elr_penalty
-from mertag_train.learn.learners.sssl import SsslLearner
+from mertag_train.learn.learners.sssl import SsslLearner, sharpen
 from mertag_train.learn.optimise import Optimiser
 from mertag_train.learn.trainer import EpochReport, band_statistics, network_of, train_network
 
@@ -41,9 +41,10 @@ def sssl_config(**changes: Any) -> TrainConfig:
     return toy_config(learner="sssl", sssl=SsslConfig(**sssl), **given)
 
 
-def made(config: TrainConfig, *, n_clips: int = 8, flipped: int = 0) -> Learner:
-    """Return a learner before its first epoch; the labels of the last `flipped` clips are wrong."""
-    store, frames, clips = planted(n_clips)
+def made(config: TrainConfig, *, n_clips: int = 8, flipped: int = 0, unlabelled: int = 0, **given: Any) -> Learner:
+    """Return a learner before its first epoch; the labels of the last `flipped` clips are wrong, others have none."""
+    store, frames, every = planted(n_clips + unlabelled)
+    clips = Clips(index=every.index[:n_clips], label=every.label[:n_clips], unlabelled=every.index[n_clips:])
     label = clips.label.copy()
     label[n_clips - flipped :] = 1 - label[n_clips - flipped :]
     truth = [np.full(4, k) for k in clips.label]
@@ -53,7 +54,7 @@ def made(config: TrainConfig, *, n_clips: int = 8, flipped: int = 0) -> Learner:
     setting = Setting(
         store=store,
         frames=frames,
-        clips=Clips(index=clips.index, label=label, truth=truth),
+        clips=replace(clips, label=label, truth=truth, **given),
         config=config,
         class_names=NAMES,
         network=network,
@@ -280,6 +281,47 @@ def test_losses_are_the_mean_of_the_last_epochs_in_evaluation_mode() -> None:
             found.setting.network.head[-1].bias[0].mul_(2)  # type: ignore[union-attr, index]
     assert found.partition is not None
     np.testing.assert_allclose(found.partition.losses, np.mean(measured, axis=0), rtol=1e-5)
+
+
+@pytest.mark.parametrize("pseudo_labels_of", ["batch", "epoch"])
+def test_clips_without_a_label_are_in_u_from_the_end_of_the_warm_up(pseudo_labels_of: str) -> None:
+    config = sssl_config(
+        grid_per_clip=2,
+        network=NetworkConfig(dropout=0.0),
+        sssl={"kl_weight": 0.0, "refine": True, "pseudo_labels_of": pseudo_labels_of},
+    )
+    found = made(config, n_clips=4, unlabelled=6, pseudo_labels=True)
+    assert isinstance(found, SsslLearner)
+    for epoch in (1, 2):
+        found.begin(epoch)
+        assert set(found.table.clip.tolist()) == set(range(4))
+    drawn = []
+    for epoch in (3, 4, 5, 6):
+        found.begin(epoch)
+        assert found.table.clip[:8].tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
+        others = found.table.clip[8:].tolist()
+        assert len(others) == 8  # as many as there are with a label, two segments of each
+        assert set(others) <= set(range(4, 10))
+        assert not found._labelled[8:].any()
+        assert (found._clean_probability[8:] == 0).all()
+        assert found.partition is not None
+        assert len(found.partition.losses) == 8  # nothing is told apart there
+        drawn.append(frozenset(others))
+    assert len(set(drawn)) > 1
+    chosen = np.arange(8, 16)
+    plain = found.cut(chosen)
+    network = found.setting.network.eval()
+    with torch.no_grad():
+        guess = sharpen(torch.softmax(network(plain), dim=1), config.sssl.temperature)
+    network.train()
+    expected = cross_entropy(network(plain), guess)
+    assert float(found.loss(chosen).detach()) == pytest.approx(float(expected.detach()), rel=1e-4)
+
+
+def test_without_pseudo_labels_such_clips_are_not_learnt_from() -> None:
+    found = made(sssl_config(), n_clips=4, unlabelled=6, pseudo_labels=False)
+    found.begin(4)
+    assert set(found.table.clip.tolist()) == set(range(4))
 
 
 @pytest.mark.parametrize("labelled", [[True] * 8, [False] * 7 + [True]])

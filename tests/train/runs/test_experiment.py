@@ -120,3 +120,17 @@ def test_the_forecast_counts_what_pre_training_hears_without_a_label() -> None:
     without, with_them = (each.duration_s / each.segment_s for each in found)
     assert without == pytest.approx(2 * 8 * (1 + 10))
     assert with_them == pytest.approx(2 * (8 + 24 * 10))
+
+
+def test_the_forecast_counts_what_self_learning_hears_without_a_label() -> None:
+    store, frames, clips = planted(40, n_classes=4)
+    config = replace(CONFIG, learner="sssl", epochs=5, warm_up_epochs=2, crops_per_clip=0, grid_per_clip=2)
+    config = replace(config, sssl=replace(config.sssl, kl_weight=0.0, pseudo_labels_of="epoch"))
+    parts = replace(PARTS, network=np.arange(8), unlabelled=np.arange(16, 19))
+    found = [
+        forecast(toy_work(store, frames, each, clips.label, Target.QUADRANT, config), torch.device("cpu"))
+        for each in (parts, replace(parts, pseudo_labels=True))
+    ]
+    without, with_them = (each.duration_s / each.segment_s for each in found)
+    assert without == pytest.approx(8 * 2 * (2 + 3 * 1.3))
+    assert with_them == pytest.approx(8 * 2 * 2 + (8 + 3) * 2 * 3 * 1.3)

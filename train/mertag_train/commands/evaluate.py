@@ -34,7 +34,9 @@ from mertag_train.commands.options import (
     Threads,
     TrainDevice,
     UnlabelledDir,
+    UnlabelledIn,
     UnlabelledStretches,
+    UnlabelledUse,
     WarmUp,
     device_of,
     durations_of,
@@ -45,7 +47,7 @@ from mertag_train.commands.options import (
     targets_to_judge,
     use_threads,
 )
-from mertag_train.commands.printed import print_sheets
+from mertag_train.commands.printed import print_sheets, say_other_groupings
 from mertag_train.commands.recipe import music_without_label, runnable_methods, teacher_targets
 from mertag_train.evaluation.methods import METHODS
 from mertag_train.evaluation.methods import method as find_method
@@ -152,6 +154,7 @@ def evaluate(
     teacher: Teacher = None,
     unlabelled: UnlabelledDir = None,
     unlabelled_stretches: UnlabelledStretches = 1,
+    unlabelled_in: UnlabelledIn = UnlabelledUse.both,
     scale: Scale = None,
     threshold: Annotated[
         str | None,
@@ -206,6 +209,7 @@ def evaluate(
                     songs,
                     recipes.values(),
                     stretches=unlabelled_stretches,
+                    use=unlabelled_in,
                     progress=progress,
                 )
                 _run(
@@ -252,7 +256,7 @@ def evaluate(
                 written = output.write_table(out, table, sheets, wrong=wrong)
                 plain = {"table": table, "sheets": [sheet.to_json() for sheet in sheets]}
                 progress.note(f"written: {written[0].with_suffix('.{json,md,tex}')}")
-                _say_other_groupings(out, by, progress)
+                say_other_groupings(out, by, progress)
         except KeyboardInterrupt:
             console.say(f"finished folds are kept in {out}; the same command goes on from there")
             raise
@@ -375,18 +379,6 @@ def _surroundings(
         workers=workers,
         on_progress=progress.show,
     )
-
-
-def _say_other_groupings(out: Path, group: str, progress: EvaluationProgress) -> None:
-    """Say which results a table leaves out since their folds are of another kind."""
-    from mertag_train.evaluation.output import other_groupings
-
-    others = other_groupings(out, group=group)
-    if others:
-        other = "recording" if group == "artist" else "artist"
-        progress.note(
-            f"this table shows folds by {group}; {out} also holds {', '.join(others)}: --group {other} shows them"
-        )
 
 
 def _table(out: Path, number: int, method: str | None, segment: str | None, *, group: str, wrong: str) -> list[Sheet]:

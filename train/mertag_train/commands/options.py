@@ -65,6 +65,13 @@ class TrainDevice(StrEnum):
     cpu = "cpu"
 
 
+class UnlabelledUse(StrEnum):
+    """What music without a label is for."""
+
+    pre_training = "pre-training"
+    both = "both"
+
+
 DATASETS = "pmemo|4q|eim|deam|mtg-jamendo|folder"
 """The readers, for help texts, which import nothing."""
 DataDir = Annotated[Path | None, typer.Option(metavar="DIR", help="Its folder; if not given, $MERTAG_DATA/<dataset>.")]
@@ -98,12 +105,16 @@ UnlabelledDir = Annotated[
     typer.Option(
         "--unlabelled",
         metavar="DIR",
-        help="Music without a label, which networks learn what the teacher hears from before they learn labels; it is "
-        "never judged. Of each song the 30 s in the middle are heard.",
+        help="Music without a label, for pre-training by the teacher and for self-learning; it is never judged. Of "
+        "each song the 30 s in the middle are heard.",
     ),
 ]
 UnlabelledStretches = Annotated[
     int, typer.Option(min=1, help="Hear up to so many stretches of 30 s, evenly spread, of each song without a label.")
+]
+UnlabelledIn = Annotated[
+    UnlabelledUse,
+    typer.Option(help="Where music without a label serves: in pre-training, or in self-learning, too."),
 ]
 Scale = Annotated[
     str | None, typer.Option(metavar="MIN,MAX", help="Scale of the ratings in one's own table (--dataset folder).")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mertag.cli import console
 
 if TYPE_CHECKING:
+    from mertag_train.commands.progress import EvaluationProgress
     from mertag_train.evaluation.sheet import Sheet
 
 
@@ -27,3 +29,15 @@ def print_sheets(sheets: Sequence[Sheet], *, quiet: bool) -> None:
         if not quiet:
             for remark in sheet.remarks:
                 console.say(console.clean(remark))
+
+
+def say_other_groupings(out: Path, group: str, progress: EvaluationProgress) -> None:
+    """Say which results a table leaves out since their folds are of another kind."""
+    from mertag_train.evaluation.output import other_groupings
+
+    others = other_groupings(out, group=group)
+    if others:
+        other = "recording" if group == "artist" else "artist"
+        progress.note(
+            f"this table shows folds by {group}; {out} also holds {', '.join(others)}: --group {other} shows them"
+        )

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mertag.errors import ConfigError
-from mertag_train.commands.options import BudgetChoice, RecipeChoice, methods_of
+from mertag_train.commands.options import BudgetChoice, RecipeChoice, UnlabelledUse, methods_of
 from mertag_train.evaluation.methods import method as find_method
 
 if TYPE_CHECKING:
@@ -65,6 +65,7 @@ def music_without_label(
     configs: Iterable[TrainConfig],
     *,
     stretches: int,
+    use: UnlabelledUse,
     progress: TrainingProgress,
 ) -> Unlabelled | None:
     """Return the songs in a folder, none of which is one of the data set's, and say how many; None without a folder.
@@ -75,11 +76,11 @@ def music_without_label(
         return None
     from mertag_train.data.unlabelled import Stretches, unlabelled
 
-    every = list(configs)
-    if not any(config.takes_unlabelled for config in every):
+    every, pseudo_labels = list(configs), use is UnlabelledUse.both
+    if not any(config.takes_unlabelled(pseudo_labels=pseudo_labels) for config in every):
         raise ConfigError(
             f"--unlabelled {root}: nothing is learnt from it by the recipe {every[0].recipe} with these options: "
-            "without a teacher, or with --budget small, there is no pre-training"
+            "without a teacher, or with --budget small, there is no pre-training, and only --learner sssl learns itself"
         )
     found = unlabelled(
         root,
@@ -91,7 +92,7 @@ def music_without_label(
     )
     for sentence in found.in_words():
         progress.note(sentence)
-    return found
+    return dataclasses.replace(found, pseudo_labels=pseudo_labels)
 
 
 def teacher_targets(

@@ -37,7 +37,9 @@ from mertag_train.commands.options import (
     Threads,
     TrainDevice,
     UnlabelledDir,
+    UnlabelledIn,
     UnlabelledStretches,
+    UnlabelledUse,
     WarmUp,
     check_targets,
     command_of,
@@ -112,6 +114,7 @@ def train(
     teacher: Teacher = None,
     unlabelled: UnlabelledDir = None,
     unlabelled_stretches: UnlabelledStretches = 1,
+    unlabelled_in: UnlabelledIn = UnlabelledUse.both,
     seed: Annotated[int, typer.Option(help="Seed of all that is random.")] = 0,
     device: Device = TrainDevice.auto,
     threads: Threads = None,
@@ -184,6 +187,7 @@ def train(
             log_mels=log_mels,
             unlabelled=unlabelled,
             stretches=unlabelled_stretches,
+            use=unlabelled_in,
         )
         if out is not None:
             run.refuse_used(out)
@@ -206,7 +210,9 @@ def train(
             songs, config.front_end, folder=plan.log_mels, workers=os.cpu_count() or 1, on_clip=progress.on_clip
         )
         progress.note(f"log-mels: {len(store.ids)} songs")
-        others = music_without_label(plan.unlabelled, songs, [config], stretches=plan.stretches, progress=progress)
+        others = music_without_label(
+            plan.unlabelled, songs, [config], stretches=plan.stretches, use=plan.use, progress=progress
+        )
         if others is not None:
             _refuse_other_music(others, plan.known_music)
             store, _ = others.beside(store)
@@ -232,6 +238,7 @@ def train(
                 "--teacher": None if teacher is None else config.teacher.name or "none",
                 "--unlabelled": None if unlabelled is None else "DIR",
                 "--unlabelled-stretches": None if unlabelled_stretches == 1 else unlabelled_stretches,
+                "--unlabelled-in": None if unlabelled is None else unlabelled_in.value,
                 "--group": group,
                 "--scale": scale,
             }
@@ -277,6 +284,7 @@ class _Plan:
     log_mels: Path | None
     unlabelled: Path | None
     stretches: int
+    use: UnlabelledUse
     known_music: Mapping[str, Any] | None = None
 
 
@@ -297,6 +305,7 @@ def _resumed(
         log_mels=log_mels or (Path(source["log_mels"]) if source.get("log_mels") else None),
         unlabelled=None if music is None else unlabelled or Path(music["root"]),
         stretches=1 if music is None else music["count"],
+        use=UnlabelledUse.both if music is None or music.get("pseudo_labels") else UnlabelledUse.pre_training,
         known_music=music,
     )
 
@@ -332,10 +341,11 @@ def _trained(
 ) -> Mapping[Target, TargetResult]:
     """Train a run; an error or an interruption says how to go on."""
     from mertag_train.runs import run
+    from mertag_train.runs.song_picture import SongPicture
     from mertag_train.runs.watch import RunFigures, Scalars
     from mertag_train.runs.work import Watchers
 
-    watcher = Watchers(progress, RunFigures(folder), Scalars(folder))
+    watcher = Watchers(progress, RunFigures(folder), SongPicture(folder), Scalars(folder))
     again = f"go on with: mertag train --resume {shlex.quote(str(folder))}"
     try:
         return run.train(folder, dataset, store, watcher=watcher, **how)

@@ -29,6 +29,10 @@ class SegmentTable:
     def __len__(self) -> int:
         return len(self.clip)
 
+    def followed_by(self, other: SegmentTable) -> SegmentTable:
+        """Return these segments and then those of another table."""
+        return SegmentTable(clip=np.concatenate([self.clip, other.clip]), row=np.concatenate([self.row, other.row]))
+
     def select(self, which: Ints) -> SegmentTable:
         """Return some of the segments, by their positions in the table."""
         return SegmentTable(clip=self.clip[which], row=self.row[which])

@@ -95,6 +95,8 @@ class Unlabelled:
         The stretches; `LogMelStore.left_out` names the files that cannot be read or heard, and why.
     labelled : tuple of Path
         Files that were there and are labelled songs.
+    pseudo_labels : bool
+        Whether they are also for self-learning, where a network learns what it says of them itself.
     """
 
     root: Path
@@ -102,6 +104,7 @@ class Unlabelled:
     paths: Mapping[str, Path]
     store: LogMelStore
     labelled: tuple[Path, ...] = ()
+    pseudo_labels: bool = True
 
     @property
     def fingerprint(self) -> str:
@@ -110,7 +113,8 @@ class Unlabelled:
 
     def to_json(self) -> dict[str, Any]:
         """Return what a training has on record of them, as plain JSON values, without a path."""
-        return {**asdict(self.rule), "stretches": len(self.store.ids), "sha256": self.fingerprint}
+        known = {**asdict(self.rule), "stretches": len(self.store.ids), "sha256": self.fingerprint}
+        return {**known, "pseudo_labels": True} if self.pseudo_labels else known
 
     def in_words(self) -> tuple[str, ...]:
         """Return what is to be said of them before they are learnt from, line by line."""

@@ -130,8 +130,9 @@ def settings_of(around: Surroundings, task: Task) -> Mapping[str, Any]:
     found = dict(chosen.settings(config))
     if isinstance(chosen, NeedsModel):
         found |= chosen.model_settings(around.embedding_model)
-    if around.unlabelled is not None and chosen.learns_without_labels(config):
-        found["unlabelled"] = around.unlabelled.to_json()
+    music = around.unlabelled
+    if music is not None and chosen.learns_without_labels(config, pseudo_labels=music.pseudo_labels):
+        found["unlabelled"] = music.to_json()
     if around.splice:
         found["spliced"] = around.splice
     return found

@@ -308,10 +308,14 @@ class TrainConfig:
         if self.segmentation.hop_samples(self.front_end) < 1:
             raise ConfigError(f"the segment hop must be above 0 s, not {self.segmentation.hop_s}")
 
-    @property
-    def takes_unlabelled(self) -> bool:
-        """Whether something is learnt from songs without a label: in pre-training."""
-        return bool(self.teacher.name and self.teacher.pretraining.epochs)
+    def takes_unlabelled(self, *, pseudo_labels: bool) -> bool:
+        """Return whether something is learnt from songs without a label.
+
+        That is in pre-training and, where they may have pseudo-labels, in self-learning.
+        """
+        return bool(self.teacher.name and self.teacher.pretraining.epochs) or (
+            pseudo_labels and self.learner == "sssl" and not self.ensemble
+        )
 
     def of_member(self, number: int) -> TrainConfig:
         """Return the configuration of one kind of network of the ensemble, from 0."""

@@ -15,7 +15,7 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 from sklearn.mixture import GaussianMixture
 
-from mertag_train.arrays import Bools, Floats, Ints
+from mertag_train.arrays import Bools, Floats, Floats32, Ints
 from mertag_train.learn.config import PartitionConfig
 
 ALL = "all"
@@ -63,12 +63,29 @@ class Mixture:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Segments:
+    """Which segments were told apart; arrays are (n_segments,), times are seconds from a clip's start.
+
+    `clip` is a position in the store, whose `ids` are here; `probabilities` (n_segments, n_classes) is what the network
+    said of each; `truth` their real classes, -1 where not known, None where none is.
+    """
+
+    ids: Sequence[str]
+    clip: Ints
+    start_s: Floats
+    segment_s: float
+    probabilities: Floats32
+    truth: Ints | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Partition:
     """The segments of one epoch, told apart; arrays are (n_segments,).
 
     The labels are the inherited classes, indices of `names`, and the losses, in nats, are what was looked at;
     `clean_probability` is omega, and `labelled` the set X: the others are U. The mixtures are by class, or one for all
-    (`ALL`); a class whose losses do not differ has none. `threshold` is tau.
+    (`ALL`); a class whose losses do not differ has none. `threshold` is tau;
+    `segments` says which ones they are, where that is known.
     """
 
     names: tuple[str, ...]
@@ -78,6 +95,7 @@ class Partition:
     labelled: Bools
     mixtures: Mapping[str, Mixture]
     threshold: float = 0.5
+    segments: Segments | None = None
 
 
 def fit_mixture(losses: Floats, config: PartitionConfig, *, seed: int) -> Mixture | None:

@@ -129,7 +129,14 @@ def train_one(
     return train_network(
         work.store,
         work.frames(),
-        Clips(index=one.learnt, label=work.labels[one.learnt], truth=truth, guide=guide, unlabelled=one.unlabelled),
+        Clips(
+            index=one.learnt,
+            label=work.labels[one.learnt],
+            truth=truth,
+            guide=guide,
+            unlabelled=one.unlabelled,
+            pseudo_labels=work.parts.pseudo_labels,
+        ),
         None if one.watched is None else Clips(index=one.watched, label=work.labels[one.watched]),
         one.config,
         class_names=work.class_names,

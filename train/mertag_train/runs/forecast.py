@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from mertag_train.arrays import Ints
 from mertag_train.data.heard import segment_starts
 from mertag_train.learn.config import TrainConfig
 from mertag_train.learn.learners import LEARNERS
@@ -68,16 +69,26 @@ def _segments(work: Work, one: NetworkToTrain) -> float:
     """Return how many segments of full duration a training is worth."""
     config, full_s = one.config, one.config.segmentation.duration_s
     learner, total = LEARNERS[config.learner], 0.0
-    clips = np.concatenate([one.learnt, one.unlabelled]) if learner.takes_unlabelled else one.learnt
-    per_clip = [len(segment_starts(work.store, clip, config.segmentation)) for clip in clips.tolist()]
+    per_clip, others = (_heard(work, clips, config) for clips in (one.learnt, one.unlabelled))
+    if config.learner == "sssl" and not work.parts.pseudo_labels:
+        others = others[:0]
     for epoch in range(1, config.epochs + 1):
         cut, crops = config.crops_of_epoch(epoch)
-        if crops:
-            n = crops * sum(count > 0 for count in per_clip) * cut.duration_s / full_s
-        else:
-            n = sum(min(count, config.grid_per_clip or count) for count in per_clip)
-        total += n * learner.cost(config, epoch)
+        share = learner.unlabelled_clips(config, epoch, len(per_clip), len(others)) / max(1, len(others))
+        of_clips, of_others = (
+            crops * len(counts) * cut.duration_s / full_s
+            if crops
+            else float(np.minimum(counts, config.grid_per_clip or counts).sum())
+            for counts in (per_clip, others)
+        )
+        total += (of_clips + share * of_others) * learner.cost(config, epoch)
     return total
+
+
+def _heard(work: Work, clips: Ints, config: TrainConfig) -> Ints:
+    """Return how many segments each clip has, of those that have one."""
+    counts = [len(segment_starts(work.store, clip, config.segmentation)) for clip in clips.tolist()]
+    return np.array([count for count in counts if count], dtype=np.int64)
 
 
 def _timed(config: TrainConfig, n_classes: int, device: torch.device, *, frozen_groups: int) -> float:

@@ -158,7 +158,8 @@ def _works(
     train, validation, test = (store.index_of(dealt.ids(fold)) for fold in ("train", "validation", "test"))
     held_out = config.song.features == "held_out"
     learnt = frozenset(dealt.ids("train"))
-    others = unlabelled if config.takes_unlabelled else None
+    pseudo_labels = unlabelled is not None and unlabelled.pseudo_labels
+    others = unlabelled if config.takes_unlabelled(pseudo_labels=pseudo_labels) else None
     without_label = store.index_of(() if others is None else others.store.ids)
     of_network = [song for song in songs if song.id in learnt]
     for target in config.targets:
@@ -174,6 +175,7 @@ def _works(
                 figures=test,
                 inner=inner_parts(of_network, store, target, config),
                 unlabelled=without_label,
+                pseudo_labels=pseudo_labels,
                 shares=(config.fractions[0], config.fractions[1] or config.fractions[0]),
             ),
             target=target,

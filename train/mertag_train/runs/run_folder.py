@@ -6,7 +6,7 @@
       run.json                     configuration, data set, music without a label, command
       split.csv                    which song served what
       epochs.<target>.jsonl        one line an epoch
-      losses.<target>.<epoch>.png, curves.<target>.png, tensorboard/
+      losses.<target>.<epoch>.png, song.<target>.<epoch>.png, curves.<target>.png, tensorboard/
                                    pictures and scalars (`watch`), where a person trains
       checkpoint.<target>.pt       while training (see `checkpoint`); removed when it is done
       checkpoint.<target>.<n>.pt   of the networks that only the song classifier needs; likewise

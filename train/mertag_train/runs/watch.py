@@ -5,6 +5,7 @@
     runs/.../
       losses.<target>.<epoch>.png    histogram of the segments' losses, with the two Gaussians of each mixture
       epochs.<target>.jsonl          one line an epoch
+      song.<target>.<epoch>.png      one song's segments, with the clean probability beneath (`song_picture`)
       curves.<target>.png            loss, held-out accuracy, clean share and, where labels can be checked, its quality
       tensorboard/<target>/          the same figures, where TensorBoard is installed
 
@@ -66,21 +67,21 @@ CURVES: Sequence[tuple[str, Mapping[str, str]]] = (
 """Panels of the learning curves: what is on the axis, and the figures in it."""
 
 
-class _FolderWatcher(Watcher):
+class FolderWatcher(Watcher):
     """Writes into a folder, in any process that it is told in."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._target: Target | None = None
 
-    def elsewhere(self) -> Watcher:
+    def elsewhere(self) -> Watcher:  # noqa: D102
         return self
 
-    def on_target(self, target: Target) -> None:
+    def on_target(self, target: Target) -> None:  # noqa: D102
         self._target = target
 
 
-class EpochLog(_FolderWatcher):
+class EpochLog(FolderWatcher):
     """Keeps the epochs of the first network as JSON lines: ``epochs.<target>.jsonl``."""
 
     def on_epoch(self, report: EpochReport) -> None:
@@ -122,7 +123,7 @@ class StepsOnly(Watcher):
         self._watcher.on_step(step)
 
 
-class RunFigures(_FolderWatcher):
+class RunFigures(FolderWatcher):
     """Draws the losses and the learning curves of a run; `EpochLog` is told of an epoch before."""
 
     def on_epoch(self, report: EpochReport) -> None:
@@ -138,7 +139,7 @@ class RunFigures(_FolderWatcher):
         save_png(figure, self._folder / f"curves.{self._target}.png", dpi=DPI)
 
 
-class Scalars(_FolderWatcher):
+class Scalars(FolderWatcher):
     """Writes ``<run>/tensorboard/<target>``, which ``tensorboard --logdir RUN`` shows.
 
     TensorBoard is no dependency: without it nothing is written, and nothing is missing. Nothing is made before the

@@ -100,8 +100,8 @@ class Parts:
         what the figures come from.
     inner : tuple of int64 arrays
         The parts into which `network` is dealt, where the song classifier learns from cross-fitted probabilities.
-    unlabelled : int64 array
-        Clips without a label, for all networks.
+    unlabelled, pseudo_labels : int64 array, bool
+        Clips without a label, for all networks; whether they may have pseudo-labels in self-learning.
     shares : pair of float
         Share of all songs that `network` and `song` are meant to have.
     """
@@ -111,6 +111,7 @@ class Parts:
     figures: Ints
     inner: tuple[Ints, ...] = ()
     unlabelled: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    pseudo_labels: bool = False
     shares: tuple[float, float] = (1.0, 1.0)
 
 

@@ -225,7 +225,7 @@ class Method(ABC):
         `config` out of it, and names its own constants and, where it has one, its version.
         """
 
-    def learns_without_labels(self, config: TrainConfig) -> bool:
+    def learns_without_labels(self, config: TrainConfig, *, pseudo_labels: bool) -> bool:
         """Return whether it learns from songs without a label (`Shared.unlabelled`), by the settings of a task."""
         return False
 

@@ -9,6 +9,7 @@ settings, songs and their labels. While it trains, a checkpoint lies beside it.
     work/networks/inherited-0f3a…/
       request.json     what it depends on
       epochs.jsonl     what each epoch has on record
+      song.<epoch>.png one song's segments in the last epoch, and which of them it doubts
       checkpoint.pt    while training; removed when it is done
       speed.json       how many songs a second it said them of
       segments.npz     ids, counts and probabilities; written last
@@ -56,7 +57,8 @@ def work_of(fold: Fold, context: Context, config: TrainConfig) -> Work:
     refuse_unheard(songs, store, config)
     for_network, for_classifier = network_songs(fold, config)
     share = song_share(config)
-    others = context.unlabelled if config.takes_unlabelled else None
+    pseudo_labels = context.unlabelled is not None and context.unlabelled.pseudo_labels
+    others = context.unlabelled if config.takes_unlabelled(pseudo_labels=pseudo_labels) else None
     return Work(
         store=store,
         frames=context.frames,
@@ -71,6 +73,7 @@ def work_of(fold: Fold, context: Context, config: TrainConfig) -> Work:
             figures=store.index_of(fold.test_ids),
             inner=inner_parts(for_network, store, fold.target, config),
             unlabelled=store.index_of(() if others is None else others.store.ids),
+            pseudo_labels=pseudo_labels,
             shares=(1 - share, share or 1.0),
         ),
         target=fold.target,
@@ -190,6 +193,7 @@ class KeptNetworks:
     def _request(self, one: NetworkToTrain) -> dict[str, Any]:
         work = self.work
         silent = silent_segments(work.store, self._everyone, work.config)
+        self_learns = one.config.learner == "sssl"
         others = {work.store.ids[i]: int(work.store.n_samples[i]) for i in one.unlabelled.tolist()}
         return {
             "schema": SCHEMA,
@@ -200,6 +204,7 @@ class KeptNetworks:
             "n_samples": {work.store.ids[i]: int(work.store.n_samples[i]) for i in self._everyone.tolist()},
             **({"silent_segments": silent} if silent else {}),
             **({"unlabelled": others} if others else {}),
+            **({"pseudo_labels": True} if others and work.parts.pseudo_labels and self_learns else {}),
             **self._spliced,
         }
 
@@ -242,11 +247,12 @@ class KeptNetworks:
     def _train(self, one: NetworkToTrain, folder: Path) -> None:
         from mertag_train.learn.predict import predict  # here: what is on disk needs no torch
         from mertag_train.runs.experiment import train_one
+        from mertag_train.runs.song_picture import SongPicture
         from mertag_train.runs.watch import EpochLog
 
         work, checkpoint = self.work, folder / "checkpoint.pt"
         write_request(folder, self._request(one))
-        watcher = Watchers(EpochLog(folder), work.watcher)
+        watcher = Watchers(EpochLog(folder), SongPicture(folder, last_only=True), work.watcher)
         # The test songs are not looked at while it learns.
         network = train_one(
             work,

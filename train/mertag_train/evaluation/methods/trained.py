@@ -104,9 +104,9 @@ class TrainedMethod(Method):
         sssl = config.sssl if self.kl_weight is None else replace(config.sssl, kl_weight=self.kl_weight)
         return replace(config, learner=self.learner, sssl=sssl)
 
-    def learns_without_labels(self, config: TrainConfig) -> bool:
+    def learns_without_labels(self, config: TrainConfig, *, pseudo_labels: bool) -> bool:
         """Return whether its training does."""
-        return self.adapted(config).takes_unlabelled
+        return self.adapted(config).takes_unlabelled(pseudo_labels=pseudo_labels)
 
     def settings(self, config: TrainConfig) -> Mapping[str, Any]:
         """Return the training settings, all of them."""

@@ -37,7 +37,8 @@ class Clips:
     `truth` has the real class of each segment of the fixed grid, clip by clip; -1 where it is not known. It is never
     learnt from: a partition is scored with it. `guide` has the probabilities (n_segments, n_classes) that models which
     have not seen the clip give to each segment of the fixed grid, clip by clip. The clips at the positions `unlabelled`
-    have no label; they count where bands and a teacher's outputs are standardised, and a learner may learn from them.
+    have no label; they count where bands and a teacher's outputs are standardised, and a learner may learn from them:
+    self-learning only where there are to be `pseudo_labels`.
     """
 
     index: Ints
@@ -45,6 +46,7 @@ class Clips:
     truth: Sequence[Ints] | None = None
     guide: Sequence[Floats32] | None = None
     unlabelled: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    pseudo_labels: bool = False
 
     @property
     def every(self) -> Ints:
@@ -85,7 +87,8 @@ class Learner(ABC):
 
     The epoch's segments are `table`, each `n_frames` long; `place` (n_segments,) says which segment of the fixed grid
     each is, None for random crops, which have no identity. The `partition` is that of this epoch, where there is one.
-    `clips` are those that are learnt from: the labelled ones and, if `takes_unlabelled`, the others.
+    `clips` are those that the grid and random crops are of: the labelled ones and, if `takes_unlabelled`, the others.
+    In the table, `further` segments without a label stand behind those of the grid.
     """
 
     takes_unlabelled: ClassVar[bool] = False
@@ -125,6 +128,11 @@ class Learner(ABC):
         """Return roughly what an epoch costs beside one with inherited labels; for the time that is left."""
         return 1.0
 
+    @staticmethod
+    def unlabelled_clips(config: TrainConfig, epoch: int, n_labelled: int, n_unlabelled: int) -> int:
+        """Return of how many clips without a label an epoch has segments, where it may."""
+        return 0
+
     def begin(self, epoch: int) -> None:
         """Draw the segments of an epoch (from 1), and look at them where the learner does."""
         setting, config = self.setting, self.setting.config
@@ -137,9 +145,14 @@ class Learner(ABC):
         else:
             self.place = self.draw()
             self.table = self.grid.select(self.place)
+        further = self.further()
+        self.n_labelled = len(self.table)
+        self.table = self.table.followed_by(further)
         self.labels = torch.from_numpy(self._label_of[self.table.clip]).to(self.device)
         if self._guide is not None:
-            self._guide_place = self._nearest_place() if self.place is None else self.place
+            place = self._nearest_place() if self.place is None else self.place
+            nobody = np.zeros(len(further), dtype=np.int64)  # of no use to segments without a label
+            self._guide_place = np.concatenate([place, nobody])
         if setting.teacher is not None:
             self._taught_row = torch.from_numpy(setting.teacher.rows(self.table.clip, self._middle_s())).to(self.device)
         if config.augment.noise_share and config.augment.noise == "played":
@@ -153,6 +166,10 @@ class Learner(ABC):
         if per_clip == 0:
             return np.arange(len(self.grid), dtype=np.int64)
         return segments.some_of_each_clip(self.grid, per_clip, self.setting.rng)
+
+    def further(self) -> segments.SegmentTable:
+        """Return segments of this epoch that have no label."""
+        return self.grid.select(np.zeros(0, dtype=np.int64))
 
     def _nearest_place(self) -> Ints:
         """Return the place in the grid of the segment of the same clip that begins nearest to each of the epoch."""
@@ -186,9 +203,9 @@ class Learner(ABC):
         return augment(batch, self.setting.network.mean, self.setting.config.augment, self.setting.rng)
 
     def one_hot(self, chosen: Ints) -> Tensor:
-        """Return the inherited labels of a batch as distributions, shape (batch, n_classes)."""
+        """Return the inherited labels of a batch as distributions, (batch, n_classes); zeros where there is none."""
         labels = self.labels[torch.from_numpy(chosen).to(self.device)]
-        return one_hot(labels, len(self.setting.class_names)).float()
+        return one_hot(labels.clamp_min(0), len(self.setting.class_names)).float() * (labels >= 0)[:, None]
 
     def targets(self, chosen: Ints) -> Tensor:
         """Return the labels of a batch, (batch, n_classes): inherited, and in part the guide's where there is one."""
@@ -288,6 +305,11 @@ class TeacherLearner(Learner):
     """What the teacher hears, and no label: pre-training."""
 
     takes_unlabelled = True
+
+    @staticmethod
+    def unlabelled_clips(config: TrainConfig, epoch: int, n_labelled: int, n_unlabelled: int) -> int:
+        """Return all: they teach as much as others."""
+        return n_unlabelled
 
     @property
     def plain(self) -> bool:

@@ -1,7 +1,8 @@
 """Semi-supervised self-learning, the paper's method (Fig. 1), and its losses as pure functions.
 
 After a warm-up on all inherited labels, each epoch begins by telling segments with clean labels (X) from the others
-(U) by their losses. Then one pass over all of them: rows of U get the network's own sharpened prediction as label,
+(U) by their losses; segments of clips without a label are in U. Then one pass over all of them: rows of U get the
+network's own sharpened prediction as label,
 the batch is mixed, and what two dropout passes predict for U's plain inputs is pulled together.
 
 Logits and targets are (batch, n_classes), targets being distributions; losses are scalars in nats, means over the rows
@@ -13,6 +14,7 @@ unlabelled rows (a sum would grow with their number).
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +23,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, log_softmax
 
 from mertag_train.arrays import Floats, Ints
+from mertag_train.data import segments
 from mertag_train.learn import partition as partitions
 from mertag_train.learn.config import TrainConfig
 from mertag_train.learn.learners.base import Learner, Setting
@@ -36,6 +39,9 @@ class SsslLearner(Learner):
 
     def __init__(self, setting: Setting) -> None:
         super().__init__(setting)
+        clips = setting.clips
+        others = clips.unlabelled if clips.pseudo_labels else clips.unlabelled[:0]
+        self._others = segments.grid(setting.store, others, setting.config.segmentation)
         self._history: list[Floats] = []  # the losses of the last epochs, nan where a segment was not drawn
         truth = setting.clips.truth
         self._truth = None if truth is None else np.concatenate([np.zeros(0, dtype=np.int64), *truth])
@@ -61,6 +67,22 @@ class SsslLearner(Learner):
         since = self.epoch - config.warm_up_epochs
         return config.sssl.kl_weight * min(1.0, max(0, since) / max(1, config.sssl.kl_ramp_epochs))
 
+    @staticmethod
+    def unlabelled_clips(config: TrainConfig, epoch: int, n_labelled: int, n_unlabelled: int) -> int:
+        """Return as many as are labelled, at most, once the warm-up is over: no epoch is of pseudo-labels mostly."""
+        return 0 if epoch <= config.warm_up_epochs else min(n_labelled, n_unlabelled)
+
+    def further(self) -> segments.SegmentTable:
+        """Return segments of some clips without a label, drawn anew each time."""
+        heard = np.unique(self._others.clip)
+        n_labelled, rng = len(self.setting.clips.index), self.setting.rng
+        count = self.unlabelled_clips(self.setting.config, self.epoch, n_labelled, len(heard))
+        if not count:
+            return self._others.select(np.zeros(0, dtype=np.int64))
+        drawn = self._others.select(np.flatnonzero(np.isin(self._others.clip, rng.permutation(heard)[:count])))
+        per_clip = self.setting.config.grid_per_clip
+        return drawn.select(segments.some_of_each_clip(drawn, per_clip, rng)) if per_clip else drawn
+
     def begin(self, epoch: int) -> None:
         """Draw the segments; from the end of the warm-up on, measure their losses, and tell clean from noisy."""
         super().begin(epoch)
@@ -78,8 +100,26 @@ class SsslLearner(Learner):
         self.partition = partitions.partition(
             losses, self.grid_labels[place], self.setting.class_names, chosen, seed=config.seed
         )
-        self._labelled = torch.from_numpy(self.partition.labelled).to(self.device)
-        self._clean_probability = torch.from_numpy(self.partition.clean_probability).float().to(self.device)
+        self.partition = replace(self.partition, segments=self._told_apart(place))
+        # What has no label is in U.
+        further = np.zeros(len(self.table) - self.n_labelled)
+        self._labelled = torch.from_numpy(np.concatenate([self.partition.labelled, further > 0])).to(self.device)
+        clean = np.concatenate([self.partition.clean_probability, further])
+        self._clean_probability = torch.from_numpy(clean).float().to(self.device)
+
+    def _told_apart(self, place: Ints) -> partitions.Segments:
+        """Return which segments the places of the grid are, and what the network says of them."""
+        store, front_end = self.setting.store, self.setting.config.front_end
+        clip = self.grid.clip[place]
+        start: Floats = (self.grid.row[place] - store.offsets[clip]).astype(np.float64)
+        return partitions.Segments(
+            ids=store.ids,
+            clip=clip,
+            start_s=start * front_end.hop_length / front_end.sample_rate,
+            segment_s=self.setting.config.segmentation.duration_s,
+            probabilities=self._said[: len(place)].cpu().numpy(),
+            truth=None if self._truth is None else self._truth[place],
+        )
 
     @torch.no_grad()
     def _measure(self, place: Ints) -> None:
@@ -90,6 +130,10 @@ class SsslLearner(Learner):
         labels = torch.from_numpy(self.grid_labels[place]).to(self.device)
         now = np.full(len(self.grid), np.nan)
         self._said = torch.softmax(logits, dim=1)
+        if not self.warming_up and len(self.table) > self.n_labelled:
+            rows = self.table.row[self.n_labelled :]
+            further = segment_logits(self.setting.optimiser.predictor, self.setting.frames, rows, n_frames)
+            self._said = torch.cat([self._said, torch.softmax(further, dim=1)])
         now[place] = cross_entropy(logits, labels, reduction="none").cpu().numpy().astype(np.float64)
         self._history = [*self._history, now][-config.sssl.partition.mean_of :]
         self.setting.network.train()
@@ -161,7 +205,7 @@ class SsslLearner(Learner):
         if self.partition is None:
             return found
         truth = None if self._truth is None or self.place is None else self._truth[self.place]
-        said = partitions.figures(self.partition, truth, self.table.clip)
+        said = partitions.figures(self.partition, truth, self.table.clip[: self.n_labelled])
         return {**found, "kl_weight": self.kl_weight, **said}
 
     def state_dict(self) -> dict[str, Any]:
