@@ -123,8 +123,7 @@ def train(
         typer.Option(
             min=1,
             help="Train so many networks at a time, where there are several (cross-fitting), each in a process of its "
-            "own. "
-            "--threads then counts for each.",
+            "own. --threads then counts for each.",
         ),
     ] = 1,
     log_mels: Annotated[
