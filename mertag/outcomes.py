@@ -31,13 +31,14 @@ class Tagged:
 
     `course` is its emotion over time: two bytes, P(V+) and P(A+) in steps of 1 / `COURSE_STEPS`, for each of at most
     `COURSE_PARTS` equal parts of it; both are `COURSE_NOTHING` for a part that is silent or was not analysed. Empty: it
-    is not known.
+    is not known. `timeline` has every segment, where that was asked for.
     """
 
     index: int
     path: Path | str
     emotion: SongEmotion
     course: bytes = b""
+    timeline: SegmentTimeline | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +87,15 @@ class SegmentTimeline:
     probabilities: Mapping[Target, npt.NDArray[np.float32]]
     emotion: SongEmotion
     silent_times_s: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+
+    @property
+    def quadrant_probabilities(self) -> npt.NDArray[np.float32]:
+        """P(Q1)..P(Q4) of each segment, shape (n_segments, 4); of two heads, the products of the two sides."""
+        found = self.probabilities
+        if Target.QUADRANT in found:
+            return found[Target.QUADRANT]
+        v, a = found[Target.VALENCE][:, 1], found[Target.AROUSAL][:, 1]
+        return np.stack([v * a, (1 - v) * a, (1 - v) * (1 - a), v * (1 - a)], axis=1)
 
 
 def outcome_of(error: MertagError, *, index: int, path: Path | str) -> Skipped | Failed:

@@ -15,9 +15,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Self
 
-from mertag.emotion import QUADRANTS, Quadrant, SongEmotion
+import numpy as np
+
+from mertag.emotion import QUADRANTS, Quadrant, SongEmotion, Target
 from mertag.errors import DecodeError
-from mertag.outcomes import Failed, Outcome, Skipped, Tagged
+from mertag.outcomes import Failed, Outcome, SegmentTimeline, Skipped, Tagged
 
 MODEL = "fake@1+00000000"
 DAMAGE = "the file is incomplete: it holds 30.0 s of 60.0 s of sound"
@@ -39,9 +41,19 @@ def emotion(quadrant: Quadrant = Quadrant.Q1, *, confidence: float = 0.7, model:
     )
 
 
+def timeline(found: SongEmotion) -> SegmentTimeline:
+    n = found.n_segments
+    p = np.tile(np.float32(found.quadrant_probabilities), (n, 1))
+    return SegmentTimeline(
+        times_s=np.arange(n, dtype=np.float64), segment_s=3.0, probabilities={Target.QUADRANT: p}, emotion=found
+    )
+
+
 class FakeTagger:
-    def __init__(self, *, delay_s: float = 0.0, reverse: bool = False, model: str = MODEL) -> None:
-        self.delay_s, self.reverse, self.model = delay_s, reverse, model
+    def __init__(
+        self, *, delay_s: float = 0.0, reverse: bool = False, model: str = MODEL, timelines: bool = False
+    ) -> None:
+        self.delay_s, self.reverse, self.model, self.timelines = delay_s, reverse, model, timelines
         self.analysed: list[Path] = []
 
     @property
@@ -78,7 +90,7 @@ class FakeTagger:
         found = emotion(quadrant, model=self.model)
         if "_cut_" in path.name:
             found = dataclasses.replace(found, damage=DAMAGE)
-        return Tagged(index=index, path=path, emotion=found)
+        return Tagged(index=index, path=path, emotion=found, timeline=timeline(found) if self.timelines else None)
 
 
 FACTS = {"model": MODEL, "device": "cpu", "provider": "FakeExecutionProvider", "reason": "a test"}

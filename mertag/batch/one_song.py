@@ -213,6 +213,7 @@ class Steps:
             reason=reason,
             remembered=remembered,
             mood=self._mood(emotion, change),
+            timeline=outcome.timeline,
         )
         return done, tagged.new_file
 

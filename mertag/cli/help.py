@@ -24,7 +24,7 @@ GROUPS = {
     "How it listens": ("model", "device", "windows", "segment_hop", "workers"),
     "Memory": ("state", "no_state", "retag", "force"),
     "Output": (
-        *("jsonl", "csv", "parquet", "report", "json", "fail_fast", "max_failures"),
+        *("jsonl", "csv", "parquet", "segment_probabilities", "report", "json", "fail_fast", "max_failures"),
         *("quiet", "verbose", "log_level", "help"),
     ),
 }

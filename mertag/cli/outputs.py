@@ -73,8 +73,13 @@ def _check(option: str, target: str) -> None:
 
 
 @contextmanager
-def open_sinks(jsonl: str | None, csv_file: str | None, parquet_file: str | None, *, model_key: str) -> Iterator[Sink]:
-    """Open the formats that were asked for (None: not this one); yield what takes each finished file."""
+def open_sinks(
+    jsonl: str | None, csv_file: str | None, parquet_file: str | None, *, model_key: str, segments: bool = False
+) -> Iterator[Sink]:
+    """Open the formats that were asked for (None: not this one); yield what takes each finished file.
+
+    With `segments`, the Parquet file has the columns of segments.
+    """
     sinks: list[Sink] = []
     with ExitStack() as stack:
         if jsonl is not None:
@@ -82,7 +87,7 @@ def open_sinks(jsonl: str | None, csv_file: str | None, parquet_file: str | None
         if csv_file is not None:
             sinks.append(_csv_sink(stack.enter_context(_open("--csv", csv_file)), f"--csv {csv_file}"))
         if parquet_file is not None:
-            sinks.append(stack.enter_context(_parquet_sink(Path(parquet_file), model_key)))
+            sinks.append(stack.enter_context(_parquet_sink(Path(parquet_file), model_key, segments)))
 
         def add(done: FileDone) -> None:
             for sink in sinks:
@@ -193,15 +198,16 @@ def _csv_sink(file: TextIO, name: str) -> Sink:
 
 
 @contextmanager
-def _parquet_sink(path: Path, model_key: str) -> Iterator[Sink]:
+def _parquet_sink(path: Path, model_key: str, segments: bool) -> Iterator[Sink]:
     ended_by: BaseException | None = None
     whole = True
-    with _explained(f"--parquet {path}"), replaced_whole(path) as file, parquet.written(file) as write:
+    option = f"--parquet {path}"
+    with _explained(option), replaced_whole(path) as file, parquet.written(file, segments=segments) as write:
 
         def add(done: FileDone) -> None:
             nonlocal whole
             whole = False
-            with _explained(f"--parquet {path}"):
+            with _explained(option):
                 write(parquet.row(done, model_key=model_key))
             whole = True
 

@@ -29,10 +29,11 @@ def open_tagger(
     segment_hop_s: float | None,
     windows: int | None = None,
     one_song: bool = False,
+    timelines: bool = False,
 ) -> tuple[Tagger, dict[str, object]]:
     """Open the tagger; return it, and which model runs where and why, for the person and for the report.
 
-    For `one_song`, all threads work on the same part of it.
+    For `one_song`, all threads work on the same part of it. With `timelines`, it gives all segments of songs, too.
     """
     from mertag.listen.tagger import Tagger
 
@@ -44,6 +45,7 @@ def open_tagger(
         windows=windows,
         at_once=1 if one_song else None,
         notify=lambda message: _log.warning("%s", message),
+        timelines=timelines,
     )
     segment = tagger.models.segment
     return tagger, {

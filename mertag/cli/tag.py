@@ -38,6 +38,7 @@ def tag(
     jsonl: opt.Jsonl = None,
     csv: opt.Csv = None,
     parquet: opt.Parquet = None,
+    segment_probabilities: opt.SegmentProbabilities = False,
     report: opt.Report = None,
     json: opt.Json = False,
     dry_run: opt.DryRun = False,
@@ -85,6 +86,10 @@ def tag(
     """
     if not paths and not files_from:
         raise ConfigError("nothing to tag; give songs or folders, or --files-from FILE")
+    if segment_probabilities and parquet is None:
+        raise ConfigError("--segment-probabilities are columns of --parquet; name a file for that")
+    if segment_probabilities and retag:
+        raise ConfigError("--segment-probabilities are not remembered, so that --retag has none; leave out one of them")
     part = None if shard is None else Shard.parse(shard)
     show_from(LogLevel.info if verbose and log_level is not LogLevel.debug else log_level)
     if engine is opt.EngineChoice.ray:
@@ -108,6 +113,7 @@ def tag(
             device=device.value,
             windows=windows,
             segment_hop_s=segment_hop,
+            segments=segment_probabilities,
             strict=strict,
             stop_at_failures=1 if fail_fast else max_failures,
             quiet=quiet,
@@ -155,7 +161,7 @@ def tag(
         max_failures=max_failures,
         missing_fails=files_from is not None,
         retag=retag,
-        force=force,
+        force=force or segment_probabilities,
     )
     with opened_state(state, no_state=no_state, needed=retag or (options.writes and not dry_run)) as remembered:
         tagger: Tagger | OnlyRemembered
@@ -170,6 +176,7 @@ def tag(
                     segment_hop_s=segment_hop,
                     windows=windows,
                     one_song=len(roots) == 1 and roots[0].is_file(),
+                    timelines=segment_probabilities,
                 )
         facts |= {"windows": windows, "segment_hop_s": segment_hop, "shard": shard}
         with tagger:
@@ -199,7 +206,8 @@ def tag(
                     console.warn(nothing_found(include, exclude, shard))
                 for remark in idle_patterns(roots, include, exclude) if first.n else ():
                     console.warn(remark)
-                with open_sinks(jsonl, csv, parquet, model_key=tagger.model_key) as add:
+                segments = segment_probabilities
+                with open_sinks(jsonl, csv, parquet, model_key=tagger.model_key, segments=segments) as add:
                     summary = view.follow(events, add)
                 view.overview = _overview(roots, remembered)
     if summary.failed:

@@ -84,6 +84,14 @@ Parquet = Annotated[
         "With --engine ray, a folder of such files, by path or URL.",
     ),
 ]
+SegmentProbabilities = Annotated[
+    bool,
+    typer.Option(
+        "--segment-probabilities",
+        help="--parquet has the probabilities of every segment, too; for them each song is listened to, as with "
+        "--force.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, and nothing else there.")]
 Report = Annotated[
     str | None,

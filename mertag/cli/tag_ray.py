@@ -41,6 +41,7 @@ def tag_on_ray(
     device: Literal["auto", "cuda", "cpu"],
     windows: int | None,
     segment_hop_s: float | None,
+    segments: bool,
     strict: bool,
     stop_at_failures: int | None,
     quiet: bool,
@@ -89,13 +90,18 @@ def tag_on_ray(
         if not quiet:
             console.say(console.clean(f"model {bundle.id} on {shares.device}: {reason}"))
         facts |= {"device": shares.device, "reason": reason}
-        listening = Listening(segment_hop_s=segment_hop_s, windows=windows, strict=strict)
+        listening = Listening(segment_hop_s=segment_hop_s, windows=windows, strict=strict, segments=segments)
         engine = RayEngine(ray, bundle=bundle, plan=shares, listening=listening)
         stdout_taken = "-" in outputs.values()
         view = View(noun="song", done="analysed", dry_run=False, quiet=quiet, stdout_taken=stdout_taken, json=json)
         with view.opened(report, facts):
             events = tag_catalogue(
-                entries, engine=engine, store=store, model_key=key, stop_at_failures=stop_at_failures
+                entries,
+                engine=engine,
+                store=store,
+                model_key=key,
+                segments=segments,
+                stop_at_failures=stop_at_failures,
             )
             first = next(events)
             assert isinstance(first, Found)

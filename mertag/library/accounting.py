@@ -19,6 +19,7 @@ from typing import TypeAlias, TypeVar
 from mertag.emotion import Quadrant, SongEmotion
 from mertag.interrupt import Interruptible
 from mertag.library.tags import TagChange
+from mertag.outcomes import SegmentTimeline
 
 T = TypeVar("T")
 
@@ -95,6 +96,8 @@ class FileDone:
         Whether it failed in an earlier run for the same reason, and has not changed since.
     audio : bytes
         The digest of its audio (see `mertag.library.state.analyses`), if it is known.
+    timeline : SegmentTimeline or None
+        Its segments, where they were asked for and it was listened to.
     """
 
     index: int
@@ -108,6 +111,7 @@ class FileDone:
     mood: Mood | None = None
     as_before: bool = False
     audio: bytes = b""
+    timeline: SegmentTimeline | None = field(default=None, compare=False, repr=False)
 
     @property
     def wrote(self) -> bool:

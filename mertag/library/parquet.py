@@ -1,7 +1,8 @@
 """Results as Parquet: one row a song, figures to the last digit, so that they can be taken into a memory elsewhere.
 
 The file says that mertag wrote it, and the number of this format, in its metadata (`SCHEMA_KEY`); the columns are in
-`columns`, and `docs/scale.md` says what they mean. What is not known is null.
+`columns`, and `docs/scale.md` says what they mean. What is not known is null. A file has `SEGMENTS`, lists of float32
+with one value a segment, only if that was asked for; rows have them as arrays.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, TypeAlias
+
+import numpy as np
 
 from mertag._version import __version__
 from mertag.emotion import QUADRANTS, Quadrant, SongEmotion
@@ -32,6 +35,8 @@ _FIGURES = ("confidence", "valence", "arousal", *_P, "duration_s", "analysed_s",
 _COUNTS = ("n_segments", "n_windows")
 _FIRST = ("id", "path", "path_base64", "status", "reason", "quadrant", "label")
 _LAST = ("damage", "mood", "model", "model_key", "audio")
+_SONG = (*_FIRST, *_FIGURES, *_COUNTS, *_LAST)
+SEGMENTS = ("segment_start_s", *(f"segment_{name}" for name in _P))
 
 
 def pyarrow(command: str) -> Any:
@@ -44,8 +49,8 @@ def pyarrow(command: str) -> Any:
     return pyarrow
 
 
-def columns(command: str = "tag") -> Any:
-    """Return the columns, as a `pyarrow.Schema`."""
+def columns(command: str = "tag", *, segments: bool = False) -> Any:
+    """Return the columns, as a `pyarrow.Schema`; with `segments`, those of segments too."""
     pa = pyarrow(command)
     return pa.schema(
         [
@@ -53,6 +58,7 @@ def columns(command: str = "tag") -> Any:
             *((name, pa.float64()) for name in _FIGURES),
             *((name, pa.int32()) for name in _COUNTS),
             *((name, pa.string()) for name in _LAST),
+            *((name, pa.list_(pa.float32())) for name in SEGMENTS if segments),
         ],
         metadata={SCHEMA_KEY: str(SCHEMA).encode(), b"mertag.version": __version__.encode()},
     )
@@ -61,7 +67,7 @@ def columns(command: str = "tag") -> Any:
 def row(done: FileDone, *, model_key: str, id: str | None = None) -> Row:  # noqa: A002  the column's name
     """Return a finished file as a row; its `id` is its path unless another one is given."""
     path, exact = path_and_bytes(done.path)
-    found: Row = dict.fromkeys((*_FIRST, *_FIGURES, *_COUNTS, *_LAST)) | {
+    found: Row = dict.fromkeys(_SONG) | {
         "id": path if id is None else id,
         "path": path,
         "path_base64": exact if isinstance(exact, str) else None,
@@ -74,6 +80,9 @@ def row(done: FileDone, *, model_key: str, id: str | None = None) -> Row:  # noq
     e = done.emotion
     if e is None:
         return found
+    if done.timeline is not None:
+        each = np.column_stack([done.timeline.times_s, done.timeline.quadrant_probabilities]).astype(np.float32)
+        found |= dict(zip(SEGMENTS, np.ascontiguousarray(each.T), strict=True))
     figures = (e.confidence, e.valence, e.arousal, *e.quadrant_probabilities, e.duration_s, e.analysed_s, e.silent_s)
     return found | {
         "quadrant": e.quadrant.value,
@@ -120,10 +129,11 @@ def done_of(row: Mapping[str, Any], *, index: int) -> FileDone:
 
 
 @contextmanager
-def written(file: IO[bytes], command: str = "tag") -> Iterator[Callable[[Row], None]]:
+def written(file: IO[bytes], command: str = "tag", *, segments: bool = False) -> Iterator[Callable[[Row], None]]:
     """Yield what takes rows one by one; the file is a whole one when the block ends."""
     pa = pyarrow(command)
-    schema, waiting = columns(command), list[Row]()
+    schema, waiting = columns(command, segments=segments), list[Row]()
+    rows_a_group = ROWS_A_GROUP // 10 if segments else ROWS_A_GROUP
     with pa.parquet.ParquetWriter(file, schema, compression="zstd") as writer:
 
         def write() -> None:
@@ -132,7 +142,7 @@ def written(file: IO[bytes], command: str = "tag") -> Iterator[Callable[[Row], N
 
         def add(row: Row) -> None:
             waiting.append(row)
-            if len(waiting) >= ROWS_A_GROUP:
+            if len(waiting) >= rows_a_group:
                 write()
 
         yield add
@@ -140,8 +150,8 @@ def written(file: IO[bytes], command: str = "tag") -> Iterator[Callable[[Row], N
             write()
 
 
-def read(file: IO[bytes] | Path, *, names: Sequence[str] | None = None, command: str) -> Iterator[Row]:
-    """Yield the rows of a file that mertag wrote, with all columns or those that are named.
+def read(file: IO[bytes] | Path, *, names: Sequence[str] = _SONG, command: str) -> Iterator[Row]:
+    """Yield the rows of a file that mertag wrote, with the columns that are named; if none are, all but the segments'.
 
     Raises
     ------
@@ -158,6 +168,16 @@ def read(file: IO[bytes] | Path, *, names: Sequence[str] | None = None, command:
     except (OSError, pa.ArrowException) as error:
         reason = "it is no Parquet file" if isinstance(error, pa.ArrowInvalid) else reason_of(error)
         raise ConfigError(f"{name}: {reason}") from error
+
+
+def rows_of(table: Any) -> list[Row]:
+    """Return the rows of a `pyarrow.Table`, in which `SEGMENTS` may be."""
+    lists = [name for name in table.column_names if name in SEGMENTS]
+    rows: list[Row] = table.drop_columns(lists).to_pylist()
+    for name in lists:
+        for row, values in zip(rows, table.column(name).to_numpy(), strict=True):
+            row[name] = values
+    return rows
 
 
 def is_ours(path: Path, command: str) -> bool:

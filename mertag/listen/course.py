@@ -1,16 +1,16 @@
-"""The course of a song: its emotion over time, in few enough parts that it can be remembered."""
+"""A song's emotion over time: every segment, and its course, in few enough parts that it can be remembered."""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
 
-from mertag.emotion import CLASS_NAMES, Target
+from mertag.emotion import CLASS_NAMES, SongEmotion, Target
 from mertag.listen.blocks import SongSegments
 from mertag.listen.bundle import Bundle
 from mertag.listen.silence import BoolArray
 from mertag.listen.windows import Float64Array, Segmentation
-from mertag.outcomes import COURSE_NOTHING, COURSE_PARTS, COURSE_STEPS
+from mertag.outcomes import COURSE_NOTHING, COURSE_PARTS, COURSE_STEPS, SegmentTimeline
 
 
 def course(
@@ -45,6 +45,23 @@ def course(
     means = np.stack(sums, axis=1) / np.maximum(heard, 1)[:, None]  # (n_parts, 2)
     steps = np.where(heard[:, None] > 0, np.rint(COURSE_STEPS * np.clip(means, 0, 1)), COURSE_NOTHING)
     return steps.astype(np.uint8).tobytes()
+
+
+def timeline(
+    segments: SongSegments, *, bundle: Bundle, segmentation: Segmentation, sounding: BoolArray, emotion: SongEmotion
+) -> SegmentTimeline:
+    """Return the segments of a song that has an emotion; for the parameters see `course`."""
+    front_end = bundle.manifest.front_end
+    starts = segmentation.start_samples(segments.n_samples, front_end)
+    if segments.excerpts is not None:
+        starts, sounding = starts[segments.excerpts.order], sounding[segments.excerpts.order]
+    return SegmentTimeline(
+        times_s=starts[sounding] / front_end.sample_rate,
+        segment_s=segmentation.duration_s,
+        probabilities={t: p[sounding, : len(CLASS_NAMES[t])] for t, p in segments.probabilities.items()},
+        emotion=emotion,
+        silent_times_s=starts[~sounding] / front_end.sample_rate,
+    )
 
 
 def _sides(segments: SongSegments) -> tuple[Float64Array, Float64Array]:

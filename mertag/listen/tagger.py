@@ -22,11 +22,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, Self
 
-from mertag.emotion import CLASS_NAMES, SongEmotion, Target
+from mertag.emotion import SongEmotion, Target
 from mertag.errors import ConfigError, DecodeError, MertagError
 from mertag.listen.blocks import BlockPacker, SongSegments
 from mertag.listen.bundle import Bundle, load_bundle
-from mertag.listen.course import course
+from mertag.listen.course import course, timeline
 from mertag.listen.device import Device, Models, open_models
 from mertag.listen.manifest import Precision
 from mertag.listen.n_windows import ExcerptPacker
@@ -99,6 +99,8 @@ class Tagger:
         Is told, in a sentence, what changed on the way: a GPU whose memory ran out, an unusual hop.
     decoder : Decoder, optional
         Decodes in place of a `mertag.listen.decode.pool.DecoderPool`; it is not closed.
+    timelines : bool
+        Whether `tag_many` gives each song's `SegmentTimeline`, too.
 
     Raises
     ------
@@ -124,6 +126,7 @@ class Tagger:
         timeout_s: float | None = None,
         notify: Notify | None = None,
         decoder: Decoder | None = None,
+        timelines: bool = False,
     ) -> None:
         if workers is not None and workers < 0:
             raise ConfigError(f"workers is {workers}; it must be 0 or more")
@@ -132,6 +135,7 @@ class Tagger:
         self.bundle: Bundle = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
         self.segmentation: Segmentation = chosen_segmentation(self.bundle, segment_hop_s, notify)
         self.windows: int | None = windows
+        self._timelines = timelines
         self._closed = False
         with contextlib.ExitStack() as opened:
             pool: DecoderPool | None = None
@@ -203,17 +207,8 @@ class Tagger:
             As `tag`.
         """
         emotion, segments, sounding = self._one(audio)
-        front_end = self.bundle.manifest.front_end
-        starts = self.segmentation.start_samples(segments.n_samples, front_end)
-        if segments.excerpts is not None:
-            starts, sounding = starts[segments.excerpts.order], sounding[segments.excerpts.order]
-        return SegmentTimeline(
-            times_s=starts[sounding] / front_end.sample_rate,
-            segment_s=self.segmentation.duration_s,
-            probabilities={t: p[sounding, : len(CLASS_NAMES[t])] for t, p in segments.probabilities.items()},
-            emotion=emotion,
-            silent_times_s=starts[~sounding] / front_end.sample_rate,
-        )
+        cut = self.segmentation
+        return timeline(segments, bundle=self.bundle, segmentation=cut, sounding=sounding, emotion=emotion)
 
     def tag_many(self, sources: Iterable[Audio]) -> Generator[Outcome]:
         """Yield one outcome a source, in completion order; its index is the source's position.
@@ -358,8 +353,12 @@ class Tagger:
             emotion = dataclasses.replace(emotion, damage=song.damage)
         except MertagError as error:
             return outcome_of(error, index=segments.key, path=song.path)
-        over_time = course(segments, bundle=self.bundle, segmentation=self.segmentation, sounding=song.sounding)
-        return Tagged(index=segments.key, path=song.path, emotion=emotion, course=over_time)
+        assert song.sounding is not None  # its audio has ended
+        cut, sounding, every = self.segmentation, song.sounding, None
+        if self._timelines:
+            every = timeline(segments, bundle=self.bundle, segmentation=cut, sounding=sounding, emotion=emotion)
+        parts = course(segments, bundle=self.bundle, segmentation=cut, sounding=sounding)
+        return Tagged(index=segments.key, path=song.path, emotion=emotion, course=parts, timeline=every)
 
 
 def _not_copied(spool: Spool) -> Iterator[Skipped | Failed]:

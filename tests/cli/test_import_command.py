@@ -20,7 +20,7 @@ from typer.testing import CliRunner, Result
 
 from mertag.cli.app import app
 from mertag.emotion import Quadrant
-from mertag.library import tags
+from mertag.library import parquet, tags
 
 pa = pytest.importorskip("pyarrow")
 import pyarrow.parquet as pq  # noqa: E402
@@ -95,6 +95,32 @@ def test_what_is_remembered_has_the_same_row(mertag: Run, music: Path, tmp_path:
     for out in (first, second):
         mertag("tag", music, "--state", tmp_path / "state", "--parquet", out)
     assert rows(first)["q1_a.flac"] == rows(second)["q1_a.flac"]
+
+
+def test_segments_are_columns_if_asked_for_and_every_song_is_heard_for_them(
+    mertag: Run, tagger: FakeTagger, music: Path, tmp_path: Path
+) -> None:
+    out, state = tmp_path / "out.parquet", tmp_path / "state"
+    mertag("tag", music, "--state", state, "--parquet", out)
+    assert not set(parquet.SEGMENTS) & set(pq.read_schema(out).names)
+    tagger.timelines = True
+    tagger.analysed.clear()
+    done = mertag("tag", music, "--state", state, "--parquet", out, "--segment-probabilities")
+    assert done.exit_code == 1, done.stderr  # one is bad
+    assert sorted(path.name for path in tagger.analysed) == sorted(path.name for path in music.iterdir())
+    row = rows(out)["q2_b.flac"]
+    assert row["segment_start_s"] == list(range(28)) == list(range(row["n_segments"]))
+    assert row["segment_p_q2"] == pytest.approx([row["p_q2"]] * 28, abs=1e-7)
+    assert rows(out)["short_c.flac"]["segment_p_q2"] is None
+    assert "2 results: 2 new" in mertag("import", out, "--state", tmp_path / "other").stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "says"), [([], "columns of --parquet"), (["--parquet", "o", "--retag"], "--retag")]
+)
+def test_segments_that_cannot_be_are_refused(mertag: Run, music: Path, options: list[str], says: str) -> None:
+    done = mertag("tag", music, "--segment-probabilities", *options)
+    assert (done.exit_code, says in done.stderr) == (2, True), done.stderr
 
 
 def test_imported_results_become_tags_elsewhere_without_an_analysis(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import time
 from collections.abc import Iterable, Iterator
@@ -287,6 +288,28 @@ def test_the_timeline_has_a_time_for_each_segment(tiny_bundle: Bundle) -> None:
         tiny.segment_probabilities(waveform, starts, Target.QUADRANT),
         atol=1e-5,
     )
+
+
+def test_songs_come_with_all_segments_if_asked_for(tiny_bundle: Bundle) -> None:
+    songs = {"a": tiny.music(2 * RATE), "b": np.concatenate([tiny.music(RATE), np.zeros(2 * RATE, np.float32)])}
+    for timelines in (False, True):
+        with Tagger(tiny_bundle, device="cpu", decoder=FakeDecoder(songs), timelines=timelines) as tagger:
+            for outcome in tagger.tag_many(map(Path, songs)):
+                assert isinstance(outcome, Tagged)
+                assert (outcome.timeline is not None) == timelines
+                if outcome.timeline is not None:
+                    alone = tagger.segments(outcome.path)
+                    assert len(alone.times_s) == outcome.emotion.n_segments
+                    np.testing.assert_array_equal(outcome.timeline.times_s, alone.times_s)
+                    p = alone.probabilities[Target.QUADRANT]
+                    np.testing.assert_allclose(outcome.timeline.quadrant_probabilities, p, atol=1e-6)
+
+
+def test_quadrants_of_segments_of_two_heads_are_the_products_of_the_sides(tiny_bundle: Bundle) -> None:
+    sides = {Target.VALENCE: np.float32([[0.2, 0.8]]), Target.AROUSAL: np.float32([[0.9, 0.1]])}
+    with Tagger(tiny_bundle, device="cpu", decoder=FakeDecoder({"a": tiny.music(RATE)})) as tagger:
+        found = dataclasses.replace(tagger.segments("a"), probabilities=sides).quadrant_probabilities
+    np.testing.assert_allclose(found, [[0.08, 0.02, 0.18, 0.72]], atol=1e-6)
 
 
 def test_the_paths_may_be_endless(tiny_bundle: Bundle) -> None:

@@ -46,6 +46,7 @@ def tag_catalogue(
     engine: Engine,
     store: Store,
     model_key: str,
+    segments: bool = False,
     stop_at_failures: int | None = None,
 ) -> Generator[Event, None, None]:
     """Listen to the songs of a catalogue, and write their rows.
@@ -60,6 +61,8 @@ def tag_catalogue(
         Where the rows go.
     model_key : str
         All that a result depends on beside the audio.
+    segments : bool
+        Whether the engine's rows have the columns of segments.
     stop_at_failures : int, optional
         Stop when so many songs have failed.
 
@@ -71,7 +74,8 @@ def tag_catalogue(
     Raises
     ------
     ConfigError
-        If the store cannot be read or written, after `Finished` if the run has begun.
+        If the store cannot be read or written, or has rows of the model without the segments that are wanted; after
+        `Finished` if the run has begun.
     KeyboardInterrupt
         After `Finished`, if the run is interrupted; units that are under way are lost, those that are written are kept.
     MertagError
@@ -83,7 +87,7 @@ def tag_catalogue(
     stopped_by = ""
     try:
         with Interruptible() as interruptible:
-            stages = _stages(entries, engine, store, model_key, interruptible)
+            stages = _stages(entries, engine, store, model_key, segments, interruptible)
             with contextlib.closing(stages) as events:
                 for event in events:
                     if isinstance(event, FileDone):
@@ -101,19 +105,24 @@ def tag_catalogue(
 
 
 def _stages(
-    entries: Sequence[Entry], engine: Engine, store: Store, model_key: str, interruptible: Interruptible
+    entries: Sequence[Entry],
+    engine: Engine,
+    store: Store,
+    model_key: str,
+    segments: bool,
+    interruptible: Interruptible,
 ) -> Generator[FileDone | Note, None, None]:
     store.make()
     left = {entry.id: entry for entry in entries}
-    for row in interruptible.each(rows_there(store, model_key)):
+    for row in interruptible.each(rows_there(store, model_key, segments=segments)):
         entry = left.pop(str(row["id"]), None)
         if entry is not None:
             yield _remembered(row, entry.index)
     for entry in entries:
         if entry.trouble and left.pop(entry.id, None) is not None:
             yield FileDone(index=entry.index, path=entry.address, status=Status.FAILED, reason=entry.trouble)
-    under_way = _UnderWay(deal(left.values(), n_songs=len(entries), model_key=model_key), store)
-    blocks: list[Sequence[Entry]] = [unit.entries for unit in under_way.units]
+    units = deal(left.values(), n_songs=len(entries), model_key=model_key, segments=segments)
+    under_way, blocks = _UnderWay(units, store), list[Sequence[Entry]](unit.entries for unit in units)
     again: set[int] = set()
     for attempt in range(MOST_TRIES):
         if blocks:

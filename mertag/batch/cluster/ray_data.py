@@ -208,7 +208,7 @@ class RayEngine:
             )
             try:
                 for batch in listened.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
-                    yield batch.to_pylist()
+                    yield parquet.rows_of(batch)
             except self._ray.exceptions.RayError as error:
                 raise MertagError(f"the Ray pipeline stopped: {_cause(error)}") from error
 

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from mertag.batch.cluster.catalogue import Entry
+from mertag.errors import ConfigError
 from mertag.library import parquet
 from mertag.library.parquet import Row
 from mertag.library.store import Store
@@ -21,37 +22,54 @@ UNITS, FEWEST_SONGS, MOST_SONGS = 64, 8, 256
 """A catalogue has some `UNITS` units, of as many songs as these bounds allow: enough for the cores of a small cluster,
 and few enough objects for a store."""
 
-_NAME = re.compile(r"unit-[0-9a-f]{24}\.parquet")
+_SEGMENTS = "-segments.parquet"
+_NAME = re.compile(r"unit-[0-9a-f]{24}(-segments)?\.parquet")
 
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """The songs of one object, and its name."""
+    """The songs of one object, its name, and whether it has the columns of segments."""
 
     name: str
     entries: tuple[Entry, ...]
+    segments: bool = False
 
 
-def deal(entries: Iterable[Entry], *, n_songs: int, model_key: str) -> list[Unit]:
+def deal(entries: Iterable[Entry], *, n_songs: int, model_key: str, segments: bool = False) -> list[Unit]:
     """Return the units of `entries`, which are some of the `n_songs` of a catalogue."""
     n_units = -(-n_songs // min(MOST_SONGS, max(FEWEST_SONGS, n_songs // UNITS)))
     dealt: dict[int, list[Entry]] = {}
     for entry in entries:
         digest = hashlib.blake2b(_bytes(entry.id), digest_size=8).digest()
         dealt.setdefault(int.from_bytes(digest, "big") % n_units, []).append(entry)
-    return [Unit(_name(dealt[number], model_key), tuple(dealt[number])) for number in sorted(dealt)]
+    units = (dealt[number] for number in sorted(dealt))
+    return [Unit(_name(unit, model_key, segments), tuple(unit), segments) for unit in units]
 
 
-def rows_there(store: Store, model_key: str) -> Iterator[Row]:
-    """Yield the rows that earlier runs with the same model and settings have written."""
+def rows_there(store: Store, model_key: str, *, segments: bool = False) -> Iterator[Row]:
+    """Yield the rows that earlier runs with the same model and settings have written.
+
+    Raises
+    ------
+    ConfigError
+        If `segments` are wanted, and such rows have none.
+    """
     for name in filter(_NAME.fullmatch, store.names()):
-        yield from (row for row in _rows(store, name) if row["model_key"] == model_key)
+        for row in _rows(store, name):
+            if row["model_key"] != model_key:
+                continue
+            if segments and not name.endswith(_SEGMENTS):
+                raise ConfigError(
+                    f"{store}: there are rows of this model without segment probabilities; name another folder, or "
+                    "leave out --segment-probabilities"
+                )
+            yield row
 
 
 def write(store: Store, unit: Unit, rows: Sequence[Row]) -> list[Row]:
     """Write a unit, and return its rows: those of another run, if that has written it meanwhile."""
     whole = io.BytesIO()
-    with parquet.written(whole) as add:
+    with parquet.written(whole, segments=unit.segments) as add:
         for row in sorted(rows, key=lambda row: str(row["id"])):
             add(row)
     return list(rows) if store.create(unit.name, whole.getvalue()) else list(_rows(store, unit.name))
@@ -62,11 +80,11 @@ def _rows(store: Store, name: str) -> Iterator[Row]:
         yield from parquet.read(file, command="tag")
 
 
-def _name(entries: Iterable[Entry], model_key: str) -> str:
+def _name(entries: Iterable[Entry], model_key: str, segments: bool) -> str:
     digest = hashlib.blake2b(_bytes(model_key), digest_size=12)
     for id_ in sorted(entry.id for entry in entries):
         digest.update(b"\0" + _bytes(id_))
-    return f"unit-{digest.hexdigest()}.parquet"
+    return f"unit-{digest.hexdigest()}{_SEGMENTS if segments else '.parquet'}"
 
 
 def _bytes(text: str) -> bytes:

@@ -36,13 +36,17 @@ DECODERS = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listening:
-    """How songs are listened to: what `mertag.listen.tagger.Tagger` is given, and `strict` of `BatchOptions`."""
+    """How songs are listened to: what `mertag.listen.tagger.Tagger` is given, and `strict` of `BatchOptions`.
+
+    With `segments`, rows have the columns of segments.
+    """
 
     device: Literal["cuda", "cpu"] = "cpu"
     segment_hop_s: float | None = None
     windows: int | None = None
     threads: int | None = None
     strict: bool = False
+    segments: bool = False
 
 
 def decoded_columns() -> Any:
@@ -62,10 +66,10 @@ def decoded_columns() -> Any:
     )
 
 
-def row_columns() -> Any:
+def row_columns(*, segments: bool = False) -> Any:
     """Return the columns of rows on their way: those of `mertag.library.parquet`, and the song's position."""
     pa = parquet.pyarrow("tag")
-    return pa.schema([("index", pa.int64()), *parquet.columns()])
+    return pa.schema([("index", pa.int64()), *parquet.columns(segments=segments)])
 
 
 def audio_digest(path: Path) -> str:
@@ -127,7 +131,9 @@ class Listener:
                 windows=listening.windows,
                 threads=listening.threads,
                 decoder=self._songs,
+                timelines=listening.segments,
             )
+        self._columns = row_columns(segments=listening.segments)
         self._songs.front_end = self._tagger.bundle.manifest.front_end
 
     def __call__(self, decoded: Any) -> Any:
@@ -142,7 +148,7 @@ class Listener:
             done = dataclasses.replace(done, path=address, audio=bytes.fromhex(song["audio"] or ""))
             rows.append(parquet.row(done, id=song["id"], model_key=self._tagger.model_key) | {"index": song["index"]})
         self._songs.rows = []
-        return pa.Table.from_pylist(rows, row_columns())
+        return pa.Table.from_pylist(rows, self._columns)
 
 
 class _Songs:

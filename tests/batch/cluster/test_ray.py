@@ -36,6 +36,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 ray = pytest.importorskip("ray")
 pytest.importorskip("s3fs")
+pq = pytest.importorskip("pyarrow.parquet")
 pytest.importorskip("cryptography")  # of moto's server
 moto_server = pytest.importorskip("moto.server")
 
@@ -99,7 +100,7 @@ class Bucket:
         found: list[Row] = []
         for name in self.out.names():
             with self.out.opened(name) as file:
-                found += parquet.read(file, command="tag")
+                found += parquet.rows_of(pq.read_table(file))
         names = [row["path"].rpartition("/")[2] for row in found]
         assert max(Counter(names).values(), default=1) == 1, "no song has two rows"
         return dict(zip(names, found, strict=True))
@@ -132,7 +133,9 @@ def upload(bucket: Bucket) -> None:
     s3fs.S3FileSystem(skip_instance_cache=True).put(str(bucket.folder) + "/", bucket.url + "/", recursive=True)
 
 
-def run(bucket: Bucket, bundle: Bundle, *, faulty: bool = False, on_first: Any = None) -> tuple[list[Event], Summary]:
+def run(
+    bucket: Bucket, bundle: Bundle, *, faulty: bool = False, on_first: Any = None, segments: bool = False
+) -> tuple[list[Event], Summary]:
     steps = None
     if faulty:
         sys.path.insert(0, str(HERE))
@@ -141,10 +144,12 @@ def run(bucket: Bucket, bundle: Bundle, *, faulty: bool = False, on_first: Any =
         steps = faulty_steps.decode, faulty_steps.DyingListener
     with connected(None) as there, Tagger(bundle, device="cpu", workers=1) as tagger:
         shares = plan(nodes(there), "cpu")
-        engine = RayEngine(there, bundle=bundle, plan=shares, listening=Listening(), steps=steps)
+        listening = Listening(segments=segments)
+        engine = RayEngine(there, bundle=bundle, plan=shares, listening=listening, steps=steps)
         entries = read_catalogue([bucket.url])
         events: list[Event] = []
-        for event in tag_catalogue(entries, engine=engine, store=bucket.out, model_key=tagger.model_key):
+        key = tagger.model_key
+        for event in tag_catalogue(entries, engine=engine, store=bucket.out, model_key=key, segments=segments):
             events.append(event)
             if isinstance(event, FileDone) and on_first is not None:
                 on_first()
@@ -157,10 +162,10 @@ def run(bucket: Bucket, bundle: Bundle, *, faulty: bool = False, on_first: Any =
 
 
 def test_rows_from_a_store_are_those_of_one_machine(cluster: Any, bucket: Bucket, bundle: Bundle) -> None:
-    _, summary = run(bucket, bundle)
+    _, summary = run(bucket, bundle, segments=True)
     assert (summary.tagged, summary.skipped, summary.failed) == (24, 1, 1)
     rows = bucket.rows()
-    with Tagger(bundle, device="cpu", workers=1) as tagger:
+    with Tagger(bundle, device="cpu", workers=1, timelines=True) as tagger:
         for outcome in tagger.tag_many(sorted(bucket.folder.iterdir())):
             row = rows[Path(outcome.path).name]
             assert row["path"] == f"{bucket.url}/{Path(outcome.path).name}"
@@ -169,9 +174,12 @@ def test_rows_from_a_store_are_those_of_one_machine(cluster: Any, bucket: Bucket
                 assert found is not None
                 assert found.quadrant is outcome.emotion.quadrant
                 assert found.quadrant_probabilities == pytest.approx(outcome.emotion.quadrant_probabilities, abs=1e-5)
+                assert outcome.timeline is not None
+                for n, p in enumerate(outcome.timeline.quadrant_probabilities.T, start=1):
+                    np.testing.assert_allclose(row[f"segment_p_q{n}"], p, atol=1e-5)
             else:
                 assert row["reason"] == outcome.reason
-    events, again = run(bucket, bundle)
+    events, again = run(bucket, bundle, segments=True)
     assert again.counts == summary.counts
     assert all(event.remembered for event in events if isinstance(event, FileDone))
 

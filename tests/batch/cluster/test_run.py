@@ -17,13 +17,14 @@ from mertag.batch.cluster.catalogue import Entry
 from mertag.batch.cluster.units import deal, rows_there
 from mertag.batch.one_song import Song, Steps
 from mertag.batch.options import BatchOptions
-from mertag.errors import MertagError
+from mertag.errors import ConfigError, MertagError
 from mertag.library import parquet
 from mertag.library.accounting import Event, FileDone, Finished, Found, Note, Summary
 from mertag.library.parquet import Row
 from mertag.library.store import Store
 
 pytest.importorskip("pyarrow")
+import pyarrow.parquet as pq
 
 KEY = FakeTagger().model_key
 
@@ -31,13 +32,20 @@ KEY = FakeTagger().model_key
 class FakeEngine:
     """Rows from names, unit by unit; `lose` says how often a song is lost, `ends_after` when the whole thing dies."""
 
-    def __init__(self, lose: dict[str, int] | None = None, ends_after: int | None = None, fault: str = "") -> None:
+    def __init__(
+        self,
+        lose: dict[str, int] | None = None,
+        ends_after: int | None = None,
+        fault: str = "",
+        segments: bool = False,
+    ) -> None:
+        self.segments = segments
         self.lose, self.ends_after, self.fault = Counter(lose or {}), ends_after, fault
         self.given: Counter[str] = Counter()
         self.blocks: list[int] = []
 
     def rows(self, blocks: Sequence[Sequence[Entry]]) -> Iterator[list[Row]]:
-        tagger, steps = FakeTagger(), Steps(BatchOptions(), {}, None)
+        tagger, steps = FakeTagger(timelines=self.segments), Steps(BatchOptions(), {}, None)
         self.blocks.append(len(blocks))
         for block in blocks:
             found = []
@@ -93,6 +101,25 @@ def test_a_second_run_computes_nothing_and_adds_up_alike(tmp_path: Path) -> None
     assert second.counts == first.counts
     assert all(event.remembered for event in events if isinstance(event, FileDone))
     assert second.failed_as_before == 1
+
+
+def test_units_have_segments_where_they_are_asked_for(tmp_path: Path) -> None:
+    entries = songs(50, special=["bad_a.flac"])
+    run(entries, FakeEngine(segments=True), tmp_path / "with", segments=True)
+    found = [row for path in (tmp_path / "with").iterdir() for row in pq.read_table(path).to_pylist()]
+    assert {row["id"]: len(row["segment_p_q1"] or ()) for row in found} == {
+        entry.id: 0 if entry.id == "bad_a.flac" else 28 for entry in entries
+    }
+    for segments in (True, False):  # either way nothing is left to do
+        again = FakeEngine(segments=segments)
+        run(entries, again, tmp_path / "with", segments=segments)
+        assert not again.given
+
+
+def test_rows_without_the_segments_that_are_wanted_are_an_error(tmp_path: Path) -> None:
+    run(songs(20), FakeEngine(), tmp_path)
+    with pytest.raises(ConfigError, match="without segment probabilities; name another folder"):
+        run(songs(20), FakeEngine(segments=True), tmp_path, segments=True)
 
 
 def test_a_run_that_died_is_resumed_and_no_song_comes_twice(tmp_path: Path) -> None:

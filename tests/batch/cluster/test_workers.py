@@ -61,13 +61,13 @@ def table(addresses: list[str]) -> Any:
     return pa.Table.from_pylist(rows, schema)
 
 
-def rows_of(addresses: list[str], listener: Listener) -> dict[str, dict[str, Any]]:
+def rows_of(addresses: list[str], listener: Listener, *, segments: bool = False) -> dict[str, dict[str, Any]]:
     decoded = list(decode_songs(table(addresses), front_end=dataclasses.asdict(tiny.FRONT_END)))
     assert len(decoded) == len(addresses)
     assert all(one.schema == decoded_columns() for one in decoded)
     found = listener(pa.concat_tables(decoded))
-    assert found.schema == row_columns()
-    rows = {row["path"]: row for row in found.to_pylist()}
+    assert found.schema == row_columns(segments=segments)
+    rows = {row["path"]: row for row in parquet.rows_of(found)}
     assert sorted(rows) == sorted(addresses)
     assert {row["index"] - 100: row["id"] for row in rows.values()} == {i: f"id {i}" for i in range(len(addresses))}
     return rows
@@ -96,6 +96,21 @@ def test_rows_are_those_of_one_machine(bundle: Bundle, listener: Listener, tmp_p
             )
     statuses = [row["status"] for row in rows.values()]
     assert (statuses.count("tagged"), statuses.count("skipped"), statuses.count("failed")) == (4, 3, 2)
+
+
+def test_segments_are_those_of_one_machine(bundle: Bundle, tmp_path: Path) -> None:
+    addresses = music(tmp_path)
+    files = {path.name: path.read_bytes() for path in bundle.folder.iterdir()}
+    rows = rows_of(addresses, Listener(files, Listening(threads=1, segments=True)), segments=True)
+    with Tagger(bundle, device="cpu", workers=1) as tagger:
+        for address, row in rows.items():
+            if row["status"] != "tagged":
+                assert row["segment_start_s"] is None
+                continue
+            timeline = tagger.segments(address)
+            np.testing.assert_allclose(row["segment_start_s"], timeline.times_s, rtol=1e-6)
+            for n, p in enumerate(timeline.quadrant_probabilities.T, start=1):
+                np.testing.assert_allclose(row[f"segment_p_q{n}"], p, atol=1e-5)
 
 
 def test_a_row_has_the_digest_by_which_a_memory_knows_the_song(listener: Listener, tmp_path: Path) -> None:
