@@ -96,7 +96,7 @@ def tag(
         from mertag.cli.tag_ray import refuse_options, tag_on_ray
 
         refuse_options(
-            {"--write-id3": write_id3, "--sidecar": sidecar, "--dry-run": dry_run},
+            {"--write-id3": write_id3, "--dry-run": dry_run},
             {"--workers": workers, "--state": state, "--retag": retag, "--force": force},
         )
         with _nothing_done_yet():
@@ -114,6 +114,7 @@ def tag(
             windows=windows,
             segment_hop_s=segment_hop,
             segments=segment_probabilities,
+            sidecar=sidecar,
             strict=strict,
             stop_at_failures=1 if fail_fast else max_failures,
             quiet=quiet,

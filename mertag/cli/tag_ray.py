@@ -17,11 +17,11 @@ from mertag.library.find import Shard
 
 
 def refuse_options(writes: Mapping[str, object], local: Mapping[str, object]) -> None:
-    """Refuse what a run on a cluster cannot follow: what `writes` into or beside songs, what is `local`."""
+    """Refuse what a run on a cluster cannot follow: what `writes` into songs, what is `local`."""
     for option in (name for name, value in writes.items() if value):
         raise ConfigError(
-            f"{option}: --engine ray writes rows, and nothing into or beside songs: a store has no files that could be "
-            "changed safely and taken back. Where the files are, `mertag import` the rows, and then call "
+            f"{option}: --engine ray writes rows, and nothing into songs: a store has no files that could be changed "
+            "safely and taken back. Where the files are, `mertag import` the rows, and then call "
             f"`mertag tag --retag {option}`"
         )
     for option in (name for name, value in local.items() if value):
@@ -42,6 +42,7 @@ def tag_on_ray(
     windows: int | None,
     segment_hop_s: float | None,
     segments: bool,
+    sidecar: bool,
     strict: bool,
     stop_at_failures: int | None,
     quiet: bool,
@@ -83,6 +84,9 @@ def tag_on_ray(
         console.warn(nothing_found(include, exclude, None if shard is None else str(shard)))
         report_nothing(report, {**facts, "dry_run": False, "run": None}, STATUSES, json=json)
         return
+    served = (entry.address for entry in entries if entry.address.lower().startswith(("http://", "https://")))
+    if sidecar and (first_served := next(served, None)) is not None:
+        raise ConfigError(f"--sidecar: nothing can be written beside {first_served}; leave out --sidecar")
     with connected(address) as ray:
         there = nodes(ray)
         shares = plan(there, device)
@@ -90,10 +94,12 @@ def tag_on_ray(
         if not quiet:
             console.say(console.clean(f"model {bundle.id} on {shares.device}: {reason}"))
         facts |= {"device": shares.device, "reason": reason}
-        listening = Listening(segment_hop_s=segment_hop_s, windows=windows, strict=strict, segments=segments)
+        listening = Listening(
+            segment_hop_s=segment_hop_s, windows=windows, strict=strict, segments=segments, sidecars=sidecar
+        )
         engine = RayEngine(ray, bundle=bundle, plan=shares, listening=listening)
-        stdout_taken = "-" in outputs.values()
-        view = View(noun="song", done="analysed", dry_run=False, quiet=quiet, stdout_taken=stdout_taken, json=json)
+        done, taken = "tagged" if sidecar else "analysed", "-" in outputs.values()
+        view = View(noun="song", done=done, dry_run=False, quiet=quiet, stdout_taken=taken, json=json)
         with view.opened(report, facts):
             events = tag_catalogue(
                 entries,
@@ -101,6 +107,7 @@ def tag_on_ray(
                 store=store,
                 model_key=key,
                 segments=segments,
+                sidecars=sidecar,
                 stop_at_failures=stop_at_failures,
             )
             first = next(events)

@@ -98,6 +98,28 @@ class Store:
         with file:
             yield file
 
+    def head(self, name: str, most_bytes: int) -> bytes | None:
+        """Return an object, or its first bytes; None if it is not there."""
+        with self._explained():
+            try:
+                if self._folder is not None:
+                    with (self._folder / name).open("rb") as file:
+                        return file.read(most_bytes)
+                path = posixpath.join(self._root, name)
+                self._remote.invalidate_cache(path)  # a listing from before another program made it
+                with self._remote.open(path, "rb") as file:
+                    return bytes(file.read(most_bytes))
+            except FileNotFoundError:
+                return None
+
+    def replace(self, name: str, data: bytes) -> None:
+        """Put an object in the place of what is there, if anything is."""
+        with self._explained():
+            if self._folder is not None:
+                write_whole(self._folder / name, data)
+            else:
+                self._remote.pipe_file(posixpath.join(self._root, name), data)
+
     def create(self, name: str, data: bytes) -> bool:
         """Make an object; return False, and leave it as it is, if it is there."""
         with self._explained():

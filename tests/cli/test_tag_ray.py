@@ -18,8 +18,8 @@ def refused(*args: object) -> tuple[int, str]:
     return done.exit_code, done.stderr
 
 
-@pytest.mark.parametrize("option", ["--write-id3", "--sidecar", "--dry-run"])
-def test_nothing_is_written_into_or_beside_songs_and_the_way_home_is_said(option: str) -> None:
+@pytest.mark.parametrize("option", ["--write-id3", "--dry-run"])
+def test_nothing_is_written_into_songs_and_the_way_home_is_said(option: str) -> None:
     code, said = refused("s3://bucket", "--engine", "ray", "--parquet", "s3://bucket/out", option)
     assert code == 2
     assert "mertag import" in said
@@ -30,6 +30,13 @@ def test_nothing_is_written_into_or_beside_songs_and_the_way_home_is_said(option
 def test_what_is_for_one_machine_is_refused(options: list[object]) -> None:
     code, said = refused("/music", "--engine", "ray", "--parquet", "out", *options)
     assert (code, f"{options[0]} is for --engine local" in said) == (2, True)
+
+
+def test_nothing_is_written_beside_a_song_that_is_served_by_http(tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    code, said = refused("https://host/a.mp3", "--engine", "ray", "--parquet", tmp_path / "out", "--sidecar")
+    assert (code, "nothing can be written beside https://host/a.mp3" in said) == (2, True), said
+    assert not (tmp_path / "out").exists()
 
 
 def test_rows_need_a_place() -> None:

@@ -17,6 +17,7 @@ from json_schemas import valid
 from mertag.emotion import Quadrant
 from mertag.errors import TagWriteError
 from mertag.library import records, sidecar
+from mertag.library.store import Store
 
 
 @pytest.fixture
@@ -163,3 +164,48 @@ def test_a_name_that_is_not_utf8_is_shown_and_also_given_exactly(tmp_path: Path)
     assert content["file"] == "caf\\xe9 é.mp3"
     assert base64.b64decode(content["file_base64"]) == b"caf\xe9 \xc3\xa9.mp3"
     assert valid(content, "sidecar")
+
+
+@pytest.fixture(params=["local", "memory"])
+def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    pytest.importorskip("fsspec")
+    return f"{request.param}://{tmp_path}/song.mp3"
+
+
+def test_a_song_in_a_store_has_its_sidecar_beside_it(address: str) -> None:
+    assert sidecar.write_sidecar_at(address, emotion(Quadrant.Q3))
+    assert not sidecar.write_sidecar_at(address, emotion(Quadrant.Q3)), "it says so already"
+    assert sidecar.write_sidecar_at(address, emotion(Quadrant.Q2))
+    content = json.loads(
+        Store(address.removesuffix("/song.mp3"), command="tag").head("song.mp3.mertag.json", 10_000) or ""
+    )
+    assert (content["file"], content["emotion"]["quadrant"]) == ("song.mp3", "Q2")
+    assert valid(content, "sidecar")
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "not written by mertag"),
+        (b'{"mine": 1}', "not written by mertag"),
+        (b'{"schema": 99, "mertag": "9.0"}', "9.0"),
+    ],
+)
+def test_what_mertag_did_not_write_stays_in_a_store(address: str, content: bytes, says: str) -> None:
+    store = Store(address.removesuffix("/song.mp3"), command="tag")
+    store.create("song.mp3.mertag.json", content)
+    with pytest.raises(TagWriteError, match=says):
+        sidecar.write_sidecar_at(address, emotion())
+    assert store.head("song.mp3.mertag.json", 100) == content
+
+
+def test_what_another_program_makes_in_a_store_at_the_same_moment_stays(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(address.removesuffix("/song.mp3"), command="tag")
+    store.create("song.mp3.mertag.json", b"theirs")
+    monkeypatch.setattr(Store, "head", lambda *_: None)
+    with pytest.raises(TagWriteError, match="made by another program"):
+        sidecar.write_sidecar_at(address, emotion())
+    monkeypatch.undo()
+    assert store.head("song.mp3.mertag.json", 100) == b"theirs"

@@ -16,7 +16,9 @@ from typing import Protocol
 
 from mertag.batch import STATUSES
 from mertag.batch.cluster.catalogue import Entry
+from mertag.batch.cluster.sidecars import THREADS, noted, written
 from mertag.batch.cluster.units import Unit, deal, rows_there, write
+from mertag.batch.threads import Writers
 from mertag.errors import MertagError
 from mertag.interrupt import Interruptible
 from mertag.library import parquet
@@ -47,6 +49,7 @@ def tag_catalogue(
     store: Store,
     model_key: str,
     segments: bool = False,
+    sidecars: bool = False,
     stop_at_failures: int | None = None,
 ) -> Generator[Event, None, None]:
     """Listen to the songs of a catalogue, and write their rows.
@@ -63,6 +66,8 @@ def tag_catalogue(
         All that a result depends on beside the audio.
     segments : bool
         Whether the engine's rows have the columns of segments.
+    sidecars : bool
+        Whether the engine writes sidecars; those of songs that have a row already are then looked at, too.
     stop_at_failures : int, optional
         Stop when so many songs have failed.
 
@@ -87,7 +92,9 @@ def tag_catalogue(
     stopped_by = ""
     try:
         with Interruptible() as interruptible:
-            stages = _stages(entries, engine, store, model_key, segments, interruptible)
+            left = {entry.id: entry for entry in entries}
+            there = _there(left, store, model_key, segments=segments, sidecars=sidecars)
+            stages = _stages(left, there, engine, store, model_key, segments, interruptible)
             with contextlib.closing(stages) as events:
                 for event in events:
                     if isinstance(event, FileDone):
@@ -104,24 +111,39 @@ def tag_catalogue(
     yield Finished(summary=account.summary(addresses, not_reached_because=stopped_by))
 
 
+def _there(
+    left: dict[str, Entry], store: Store, model_key: str, *, segments: bool, sidecars: bool
+) -> Generator[FileDone, None, None]:
+    """Yield the songs that have a row, or can have none, and take them out of `left`."""
+    beside = Writers(THREADS, _with_sidecar) if sidecars else Writers[FileDone, FileDone](0, lambda done: done)
+    try:
+        for row in rows_there(store, model_key, segments=segments):
+            entry = left.pop(str(row["id"]), None)
+            if entry is not None:
+                beside.submit(_remembered(row, entry))
+                yield from beside.finished()
+        yield from beside.rest()
+    finally:
+        beside.stop()
+    for entry in [entry for entry in left.values() if entry.trouble]:
+        del left[entry.id]
+        yield FileDone(index=entry.index, path=entry.address, status=Status.FAILED, reason=entry.trouble)
+
+
 def _stages(
-    entries: Sequence[Entry],
+    left: dict[str, Entry],
+    there: Generator[FileDone, None, None],
     engine: Engine,
     store: Store,
     model_key: str,
     segments: bool,
     interruptible: Interruptible,
 ) -> Generator[FileDone | Note, None, None]:
+    n_songs = len(left)
     store.make()
-    left = {entry.id: entry for entry in entries}
-    for row in interruptible.each(rows_there(store, model_key, segments=segments)):
-        entry = left.pop(str(row["id"]), None)
-        if entry is not None:
-            yield _remembered(row, entry.index)
-    for entry in entries:
-        if entry.trouble and left.pop(entry.id, None) is not None:
-            yield FileDone(index=entry.index, path=entry.address, status=Status.FAILED, reason=entry.trouble)
-    units = deal(left.values(), n_songs=len(entries), model_key=model_key, segments=segments)
+    with contextlib.closing(there):
+        yield from interruptible.each(there)
+    units = deal(left.values(), n_songs=n_songs, model_key=model_key, segments=segments)
     under_way, blocks = _UnderWay(units, store), list[Sequence[Entry]](unit.entries for unit in units)
     again: set[int] = set()
     for attempt in range(MOST_TRIES):
@@ -172,8 +194,9 @@ class _UnderWay:
                 self._done.add(number)
                 del self._rows[number]
                 indices = {entry.id: entry.index for entry in unit.entries}
-                for written in write(self._store, unit, list(held.values())):
-                    yield parquet.done_of(written, index=indices[str(written["id"])])
+                for kept in write(self._store, unit, list(held.values())):
+                    index = indices[str(kept["id"])]
+                    yield noted(parquet.done_of(kept, index=index), held[index])
 
     def missing(self) -> list[Entry]:
         """Return the songs that have no row."""
@@ -186,7 +209,11 @@ class _UnderWay:
         ]
 
 
-def _remembered(row: Row, index: int) -> FileDone:
-    """Return the song of a row that an earlier run has written."""
-    done = parquet.done_of(row, index=index)
-    return dataclasses.replace(done, remembered=True, as_before=done.status is Status.FAILED)
+def _with_sidecar(done: FileDone) -> FileDone:
+    return noted(done, written(done))
+
+
+def _remembered(row: Row, entry: Entry) -> FileDone:
+    """Return the song of a row that an earlier run has written, where it is now."""
+    done = parquet.done_of(row, index=entry.index)
+    return dataclasses.replace(done, path=entry.address, remembered=True, as_before=done.status is Status.FAILED)

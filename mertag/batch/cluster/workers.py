@@ -12,6 +12,7 @@ import functools
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -19,10 +20,12 @@ from typing import Any, Literal
 import numpy as np
 
 from mertag import errors
+from mertag.batch.cluster import sidecars
 from mertag.batch.one_song import Song, Steps
 from mertag.batch.options import BatchOptions
 from mertag.files import local_path
 from mertag.library import parquet
+from mertag.library.parquet import Row
 from mertag.library.state.analyses import song_digest
 from mertag.listen.bundle import load_bundle
 from mertag.listen.decode.pool import Decoded, DecoderPool, Place
@@ -38,7 +41,7 @@ DECODERS = 2
 class Listening:
     """How songs are listened to: what `mertag.listen.tagger.Tagger` is given, and `strict` of `BatchOptions`.
 
-    With `segments`, rows have the columns of segments.
+    With `segments`, rows have the columns of segments; with `sidecars`, each song gets its sidecar.
     """
 
     device: Literal["cuda", "cpu"] = "cpu"
@@ -47,6 +50,7 @@ class Listening:
     threads: int | None = None
     strict: bool = False
     segments: bool = False
+    sidecars: bool = False
 
 
 def decoded_columns() -> Any:
@@ -67,9 +71,10 @@ def decoded_columns() -> Any:
 
 
 def row_columns(*, segments: bool = False) -> Any:
-    """Return the columns of rows on their way: those of `mertag.library.parquet`, and the song's position."""
+    """Return the columns of rows on their way: those of `mertag.library.parquet`, the song's position, its sidecar."""
     pa = parquet.pyarrow("tag")
-    return pa.schema([("index", pa.int64()), *parquet.columns(segments=segments)])
+    own = [("index", pa.int64()), (sidecars.CHANGED, pa.bool_()), (sidecars.TROUBLE, pa.string())]
+    return pa.schema([*own, *parquet.columns(segments=segments)])
 
 
 def audio_digest(path: Path) -> str:
@@ -133,6 +138,7 @@ class Listener:
                 decoder=self._songs,
                 timelines=listening.segments,
             )
+        self._sidecars = ThreadPoolExecutor(sidecars.THREADS) if listening.sidecars else None
         self._columns = row_columns(segments=listening.segments)
         self._songs.front_end = self._tagger.bundle.manifest.front_end
 
@@ -141,12 +147,17 @@ class Listener:
         pa = parquet.pyarrow("tag")
         songs = self._songs.rows = decoded.to_pylist()
         addresses = [os.fsdecode(song["address"]) for song in songs]
-        rows = []
+        rows: list[Row] = []
+        beside: list[Future[Row]] = []
         for outcome in self._tagger.tag_many(addresses):
             song, address = songs[outcome.index], addresses[outcome.index]
             done = self._steps.write(Song(index=outcome.index, path=Path(address)), outcome, remembered=False)
             done = dataclasses.replace(done, path=address, audio=bytes.fromhex(song["audio"] or ""))
             rows.append(parquet.row(done, id=song["id"], model_key=self._tagger.model_key) | {"index": song["index"]})
+            if self._sidecars is not None:
+                beside.append(self._sidecars.submit(sidecars.written, done))
+        for row, said in zip(rows, beside, strict=False):
+            row |= said.result()
         self._songs.rows = []
         return pa.Table.from_pylist(rows, self._columns)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -105,6 +106,10 @@ class Bucket:
         assert max(Counter(names).values(), default=1) == 1, "no song has two rows"
         return dict(zip(names, found, strict=True))
 
+    def sidecars(self) -> list[str]:
+        names = Store(self.url, command="tag").names()
+        return [name.removesuffix(".mertag.json") for name in names if name.endswith(".mertag.json")]
+
 
 @pytest.fixture
 def bucket(environment: Path, tmp_path: Path) -> Bucket:
@@ -134,7 +139,13 @@ def upload(bucket: Bucket) -> None:
 
 
 def run(
-    bucket: Bucket, bundle: Bundle, *, faulty: bool = False, on_first: Any = None, segments: bool = False
+    bucket: Bucket,
+    bundle: Bundle,
+    *,
+    faulty: bool = False,
+    on_first: Any = None,
+    segments: bool = False,
+    sidecars: bool = False,
 ) -> tuple[list[Event], Summary]:
     steps = None
     if faulty:
@@ -149,7 +160,9 @@ def run(
         entries = read_catalogue([bucket.url])
         events: list[Event] = []
         key = tagger.model_key
-        for event in tag_catalogue(entries, engine=engine, store=bucket.out, model_key=key, segments=segments):
+        for event in tag_catalogue(
+            entries, engine=engine, store=bucket.out, model_key=key, segments=segments, sidecars=sidecars
+        ):
             events.append(event)
             if isinstance(event, FileDone) and on_first is not None:
                 on_first()
@@ -179,9 +192,11 @@ def test_rows_from_a_store_are_those_of_one_machine(cluster: Any, bucket: Bucket
                     np.testing.assert_allclose(row[f"segment_p_q{n}"], p, atol=1e-5)
             else:
                 assert row["reason"] == outcome.reason
-    events, again = run(bucket, bundle, segments=True)
-    assert again.counts == summary.counts
-    assert all(event.remembered for event in events if isinstance(event, FileDone))
+    for n_written in (24, 0):
+        events, again = run(bucket, bundle, segments=True, sidecars=True)
+        assert all(event.remembered for event in events if isinstance(event, FileDone))
+        assert (again.tagged, again.unchanged, again.failed) == (n_written, 24 - n_written, 1)
+        assert len(bucket.sidecars()) == 24
 
 
 def test_a_worker_process_that_is_killed_costs_nothing_but_time(cluster: Any, bucket: Bucket, bundle: Bundle) -> None:
@@ -220,7 +235,7 @@ def test_a_node_that_dies_amid_the_run_costs_nothing_but_time(cluster: Any, buck
 
 def test_a_driver_that_is_killed_is_resumed(cluster: Any, bucket: Bucket, bundle: Bundle) -> None:
     program = [sys.executable, "-m", "mertag", "tag", bucket.url, "--engine", "ray", "--parquet", bucket.out.url]
-    program += ["--ray-address", cluster.address, "--model", str(bundle.folder), "--device", "cpu"]
+    program += ["--ray-address", cluster.address, "--model", str(bundle.folder), "--device", "cpu", "--sidecar"]
     first = subprocess.Popen(program, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 300
     while not bucket.out.names() and time.monotonic() < deadline and first.poll() is None:
@@ -231,7 +246,9 @@ def test_a_driver_that_is_killed_is_resumed(cluster: Any, bucket: Bucket, bundle
     assert done, said
     second = subprocess.run(program, capture_output=True, text=True, check=False, timeout=500)
     assert second.returncode == 1, second.stderr
-    assert "found 26 = 24 analysed + 0 unchanged + 1 skipped + 1 failed" in second.stderr, second.stderr
+    (counts,) = re.findall(r"found 26 = (\d+) tagged \+ (\d+) unchanged \+ 1 skipped \+ 1 failed", second.stderr)
+    assert sum(map(int, counts)) == 24, second.stderr
+    assert len(bucket.sidecars()) == 24
     rows = bucket.rows()
     assert sorted(rows) == sorted(path.name for path in bucket.folder.iterdir())
     assert {name: rows[name] for name in done} == done

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import os
 import subprocess
 import sys
@@ -12,14 +14,14 @@ from pathlib import Path
 import pytest
 from fake_tagger import FakeTagger
 
-from mertag.batch.cluster import MOST_TRIES, tag_catalogue
+from mertag.batch.cluster import MOST_TRIES, sidecars, tag_catalogue
 from mertag.batch.cluster.catalogue import Entry
 from mertag.batch.cluster.units import deal, rows_there
 from mertag.batch.one_song import Song, Steps
 from mertag.batch.options import BatchOptions
 from mertag.errors import ConfigError, MertagError
 from mertag.library import parquet
-from mertag.library.accounting import Event, FileDone, Finished, Found, Note, Summary
+from mertag.library.accounting import Event, FileDone, Finished, Found, Note, Status, Summary
 from mertag.library.parquet import Row
 from mertag.library.store import Store
 
@@ -38,8 +40,9 @@ class FakeEngine:
         ends_after: int | None = None,
         fault: str = "",
         segments: bool = False,
+        sidecars: bool = False,
     ) -> None:
-        self.segments = segments
+        self.segments, self.sidecars = segments, sidecars
         self.lose, self.ends_after, self.fault = Counter(lose or {}), ends_after, fault
         self.given: Counter[str] = Counter()
         self.blocks: list[int] = []
@@ -56,7 +59,9 @@ class FakeEngine:
                     continue
                 (outcome,) = tagger.tag_many([Path(entry.address)])
                 done = steps.write(Song(index=0, path=Path(entry.address)), outcome, remembered=False)
-                found.append(parquet.row(done, id=entry.id, model_key=KEY) | {"index": entry.index})
+                done = dataclasses.replace(done, path=entry.address)
+                beside = sidecars.written(done) if self.sidecars else {}
+                found.append(beside | parquet.row(done, id=entry.id, model_key=KEY) | {"index": entry.index})
             yield found
             if self.ends_after is not None:
                 self.ends_after -= 1
@@ -114,6 +119,42 @@ def test_units_have_segments_where_they_are_asked_for(tmp_path: Path) -> None:
         again = FakeEngine(segments=segments)
         run(entries, again, tmp_path / "with", segments=segments)
         assert not again.given
+
+
+def test_songs_that_have_a_row_get_their_sidecars_without_being_heard_again(tmp_path: Path) -> None:
+    (tmp_path / "music").mkdir()
+    names = ["q1_a.flac", "q2_b.flac", "q3_c.flac", "bad_d.flac"]
+    entries = [Entry(i, name, f"local://{tmp_path}/music/{name}") for i, name in enumerate(names)]
+    beside = {name: tmp_path / "music" / f"{name}.mertag.json" for name in names}
+
+    def counts(engine: FakeEngine) -> tuple[int, int, int]:
+        _, summary = run(entries, engine, tmp_path / "out", sidecars=True)
+        return summary.tagged, summary.unchanged, summary.failed
+
+    run(entries, FakeEngine(), tmp_path / "out")
+    assert not any(path.exists() for path in beside.values())
+    beside["q3_c.flac"].write_text("mine")
+    again = FakeEngine(sidecars=True)
+    assert counts(again) == (2, 0, 2)
+    assert json.loads(beside["q2_b.flac"].read_text())["emotion"]["quadrant"] == "Q2"
+    assert beside["q3_c.flac"].read_text() == "mine"
+    beside["q1_a.flac"].unlink()
+    beside["q3_c.flac"].unlink()
+    assert counts(again) == (2, 1, 1)
+    assert not again.given
+    assert not beside["bad_d.flac"].exists()
+
+
+def test_a_sidecar_that_cannot_be_written_fails_and_the_row_is_kept(tmp_path: Path) -> None:
+    (tmp_path / "music").mkdir()
+    entries = [Entry(i, f"q1_{i}.flac", str(tmp_path / "music" / f"q1_{i}.flac")) for i in range(10)]
+    (tmp_path / "music" / "q1_3.flac.mertag.json").write_text("mine")
+    events, summary = run(entries, FakeEngine(sidecars=True), tmp_path / "out", sidecars=True)
+    assert (summary.tagged, summary.failed) == (9, 1)
+    (failed,) = [event for event in events if isinstance(event, FileDone) and event.status is Status.FAILED]
+    assert (failed.index, "not written by mertag" in failed.reason) == (3, True)
+    rows = rows_there(Store(str(tmp_path / "out"), command="tag"), KEY)
+    assert {row["status"] for row in rows} == {"tagged"}, "all were listened to"
 
 
 def test_rows_without_the_segments_that_are_wanted_are_an_error(tmp_path: Path) -> None:

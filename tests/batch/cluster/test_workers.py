@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -111,6 +112,25 @@ def test_segments_are_those_of_one_machine(bundle: Bundle, tmp_path: Path) -> No
             np.testing.assert_allclose(row["segment_start_s"], timeline.times_s, rtol=1e-6)
             for n, p in enumerate(timeline.quadrant_probabilities.T, start=1):
                 np.testing.assert_allclose(row[f"segment_p_q{n}"], p, atol=1e-5)
+
+
+def test_a_worker_writes_sidecars_beside_songs_by_path_and_url(bundle: Bundle, tmp_path: Path) -> None:
+    music(tmp_path)
+    (tmp_path / "2.flac.mertag.json").write_text("mine")
+    files = {path.name: path.read_bytes() for path in bundle.folder.iterdir()}
+    listener = Listener(files, Listening(threads=1, sidecars=True))
+    addresses = [str(tmp_path / "0.flac"), f"local://{tmp_path}/1.flac", f"local://{tmp_path}/2.flac"]
+    addresses += [str(tmp_path / "bad.mp3")]
+    rows = rows_of(addresses, listener)
+    assert [rows[address]["sidecar_changed"] for address in addresses] == [True, True, None, None]
+    assert [rows[address]["status"] for address in addresses] == ["tagged", "tagged", "tagged", "failed"]
+    assert "not written by mertag" in rows[addresses[2]]["sidecar_trouble"]
+    for name in ("0.flac", "1.flac"):
+        content = json.loads((tmp_path / f"{name}.mertag.json").read_text())
+        assert content["file"] == name
+    assert (tmp_path / "2.flac.mertag.json").read_text() == "mine"
+    assert not (tmp_path / "bad.mp3.mertag.json").exists()
+    assert rows_of(addresses[:1], listener)[addresses[0]]["sidecar_changed"] is False, "it says so already"
 
 
 def test_a_row_has_the_digest_by_which_a_memory_knows_the_song(listener: Listener, tmp_path: Path) -> None:
