@@ -100,9 +100,10 @@ def tag(
             {"--workers": workers, "--state": state, "--retag": retag, "--force": force},
         )
         with _nothing_done_yet():
-            sources = [*(paths or []), *(map(str, opt.read_paths(files_from)) if files_from else [])]
+            listed = opt.read_names(files_from) if files_from else []
         tag_on_ray(
-            sources,
+            paths or [],
+            listed,
             parquet=parquet,
             address=ray_address,
             include=include,
@@ -132,7 +133,7 @@ def tag(
     stdout = "-" if json else None
     check_outputs({"--jsonl": jsonl, "--csv": csv, "--parquet": parquet, "--report": report, "--json": stdout})
     with _nothing_done_yet():
-        roots = [*map(Path, paths or []), *(opt.read_paths(files_from) if files_from else [])]
+        roots = [Path(name) for name in (*(paths or []), *(opt.read_names(files_from) if files_from else []))]
 
     from mertag.batch import BatchOptions, Found, tag_library
     from mertag.cli.view import View

@@ -269,20 +269,20 @@ def written_as(*, fields: list[str] | None, labels: Path | None, **others: Any) 
     return TagOptions(**others)
 
 
-def read_paths(source: str) -> list[Path]:
-    """Return the paths that a file, or stdin (``"-"``), lists for ``--files-from``, in its order."""
+def read_names(source: str) -> list[str]:
+    """Return the paths, or URLs, that a file, or stdin (``"-"``), lists for ``--files-from``, in its order."""
     try:
         data = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
     except OSError as error:
         raise ConfigError(f"--files-from {source}: cannot be read: {error.strerror or error}") from error
     try:
-        return parse_paths(data)
+        return parse_names(data)
     except ValueError as error:
         raise ConfigError(f"--files-from {source}: {error}") from error
 
 
-def parse_paths(data: bytes) -> list[Path]:
-    """Return the paths in a list that another program wrote. Names are bytes, and kept as they are.
+def parse_names(data: bytes) -> list[str]:
+    """Return the paths, or URLs, in a list that another program wrote. Names are bytes, and kept as they are.
 
     They end with NUL where there is a NUL in the list (``find -print0``, ``fd -0``): then any name can be listed. Else
     they end with a line break, before which a carriage return may stand. A byte order mark, and empty names, are passed
@@ -292,4 +292,4 @@ def parse_paths(data: bytes) -> list[Path]:
         raise ValueError("the list is UTF-16; write it as UTF-8 (in PowerShell: | Out-File -Encoding utf8)")
     data = data.removeprefix(codecs.BOM_UTF8)
     names = data.split(b"\0") if b"\0" in data else [line.removesuffix(b"\r") for line in data.split(b"\n")]
-    return [Path(os.fsdecode(name)) for name in names if name]
+    return [os.fsdecode(name) for name in names if name]

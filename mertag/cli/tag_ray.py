@@ -30,6 +30,7 @@ def refuse_options(writes: Mapping[str, object], local: Mapping[str, object]) ->
 
 def tag_on_ray(
     sources: Sequence[str],
+    listed: Sequence[str],
     *,
     parquet: str | None,
     address: str | None,
@@ -47,7 +48,10 @@ def tag_on_ray(
     stop_at_failures: int | None,
     quiet: bool,
 ) -> None:
-    """Listen to a catalogue on a cluster; the parameters are options of `mertag tag`, `outputs` maps some to files."""
+    """Listen to a catalogue on a cluster; the parameters are options of `mertag tag`, `outputs` maps some to files.
+
+    Of what is `listed`, a path that is not there is a song that fails, as on one machine.
+    """
     from mertag.batch import STATUSES
     from mertag.batch.cluster import tag_catalogue
     from mertag.batch.cluster.catalogue import read_catalogue
@@ -69,7 +73,9 @@ def tag_on_ray(
     store = Store(parquet, command="tag")
     bundle = load_bundle(model)
     key = model_key(bundle, segmentation=chosen_segmentation(bundle, segment_hop_s, console.warn), windows=windows)
-    entries = read_catalogue(sources, include=tuple(include or ()), exclude=tuple(exclude or ()), shard=shard)
+    entries = read_catalogue(
+        sources, listed=listed, include=tuple(include or ()), exclude=tuple(exclude or ()), shard=shard
+    )
     json = outputs["--json"] is not None
     facts: dict[str, object] = {
         "model": bundle.id,

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mertag.cli.tag_options import parse_paths, read_paths
+from mertag.cli.tag_options import parse_names, read_names
 from mertag.errors import ConfigError
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="names that are any bytes")
@@ -20,14 +20,14 @@ NAMES = st.lists(st.binary(min_size=1, max_size=20).filter(lambda name: b"\0" no
 MARKS = (b"\xff\xfe", b"\xfe\xff", b"\xef\xbb\xbf")
 
 
-def paths(names: list[bytes]) -> list[Path]:
-    return [Path(os.fsdecode(name)) for name in names]
+def texts(names: list[bytes]) -> list[str]:
+    return [os.fsdecode(name) for name in names]
 
 
 @given(NAMES.filter(lambda names: not (names and names[0].startswith(MARKS))), st.booleans())
 def test_any_names_survive_a_list_separated_by_nul(names: list[bytes], closed: bool) -> None:
     data = b"\0".join(names) + (b"\0" if closed or len(names) == 1 else b"")
-    assert parse_paths(data) == paths(names)
+    assert parse_names(data) == texts(names)
 
 
 @given(NAMES, st.sampled_from([b"\n", b"\r\n"]), st.booleans(), st.booleans())
@@ -38,13 +38,13 @@ def test_any_names_without_line_breaks_survive_a_list_of_lines(
     if names and names[0].startswith(MARKS):
         names[0] = b"./" + names[0]
     data = (b"\xef\xbb\xbf" if marked else b"") + end.join(names) + (end if closed else b"")
-    assert parse_paths(data) == paths(names)
+    assert parse_names(data) == texts(names)
 
 
 @given(st.binary(max_size=60))
 def test_any_bytes_are_a_list_or_refused(data: bytes) -> None:
     try:
-        found = parse_paths(data)
+        found = parse_names(data)
     except ValueError:
         assert data.startswith(MARKS[:2])
     else:
@@ -53,10 +53,10 @@ def test_any_bytes_are_a_list_or_refused(data: bytes) -> None:
 
 def test_a_list_is_read_from_a_file_or_from_stdin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "list").write_bytes(b"a b.mp3\n\ncaf\xe9.mp3\n")
-    expected = paths([b"a b.mp3", b"caf\xe9.mp3"])
-    assert read_paths(str(tmp_path / "list")) == expected
+    expected = texts([b"a b.mp3", b"caf\xe9.mp3"])
+    assert read_names(str(tmp_path / "list")) == expected
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO((tmp_path / "list").read_bytes())))
-    assert read_paths("-") == expected
+    assert read_names("-") == expected
 
 
 @pytest.mark.parametrize(
@@ -66,4 +66,4 @@ def test_a_list_that_cannot_be_read_is_a_usage_error(tmp_path: Path, data: bytes
     if data is not None:
         (tmp_path / "list").write_bytes(data)
     with pytest.raises(ConfigError, match=says):
-        read_paths(str(tmp_path / "list"))
+        read_names(str(tmp_path / "list"))

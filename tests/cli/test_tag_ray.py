@@ -39,6 +39,14 @@ def test_nothing_is_written_beside_a_song_that_is_served_by_http(tmp_path: Path)
     assert not (tmp_path / "out").exists()
 
 
+def test_urls_may_stand_in_a_list_of_files(tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    (tmp_path / "list").write_text("https://host/a.mp3\n")
+    options = ["--files-from", tmp_path / "list", "--engine", "ray", "--parquet", tmp_path / "out", "--sidecar"]
+    code, said = refused(*options)
+    assert (code, "beside https://host/a.mp3" in said) == (2, True), said
+
+
 def test_rows_need_a_place() -> None:
     code, said = refused("/music", "--engine", "ray")
     assert (code, "name a folder" in said) == (2, True)

@@ -11,7 +11,7 @@ from pathlib import Path
 from mertag.errors import ConfigError
 from mertag.files import is_url, local_path, path_text
 from mertag.formats import AUDIO_SUFFIXES
-from mertag.library.find import Shard, find_audio, is_hidden, matches
+from mertag.library.find import Shard, find_audio, is_hidden, matches, trouble_with
 from mertag.library.parquet import pyarrow
 from mertag.library.store import Store, parent_and_name
 
@@ -44,6 +44,7 @@ class Entry:
 def read_catalogue(
     sources: Iterable[str],
     *,
+    listed: Iterable[str] = (),
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
     shard: Shard | None = None,
@@ -55,6 +56,8 @@ def read_catalogue(
     sources : iterable of str
         Each a song or a folder, by path or URL; or a list, CSV with a header or Parquet, with a column ``url`` (or
         ``path``) and, if songs have ids, a column ``id``.
+    listed : iterable of str
+        More of the same; a path among these that is not there is a song with its `trouble`, and no error.
     include, exclude, shard
         As of `mertag.library.find.find_audio`, for what is in folders; the part of a song in a list goes by its id.
 
@@ -67,8 +70,8 @@ def read_catalogue(
     """
     entries: list[Entry] = []
     seen: dict[str, str] = {}
-    for source in sources:
-        for id_, address, trouble in _songs(source, include, exclude, shard):
+    for source, may_be_gone in [*((source, False) for source in sources), *((source, True) for source in listed)]:
+        for id_, address, trouble in _songs(source, include, exclude, shard, may_be_gone=may_be_gone):
             if id_ in seen:
                 if seen[id_] == address:
                     continue  # it was reached twice
@@ -79,7 +82,7 @@ def read_catalogue(
 
 
 def _songs(
-    source: str, include: Sequence[str], exclude: Sequence[str], shard: Shard | None
+    source: str, include: Sequence[str], exclude: Sequence[str], shard: Shard | None, *, may_be_gone: bool
 ) -> Iterator[tuple[str, str, str]]:
     """Yield id, address and trouble of each song of one source."""
     if source.lower().endswith(LISTS):
@@ -87,6 +90,10 @@ def _songs(
         return
     path = local_path(source)
     if path is not None:
+        if may_be_gone and (reason := trouble_with(path)):
+            if shard is None or shard.holds(path.name):
+                yield path_text(path), str(path), reason
+            return
         trouble: list[tuple[Path, str]] = []
         songs = find_audio(
             [path], include=include, exclude=exclude, shard=shard, on_error=lambda *found: trouble.append(found)

@@ -59,6 +59,18 @@ def test_a_song_that_is_reached_twice_comes_once(music: Path) -> None:
     ]
 
 
+def test_of_what_is_listed_a_path_that_is_gone_is_a_song_with_its_trouble(music: Path) -> None:
+    listed = [f"{music}/gone.mp3", f"{music}/a.mp3", f"local://{music}/live"]
+    entries = read_catalogue([], listed=listed)
+    assert [(entry.address, entry.trouble) for entry in entries] == [
+        (f"{music}/gone.mp3", "no such file or folder"),
+        (f"{music}/a.mp3", ""),
+        (f"local://{music}/live/b.flac", ""),
+    ]
+    with pytest.raises(ConfigError):
+        read_catalogue(listed)
+
+
 @pytest.mark.parametrize("kind", ["csv", "parquet", "remote csv", "remote parquet"])
 def test_a_list_gives_songs_their_ids(kind: str, tmp_path: Path) -> None:
     songs = {"id": [7, 8], "other": ["x", "y"], "url": ["s3://bucket/a, b.mp3", "relative.mp3"]}
