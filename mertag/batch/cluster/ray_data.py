@@ -60,8 +60,10 @@ def connected(address: str | None) -> Iterator[Any]:
     address = address or os.environ.get("RAY_ADDRESS") or None
     own = {"include_dashboard": False} if address is None else {}
     on_sigterm = signal.getsignal(signal.SIGTERM)
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # its C++ part warns on the terminal of Ray Data
     try:
-        ray.init(address=address or "local", log_to_driver=False, logging_level=logging.CRITICAL, **own)
+        with _nothing_on_the_terminal():  # it also says that it was told so
+            ray.init(address=address or "local", log_to_driver=False, logging_level=logging.CRITICAL, **own)
     except Exception as error:  # Ray raises whatever its parts raise
         where = f"no Ray cluster answers at {address}" if address else "no Ray cluster can be started on this machine"
         raise MertagError(f"{where}: {' '.join(str(error).split())}") from error
@@ -71,6 +73,19 @@ def connected(address: str | None) -> Iterator[Any]:
         yield ray
     finally:
         ray.shutdown()
+
+
+@contextlib.contextmanager
+def _nothing_on_the_terminal() -> Iterator[None]:
+    """Drop what native code writes to stderr meanwhile."""
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

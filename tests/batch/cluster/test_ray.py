@@ -248,6 +248,7 @@ def test_a_driver_that_is_killed_is_resumed(cluster: Any, bucket: Bucket, bundle
     assert second.returncode == 1, second.stderr
     (counts,) = re.findall(r"found 26 = (\d+) tagged \+ (\d+) unchanged \+ 1 skipped \+ 1 failed", second.stderr)
     assert sum(map(int, counts)) == 24, second.stderr
+    assert ".cc:" not in second.stderr, "what Ray says to itself is not for the terminal"
     assert len(bucket.sidecars()) == 24
     rows = bucket.rows()
     assert sorted(rows) == sorted(path.name for path in bucket.folder.iterdir())
