@@ -22,7 +22,8 @@ from typing import Any
 
 from mertag.batch.cluster import tag_catalogue
 from mertag.batch.cluster.catalogue import Entry, read_catalogue
-from mertag.batch.cluster.ray_data import RayEngine, connected, nodes, plan
+from mertag.batch.cluster.plan import plan
+from mertag.batch.cluster.ray_data import RayEngine, connected, nodes
 from mertag.batch.cluster.workers import Listening, decoded_columns, row_columns
 from mertag.emotion import Quadrant, SongEmotion
 from mertag.library import parquet

@@ -3,7 +3,7 @@
     python benchmarks/cluster.py ~/Music/album --turns 3 --json cluster.json
     python benchmarks/cluster.py --library 1000 20000 --json memory.json
 
-Both are `mertag tag --parquet` with the model that comes with mertag. Ratios are those of songs a second, the median of
+Both are `mertag tag --parquet`. Ratios are those of songs a second, the median of
 those within one turn: of the run as its report has it, and of the whole command, which on Ray starts a cluster. The
 rows are compared, too. With --library only memory is measured, on that many made-up songs of 3 s: the largest that was
 seen, in MB, of each part; what processes share is divided among them.
@@ -12,6 +12,7 @@ seen, in MB, of each part; what processes share is divided among them.
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import os
 import shutil
@@ -39,7 +40,7 @@ PARTS = {
 }
 
 
-def tag(folder: Path, engine: str, out: Path) -> dict[str, Any]:
+def tag(folder: Path, engine: str, *, out: Path, model: Path | None) -> dict[str, Any]:
     """Run `mertag tag` on a folder; return songs a second, its rows, and the largest memory of each part."""
     rows, report = out / engine, out / "report.json"
     shutil.rmtree(rows, ignore_errors=True)
@@ -58,6 +59,7 @@ def tag(folder: Path, engine: str, out: Path) -> dict[str, Any]:
     ]
     command += ["--engine", engine, "--parquet", str(rows if engine == "ray" else rows / "rows.parquet")]
     command += [] if engine == "ray" else ["--no-state"]
+    command += [] if model is None else ["--model", str(model)]
     began_s = time.perf_counter()
     process = subprocess.Popen(command, env=os.environ | {"RAY_worker_niceness": "0"})
     largest: Counter[str] = Counter()
@@ -140,19 +142,20 @@ def main() -> None:
     parser.add_argument(
         "--library", type=int, nargs="+", default=(), help="how many made-up songs, in place of a folder"
     )
+    parser.add_argument("--model", type=Path, help="another bundle than the one that comes with mertag")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     found: dict[str, Any] = {"machine": machine(usable_cores())}
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(scratch)
+        one = functools.partial(tag, out=out, model=options.model)
         if options.library:
-            found["largest_mb"] = {
-                n: tag(made_up(out / f"songs-{n}", n), "ray", out)["largest_mb"] for n in options.library
-            }
+            songs = {n: made_up(out / f"songs-{n}", n) for n in options.library}
+            found["largest_mb"] = {n: one(folder, "ray")["largest_mb"] for n, folder in songs.items()}
         elif options.folder is None:
             parser.error("give a folder of songs, or --library")
         else:
-            turns = [{e: tag(options.folder, e, out) for e in ("local", "ray")} for _ in range(options.turns)]
+            turns = [{e: one(options.folder, e) for e in ("local", "ray")} for _ in range(options.turns)]
             rows = [{e: turn[e].pop("rows") for e in turn} for turn in turns][-1]
             found |= {"turns": turns, **compared(rows["local"], rows["ray"])}
             for rate in ("run_songs_per_s", "command_songs_per_s"):

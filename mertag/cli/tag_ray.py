@@ -55,7 +55,8 @@ def tag_on_ray(
     from mertag.batch import STATUSES
     from mertag.batch.cluster import tag_catalogue
     from mertag.batch.cluster.catalogue import read_catalogue
-    from mertag.batch.cluster.ray_data import RayEngine, connected, nodes, plan, ray_package
+    from mertag.batch.cluster.plan import plan
+    from mertag.batch.cluster.ray_data import RayEngine, connected, nodes, ray_package
     from mertag.batch.cluster.workers import Listening
     from mertag.library.accounting import Found
     from mertag.library.parquet import pyarrow

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from mertag.batch.cluster.ray_data import plan
+from mertag.batch.cluster.plan import plan
 from mertag.cli.app import app
 from mertag.errors import DeviceError
 
@@ -68,9 +68,11 @@ def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch, tmp_pat
     [
         ([{"CPU": 2}], "auto", 1, 1, 2, 1),
         ([{"CPU": 1}, {"CPU": 1}], "auto", 2, 0.5, 1, 0.5),
-        ([{"CPU": 16}, {"CPU": 64}, {"CPU": 0}], "cpu", 5, 14, 16, 1),
+        ([{"CPU": 8}], "cpu", 1, 7, 8, 1),
+        ([{"CPU": 12}], "cpu", 2, 5, 6, 1),
+        ([{"CPU": 16}, {"CPU": 64}, {"CPU": 0}], "cpu", 10, 7, 8, 1),
         ([{"CPU": 16, "GPU": 2}, {"CPU": 32}], "auto", 2, 1, None, 1),
-        ([{"CPU": 16, "GPU": 2}, {"CPU": 16}], "cpu", 2, 14, 16, 1),
+        ([{"CPU": 16, "GPU": 2}, {"CPU": 16}], "cpu", 4, 7, 8, 1),
     ],
 )
 def test_every_core_is_used_once(

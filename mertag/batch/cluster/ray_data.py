@@ -15,20 +15,18 @@ import signal
 import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from mertag.batch.cluster.catalogue import Entry
+from mertag.batch.cluster.plan import Plan
 from mertag.batch.cluster.workers import Listener, Listening, decode_songs, decoded_columns
-from mertag.errors import DeviceError, MertagError, MissingExtraError
+from mertag.errors import MertagError, MissingExtraError
 from mertag.files import path_text
 from mertag.library import parquet
 from mertag.library.parquet import Row
 from mertag.listen.bundle import Bundle
 
 MOST_RETRIES = 2
-_CORES_A_DECODER = 6
-"""On a CPU, one task that decodes (with two processes) for so many cores: the network takes several times as long."""
 
 
 def ray_package() -> Any:
@@ -88,63 +86,6 @@ def _nothing_on_the_terminal() -> Iterator[None]:
         os.close(nowhere)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """How the cluster's processors are shared out.
-
-    Attributes
-    ----------
-    device : {"cuda", "cpu"}
-        Where networks run.
-    actors : int
-        How many networks there are.
-    actor_cpus, actor_gpus : float
-        What each reserves.
-    threads : int or None
-        Threads of each on a CPU.
-    decode_cpus : float
-        What each task that decodes reserves; these take what the actors leave.
-    """
-
-    device: Literal["cuda", "cpu"]
-    actors: int
-    actor_cpus: float
-    actor_gpus: float
-    threads: int | None
-    decode_cpus: float
-
-
-def plan(nodes: Sequence[Mapping[str, float]], device: Literal["auto", "cuda", "cpu"]) -> Plan:
-    """Share out the processors of nodes, each given as its ``CPU`` and ``GPU``.
-
-    With GPUs there is an actor for each, and all cores decode. Without, an actor takes the cores of the smallest node,
-    but for those that decode, and larger nodes have several.
-
-    Raises
-    ------
-    DeviceError
-        If CUDA is asked for, and no node has a GPU; or if there is no processor.
-    """
-    gpus = sum(int(node.get("GPU", 0)) for node in nodes)
-    if device == "cuda" and not gpus:
-        raise DeviceError("--device cuda, and no node of the Ray cluster has a GPU; start nodes with GPUs, or use auto")
-    cores = sorted(node.get("CPU", 0.0) for node in nodes if node.get("CPU", 0.0) >= 1)
-    if not cores:
-        raise DeviceError("no node of the Ray cluster has a processor; start nodes with --num-cpus")
-    if gpus and device != "cpu":
-        return Plan(device="cuda", actors=gpus, actor_cpus=1, actor_gpus=1, threads=None, decode_cpus=1)
-    size = int(cores[0])
-    decoding = max(1, size // _CORES_A_DECODER) if size > 1 else 0.5
-    return Plan(
-        device="cpu",
-        actors=sum(int(node // size) for node in cores),
-        actor_cpus=size - decoding,
-        actor_gpus=0,
-        threads=size,
-        decode_cpus=min(1.0, decoding),
-    )
-
-
 class _Listener(Listener):
     """A `Listener` that takes the bundle from Ray's object store."""
 
@@ -180,7 +121,7 @@ class RayEngine:
         self._ray, self._plan = ray, plan
         files = {path.name: path.read_bytes() for path in sorted(bundle.folder.iterdir()) if path.is_file()}
         self._bundle = ray.put(files)  # each node fetches it once
-        self._front_end = dataclasses.asdict(bundle.manifest.front_end)
+        self._front_end = bundle.manifest.front_end
         self._listening = dataclasses.replace(listening, device=plan.device, threads=plan.threads)
         self._decode: Any = decode_songs if steps is None else steps[0]
         self._listener: Any = _Listener if steps is None else steps[1]

@@ -85,15 +85,15 @@ def audio_digest(path: Path) -> str:
         return ""
 
 
-def decode_songs(songs: Any, *, front_end: Mapping[str, Any]) -> Iterator[Any]:
+def decode_songs(songs: Any, *, front_end: FrontEnd) -> Iterator[Any]:
     """Yield a table of one row for each song of a table with ``index``, ``id`` and ``address``, as they are decoded."""
     pa = parquet.pyarrow("tag")
     schema, wanted = decoded_columns(), songs.to_pylist()
-    most_samples = round(MOST_SAMPLES_S * front_end["sample_rate"])
+    most_samples = round(MOST_SAMPLES_S * front_end.sample_rate)
     chunks: dict[int, list[bytes]] = {}
     n_samples: dict[int, int] = {}
     places = ((number, _place(song["address"])) for number, song in enumerate(wanted))
-    for part in _pool(tuple(front_end.items())).decode(places):
+    for part in _pool(front_end).decode(places):
         if part.chunk is not None:
             n_samples[part.index] = n_samples.get(part.index, 0) + len(part.chunk)
             if n_samples[part.index] <= most_samples:
@@ -145,7 +145,8 @@ class Listener:
     def __call__(self, decoded: Any) -> Any:
         """Return a table with a row for each song of a table of `decoded_columns`."""
         pa = parquet.pyarrow("tag")
-        songs = self._songs.rows = decoded.to_pylist()
+        songs = self._songs.rows = decoded.drop_columns(["samples"]).to_pylist()
+        self._songs.samples = decoded.column("samples")
         addresses = [os.fsdecode(song["address"]) for song in songs]
         rows: list[Row] = []
         beside: list[Future[Row]] = []
@@ -158,7 +159,7 @@ class Listener:
                 beside.append(self._sidecars.submit(sidecars.written, done))
         for row, said in zip(rows, beside, strict=False):
             row |= said.result()
-        self._songs.rows = []
+        self._songs.rows, self._songs.samples = [], ()
         return pa.Table.from_pylist(rows, self._columns)
 
 
@@ -167,18 +168,19 @@ class _Songs:
 
     def __init__(self) -> None:
         self.rows: list[dict[str, Any]] = []
+        self.samples: Any = ()  # of each row, as `pyarrow` scalars: they are not copied
         self.front_end = FrontEnd()
 
     def decode(self, paths: Iterable[tuple[int, Place]]) -> Iterator[Decoded]:
         for index, place in paths:
-            row = self.rows[index]
+            row, whole = self.rows[index], self.samples[index].as_buffer()
             if row["error"] is not None:
                 kind = getattr(errors, row["error"], errors.DecodeError)
                 yield Decoded(index=index, path=place, last=True, error=kind(place, row["reason"]))
-            elif row["samples"] is None:
-                yield from _pool(tuple(dataclasses.asdict(self.front_end).items())).decode([(index, place)])
+            elif whole is None:
+                yield from _pool(self.front_end).decode([(index, place)])
             else:
-                samples = np.frombuffer(row["samples"], np.float32)
+                samples = np.frombuffer(whole, np.float32)
                 n = round(30.0 * self.front_end.sample_rate)  # as they come from a decoder: no call waits for all of it
                 for start in range(0, len(samples), n):
                     yield Decoded(index=index, path=place, chunk=samples[start : start + n])
@@ -186,10 +188,10 @@ class _Songs:
 
 
 @functools.lru_cache(maxsize=1)
-def _pool(front_end: tuple[tuple[str, Any], ...]) -> DecoderPool:
+def _pool(front_end: FrontEnd) -> DecoderPool:
     """Return the decoders of this worker: kept from task to task, and ended with it."""
     inspect = f"{__name__}:{audio_digest.__name__}"
-    return DecoderPool(workers=DECODERS, front_end=FrontEnd(**dict(front_end)), inspect=inspect)
+    return DecoderPool(workers=DECODERS, front_end=front_end, inspect=inspect)
 
 
 def _place(address: bytes) -> Place:

@@ -23,7 +23,8 @@ import tiny_bundle as tiny
 
 from mertag.batch.cluster import tag_catalogue
 from mertag.batch.cluster.catalogue import read_catalogue
-from mertag.batch.cluster.ray_data import RayEngine, connected, nodes, plan
+from mertag.batch.cluster.plan import plan
+from mertag.batch.cluster.ray_data import RayEngine, connected, nodes
 from mertag.batch.cluster.workers import Listening
 from mertag.library import parquet
 from mertag.library.accounting import Event, FileDone, Finished, Note, Summary

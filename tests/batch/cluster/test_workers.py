@@ -42,7 +42,7 @@ def listener(bundle: Bundle) -> Listener:
 def fresh_pool() -> Iterator[None]:
     yield
     if workers._pool.cache_info().currsize:
-        workers._pool(tuple(dataclasses.asdict(tiny.FRONT_END).items())).close()
+        workers._pool(tiny.FRONT_END).close()
         workers._pool.cache_clear()
 
 
@@ -63,7 +63,7 @@ def table(addresses: list[str]) -> Any:
 
 
 def rows_of(addresses: list[str], listener: Listener, *, segments: bool = False) -> dict[str, dict[str, Any]]:
-    decoded = list(decode_songs(table(addresses), front_end=dataclasses.asdict(tiny.FRONT_END)))
+    decoded = list(decode_songs(table(addresses), front_end=tiny.FRONT_END))
     assert len(decoded) == len(addresses)
     assert all(one.schema == decoded_columns() for one in decoded)
     found = listener(pa.concat_tables(decoded))
@@ -146,7 +146,7 @@ def test_a_song_that_is_too_long_to_be_sent_has_the_same_row(
     addresses = [a for a in music(tmp_path) if a.endswith(("1.flac", "2.flac"))]
     sent = rows_of(addresses, listener)
     monkeypatch.setattr(workers, "MOST_SAMPLES_S", 4.0)
-    decoded = list(decode_songs(table(addresses), front_end=dataclasses.asdict(tiny.FRONT_END)))
+    decoded = list(decode_songs(table(addresses), front_end=tiny.FRONT_END))
     assert [one.column("samples").to_pylist() for one in decoded] == [[None]] * len(addresses)
     assert rows_of(addresses, listener) == sent
 
