@@ -59,7 +59,7 @@ def tag(folder: Path, engine: str, *, out: Path, model: Path | None) -> dict[str
         str(report),
     ]
     command += ["--engine", engine, "--parquet", str(rows if engine == "ray" else rows / "rows.parquet")]
-    command += [] if engine == "ray" else ["--no-state"]
+    command += [] if engine == "ray" else ["--state", str(rows / "state")]  # both find the digest of the audio
     command += [] if model is None else ["--model", str(model)]
     began_s = time.perf_counter()
     process = subprocess.Popen(command, env=os.environ | {"RAY_worker_niceness": "0"})
@@ -82,7 +82,7 @@ def tag(folder: Path, engine: str, *, out: Path, model: Path | None) -> dict[str
         "command_songs_per_s": summary["found"] / wall_s,
         "processor_s": round(sum(used_s.values()), 1),
         "largest_mb": {part: round(size / 1e6) for part, size in largest.items()},
-        "rows": {row["path"]: row for path in rows.iterdir() for row in parquet.read(path, command="tag")},
+        "rows": {row["path"]: row for path in rows.glob("*.parquet") for row in parquet.read(path, command="tag")},
     }
 
 
@@ -120,7 +120,7 @@ def compared(ones: dict[str, Any], others: dict[str, Any]) -> dict[str, Any]:
         for name in names
         if ones[path][name] is not None and others[path][name] is not None
     ]
-    same = ("status", "reason", "quadrant", "n_segments", "n_windows")
+    same = ("status", "reason", "quadrant", "n_segments", "n_windows", "audio")
     return {
         "largest_difference": max(differences),
         "rows_that_differ": sum(any(ones[path][name] != others[path][name] for name in same) for path in ones),
