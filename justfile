@@ -45,6 +45,27 @@ docs action="build":
 docs-test *options:
     pytest tests/documentation tests/test_packaging.py {{ options }}
 
+# The tests in a fresh environment: `just tests-on python3.13`, `just tests-on python3.11 constraints-oldest.txt`
+tests-on python constraints="constraints.txt" *options:
+    .ci/tests {{ python }} {{ constraints }} {{ options }}
+
+# The types as they are on Windows and macOS, whose calls differ
+platforms:
+    mypy --platform win32 --cache-dir .mypy_cache/win32
+    mypy --platform darwin --cache-dir .mypy_cache/darwin
+
+# Make constraints-oldest.txt again from the lower bounds in pyproject.toml (needs uv)
+oldest:
+    python .ci/oldest.py | uv pip compile - --python-version 3.11 --no-annotate --no-header -o constraints-oldest.txt
+
+# Make the man page and the completions again, from the commands
+man:
+    python .ci/make_share.py
+
+# The files of a release, checked: `just release dist`
+release folder:
+    .ci/release {{ folder }} {{ folder }}/venv
+
 # A benchmark by its name: `just bench startup --repeats 3`
 bench name *options:
     python benchmarks/{{ name }}.py {{ options }}

@@ -147,13 +147,12 @@ def remove_leftovers(folder: Path, *, older_than_s: float = 5.0) -> list[Path]:
 def _is_abandoned(path: Path, age_s: float) -> bool:
     if not path.is_file() or path.is_symlink():
         return False
-    if sys.platform == "win32":
-        return True  # a file that is open cannot be removed there
-    with path.open("rb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # raises BlockingIOError while its writer lives
-        except OSError as error:
-            return error.errno in _NO_LOCKS and age_s >= A_DAY_S
+    if sys.platform != "win32":  # there a file that is open cannot be removed
+        with path.open("rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # raises BlockingIOError while its writer lives
+            except OSError as error:
+                return error.errno in _NO_LOCKS and age_s >= A_DAY_S
     return True
 
 
@@ -165,7 +164,7 @@ def write_whole(target: Path, data: bytes | str, *, before_replace: BeforeReplac
 
 def sync_folder(folder: Path) -> None:
     """Make a replacement survive a power cut. It has happened by now, so that a failure is only logged."""
-    if os.name != "posix":  # elsewhere a folder cannot be opened
+    if sys.platform == "win32":  # a folder cannot be opened there
         return
     try:
         descriptor = os.open(folder, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 import subprocess
 import sys
 import tomllib
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 import mertag
 
@@ -49,8 +51,8 @@ def project() -> dict[str, object]:
 
 def test_the_wheel_installs_three_packages_and_a_plugin_of_beets_and_nothing_else(wheel: zipfile.ZipFile) -> None:
     tops = {name.partition("/")[0] for name in wheel.namelist()}
-    assert {top for top in tops if not top.endswith(".dist-info")} == {*SOURCES, "beetsplug"}
-    assert len(tops) == len(SOURCES) + 2
+    assert {top for top in tops if not top.endswith((".dist-info", ".data"))} == {*SOURCES, "beetsplug"}
+    assert len(tops) == len(SOURCES) + 3
     # In the namespace package of beets no file of ours may make a package of it: it would hide beets' own plugins.
     assert [name for name in wheel.namelist() if name.startswith("beetsplug/")] == ["beetsplug/mertag.py"]
 
@@ -146,6 +148,15 @@ def test_the_constraints_pin_every_direct_dependency_within_its_range(project: d
         if requirement.name != "mertag":
             assert requirement.specifier.contains(pins[canonicalize_name(requirement.name)]), requirement
     assert pins["torch"] == "2.13.0"
+
+
+def test_the_oldest_constraints_are_the_lower_bounds() -> None:
+    bounds = runpy.run_path(str(ROOT / ".ci" / "oldest.py"))["oldest"]()
+    lines = (ROOT / "constraints-oldest.txt").read_text().splitlines()
+    pins = {canonicalize_name(n): Version(v) for n, v in (line.split("==") for line in lines if line[:1] != "#")}
+    assert len(bounds) > 20
+    for name, bound in bounds.items():
+        assert pins[canonicalize_name(Requirement(name).name)] == Version(bound), name
 
 
 @pytest.mark.parametrize("place", ["README.md", "CONTRIBUTING.md", ".ci/run", ".github/workflows/ci.yml"])

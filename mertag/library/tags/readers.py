@@ -78,7 +78,9 @@ def _start() -> subprocess.Popen[str]:
         stderr=subprocess.DEVNULL,
         text=True,
         encoding="ascii",
-        process_group=None if sys.platform == "win32" else 0,  # Ctrl-C is for the run, which finishes its song
+        # Ctrl-C is for the run, which finishes its song: a process group of its own keeps it from this process.
+        process_group=None if sys.platform == "win32" else 0,
+        creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
     )
     atexit.register(_end, process, os.getpid())
     return process

@@ -1,10 +1,10 @@
 """Replacing a song: the only place that does (all other files are written by `mertag.files`).
 
-A tagger that edits in place and is killed leaves broken audio. So a new file is made beside the old one, from
-pieces of the old one and new bytes, sharing blocks where the file system can; it gets the old one's mode, owner and
-extended attributes; it is synced, read again and checked; and only then it is renamed over the old one, which is
-atomic. A full disk, a killed process or a power cut leaves the old file or the new one, never a part. Every failure
-raises `TagWriteError` and leaves the old bytes untouched.
+A tagger that edits in place and is killed leaves broken audio. So a new file is made beside the old one, from pieces
+of the old one and new bytes, sharing blocks where the file system can; it gets the old one's mode, owner and extended
+attributes (see `attributes`); it is synced, read again and checked; and only then it is renamed over the old one,
+which is atomic. A full disk, a killed process or a power cut leaves the old file or the new one, never a part. Every
+failure raises `TagWriteError` and leaves the old bytes untouched.
 
 Refused is what cannot be undone quietly: a read-only file or folder, a file whose owner could not be kept (of one that
 its group may write, the group is enough), and a file with several hard links, unless that is asked for. Symbolic links
@@ -22,6 +22,7 @@ import logging
 import os
 import shutil
 import stat
+import sys
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ from typing import BinaryIO, cast
 
 from mertag.errors import TagWriteError, UnsupportedFormatError
 from mertag.files import BeforeReplace, create_locked, sync_folder, temporary_beside
+from mertag.library.tags.attributes import keep_attributes
 from mertag.library.tags.container import Piece, Range, total
 
 SPARE_BYTES = 2**20
@@ -39,10 +41,6 @@ _CHUNK = 2**20
 _CANNOT_SHARE = frozenset(
     {errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM, errno.EBADF, errno.ETXTBSY}
 )
-_NO_ATTRIBUTES = {errno.ENOTSUP, errno.ENOSYS, errno.EINVAL}
-_NOT_OURS_TO_SET = {errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EINVAL, errno.ENODATA}
-_OWNERS = ("user.", "system.posix_acl")
-"""Attributes that people and their programs set; the others are the system's (labels, capabilities)."""
 _log = logging.getLogger(__name__)
 _owners_named: set[int] = set()
 
@@ -158,9 +156,9 @@ def refuse(original: Original, size: int, *, break_hard_links: bool = False) -> 
     path, real, status = original.path, original.real, original.status
     folder = real.parent
     try:
-        if hasattr(os, "statvfs") and os.statvfs(folder).f_flag & os.ST_RDONLY:
+        if sys.platform != "win32" and os.statvfs(folder).f_flag & os.ST_RDONLY:
             raise TagWriteError(path, "its disk is mounted read-only; mount it for writing first")
-        locked = os.name == "posix" and not folder.stat().st_mode & 0o222
+        locked = sys.platform != "win32" and not folder.stat().st_mode & 0o222
         usage = shutil.disk_usage(folder)
     except OSError as error:
         raise TagWriteError(path, f"its folder cannot be read ({_reason(error)})") from error
@@ -194,7 +192,7 @@ def _mounted_read_only(real: Path) -> bool:
 def _refuse_if_changed(original: Original) -> None:
     now, then = original.real.stat(), original.status
     for field in ("st_dev", "st_ino", "st_size", "st_mtime_ns", "st_ctime_ns", "st_nlink"):
-        if field == "st_ctime_ns" and os.name != "posix":
+        if field == "st_ctime_ns" and sys.platform == "win32":
             continue  # the time of creation there
         if getattr(now, field) != getattr(then, field):
             raise TagWriteError(original.path, "another program changed it meanwhile; nothing was written, try again")
@@ -203,11 +201,11 @@ def _refuse_if_changed(original: Original) -> None:
 def _keep_attributes(original: Original, temporary: Path, *, preserve_mtime: bool) -> None:
     """Give the copy the owner, mode, extended attributes and, if asked for, times of the original."""
     status, new = original.status, temporary.stat()
-    if os.name == "posix" and (status.st_uid, status.st_gid) != (new.st_uid, new.st_gid):
+    if sys.platform != "win32" and (status.st_uid, status.st_gid) != (new.st_uid, new.st_gid):
         _keep_owner(original, temporary)
     if stat.S_IMODE(temporary.stat().st_mode) != stat.S_IMODE(status.st_mode):
         temporary.chmod(stat.S_IMODE(status.st_mode))
-    _keep_extended_attributes(temporary, original.real)
+    keep_attributes(temporary, original.real)
     if preserve_mtime:
         os.utime(temporary, ns=(status.st_atime_ns, status.st_mtime_ns))
 
@@ -217,11 +215,11 @@ def _keep_owner(original: Original, temporary: Path) -> None:
     uid, gid = original.status.st_uid, original.status.st_gid
     try:
         try:
-            os.chown(temporary, uid, gid)
+            _chown(temporary, uid, gid)
         except PermissionError:
             if not original.status.st_mode & stat.S_IWGRP:
                 raise
-            os.chown(temporary, -1, gid)
+            _chown(temporary, -1, gid)
             level = logging.INFO if uid in _owners_named else logging.WARNING  # a NAS may be full of such files
             others = "" if uid in _owners_named else "; so will each file of that user that is written (--verbose)"
             _owners_named.add(uid)
@@ -233,6 +231,11 @@ def _keep_owner(original: Original, temporary: Path) -> None:
             f"it belongs to user {uid}, group {gid}, and a new file could not be given to them ({_reason(error)}); "
             "run mertag as its owner, or be in its group and let that write it (chmod g+w)",
         ) from error
+
+
+def _chown(path: Path, uid: int, gid: int) -> None:
+    if sys.platform != "win32":  # there a new file has the owner and the access list that its folder gives
+        os.chown(path, uid, gid)
 
 
 def _reason(error: BaseException) -> str:
@@ -291,24 +294,3 @@ def _write(copy: BinaryIO, data: bytes, at: int) -> None:
     rest = memoryview(data)
     while rest:
         rest = rest[copy.write(rest) :]
-
-
-def _keep_extended_attributes(copy: Path, original: Path) -> None:
-    """Give `copy` the extended attributes of `original`; those of the system as far as permissions allow."""
-    if not hasattr(os, "listxattr"):
-        return
-    try:
-        names = os.listxattr(original)
-    except OSError as error:
-        if error.errno in _NO_ATTRIBUTES:
-            return
-        raise
-    for name in os.listxattr(copy):
-        if name.startswith(_OWNERS) and name not in names:
-            os.removexattr(copy, name)  # an access list that the folder hands to every new file
-    for name in names:
-        try:
-            os.setxattr(copy, name, os.getxattr(original, name))
-        except OSError as error:
-            if name.startswith(_OWNERS) or error.errno not in _NOT_OURS_TO_SET:
-                raise OSError(error.errno, f"attribute {name}: {error.strerror}") from error

@@ -152,10 +152,9 @@ def _limit_memory(limit_bytes: int) -> None:
 
     Linux counts all private memory in RLIMIT_DATA; macOS enforces no such limit, and Windows has none.
     """
-    if limit_bytes <= 0 or sys.platform == "win32":
-        return
-    import resource
+    if limit_bytes > 0 and sys.platform != "win32":
+        import resource
 
-    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    soft = limit_bytes if hard == resource.RLIM_INFINITY else min(limit_bytes, hard)
-    resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        soft = limit_bytes if hard == resource.RLIM_INFINITY else min(limit_bytes, hard)
+        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
