@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import runpy
 import sys
 from pathlib import Path
 from typing import Any
@@ -52,8 +53,14 @@ def carried() -> list[dict[str, Any]]:
 
 
 def complete(bill: dict[str, Any]) -> dict[str, Any]:
-    """Return a bill with the components of `carried` in it."""
-    return bill | {"components": [*bill["components"], *carried()]}
+    """Return a bill with the components of `carried` in it, and the version of mertag itself."""
+    metadata = bill["metadata"]
+    version = runpy.run_path(str(PACKAGE / "_version.py"))["__version__"]
+    itself = metadata["component"] | {"version": version}
+    return bill | {
+        "metadata": metadata | {"component": itself},
+        "components": [*bill["components"], *carried()],
+    }
 
 
 if __name__ == "__main__":

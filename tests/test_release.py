@@ -77,7 +77,9 @@ def test_notes_end_where_the_next_version_begins() -> None:
 
 
 def test_the_bill_of_materials_names_what_is_no_python_package() -> None:
-    bill = BILL["complete"]({"bomFormat": "CycloneDX", "components": [{"name": "numpy"}]})
+    given = {"metadata": {"component": {"name": "mertag"}}, "components": [{"name": "numpy"}]}
+    bill = BILL["complete"](given)
+    assert bill["metadata"]["component"] == {"name": "mertag", "version": mertag.__version__}
     numpy, plot, model = json.loads(json.dumps(bill))["components"]
     assert (numpy["name"], plot["purl"], model["type"]) == ("numpy", "pkg:npm/uplot@1.6.32", "machine-learning-model")
     names = {path.name for path in (ROOT / "mertag/models/default").iterdir()}
