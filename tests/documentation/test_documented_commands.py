@@ -143,7 +143,7 @@ def test_the_exit_codes_are_those_of_the_console() -> None:
 def test_every_option_that_a_page_names_exists(page: str) -> None:
     others = [*(ROOT / "benchmarks").glob("*.py"), *(ROOT / "beetsplug").glob("*.py")]
     declared = {option for path in others for option in re.findall(r'"(--[a-z-]+)"', path.read_text(encoding="utf-8"))}
-    known = {"--version", "--help"} | SYSTEMCTL | declared
+    known = {"--version", "--help", "--install-completion"} | SYSTEMCTL | declared
     for name in COMMANDS:
         known |= {option for parameter in load_command(name).params for option in parameter.opts}
     spoken = re.findall(r"`([^`\n]+)`", documented.FENCE.sub("", read(page)))
