@@ -1,9 +1,11 @@
 """Pack a data set for training on a machine that has neither the audio nor what decodes it.
 
     python benchmarks/pack_training.py 4q DATA pack --log-mels LOG_MELS
+    python benchmarks/pack_training.py music DATA pack
 
 Writes log-mels, labels, artists and what the teacher says of the clips into a folder, in pieces that can be copied one
-by one (`packed.py` says what is in them). 719 clips of 30 s are 95 MB.
+by one (`packed.py` says what is in them). 719 clips of 30 s are 95 MB. ``music`` packs a folder of clips without labels
+(`free_music.py`).
 """
 
 from __future__ import annotations
@@ -16,7 +18,8 @@ import platformdirs
 from packed import PIECE_BYTES, write_pack
 
 from mertag.listen.windows import FrontEnd
-from mertag_train.data.datasets import read
+from mertag_train.data.datasets import Dataset, read
+from mertag_train.data.datasets.base import Song
 from mertag_train.data.embedding_model import EmbeddingModel, path_of
 from mertag_train.data.store import log_mels
 from mertag_train.data.teacher import hear
@@ -25,7 +28,7 @@ from mertag_train.data.teacher import hear
 def main() -> None:
     """Pack; say how large it is."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("dataset", help="as of `mertag train --dataset`")
+    parser.add_argument("dataset", help="as of `mertag train --dataset`, or music")
     parser.add_argument("data_dir", type=Path)
     parser.add_argument("out", type=Path, help="a new folder")
     parser.add_argument("--log-mels", type=Path, help="where they lie, or shall lie; else in the user's cache")
@@ -34,7 +37,8 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2, help="processes that decode")
     options = parser.parse_args()
     began = time.perf_counter()
-    dataset = read(options.dataset, options.data_dir).with_audio()
+    dataset = clips_in(options.data_dir) if options.dataset == "music" else read(options.dataset, options.data_dir)
+    dataset = dataset.with_audio()
     store = log_mels(dataset, FrontEnd(), folder=options.log_mels, workers=options.workers)
     path, teacher = path_of(options.teacher), None
     if path is not None:
@@ -46,6 +50,15 @@ def main() -> None:
         print(f"{file}: {size:.1f} MB")
     total, took_s = sum(sizes.values()), time.perf_counter() - began
     print(f"{len(store.ids)} clips, {total:.1f} MB in {len(files)} files, {took_s:.0f} s")
+
+
+def clips_in(folder: Path) -> Dataset:
+    """Return the clips of a folder as a data set in which nothing is labelled."""
+    paths = sorted(folder.glob("*.flac"))
+    songs = tuple(Song(id=f"u{p.stem}", path=p, group=p.stem, artist="", targets={}) for p in paths)
+    return Dataset(
+        name="music", root=folder, songs=songs, missing_audio=(), unlabelled=(), targets=(), labelling="none"
+    )
 
 
 if __name__ == "__main__":
