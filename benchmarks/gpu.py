@@ -176,9 +176,9 @@ def mel_parity(bundle: Bundle, model: bytes, options: argparse.Namespace) -> dic
 
 
 def log_mel_graph(model: bytes) -> bytes:
-    """Return the part of a segment graph that ends in the log-mel: what the networks' means are taken from."""
+    """Return the part of a segment graph that ends in the log-mel: what the means of the bands are taken from."""
     whole = onnx.shape_inference.infer_shapes(onnx.load_from_string(model))
-    (end,) = {node.input[0] for node in whole.graph.node if node.op_type == "Sub" and node.input[1] == "mean"}
+    (end,) = {node.input[0] for node in whole.graph.node if node.op_type == "Sub" and node.input[1].endswith("mean")}
     return onnx.utils.Extractor(whole).extract_model(["waveform"], [end]).SerializeToString()
 
 

@@ -16,7 +16,7 @@ import io
 import tarfile
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -42,7 +42,6 @@ from mertag_train.networks.vgg import SegmentNetwork
 from mertag_train.runs.experiment import (
     NetworkToTrain,
     fit_and_predict,
-    model_of,
     networks_to_train,
     train_one,
     trunk_of,
@@ -214,9 +213,8 @@ class FoldNetworks:
         self._model: SegmentNetwork | None = None
         self._said: dict[str, list[np.ndarray]] = {}
 
-    def __call__(self, networks: Sequence[NetworkToTrain], clips: np.ndarray) -> list[np.ndarray]:
+    def __call__(self, one: NetworkToTrain, clips: np.ndarray) -> list[np.ndarray]:
         """Return what a network says of clips; see `mertag_train.runs.experiment.Predict`."""
-        (one,) = networks
         if one.inner:
             if one.checkpoint not in self._said:
                 self._said[one.checkpoint] = self._predict(self._trained(one), clips)
@@ -290,7 +288,7 @@ def cross_validate(name: str, options: argparse.Namespace, told: Told) -> None:
 def by_mean(fold: str, networks: FoldNetworks) -> dict[str, np.ndarray]:
     """Return what the network of a fold says of its songs: segments, how many of each, and their means."""
     work = networks.work
-    said = networks(model_of(networks_to_train(work)), work.parts.figures)
+    said = networks(networks_to_train(work)[0], work.parts.figures)
     return {
         f"{fold}.songs": work.parts.figures,
         f"{fold}.counts": np.array([len(p) for p in said]),

@@ -3,10 +3,10 @@
     python benchmarks/teacher_probe.py --data-dir DIR
     python benchmarks/teacher_probe.py --data-dir DIR --checkpoint RUN/checkpoint.trunk.pt
 
-The clips are those of `model_trials.py`: 647 of 4Q, five folds by artist. Each clip becomes the mean and the standard
-deviation over time of what the taggers say or, with a checkpoint of the pre-training of `mertag train`, of the
-network's embedding; on these a calibrated support vector machine for each quadrant against the rest, and logistic
-regression, are fitted. The pre-training has heard all clips, without their labels.
+The clips are the 647 of 4Q that `mertag train` learns from, dealt into five folds by artist. Each clip becomes the mean
+and the standard deviation over time of what the taggers say or, with a checkpoint of the pre-training of `mertag
+train`, of the network's embedding; on these a calibrated support vector machine for each quadrant against the rest, and
+logistic regression, are fitted. The pre-training has heard all clips, without their labels.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from pathlib import Path
 import numpy as np
 import platformdirs
 import torch
-from model_trials import trial_folds
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold
@@ -32,7 +31,7 @@ from mertag.emotion import CLASS_NAMES, QUADRANTS, Target, decide
 from mertag_train.data import segments
 from mertag_train.data.datasets import Dataset, read
 from mertag_train.data.embedding_model import BUNDLED, EmbeddingModel
-from mertag_train.data.folds import Folds
+from mertag_train.data.folds import Folds, folds, split
 from mertag_train.data.store import LogMelStore, log_mels
 from mertag_train.data.teacher import hear
 from mertag_train.learn.config import TrainConfig
@@ -62,6 +61,14 @@ def main() -> None:
     vectors = {clip: np.concatenate([e.mean(0), e.std(0)]) for clip, e in over_time.items()}
     for name in ("svm, C=3", "logistic regression, C=0.003"):
         judge(name, dataset, dealt, vectors)
+
+
+def trial_folds(dataset: Dataset) -> Folds:
+    """Return the folds of the clips that are not set aside for the figures by the recipe `ours`."""
+    learnt = frozenset(
+        split(dataset.songs, Target.QUADRANT, fractions=(0.9, 0.0, 0.1), group="artist", seed=0).ids("train")
+    )
+    return folds([s for s in dataset.songs if s.id in learnt], Target.QUADRANT, n=5, group="artist", seed=0)
 
 
 def embedded(store: LogMelStore, checkpoint: Path, wanted: frozenset[str]) -> dict[str, np.ndarray]:

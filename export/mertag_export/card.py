@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -142,8 +141,8 @@ def model_card(run: Run, *, name: str, version: str, licence: Licence, checks: S
     if run.cross_validation:
         lines += [
             "",
-            "By cross-validation on the songs that were trained on: each judged by one of the networks, and by a song"
-            " classifier, that were fitted without it. The bundle averages all networks.",
+            "By cross-validation on the songs that were trained on: each judged by a network, and by a song classifier,"
+            " that were fitted without it. Those of the bundle learnt from all of them.",
             "",
             *_table(run.cross_validation),
         ]
@@ -214,20 +213,11 @@ def _recipe(run: Run) -> str:
     config = run.config
     labels = "inherit the label of their clip" if config.learner == "inherited" else f"learn by {config.learner}"
     segments = f"Segments of {config.segmentation.duration_s:g} s that {labels};"
-    if not config.ensemble:
-        return f"{segments} {_network(config.network)}; {config.epochs} epochs; seed {config.seed}."
-    counts = Counter(f"{_network(kind.network)} ({kind.epochs} epochs)" for kind in config.ensemble)
-    kinds = ", ".join(kind if count == 1 else f"{count} times {kind}" for kind, count in counts.items())
-    return (
-        f"{segments} an ensemble: for each of {config.song.inner_folds} parts of the songs, networks trained without:"
-        f" {kinds}. The model is the mean of all. Seed {config.seed}."
-    )
+    return f"{segments} {_network(config.network)}; {config.epochs} epochs; seed {config.seed}."
 
 
 def _network(network: NetworkConfig) -> str:
     """Return what a network is called."""
-    if network.architecture == "statistics":
-        return "a small network on statistics of the segment (bands, cepstrum, rhythm, harmony)"
     name = "VGG16-BN, compact" if network.architecture == "compact" else "VGG16"
     return name if network.width == 1 else f"{name}, {network.width:g} of the channels"
 

@@ -25,7 +25,7 @@ from mertag_export.segment import SegmentGraph
 from mertag_train.data.datasets import Dataset, read
 from mertag_train.learn.config import TrainConfig
 from mertag_train.learn.song import window_features
-from mertag_train.networks.vgg import Ensemble, SegmentNetwork
+from mertag_train.networks.vgg import SegmentNetwork
 from mertag_train.runs.run import Run
 
 Part = Literal["train", "validation", "test"]
@@ -134,7 +134,7 @@ def run_torch(graph: SegmentGraph, clip: Clip) -> Probabilities:
 
 
 def run_librosa(
-    networks: Mapping[Target, SegmentNetwork | Ensemble],
+    networks: Mapping[Target, SegmentNetwork],
     clip: Clip,
     front_end: FrontEnd,
     segmentation: Segmentation,

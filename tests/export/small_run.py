@@ -27,7 +27,7 @@ class SmallNetwork(SegmentNetwork):
 
     def __init__(self, architecture: Any, *, n_classes: int, dropout: float = 0.5, **_other: Any) -> None:
         nn.Module.__init__(self)
-        self.architecture, self.n_classes, self.statistics = architecture, n_classes, None
+        self.architecture, self.n_classes = architecture, n_classes
         self.register_buffer("mean", torch.zeros(N_MELS))
         self.register_buffer("std", torch.ones(N_MELS))
         layers: list[nn.Module] = []

@@ -123,7 +123,10 @@ def test_an_evaluation_keeps_results_with_and_without_such_music_apart(
     assert "made with other settings: unlabelled" in said
 
 
-@pytest.mark.parametrize("options", [("--budget", "small", "--unlabelled-in", "pre-training"), ("--recipe", "bundled")])
+@pytest.mark.parametrize(
+    "options",
+    [("--budget", "small", "--unlabelled-in", "pre-training"), ("--recipe", "paper", "--learner", "inherited")],
+)
 def test_where_nothing_is_learnt_from_it_it_is_refused(mertag: Command, others: Path, options: Any) -> None:
     code, said = mertag("train", *options, "--unlabelled", others)
     assert code == 2

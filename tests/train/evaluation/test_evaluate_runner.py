@@ -17,15 +17,13 @@ from toy_evaluation import config_with, surroundings, tiny_networks, toy_dataset
 
 from mertag.emotion import Target
 from mertag.errors import ConfigError, DatasetError
-from mertag_train.data.datasets import read
-from mertag_train.data.store import LogMelStore, log_mels
+from mertag_train.data.store import LogMelStore
 from mertag_train.evaluation import runner
 from mertag_train.evaluation.methods import Context, Fold, Predictions
 from mertag_train.evaluation.methods.svm import Majority
 from mertag_train.evaluation.output import make_report
 from mertag_train.evaluation.protocol import prepare
 from mertag_train.evaluation.results import Task
-from mertag_train.learn.recipes import BUNDLED
 from mertag_train.learn.trainer import Clips
 
 pytestmark = pytest.mark.command
@@ -242,33 +240,3 @@ def test_a_result_lies_where_its_task_says(tmp_path: Path) -> None:
     task = Task(method="m", target=Target.VALENCE, segment_s=2.5, seed=1, fold="x")
     assert task.path(tmp_path) == tmp_path / "results" / "m" / "valence" / "2.5s" / "seed-1.fold-x.json"
     assert replace(task, segment_s=None).duration == "song"
-
-
-@pytest.mark.slow
-@pytest.mark.realdata
-@pytest.mark.timeout(1800)
-def test_the_recipe_of_the_bundled_model_is_evaluated_on_forty_clips(real_data: Path, tmp_path: Path) -> None:
-    whole = read("4q", real_data / "4q")
-    songs = tuple(song for k in range(4) for song in [s for s in whole.songs if s.targets[Target.QUADRANT] == k][:10])
-    dataset = replace(whole, songs=songs)
-    store = log_mels(dataset, BUNDLED.front_end, folder=tmp_path / "log-mels")
-    # With mixup: two epochs are too few for the check that a network learns.
-    kinds = tuple(replace(k, epochs=2, augment=replace(k.augment, mixup_alpha=0.2)) for k in BUNDLED.ensemble)
-    config = replace(BUNDLED, ensemble=kinds, epochs=2)
-    targets = (Target.QUADRANT,)
-    folder, protocol, dealt, judged = prepare(tmp_path, dataset, targets=targets, group="artist", n_folds=2)
-    tasks = runner.plan(("bundled",), targets=targets, segments_s=(3.0,), seeds=(0,), folds=dealt.names)
-    around = surroundings(
-        tmp_path,
-        dataset,
-        judged,
-        group="artist",
-        config=config,
-        recipes={"bundled": config},
-        log_mels=lambda: store,
-        frames=lambda: torch.from_numpy(np.array(store.frames)),
-    )
-    runner.run(folder, protocol, dealt, tasks, around)
-    assert len(list((folder / "work" / "networks").glob("*/segments.npz"))) == 2 * 5 * len(BUNDLED.ensemble)
-    [system] = [s for s in make_report(folder).summaries if s.system.learnt is s.system.target]
-    assert (system.system.method, system.first.n, system.complete) == ("bundled", 40, True)

@@ -10,14 +10,11 @@ import pytest
 from mertag.emotion import Target
 from mertag.errors import ConfigError
 from mertag.listen.windows import Segmentation
-from mertag_train.commands.recipe import config_of
-from mertag_train.learn.config import OptimiserConfig, ShortCropConfig, SongConfig, TrainConfig
-from mertag_train.learn.recipes import BUNDLED, OURS, PAPER
+from mertag_train.learn.config import OptimiserConfig, ShortCropConfig, TrainConfig
+from mertag_train.learn.recipes import OURS, PAPER
 
 
-@pytest.mark.parametrize(
-    "config", [PAPER, OURS, BUNDLED, replace(OURS, targets=(Target.VALENCE, Target.AROUSAL), seed=3)]
-)
+@pytest.mark.parametrize("config", [PAPER, OURS, replace(OURS, targets=(Target.VALENCE, Target.AROUSAL), seed=3)])
 def test_a_configuration_survives_json(config: TrainConfig) -> None:
     assert TrainConfig.from_json(json.loads(json.dumps(config.to_json()))) == config
 
@@ -69,7 +66,6 @@ def test_a_missing_key_is_no_silent_default() -> None:
         ({"segmentation": Segmentation(duration_s=0.7)}, "a segment of 0.7 s is too short; the network needs 0.77 s"),
         ({"segmentation": Segmentation(hop_s=0.0)}, "hop must be above 0"),
         ({"short_crops": ShortCropConfig(share=0.5, duration_s=0.5)}, "a short crop of 0.5 s is too short"),
-        ({"ensemble": BUNDLED.ensemble, "song": SongConfig(features="in_sample")}, "cannot learn from in_sample"),
         ({"group": "label"}, "group by artist or recording"),
     ],
 )
@@ -96,21 +92,3 @@ def test_short_crops_are_never_longer_than_the_segments() -> None:
 def test_the_fixed_grid_knows_no_short_crops() -> None:
     config = replace(OURS, crops_per_clip=0)
     assert config.crops_of_epoch(1) == (config.segmentation, 0)
-
-
-def test_a_member_of_an_ensemble_shares_what_it_has_not_for_its_own() -> None:
-    first, second, third = (BUNDLED.of_member(number) for number in range(3))
-    assert (first.epochs, second.epochs) == (24, 6)
-    assert second.network == third.network
-    assert (second.seed, third.seed) == (1, 2)
-    assert first.segmentation == BUNDLED.segmentation
-    assert first.ensemble == ()
-
-
-@pytest.mark.parametrize("option", ["epochs", "crops_per_clip", "batch_size", "learning_rate"])
-def test_what_each_network_of_an_ensemble_has_for_its_own_is_not_for_the_command_line(option: str) -> None:
-    none = dict.fromkeys(("segment_s", "batch_size", "learning_rate"))
-    with pytest.raises(ConfigError, match=r"each network of the recipe bundled has its own; leave out --"):
-        config_of(BUNDLED, **{**none, option: 2})
-    assert config_of(BUNDLED, **none) == BUNDLED
-    assert config_of(OURS, **{**none, "epochs": 2}).epochs == 2

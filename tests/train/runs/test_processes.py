@@ -13,10 +13,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from toy_training import music_folders, planted, same_weights, toy_config, toy_work
+from toy_training import music_folders, same_weights, toy_config
 from typer.testing import CliRunner
 
 from mertag.cli.app import app
@@ -24,23 +23,14 @@ from mertag.emotion import Target
 from mertag.errors import TrainingError
 from mertag_train.data.datasets import read
 from mertag_train.data.store import log_mels
-from mertag_train.learn.config import MemberConfig, NetworkConfig, SongConfig, TrainConfig
-from mertag_train.networks.vgg import members_of
+from mertag_train.learn.config import NetworkConfig, SongConfig, TrainConfig
 from mertag_train.runs import run
-from mertag_train.runs.experiment import model_of, networks_to_train
-from mertag_train.runs.work import Parts, Watcher
+from mertag_train.runs.work import Watcher
 
-KIND = MemberConfig(
-    network=NetworkConfig(architecture="statistics", width=0.25, dropout=0.1),
-    optimiser=toy_config().optimiser,
-    augment=toy_config().augment,
-    epochs=4,
-    crops_per_clip=4,
-)
-TOGETHER = replace(
+CROSS_FITTED = replace(
     toy_config(),
     learner="inherited",
-    ensemble=(KIND, replace(KIND, epochs=3)),
+    network=NetworkConfig(architecture="compact", width=0.05, dropout=0.1),  # the real one, as in a process of its own
     song=SongConfig(features="cross_fitted", inner_folds=3),
     fractions=(0.75, 0.0, 0.25),
     epochs=4,
@@ -52,7 +42,7 @@ def music(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return music_folders(tmp_path_factory.mktemp("beside") / "music", per_class=8, duration_s=2.5)
 
 
-def trained(folder: Path, music: Path, jobs: int, config: TrainConfig = TOGETHER, **more: Any) -> Path:
+def trained(folder: Path, music: Path, jobs: int, config: TrainConfig = CROSS_FITTED, **more: Any) -> Path:
     """Return a run, `jobs` of whose networks were trained at a time."""
     torch.set_num_threads(1)
     songs, kept = read("folder", music), music.parent / "log-mels"
@@ -69,10 +59,8 @@ def alone(music: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def assert_same_run(alone: Path, beside: Path) -> None:
-    one, other = (members_of(run.load(folder).networks[Target.QUADRANT]) for folder in (alone, beside))
-    assert len(one) == len(other) == 6
-    for a, b in zip(one, other, strict=True):
-        assert same_weights(a.state_dict(), b.state_dict())
+    one, other = (run.load(folder).networks[Target.QUADRANT].state_dict() for folder in (alone, beside))
+    assert same_weights(one, other)
     metrics = [json.loads((folder / "metrics.json").read_text()) for folder in (alone, beside)]
     assert metrics[0]["figures"] == metrics[1]["figures"]
     assert metrics[0]["cross_validation"] == metrics[1]["cross_validation"]
@@ -89,23 +77,6 @@ def test_networks_that_are_trained_side_by_side_are_those_of_one_process(
     music: Path, alone: Path, tmp_path: Path
 ) -> None:
     assert_same_run(alone, trained(tmp_path / "run", music, 2))
-
-
-def test_each_network_has_a_checkpoint_of_its_own_and_learns_from_no_song_that_judges_it() -> None:
-    store, frames, clips = planted(12, n_classes=4)
-    index = np.arange(12)
-    parts = Parts(network=index, song=index, figures=index, inner=(index[:4], index[4:8], index[8:]))
-    work = toy_work(store, frames, parts, clips.label, Target.QUADRANT, TOGETHER)
-    todo = networks_to_train(work)
-    assert len({one.checkpoint for one in todo}) == len(todo) == 6
-    assert [one.config.epochs for one in todo] == [4, 3, 4, 3, 4, 3]  # part after part, each kind
-    assert model_of(todo) == todo
-    for one in todo:
-        assert one.watched is not None
-        assert not set(one.learnt.tolist()) & set(one.watched.tolist())
-    single = networks_to_train(replace(work, config=replace(TOGETHER, ensemble=())))
-    assert [one.inner for one in single] == [0, 1, 2, 3]  # the model, and those for the song classifier
-    assert model_of(single) == single[:1]
 
 
 class Breaking(Watcher):
@@ -135,7 +106,7 @@ def training_processes(parent: int) -> list[int]:
     return [int(line.split()[0]) for line in listed.stdout.splitlines() if re.search(r"loky\.backend\.popen", line)]
 
 
-LONG = replace(TOGETHER, ensemble=(replace(KIND, epochs=2000),), epochs=2000)
+LONG = replace(CROSS_FITTED, epochs=2000)
 
 
 @pytest.mark.slow

@@ -81,7 +81,7 @@ def split_in_words(dealt: Mapping[str, Sequence[str]], group: str) -> str:
 def training_in_words(config: TrainConfig, found: Sequence[Forecast], *, jobs: int = 1) -> str:
     """Return a line: network, recipe, number of networks, about how long."""
     one = found[0]
-    kind = {"compact": "VGG16 with batch norm", "published": "VGG16", "statistics": "statistics"}
+    kind = {"compact": "VGG16 with batch norm", "published": "VGG16"}
     width = "" if config.network.width == 1 else f", {config.network.width:g} of the channels"
     n = sum(each.networks for each in found)
     networks = f"{n} networks" if n > 1 else "one network"

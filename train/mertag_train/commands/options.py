@@ -47,7 +47,6 @@ class RecipeChoice(StrEnum):
 
     ours = "ours"
     paper = "paper"
-    bundled = "bundled"
 
 
 class BudgetChoice(StrEnum):

@@ -37,7 +37,6 @@ def config_of(base: TrainConfig, **given: Any) -> TrainConfig:
     features = given.pop("svm_songs", None)
     if features is not None:
         base = _with_song_features(base, features)
-    _refuse_for_ensemble(base, given)
     optimiser = {k: v for k in ("batch_size", "learning_rate") if (v := given.pop(k)) is not None}
     changes = {key: value for key, value in given.items() if value is not None}
     if segment_s is not None:
@@ -123,18 +122,6 @@ def teacher_targets(
         )
     cache = Path(platformdirs.user_cache_path("mertag"))
     return hear(songs, store, model, cache=cache, unlabelled=unlabelled, workers=os.cpu_count() or 1, on_clip=on_clip)
-
-
-def _refuse_for_ensemble(base: TrainConfig, given: Mapping[str, Any]) -> None:
-    """Raise ConfigError if an option was given of which each network of an ensemble has its own value."""
-    own = {"epochs": "--epochs", "crops_per_clip": "--crops"}
-    own |= {"batch_size": "--batch-size", "learning_rate": "--learning-rate"}
-    refused = [option for name, option in own.items() if given.get(name) is not None]
-    if base.ensemble and refused:
-        raise ConfigError(
-            f"each network of the recipe {base.recipe} has its own; leave out {', '.join(refused)}, "
-            "or take --recipe ours"
-        )
 
 
 def _with_song_features(base: TrainConfig, text: str) -> TrainConfig:

@@ -86,7 +86,7 @@ def train(
     ] = None,
     recipe: Annotated[
         RecipeChoice,
-        typer.Option(help="Whose defaults: ours, the paper's, or the bundled model's."),
+        typer.Option(help="Whose defaults: ours, or the paper's."),
     ] = RecipeChoice.ours,
     budget: Annotated[
         BudgetChoice, typer.Option(help="small: minutes on two CPU cores, for a model that is worth less.")
@@ -254,8 +254,7 @@ def train(
             )
             progress.note(split_in_words({name: dealt.ids(name) for name in dealt.names}, config.group))
         progress.note(f"run: {folder} (on {chosen})")
-        if not config.ensemble:
-            progress.note(training_in_words(config, run.forecasts(folder, songs, store, chosen, others), jobs=jobs))
+        progress.note(training_in_words(config, run.forecasts(folder, songs, store, chosen, others), jobs=jobs))
         how = {"device": chosen, "teacher": targets, "unlabelled": others, "resume": resume is not None, "jobs": jobs}
         results = _trained(folder, songs, store, progress, **how)
     doubtful = at_chance(results, config)

@@ -6,7 +6,6 @@ Waveforms are float32, mono, shape (n_samples,), at `FrontEnd.sample_rate` Hz. L
 
 from __future__ import annotations
 
-import functools
 import math
 
 import numpy as np
@@ -15,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from mertag.listen.windows import FrontEnd
-from mertag_train.arrays import AnyFloats, Floats, Floats32, Ints
+from mertag_train.arrays import Floats, Floats32, Ints
 
 
 def mel_filters(front_end: FrontEnd) -> Floats32:
@@ -34,48 +33,6 @@ def mel_filters(front_end: FrontEnd) -> Floats32:
         dtype=np.float32,
     )
     return filters
-
-
-def _mel_edges_hz(front_end: FrontEnd) -> Floats:
-    """Return the n_mels + 2 frequencies from which and to which the filters of `mel_filters` reach, without librosa.
-
-    Slaney's scale (Auditory Toolbox, 1998): linear below 1 kHz, 15 mel wide; above, 27 mel are a factor of 6.4.
-    """
-    step_hz, corner_hz, corner_mel, log_step = 200 / 3, 1_000.0, 15.0, np.log(6.4) / 27
-
-    def to_mel(hz: float) -> float:
-        return hz / step_hz if hz < corner_hz else corner_mel + float(np.log(hz / corner_hz)) / log_step
-
-    edges = np.linspace(to_mel(front_end.fmin_hz), to_mel(front_end.fmax_hz), front_end.n_mels + 2)
-    hz: Floats = np.where(edges < corner_mel, edges * step_hz, corner_hz * np.exp(log_step * (edges - corner_mel)))
-    return hz
-
-
-def mel_centres_hz(front_end: FrontEnd) -> Floats:
-    """Return the centre frequencies of the mel bands in Hz, shape (n_mels,): those of `mel_filters`."""
-    return _mel_edges_hz(front_end)[1:-1]
-
-
-@functools.cache
-def _filters_and_window(front_end: FrontEnd) -> tuple[Floats, Floats]:
-    edges = _mel_edges_hz(front_end)
-    bin_hz = np.arange(front_end.n_fft // 2 + 1)[:, None] * front_end.sample_rate / front_end.n_fft
-    low, centre, high = edges[:-2], edges[1:-1], edges[2:]
-    rise, fall = (bin_hz - low) / (centre - low), (high - bin_hz) / (high - centre)
-    filters = np.maximum(0, np.minimum(rise, fall)) * 2 / (high - low)
-    window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(front_end.n_fft) / front_end.n_fft)
-    return filters, window
-
-
-def quick_log_mel(waveform: AnyFloats, front_end: FrontEnd) -> Floats32:
-    """Return the log-mel of a waveform, shape (n_frames, n_mels), in dB, where neither librosa nor a graph is at hand.
-
-    What `LogMel` gives, for sounds that are made up while training.
-    """
-    filters, window = _filters_and_window(front_end)
-    frames = np.lib.stride_tricks.sliding_window_view(waveform, front_end.n_fft)[:: front_end.hop_length]
-    power = np.square(np.abs(np.fft.rfft(frames * window, axis=1))) @ filters
-    return np.asarray(10 * np.log10(np.maximum(power, front_end.amin)), dtype=np.float32)
 
 
 def _dft(n: Ints, k: Ints, period: int) -> npt.NDArray[np.complex128]:

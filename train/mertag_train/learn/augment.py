@@ -1,22 +1,16 @@
 """Augmentation of log-mel segments, and made-up sounds that are no music.
 
 A network that has only ever heard music is sure of anything: white noise is Angry. Shown such sounds with the label
-that nothing is known, it learns to say so (outlier exposure: Hendrycks et al., 2019). They are drawn band by band, or
-played: made as a waveform and seen through the front end. Networks of statistics learn to know drawn noise, and are
-then as sure of real noise as before: its neighbouring bands have much in common.
+that nothing is known, it learns to say so (outlier exposure: Hendrycks et al., 2019). They are drawn band by band.
 """
 
 from __future__ import annotations
-
-import functools
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from mertag.listen.windows import FrontEnd
-from mertag_train.arrays import Floats, Floats32
-from mertag_train.data.frontend import mel_centres_hz, quick_log_mel
+from mertag_train.arrays import Floats32
 from mertag_train.learn.config import AugmentConfig
 
 EQUALISER_KNOTS = 5
@@ -24,8 +18,6 @@ EQUALISER_KNOTS = 5
 
 FLOOR_DB = -100.0
 """Of a log-mel: 10 log10 of 1e-10."""
-NOISE_FRAMES = 4_096
-"""Length of the white noise that played noise is cut from."""
 
 
 def augment(segments: Tensor, fill: Tensor, config: AugmentConfig, rng: np.random.Generator) -> Tensor:
@@ -112,95 +104,3 @@ def _clicks(n_frames: int, n_mels: int, rng: np.random.Generator) -> Floats32:
     regular = np.arange(n_frames) % period == rng.integers(0, period)
     hit = regular if rng.random() < 0.5 else rng.random(n_frames) < 1 / period
     return np.where(hit[:, None], spectrum, floor + rng.normal(0, 1, size=(n_frames, n_mels))).astype(np.float32)
-
-
-def played_not_music(count: int, n_frames: int, front_end: FrontEnd, rng: np.random.Generator) -> Floats32:
-    """Return log-mels of such sounds as a microphone would hear them, shape (count, n_frames, n_mels), in dB."""
-    found = np.empty((count, n_frames, front_end.n_mels), dtype=np.float32)
-    kinds = (_played_noise, _played_tones, _played_clicks, _played_speech)
-    for row, kind in enumerate(rng.choice(len(kinds), size=count, p=(0.45, 0.25, 0.18, 0.12))):
-        found[row] = kinds[kind](n_frames, front_end, rng)
-    return np.maximum(found, FLOOR_DB)
-
-
-def _played_noise(n_frames: int, front_end: FrontEnd, rng: np.random.Generator) -> Floats32:
-    """Return white noise behind a smooth filter that also falls by up to 9 dB an octave, steady or not."""
-    white = _white(front_end)
-    start = rng.integers(0, len(white) - n_frames + 1)
-    colour = random_curves(1, front_end.n_mels, rng.uniform(0, 20), rng)[0]
-    octaves = np.log2(np.maximum(mel_centres_hz(front_end), 20) / 1000)
-    level = rng.uniform(-90, 5) + colour - rng.uniform(-3, 9) * octaves
-    swell = random_curves(1, n_frames, rng.choice([0.0, 0.0, 3.0, 12.0]), rng)[0]
-    return np.asarray(white[start : start + n_frames] + level + swell[:, None], dtype=np.float32)
-
-
-@functools.cache
-def _white(front_end: FrontEnd) -> Floats32:
-    """Return the log-mel of a long stretch of white noise of variance 1, from which others are cut."""
-    n_samples = (NOISE_FRAMES - 1) * front_end.hop_length + front_end.n_fft
-    return quick_log_mel(np.random.default_rng(0).standard_normal(n_samples), front_end)
-
-
-def _played_tones(n_frames: int, front_end: FrontEnd, rng: np.random.Generator) -> Floats32:
-    """Return one to three steady tones with their overtones, above a little noise."""
-    time_s = np.arange((n_frames - 1) * front_end.hop_length + front_end.n_fft) / front_end.sample_rate
-    sound = 10 ** rng.uniform(-6, -2) * rng.standard_normal(len(time_s))
-    for _ in range(rng.integers(1, 4)):
-        lowest_hz, fall = float(np.exp(rng.uniform(np.log(40), np.log(4_000)))), rng.uniform(0.5, 2)
-        for overtone in range(1, rng.integers(2, 10)):
-            if lowest_hz * overtone < front_end.sample_rate / 2:
-                sound += overtone**-fall * np.sin(2 * np.pi * (lowest_hz * overtone * time_s + rng.random()))
-    return quick_log_mel(10 ** rng.uniform(-2.5, 0) * sound, front_end)
-
-
-def _played_clicks(n_frames: int, front_end: FrontEnd, rng: np.random.Generator) -> Floats32:
-    """Return short bursts of noise, regular or not, above a little noise."""
-    n_samples = (n_frames - 1) * front_end.hop_length + front_end.n_fft
-    sound = 10 ** rng.uniform(-6, -2) * rng.standard_normal(n_samples)
-    period = int(front_end.sample_rate * rng.uniform(0.05, 1.5))
-    at = np.arange(rng.integers(0, period), n_samples, period)
-    if rng.random() < 0.5:
-        at = rng.integers(0, n_samples, size=len(at))
-    length = int(front_end.sample_rate * 10 ** rng.uniform(-4.3, -1.7))
-    burst = np.exp(-np.arange(4 * length + 1) / max(length, 1))
-    for start in map(int, at):
-        stop = min(start + len(burst), n_samples)
-        sound[start:stop] += (burst * rng.standard_normal(len(burst)))[: stop - start]
-    return quick_log_mel(10 ** rng.uniform(-2.5, 0) * sound, front_end)
-
-
-def _played_speech(n_frames: int, front_end: FrontEnd, rng: np.random.Generator) -> Floats32:
-    """Return babble: syllables, most of them voiced, each with formants of its own, and pauses, above a little noise.
-
-    A train of pulses, or noise, through resonances: the source and the filter of Fant, 1960.
-    """
-    n_samples = (n_frames - 1) * front_end.hop_length + front_end.n_fft
-    sound = 10 ** rng.uniform(-5, -2) * rng.standard_normal(n_samples)
-    voice_hz, rate_hz = float(np.exp(rng.uniform(np.log(75), np.log(320)))), rng.uniform(2.5, 7)
-    at = 0
-    while at < n_samples:
-        length = int(front_end.sample_rate / rate_hz * rng.uniform(0.5, 1.6))
-        if rng.random() > 0.15:  # else a pause
-            syllable = _syllable(length, voice_hz * np.exp(rng.uniform(-0.2, 0.2)), front_end.sample_rate, rng)
-            sound[at : at + length] += syllable[: n_samples - at]
-        at += length
-    return quick_log_mel(10 ** rng.uniform(-2.5, 0) * sound, front_end)
-
-
-def _syllable(length: int, voice_hz: float, rate_hz: int, rng: np.random.Generator) -> Floats:
-    """Return one syllable of about unit level; its pitch glides."""
-    hz = np.fft.rfftfreq(length, 1 / rate_hz)
-    formants: tuple[float, ...]
-    if rng.random() < 0.75:
-        phase = np.cumsum(voice_hz * np.linspace(1, np.exp(rng.uniform(-0.25, 0.25)), length)) / rate_hz
-        source = np.diff(np.floor(phase), prepend=0.0)
-        formants = (rng.uniform(250, 900), rng.uniform(800, 2_500), rng.uniform(2_300, 3_500))
-    else:
-        source, formants = rng.standard_normal(length), (rng.uniform(2_000, 7_000),)
-    spectrum = np.fft.rfft(source)
-    for formant_hz in formants:
-        ratio, width = hz / formant_hz, rng.uniform(0.06, 0.2)
-        spectrum = spectrum / np.sqrt(np.square(1 - np.square(ratio)) + np.square(width * ratio))
-    swell = np.sin(np.pi * np.arange(length) / length) ** rng.uniform(0.3, 1.5)
-    shaped = np.fft.irfft(spectrum, length) * swell
-    return np.asarray(0.2 * shaped / (np.sqrt(np.mean(np.square(shaped))) + 1e-9))

@@ -25,7 +25,6 @@ __all__ = [
     "AugmentConfig",
     "ElrConfig",
     "LearnerName",
-    "MemberConfig",
     "NetworkConfig",
     "OptimiserConfig",
     "PartitionConfig",
@@ -40,7 +39,7 @@ __all__ = [
     "TrainConfig",
 ]
 
-Recipe = Literal["paper", "ours", "bundled"]
+Recipe = Literal["paper", "ours"]
 LearnerName = Literal["inherited", "sssl", "soft-labels", "elr", "teacher"]
 PseudoLabelsOf = Literal["batch", "epoch"]
 SongClassifier = Literal["svm", "logistic", "svm-linear"]
@@ -195,18 +194,6 @@ class SongConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MemberConfig:
-    """What one kind of network of an ensemble has for its own (as in `TrainConfig`); all else it shares."""
-
-    network: NetworkConfig = field(default_factory=NetworkConfig)
-    optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
-    augment: AugmentConfig = field(default_factory=AugmentConfig)
-    short_crops: ShortCropConfig = field(default_factory=ShortCropConfig)
-    epochs: int = 12
-    crops_per_clip: int = 6
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class TrainConfig:
     """One training, whole.
 
@@ -226,10 +213,6 @@ class TrainConfig:
     fractions : tuple of 3 floats
         Shares of the songs for the network, for the song classifier alone (0 unless it learns from held-out songs),
         and for the figures.
-    ensemble : tuple of MemberConfig
-        The model is the mean of the networks that cross-fitting trains, each without a part of the songs: for each
-        part one of every kind given here, and no further one that is trained on all. Only with cross-fitted features.
-        Empty: one network, that of this configuration.
     group : {"artist", "recording"}
         What never stands on two sides of a split.
     """
@@ -253,7 +236,6 @@ class TrainConfig:
     crops_per_clip: int = 6
     grid_per_clip: int = 0
     fractions: tuple[float, float, float] = (0.70, 0.15, 0.15)
-    ensemble: tuple[MemberConfig, ...] = ()
     group: Group = "artist"
     seed: int = 0
 
@@ -284,11 +266,6 @@ class TrainConfig:
                 "a share of the songs is for the song classifier alone if, and only if, it learns from held-out "
                 f"songs; it learns from {self.song.features} ones, and the shares are {self.fractions}"
             )
-        if self.ensemble and self.song.features != "cross_fitted":
-            raise ConfigError(
-                "an ensemble is made of the networks that cross-fitting trains; its song classifier cannot learn from "
-                f"{self.song.features} features"
-            )
         if self.optimiser.batch_size < 1 or not self.optimiser.learning_rate > 0:
             raise ConfigError(
                 "the batch size and the learning rate must be above 0, "
@@ -313,22 +290,14 @@ class TrainConfig:
 
         That is in pre-training and, where they may have pseudo-labels, in self-learning.
         """
-        return bool(self.teacher.name and self.teacher.pretraining.epochs) or (
-            pseudo_labels and self.learner == "sssl" and not self.ensemble
-        )
-
-    def of_member(self, number: int) -> TrainConfig:
-        """Return the configuration of one kind of network of the ensemble, from 0."""
-        member = self.ensemble[number]
-        given = {field.name: getattr(member, field.name) for field in dataclasses.fields(member)}
-        return dataclasses.replace(self, **given, seed=self.seed + number, ensemble=())
+        return bool(self.teacher.name and self.teacher.pretraining.epochs) or (pseudo_labels and self.learner == "sssl")
 
     def of_pretraining(self) -> TrainConfig:
         """Return the configuration of the pre-training."""
         first = self.teacher.pretraining
         given = {field.name: getattr(first, field.name) for field in dataclasses.fields(first)}
         augment = dataclasses.replace(self.augment, noise_share=0.0)
-        return dataclasses.replace(self, **given, learner="teacher", augment=augment, ensemble=())
+        return dataclasses.replace(self, **given, learner="teacher", augment=augment)
 
     def crops_of_epoch(self, epoch: int) -> tuple[Segmentation, int]:
         """Return what is cut in an epoch (from 1): the segmentation, and crops a clip (0: the fixed grid)."""

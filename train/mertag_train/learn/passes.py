@@ -8,7 +8,6 @@ from typing import Literal
 from mertag_train.networks.vgg import Architecture
 
 Schedule = Literal["one_cycle", "cosine"]
-Noise = Literal["drawn", "played"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,7 +16,7 @@ class NetworkConfig:
 
     Attributes
     ----------
-    architecture : {"compact", "published", "statistics"}
+    architecture : {"compact", "published"}
         See `mertag_train.networks.vgg.SegmentNetwork`.
     frozen_groups : int
         So many of the five groups of convolutions stay as pre-training left them; a lower price, and less to over-fit.
@@ -86,9 +85,6 @@ class AugmentConfig:
     noise_share : float
         So many of a batch are replaced by sounds that are no music (`mertag_train.learn.augment`), whose label is that
         nothing is known: each class as likely as the others. With inherited labels only.
-    noise : {"drawn", "played"}
-        Log-mels drawn band by band, which convolutions learn well enough from, or waveforms, which statistics cannot
-        tell from what is recorded.
     """
 
     mixup_alpha: float = 0.4
@@ -100,7 +96,6 @@ class AugmentConfig:
     pitch_bands: int = 0
     equaliser_db: float = 0.0
     noise_share: float = 0.0
-    noise: Noise = "drawn"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,8 +1,7 @@
 """The recipes, and a budget for machines without a GPU.
 
-**paper** does what the paper says and, where it is silent, what its anchors do (DivideMix, R-Drop, VGG16); **robust**
-is ours of the same method; **bundled** is what measured best on two CPU cores, and what the bundled model was trained
-with (``docs/model.md``).
+**paper** does what the paper says and, where it is silent, what its anchors do (DivideMix, R-Drop, VGG16); **ours**
+is ours of the same method, and what the model that comes with mertag was trained with (``docs/model.md``).
 """
 
 from __future__ import annotations
@@ -12,13 +11,11 @@ from dataclasses import replace
 from mertag.listen.windows import Segmentation
 from mertag_train.learn.config import (
     AugmentConfig,
-    MemberConfig,
     NetworkConfig,
     OptimiserConfig,
     PartitionConfig,
     PretrainingConfig,
     Recipe,
-    ShortCropConfig,
     SongConfig,
     SsslConfig,
     TeacherConfig,
@@ -83,38 +80,7 @@ def on_cpu(config: TrainConfig) -> TrainConfig:
 
 CPU_EPOCHS, CPU_WARM_UP, CPU_INNER_FOLDS = 10, 5, 3
 
-CONVOLUTIONS = MemberConfig(
-    network=NetworkConfig(architecture="compact", width=0.25, dropout=0.2),
-    optimiser=OptimiserConfig(learning_rate=0.03, schedule="cosine", batch_size=32, ema_decay=0.99),
-    augment=AugmentConfig(mixup_alpha=0.0, gain_db=12.0, pitch_bands=3, equaliser_db=6.0, noise_share=0.08),
-    short_crops=ShortCropConfig(share=0.6, duration_s=1.0),
-    epochs=24,
-    crops_per_clip=2,
-)
-"""A quarter of VGG16's channels, on six random seconds of each clip an epoch: six crops at first, then two."""
-
-STATISTICS = MemberConfig(
-    network=NetworkConfig(architecture="statistics", width=0.25, dropout=0.4),
-    optimiser=OptimiserConfig(learning_rate=0.03, batch_size=64, weight_decay=2e-3),
-    augment=AugmentConfig(
-        mixup_alpha=0.0, gain_db=12.0, time_masks=0, frequency_masks=0, noise_share=0.08, noise="played"
-    ),
-    epochs=6,
-    crops_per_clip=0,
-)
-"""No convolutions: what `mertag_train.networks.segment_statistics` measures of each segment of the fixed grid."""
-
-BUNDLED = TrainConfig(
-    recipe="bundled",
-    ensemble=(CONVOLUTIONS, *4 * (STATISTICS,)),
-    learner="inherited",
-    song=SongConfig(features="cross_fitted", classifier="logistic", c=0.01),
-    epochs=CONVOLUTIONS.epochs,
-    fractions=(0.9, 0.0, 0.1),
-)
-"""For each of five parts of the songs, five small networks trained without it; all 25 together are the model."""
-
-RECIPES: dict[Recipe, TrainConfig] = {"paper": PAPER, "ours": OURS, "bundled": BUNDLED}
+RECIPES: dict[Recipe, TrainConfig] = {"paper": PAPER, "ours": OURS}
 
 
 SMALL_EPOCHS, SMALL_WARM_UP, SMALL_GRID, SMALL_EMA = 10, 3, 3, 0.99
@@ -135,7 +101,6 @@ def small(config: TrainConfig) -> TrainConfig:
         segmentation=Segmentation(duration_s=1.0, hop_s=config.segmentation.hop_s),
         network=NetworkConfig(architecture="compact", width=0.25),
         optimiser=OptimiserConfig(learning_rate=0.03, schedule="cosine", batch_size=32, ema_decay=averaged),
-        ensemble=(),
         teacher=replace(config.teacher, pretraining=PretrainingConfig()),
         song=replace(config.song, features="in_sample"),
         fractions=(network + song, 0.0, figures),

@@ -1,4 +1,4 @@
-"""VGG16 on log-mel segments, as published and compact; several networks as one.
+"""VGG16 on log-mel segments, as published and compact.
 
 A segment is (batch, n_frames, n_mels), float, in dB. Inside, images are (batch, channels, n_mels, n_frames).
 
@@ -10,17 +10,15 @@ Setup"). Batch norm: Ioffe and Szegedy, 2015.
 from __future__ import annotations
 
 import contextlib
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Literal, Self
 
 import torch
 from torch import Tensor, nn
 
 from mertag.listen.windows import FrontEnd
-from mertag_train.networks.segment_statistics import Statistics
 
-Architecture = Literal["compact", "published", "statistics"]
+Architecture = Literal["compact", "published"]
 
 DEFAULT_FRONT_END = FrontEnd()
 
@@ -57,11 +55,9 @@ class SegmentNetwork(nn.Module):
 
     Parameters
     ----------
-    architecture : {"compact", "published", "statistics"}
+    architecture : {"compact", "published"}
         ``published``: VGG16 with a 7 x 7 adaptive pool and 4096-4096-K (134 M weights). ``compact``: the same
-        convolutions with batch norm, the mean over time, 512 x n_mels/32 -> 512 -> K (16 M weights). ``statistics``: no
-        convolutions but `mertag_train.networks.segment_statistics.Statistics`, and the same head; a companion of the
-        others, not VGG16.
+        convolutions with batch norm, the mean over time, 512 x n_mels/32 -> 512 -> K (16 M weights).
     front_end : FrontEnd
         Of the log-mels; `n_mels` must be a multiple of 32.
     dropout : float
@@ -93,15 +89,14 @@ class SegmentNetwork(nn.Module):
         n_mels = front_end.n_mels
         self.register_buffer("mean", torch.zeros(n_mels))
         self.register_buffer("std", torch.ones(n_mels))
-        self.statistics = Statistics(front_end) if architecture == "statistics" else None
-        self.trunk = _trunk(batch_norm=architecture == "compact", width=width) if self.convolves else nn.Sequential()
+        self.trunk = _trunk(batch_norm=architecture == "compact", width=width)
         channels, hidden = round(width * 512), round(width * (4096 if architecture == "published" else 512))
         if architecture == "published":
             seen = channels * 7 * 7
             before: list[nn.Module] = [nn.Linear(seen, hidden), nn.ReLU(inplace=True)]
             before += [nn.Dropout(dropout), nn.Linear(hidden, hidden)]
         else:
-            seen = channels * (n_mels // 32) if self.statistics is None else self.statistics.n_features
+            seen = channels * (n_mels // 32)
             before = [nn.Dropout(dropout), nn.Linear(seen, hidden)]
         last = nn.Linear(hidden, n_classes)
         self.head = nn.Sequential(*before, nn.ReLU(inplace=True), nn.Dropout(dropout), last)
@@ -150,11 +145,6 @@ class SegmentNetwork(nn.Module):
         self.std.copy_(std)
 
     @property
-    def convolves(self) -> bool:
-        """Whether there are convolutions, and not statistics alone."""
-        return self.statistics is None
-
-    @property
     def batch_normed(self) -> bool:
         """Whether there is batch norm: what is said of a row then depends on its batch while training."""
         return self.architecture != "published"
@@ -162,7 +152,7 @@ class SegmentNetwork(nn.Module):
     @contextlib.contextmanager
     def running_statistics_kept(self) -> Iterator[None]:
         """Within it, batch norm does not learn the statistics of what it sees."""
-        normed = [m for m in self.modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d)]
+        normed = [m for m in self.modules() if isinstance(m, nn.BatchNorm2d)]
         for module in normed:
             module.track_running_stats = False  # in training: normalise by the batch, note nothing
         try:
@@ -182,12 +172,7 @@ class SegmentNetwork(nn.Module):
 
     def embed(self, segments: Tensor) -> Tensor:
         """Return what is seen in segments (batch, n_frames, n_mels) in dB: shape (batch, features)."""
-        normal = (segments - self.mean) / self.std
-        if self.statistics is not None:
-            with torch.autocast(segments.device.type, enabled=False):  # they have no room in half precision
-                found: Tensor = self.statistics(normal)
-            return found
-        return self.summarise(self.trunk(self.image(normal)))
+        return self.summarise(self.trunk(self.image((segments - self.mean) / self.std)))
 
     def classify(self, embedding: Tensor) -> Tensor:
         """Return the logits, shape (batch, n_classes), of embeddings (batch, features)."""
@@ -197,26 +182,3 @@ class SegmentNetwork(nn.Module):
     def forward(self, segments: Tensor) -> Tensor:
         """Return the logits, shape (batch, n_classes), of segments (batch, n_frames, n_mels) in dB."""
         return self.classify(self.embed(segments))
-
-
-class Ensemble(nn.Module):
-    """Networks of the same classes, trained on other songs or from other seeds; their probabilities are averaged."""
-
-    def __init__(self, members: Sequence[SegmentNetwork]) -> None:
-        super().__init__()
-        self.members = nn.ModuleList(members)
-
-    def forward(self, segments: Tensor) -> Tensor:
-        """Return the logarithm of the mean probability, shape (batch, n_classes), of segments as a member takes them.
-
-        It serves as logits: its softmax is the mean probability.
-        """
-        said = torch.stack([member(segments).float().log_softmax(dim=1) for member in self.members])
-        return torch.logsumexp(said, dim=0) - math.log(len(self.members))
-
-
-def members_of(network: SegmentNetwork | Ensemble) -> tuple[SegmentNetwork, ...]:
-    """Return the networks of an ensemble; a single network is its own only member."""
-    if not isinstance(network, Ensemble):
-        return (network,)
-    return tuple(network.members)  # type: ignore[arg-type]  # a ModuleList does not know what it holds

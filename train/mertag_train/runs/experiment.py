@@ -8,7 +8,7 @@ neither librosa nor the command line is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -31,7 +31,7 @@ from mertag_train.runs.work import UNKNOWN, Watcher, Work, check_parts
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkToTrain:
-    """One of the networks of a target; of an ensemble, the configuration is that of this member.
+    """One of the networks of a target.
 
     `inner` is the number of the part without which it is trained, from 1; 0 for the one that learns from all. What it
     learns from, with a label and without one, and whose accuracy is told, are positions in the store, and `checkpoint`
@@ -46,51 +46,33 @@ class NetworkToTrain:
     checkpoint: str
 
 
-Predict = Callable[[Sequence[NetworkToTrain], Ints], list[Floats32]]
-"""Given networks and positions in the store, returns what the networks, together, say of each clip's segments: float32
-arrays of shape (n_segments, n_classes)."""
+Predict = Callable[[NetworkToTrain, Ints], list[Floats32]]
+"""Given a network and positions in the store, returns what the network says of each clip's segments: float32 arrays of
+shape (n_segments, n_classes)."""
 
 
 def networks_to_train(work: Work) -> list[NetworkToTrain]:
-    """Return all networks of a target; the first is the one whose epochs are on record.
-
-    With an ensemble these are, for each part, one of every kind, and all together are the model; else the model, which
-    learns from all songs, and one for each part.
-    """
+    """Return all networks of a target: the model, which learns from all songs, and one for each part, without it."""
     parts, config, target = work.parts, work.config, work.target
-    kinds = [config.of_member(number) for number in range(len(config.ensemble))]
-    found = []
-    if not kinds:
-        watched = parts.song if config.song.features == "held_out" else parts.figures
-        name = f"checkpoint.{target}.pt"
-        found = [
-            NetworkToTrain(
-                inner=0,
-                config=config,
-                learnt=parts.network,
-                unlabelled=parts.unlabelled,
-                watched=watched,
-                checkpoint=name,
-            )
-        ]
-    for number, inner in enumerate(parts.inner, start=1):  # the songs of the figures are not looked at
-        for kind, of_kind in enumerate(kinds or [config], start=1):
-            found.append(
-                NetworkToTrain(
-                    inner=number,
-                    config=of_kind,
-                    learnt=np.setdiff1d(parts.network, inner),
-                    unlabelled=parts.unlabelled,
-                    watched=inner,
-                    checkpoint=f"checkpoint.{target}.{number}{f'.{kind}' if kind > 1 else ''}.pt",
-                )
-            )
-    return found
-
-
-def model_of(networks: Sequence[NetworkToTrain]) -> list[NetworkToTrain]:
-    """Return those of a target's networks that are its model."""
-    return [one for one in networks if not one.inner] or list(networks)
+    model = NetworkToTrain(
+        inner=0,
+        config=config,
+        learnt=parts.network,
+        unlabelled=parts.unlabelled,
+        watched=parts.song if config.song.features == "held_out" else parts.figures,
+        checkpoint=f"checkpoint.{target}.pt",
+    )
+    cross_fitted = [
+        replace(
+            model,
+            inner=number,
+            learnt=np.setdiff1d(parts.network, inner),
+            watched=inner,  # the songs of the figures are not looked at
+            checkpoint=f"checkpoint.{target}.{number}.pt",
+        )
+        for number, inner in enumerate(parts.inner, start=1)
+    ]
+    return [model, *cross_fitted]
 
 
 def trunk_of(work: Work) -> NetworkToTrain | None:
@@ -205,16 +187,15 @@ def fit_and_predict(work: Work, predict: Predict) -> SongResult:
     """
     check_parts(work)
     parts, config = work.parts, work.config
-    networks = networks_to_train(work)
-    unseen = predict(model_of(networks), parts.figures)
-    if parts.inner:
+    model, *cross_fitted = networks_to_train(work)
+    unseen = predict(model, parts.figures)
+    if cross_fitted:
         of_clip: dict[int, Floats32] = {}
-        for number, inner in enumerate(parts.inner, start=1):
-            without = [one for one in networks if one.inner == number]
+        for without, inner in zip(cross_fitted, parts.inner, strict=True):
             of_clip |= zip(inner.tolist(), predict(without, inner), strict=True)
         seen = [of_clip[i] for i in parts.song.tolist()]
     else:
-        seen = predict(model_of(networks), parts.song)
+        seen = predict(model, parts.song)
     table = song.song_table(
         seen,
         work.store.n_samples[parts.song].tolist(),

@@ -49,7 +49,7 @@ def forecast(work: Work, device: torch.device) -> Forecast:
     """Return what is trained for a target; a few steps on noise are timed on the device."""
     networks, trunk = networks_to_train(work), trunk_of(work)
     n_classes = len(work.class_names)
-    config = networks[0].config
+    config = work.config
     segment_s = _timed(config, n_classes, device, frozen_groups=config.network.frozen_groups if trunk else 0)
     duration_s = segment_s * sum(_segments(work, one) for one in networks)
     if trunk is not None:

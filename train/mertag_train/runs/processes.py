@@ -49,10 +49,9 @@ def train_side_by_side(
     """
     threads = torch.get_num_threads()
     elsewhere = replace(work, frames=partial(frames_on, work.store, work.frames().device), watcher=Watcher())
-    # Those that take the longest first, so that no process is left alone with one in the end.
     tasks = [
         joblib.delayed(_train_here)(elsewhere, one, begin_with, watcher, threads, os.getpid())
-        for one, watcher in sorted(zip(networks, watchers, strict=True), key=lambda each: -each[0].config.epochs)
+        for one, watcher in zip(networks, watchers, strict=True)
     ]
     try:
         with joblib.parallel_config(backend="loky", inner_max_num_threads=threads), warnings.catch_warnings():

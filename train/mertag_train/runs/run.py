@@ -32,14 +32,13 @@ from mertag_train.data.unlabelled import Unlabelled
 from mertag_train.learn.config import TrainConfig
 from mertag_train.learn.predict import predict
 from mertag_train.measure.metrics import Metrics, coverage, measure, predicted_classes
-from mertag_train.networks.vgg import Ensemble, SegmentNetwork
+from mertag_train.networks.vgg import SegmentNetwork
 from mertag_train.runs.experiment import (
     CrossValidation,
     NetworkToTrain,
     SongResult,
     cross_validated,
     fit_and_predict,
-    model_of,
     networks_to_train,
     train_one,
     trunk_of,
@@ -83,7 +82,7 @@ class TargetResult:
     where the song classifier learns from cross-fitted probabilities.
     """
 
-    network: SegmentNetwork | Ensemble
+    network: SegmentNetwork
     songs: SongResult
     metrics: Mapping[Target, Mapping[str, Metrics]]
     cross_validation: CrossValidation | None
@@ -192,8 +191,6 @@ class RunNetworks:
     def __init__(self, work: Work) -> None:
         self._work = work
         self._networks = networks_to_train(work)
-        self._model: dict[str, SegmentNetwork] = {}
-        self._number = 0
 
     @cached_property
     def trunk(self) -> Mapping[str, Tensor] | None:
@@ -207,39 +204,28 @@ class RunNetworks:
             work, one, begin_with=None, checkpoint=checkpoint, resume=work.resume, watcher=watcher
         ).state_dict()
 
-    def __call__(self, networks: Sequence[NetworkToTrain], clips: Ints) -> list[Floats32]:
-        """Return what networks say of the segments of some clips."""
+    def __call__(self, one: NetworkToTrain, clips: Ints) -> list[Floats32]:
+        """Return what a network says of the segments of some clips."""
         work = self._work
-        return predict(self._together(networks), work.store, work.frames(), clips, work.config.segmentation)
+        network = self._trained(one) if one.inner else self.model
+        return predict(network, work.store, work.frames(), clips, work.config.segmentation)
 
-    @property
-    def model(self) -> SegmentNetwork | Ensemble:
-        """What is kept of them, in evaluation mode."""
-        return self._together(model_of(self._networks))
-
-    def _together(self, networks: Sequence[NetworkToTrain]) -> SegmentNetwork | Ensemble:
-        if not networks[0].inner:
-            return self._trained(networks[0])
-        return Ensemble([self._trained(one) for one in networks]).eval()
+    @cached_property
+    def model(self) -> SegmentNetwork:
+        """The one that is kept, in evaluation mode."""
+        return self._trained(self._networks[0])
 
     def _trained(self, one: NetworkToTrain) -> SegmentNetwork:
-        if one.checkpoint in self._model:
-            return self._model[one.checkpoint]
         work = self._work
-        self._number += 1
-        work.watcher.on_network(self._number, len(self._networks))
-        first = one.checkpoint == self._networks[0].checkpoint
-        network = train_one(
+        work.watcher.on_network(one.inner + 1, len(self._networks))
+        return train_one(
             work,
             one,
             begin_with=self.trunk,
             checkpoint=None if work.folder is None else work.folder / one.checkpoint,
             resume=work.resume,
-            watcher=_told(work, one, work.watcher if first else StepsOnly(work.watcher)),
+            watcher=_told(work, one, StepsOnly(work.watcher) if one.inner else work.watcher),
         )
-        if work.config.ensemble or not one.inner:
-            self._model[one.checkpoint] = network
-        return network
 
 
 def _told(work: Work, one: NetworkToTrain, watcher: Watcher) -> Watcher:

@@ -45,7 +45,7 @@ from mertag_train.data.unlabelled import Unlabelled
 from mertag_train.learn import song
 from mertag_train.learn.config import TrainConfig
 from mertag_train.learn.trainer import network_of
-from mertag_train.networks.vgg import Ensemble, SegmentNetwork
+from mertag_train.networks.vgg import SegmentNetwork
 from mertag_train.runs.experiment import CrossValidation, SongResult
 from mertag_train.runs.work import Work
 
@@ -75,7 +75,7 @@ class Run:
         The same of the songs that are learnt from; empty where nothing was cross-fitted.
     confidence : mapping
         By target, what is left of those songs above a confidence (`mertag_train.measure.metrics.coverage`).
-    networks : mapping of Target to SegmentNetwork or Ensemble
+    networks : mapping of Target to SegmentNetwork
         In evaluation mode.
     """
 
@@ -88,7 +88,7 @@ class Run:
     fold_of: Mapping[str, str]
     cross_validation: Mapping[str, Any]
     confidence: Mapping[str, Any]
-    networks: Mapping[Target, SegmentNetwork | Ensemble]
+    networks: Mapping[Target, SegmentNetwork]
     classifiers: Mapping[Target, Pipeline]
 
 
@@ -190,7 +190,7 @@ def load(folder: Path) -> Run:
     if not (folder / METRICS).exists():
         raise TrainingError(f"{folder}: the run is not finished; go on with `mertag train --resume {folder}`")
     config = TrainConfig.from_json(about["config"])
-    networks: dict[Target, SegmentNetwork | Ensemble] = {}
+    networks: dict[Target, SegmentNetwork] = {}
     classifiers: dict[Target, Pipeline] = {}
     try:
         metrics = json.loads((folder / METRICS).read_text(encoding="utf-8"))
@@ -199,7 +199,7 @@ def load(folder: Path) -> Run:
         if len(fold_of) != about["dataset"]["songs"]:
             raise ValueError(f"split.csv has {len(fold_of)} of {about['dataset']['songs']} songs")
         for target in config.targets:
-            network = _untrained(config, len(CLASS_NAMES[target]))
+            network = network_of(config, len(CLASS_NAMES[target]))
             network.load_state_dict(load_file(folder / f"network.{target}.safetensors"))
             networks[target] = network.eval()
             classifiers[target] = song.load(folder / f"song.{target}.npz")[1]
@@ -222,16 +222,8 @@ def load(folder: Path) -> Run:
     )
 
 
-def _untrained(config: TrainConfig, n_classes: int) -> SegmentNetwork | Ensemble:
-    """Return what a run's weights are loaded into."""
-    if not config.ensemble:
-        return network_of(config, n_classes)
-    kinds = [config.of_member(number) for number in range(len(config.ensemble))]
-    return Ensemble([network_of(kind, n_classes) for _ in range(config.song.inner_folds) for kind in kinds])
-
-
 def write_target(
-    folder: Path, work: Work, network: SegmentNetwork | Ensemble, result: SongResult, judged: CrossValidation | None
+    folder: Path, work: Work, network: SegmentNetwork, result: SongResult, judged: CrossValidation | None
 ) -> None:
     """Write what came of one target: network, song classifier, predictions."""
     target, chosen = work.target, work.config.song

@@ -29,7 +29,6 @@ METHODS: Mapping[str, str] = {
     "proposed-star": "trained",
     "proposed": "trained",
     "ours": "trained",
-    "bundled": "trained",
 }
 """The methods by name, in the order of the tables: the module that has it."""
 

@@ -166,19 +166,16 @@ class KeptNetworks:
         self._everyone = self.work.store.index_of([song.id for song in (*fold.train, *fold.test)])
         self._said: dict[Path, dict[str, Floats32]] = {}
 
-    def __call__(self, networks: Sequence[NetworkToTrain], clips: Ints) -> list[Floats32]:
-        """Return what networks say of the segments of some clips: the mean of their probabilities."""
-        said = [self._of(one) for one in networks]
-        ids = [self.work.store.ids[i] for i in clips.tolist()]
-        means = (np.mean([of_network[i] for of_network in said], axis=0, dtype=np.float64) for i in ids)
-        return [np.asarray(mean, dtype=np.float32) for mean in means]
+    def __call__(self, one: NetworkToTrain, clips: Ints) -> list[Floats32]:
+        """Return what a network says of the segments of some clips."""
+        said = self._of(one)
+        return [said[self.work.store.ids[i]] for i in clips.tolist()]
 
-    def songs_per_s(self, networks: Sequence[NetworkToTrain]) -> float | None:
-        """Return how many songs a second networks heard, one after the other, from log-mels; None if not known."""
+    def songs_per_s(self, one: NetworkToTrain) -> float | None:
+        """Return how many songs a second a network heard, from log-mels; None if not known."""
         try:
-            each = [json.loads((self._folder(one) / SPEED).read_text(encoding="utf-8")) for one in networks]
-            return 1 / sum(1 / float(speed["songs_per_s"]) for speed in each)
-        except (OSError, ValueError, KeyError, ZeroDivisionError):  # of an earlier version, or damaged
+            return float(json.loads((self._folder(one) / SPEED).read_text(encoding="utf-8"))["songs_per_s"])
+        except (OSError, ValueError, KeyError):  # of an earlier version, or damaged
             return None
 
     def epochs(self, one: NetworkToTrain) -> list[dict[str, Any]]:

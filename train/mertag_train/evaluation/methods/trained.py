@@ -4,7 +4,7 @@
 they share one network a fold, so that they differ in their last step only. *Self-learning*: `soft-labels` (Mao, Ching
 and Lee, 2022) and `elr` (Liu et al., 2020) have the recipe that was asked for, so that they differ from inherited
 labels in the learning only; `proposed-star` and `proposed` are the paper's own recipe without and with the consistency
-term (lambda), `ours` is ours, and `bundled` that of the model that comes with mertag.
+term (lambda), and `ours` is ours.
 """
 
 from __future__ import annotations
@@ -117,11 +117,11 @@ class TrainedMethod(Method):
 
         DatasetError is raised before a network is trained if the song classifier could not be fitted on these songs.
         """
-        from mertag_train.runs.experiment import fit_and_predict, model_of, networks_to_train
+        from mertag_train.runs.experiment import fit_and_predict, networks_to_train
 
         networks = KeptNetworks(fold, context, self.adapted(context.config))
         work = networks.work
-        model = model_of(networks_to_train(work))
+        model = networks_to_train(work)[0]
         if self.rule is None:
             try:
                 check_parts(work)
@@ -132,7 +132,7 @@ class TrainedMethod(Method):
             probabilities = np.stack([self.rule(p) for p in networks(model, work.parts.figures)])
         every = [
             {"epoch": epoch["epoch"], **{name: epoch["figures"][name] for name in RECORDED if name in epoch["figures"]}}
-            for epoch in networks.epochs(model[0])
+            for epoch in networks.epochs(model)
         ]
         last = every[-1] if every else {}
         diagnostics = {
@@ -176,9 +176,4 @@ METHODS = (
         recipe="paper",
     ),
     TrainedMethod(name="ours", summary="semi-supervised self-learning, our recipe, song SVM", recipe="ours"),
-    _inherited(
-        name="bundled",
-        summary="inherited labels, an ensemble of small networks, logistic regression: the bundled model's recipe",
-        recipe="bundled",
-    ),
 )

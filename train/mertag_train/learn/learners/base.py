@@ -20,14 +20,11 @@ from mertag_train.arrays import Floats, Floats32, Ints
 from mertag_train.data import segments
 from mertag_train.data.store import LogMelStore
 from mertag_train.data.teacher import TeacherTargets
-from mertag_train.learn.augment import augment, not_music, played_not_music
+from mertag_train.learn.augment import augment, not_music
 from mertag_train.learn.config import TrainConfig
 from mertag_train.learn.optimise import Optimiser, autocast
 from mertag_train.learn.partition import Partition
 from mertag_train.networks.vgg import SegmentNetwork
-
-PLAYED_AN_EPOCH = 384
-"""Sounds that are no music, of which each batch takes some."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +103,6 @@ class Learner(ABC):
         self.place: Ints | None = None
         self.partition: Partition | None = None
         self._sums: dict[str, tuple[Tensor, int]] = {}
-        self._played: Tensor | None = None
         guide = setting.clips.guide
         self._guide = None if guide is None else torch.from_numpy(np.concatenate(guide)).float().to(self.device)
         if self._guide is not None and len(self._guide) != len(self.grid):
@@ -155,10 +151,6 @@ class Learner(ABC):
             self._guide_place = np.concatenate([place, nobody])
         if setting.teacher is not None:
             self._taught_row = torch.from_numpy(setting.teacher.rows(self.table.clip, self._middle_s())).to(self.device)
-        if config.augment.noise_share and config.augment.noise == "played":
-            # Once an epoch: for each batch anew, this would take as long as the rest.
-            played = played_not_music(PLAYED_AN_EPOCH, self.n_frames, config.front_end, setting.rng)
-            self._played = torch.from_numpy(played)
 
     def draw(self) -> Ints:
         """Return the places in the grid of an epoch's segments: all, or some of each clip."""
@@ -263,11 +255,7 @@ class Learner(ABC):
     def _with_noise(self, inputs: Tensor, targets: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Return a batch of which some rows are no music, and its targets: of those rows, all classes alike."""
         _, n_frames, n_mels = inputs.shape
-        rng = self.setting.rng
-        if self._played is None:
-            sounds = torch.from_numpy(not_music(len(rows), n_frames, n_mels, rng))
-        else:
-            sounds = self._played[torch.from_numpy(rng.integers(0, len(self._played), size=len(rows)))]
+        sounds = torch.from_numpy(not_music(len(rows), n_frames, n_mels, self.setting.rng))
         inputs = inputs.index_copy(0, rows, sounds.to(self.device))
         return inputs, targets.index_fill(0, rows, 1 / targets.shape[1])
 
