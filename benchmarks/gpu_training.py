@@ -70,7 +70,7 @@ def steps(options: argparse.Namespace) -> list[Step]:
 
 
 def recipe(name: str, *, small: bool, taught: bool) -> TrainConfig:
-    """Return a recipe as a GPU trains it: ours with all of VGG16's channels, none of them frozen.
+    """Return a recipe as a GPU trains it: ours with all of VGG16's channels.
 
     Its batch is larger; the learning rate grows with it (Goyal et al., 2017), and the average of the weights forgets as
     much in an epoch as before. Small: the same learning by a tiny network on few segments.
@@ -80,7 +80,7 @@ def recipe(name: str, *, small: bool, taught: bool) -> TrainConfig:
         first = OURS.teacher.pretraining
         config = replace(
             OURS,
-            network=replace(OURS.network, width=1.0, frozen_groups=0),
+            network=replace(OURS.network, width=1.0),
             optimiser=larger_batch(OURS.optimiser),
             teacher=replace(OURS.teacher, pretraining=replace(first, optimiser=larger_batch(first.optimiser))),
         )

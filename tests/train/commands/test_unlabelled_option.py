@@ -52,7 +52,6 @@ def mertag(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, music: Path) -> Comm
     short = replace(short, teacher=replace(short.teacher, label_share=0.0))
     monkeypatch.setitem(recipes.RECIPES, "ours", short)
     monkeypatch.setattr(trainer, "SegmentNetwork", TinyNetwork)
-    monkeypatch.setattr(TinyNetwork, "freeze", lambda self, n_groups: None)
     monkeypatch.setattr("mertag_train.learn.trainer._refuse_stall", lambda *_: None)
     monkeypatch.setenv("MERTAG_CONFIG", "")
     monkeypatch.setattr("platformdirs.user_config_path", lambda *_: Path("/nowhere"))
@@ -78,7 +77,7 @@ def test_a_run_says_what_it_hears_without_a_label_and_never_judges_it(
     assert "left out: 1 files that are labelled songs" in said
     assert "broken.wav: " in said
     about = json.loads((tmp_path / "run" / "run.json").read_text())
-    assert about["command"].endswith("--unlabelled DIR --unlabelled-stretches 2 --unlabelled-in both")
+    assert about["command"].endswith("--unlabelled DIR --unlabelled-stretches 2 --unlabelled-in pre-training")
     assert about["unlabelled"]["root"] == str(others)
     assert about["unlabelled"]["stretches"] == 3
     everything = "".join((tmp_path / "run" / name).read_text() for name in ("split.csv", "predictions.quadrant.csv"))
@@ -125,7 +124,7 @@ def test_an_evaluation_keeps_results_with_and_without_such_music_apart(
 
 @pytest.mark.parametrize(
     "options",
-    [("--budget", "small", "--unlabelled-in", "pre-training"), ("--recipe", "paper", "--learner", "inherited")],
+    [("--budget", "small"), ("--recipe", "paper", "--learner", "inherited")],
 )
 def test_where_nothing_is_learnt_from_it_it_is_refused(mertag: Command, others: Path, options: Any) -> None:
     code, said = mertag("train", *options, "--unlabelled", others)

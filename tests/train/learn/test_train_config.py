@@ -34,7 +34,7 @@ def test_a_configuration_survives_json(config: TrainConfig) -> None:
         (
             "network",
             {"architecture": "compact"},
-            r"missing or unknown: \$\.network\.dropout, \$\.network\.frozen_groups,",
+            r"missing or unknown: \$\.network\.dropout, \$\.network\.width",
         ),
         ("optimiser", [], "Expected `object`, got `array`"),
         ("optimiser", {**OURS.to_json()["optimiser"], "momentum": float("nan")}, "NaN is no JSON number"),

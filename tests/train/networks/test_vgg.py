@@ -104,19 +104,3 @@ def test_two_dropout_passes_differ_and_share_one_embedding(compact: SegmentNetwo
         compact.head.eval()
         assert not torch.equal(one, other)
         assert torch.equal(compact.classify(embedding), compact.classify(embedding))
-
-
-def test_frozen_groups_do_not_learn_and_the_others_do() -> None:
-    network = SegmentNetwork("compact", n_classes=2, width=0.05)
-    network.freeze(3)
-    before = {name: value.clone() for name, value in network.state_dict().items()}
-    network.train()
-    optimiser = torch.optim.SGD(network.parameters(), lr=0.1, weight_decay=0.1)
-    network(torch.randn(4, 32, 128)).square().sum().backward()
-    optimiser.step()
-    changed = {name for name, value in network.state_dict().items() if not torch.equal(value, before[name])}
-    pools = [i for i, module in enumerate(network.trunk) if isinstance(module, torch.nn.MaxPool2d)]
-    convolved = {int(name.split(".")[1]) for name in changed if name.startswith("trunk.")}
-    assert convolved
-    assert min(convolved) > pools[2]
-    assert any(name.startswith("head.") for name in changed)

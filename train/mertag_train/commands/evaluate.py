@@ -154,7 +154,7 @@ def evaluate(
     teacher: Teacher = None,
     unlabelled: UnlabelledDir = None,
     unlabelled_stretches: UnlabelledStretches = 1,
-    unlabelled_in: UnlabelledIn = UnlabelledUse.both,
+    unlabelled_in: UnlabelledIn = UnlabelledUse.pre_training,
     scale: Scale = None,
     threshold: Annotated[
         str | None,

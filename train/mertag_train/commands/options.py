@@ -104,7 +104,7 @@ UnlabelledDir = Annotated[
     typer.Option(
         "--unlabelled",
         metavar="DIR",
-        help="Music without a label, for pre-training by the teacher and for self-learning; it is never judged. Of "
+        help="Music without a label, for pre-training by the teacher; it is never judged. Of "
         "each song the 30 s in the middle are heard.",
     ),
 ]
@@ -113,7 +113,7 @@ UnlabelledStretches = Annotated[
 ]
 UnlabelledIn = Annotated[
     UnlabelledUse,
-    typer.Option(help="Where music without a label serves: in pre-training, or in self-learning, too."),
+    typer.Option(help="Where music without a label serves: in pre-training, or (both) in self-learning, too."),
 ]
 Scale = Annotated[
     str | None, typer.Option(metavar="MIN,MAX", help="Scale of the ratings in one's own table (--dataset folder).")

@@ -79,7 +79,8 @@ def music_without_label(
     if not any(config.takes_unlabelled(pseudo_labels=pseudo_labels) for config in every):
         raise ConfigError(
             f"--unlabelled {root}: nothing is learnt from it by the recipe {every[0].recipe} with these options: "
-            "without a teacher, or with --budget small, there is no pre-training, and only --learner sssl learns itself"
+            "without a teacher, or with --budget small, there is no pre-training; with --unlabelled-in both, "
+            "--learner sssl learns from it"
         )
     found = unlabelled(
         root,

@@ -114,7 +114,7 @@ def train(
     teacher: Teacher = None,
     unlabelled: UnlabelledDir = None,
     unlabelled_stretches: UnlabelledStretches = 1,
-    unlabelled_in: UnlabelledIn = UnlabelledUse.both,
+    unlabelled_in: UnlabelledIn = UnlabelledUse.pre_training,
     seed: Annotated[int, typer.Option(help="Seed of all that is random.")] = 0,
     device: Device = TrainDevice.auto,
     threads: Threads = None,

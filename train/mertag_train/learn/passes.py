@@ -18,8 +18,6 @@ class NetworkConfig:
     ----------
     architecture : {"compact", "published"}
         See `mertag_train.networks.vgg.SegmentNetwork`.
-    frozen_groups : int
-        So many of the five groups of convolutions stay as pre-training left them; a lower price, and less to over-fit.
     dropout : float
         In the head only, where `mertag_train.networks.vgg.SegmentNetwork` says.
     width : float
@@ -29,7 +27,6 @@ class NetworkConfig:
     architecture: Architecture = "compact"
     dropout: float = 0.5
     width: float = 1.0
-    frozen_groups: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

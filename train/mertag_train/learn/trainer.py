@@ -152,7 +152,6 @@ def train_network(
     network = network_of(config, len(class_names), n_taught=0 if taught is None else taught.dim)
     if begin_with is not None:
         network.begin_with(begin_with)
-        network.freeze(config.network.frozen_groups)
     network.set_statistics(*band_statistics(store, train.every))
     network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in the stubs
     optimiser = Optimiser(network, config.optimiser, epochs=config.epochs)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
-from typing import Literal, Self
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -71,7 +71,6 @@ class SegmentNetwork(nn.Module):
 
     mean: Tensor
     std: Tensor
-    _n_frozen = 0
 
     def __init__(
         self,
@@ -118,21 +117,6 @@ class SegmentNetwork(nn.Module):
         last = self.head[-1]
         assert isinstance(last, nn.Linear)
         nn.init.normal_(last.weight, std=0.01)
-
-    def freeze(self, n_groups: int) -> None:
-        """Keep the first groups of convolutions as they are from now on, their batch norm's statistics included."""
-        pools = [i for i, module in enumerate(self.trunk) if isinstance(module, nn.MaxPool2d)]
-        self._n_frozen = pools[n_groups - 1] + 1 if n_groups else 0
-        for module in list(self.trunk.children())[: self._n_frozen]:
-            module.requires_grad_(requires_grad=False)
-        self.train(self.training)
-
-    def train(self, mode: bool = True) -> Self:
-        """Set training or evaluation mode; what is frozen is in evaluation mode always."""
-        super().train(mode)
-        for module in list(self.trunk.children())[: self._n_frozen]:
-            module.eval()
-        return self
 
     def begin_with(self, weights: Mapping[str, Tensor]) -> None:
         """Take the convolutions and the teacher's head of another network of this kind; the head stays as it is."""

@@ -50,11 +50,10 @@ def forecast(work: Work, device: torch.device) -> Forecast:
     networks, trunk = networks_to_train(work), trunk_of(work)
     n_classes = len(work.class_names)
     config = work.config
-    segment_s = _timed(config, n_classes, device, frozen_groups=config.network.frozen_groups if trunk else 0)
+    segment_s = _timed(config, n_classes, device)
     duration_s = segment_s * sum(_segments(work, one) for one in networks)
     if trunk is not None:
-        whole_s = _timed(config, n_classes, device, frozen_groups=0) if config.network.frozen_groups else segment_s
-        duration_s += whole_s * _segments(work, trunk)
+        duration_s += segment_s * _segments(work, trunk)
     weights = sum(p.numel() for p in network_of(config, n_classes).parameters())
     return Forecast(
         networks=len(networks),
@@ -91,10 +90,9 @@ def _heard(work: Work, clips: Ints, config: TrainConfig) -> Ints:
     return np.array([count for count in counts if count], dtype=np.int64)
 
 
-def _timed(config: TrainConfig, n_classes: int, device: torch.device, *, frozen_groups: int) -> float:
+def _timed(config: TrainConfig, n_classes: int, device: torch.device) -> float:
     """Return the seconds that a segment takes, forward and backward."""
     network = network_of(config, n_classes).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    network.freeze(frozen_groups)
     optimiser = Optimiser(network, config.optimiser, epochs=1)
     batch = torch.randn(
         config.optimiser.batch_size,

@@ -55,10 +55,8 @@ class SsslLearner(Learner):
         """Return what an epoch costs: losses are measured, and U is seen twice or thrice."""
         if epoch <= config.warm_up_epochs:
             return 1.0
-        # Where little is learnt backwards, a pass forwards is most of the price.
-        forward = 0.9 if config.network.frozen_groups else 0.3
         again = 1.0 if config.sssl.pseudo_labels_of == "epoch" else 1.5
-        return 1.0 + again * forward + (0.4 if config.sssl.kl_weight else 0.0)
+        return 1.0 + again * 0.3 + (0.4 if config.sssl.kl_weight else 0.0)
 
     @property
     def kl_weight(self) -> float:
