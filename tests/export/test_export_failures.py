@@ -89,9 +89,9 @@ def test_a_song_graph_that_computes_something_else_is_found(
     def spoilt(classifier: object, path: Path, *, n_classes: int) -> None:
         exact(classifier, path, n_classes=n_classes)  # type: ignore[arg-type]
         model = onnx.load(path)
-        svm = next(node for node in model.graph.node if node.op_type == "SVMClassifier")
-        (rho,) = (attribute for attribute in svm.attribute if attribute.name == "rho")
-        rho.floats[0] += 1e-3
+        linear = next(node for node in model.graph.node if node.op_type == "LinearClassifier")
+        (intercepts,) = (attribute for attribute in linear.attribute if attribute.name == "intercepts")
+        intercepts.floats[0] += 1e-3
         onnx.save(model, path)
 
     monkeypatch.setattr(export_steps, "export_song", spoilt)
