@@ -155,8 +155,12 @@ class Manifest:
         return (*self.segment.values(), *(head.song for head in self.heads))
 
     def to_json(self) -> str:
-        """Return the manifest as JSON text, keys in the order of the class."""
-        return json.dumps(dataclasses.asdict(self), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        """Return the manifest as JSON text, keys in the order of the class; an embedding only where there is one."""
+        plain = dataclasses.asdict(self)
+        for head in plain["heads"]:
+            if not head["embedding"]:  # who reads such bundles since before there were any need not know of it
+                del head["embedding"]
+        return json.dumps(plain, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Manifest:

@@ -28,8 +28,9 @@ def test_every_graph_gives_its_golden_output(bundle: Bundle) -> None:
 
 
 def test_the_golden_sound_is_judged_the_same_in_every_precision(bundle: Bundle) -> None:
+    # Half as far again as on music: the sound is none, and int8 was calibrated on music.
     golden = bundle.golden()
-    assert np.abs(golden["int8.quadrant"] - golden["fp16.quadrant"]).mean() < TOLERANCE[Precision.INT8]
+    assert np.abs(golden["int8.quadrant"] - golden["fp16.quadrant"]).mean() < 1.5 * TOLERANCE[Precision.INT8]
 
 
 def test_its_manifest_is_written_as_it_was(bundle: Bundle) -> None:
