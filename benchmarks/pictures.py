@@ -28,6 +28,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 from remembered_library import GENRES, Made, MadeLibrary, course_of, emotion  # noqa: E402
 
 from mertag.library.overview.facts import Facts  # noqa: E402
+from mertag.listen.bundle import load_bundle  # noqa: E402
 
 ARTISTS = {
     "Reggae": ("Copper Kites", "Nightbus 47", "Ida Moreau"),
@@ -67,6 +68,7 @@ def invented(folder: Path, state: Path) -> MadeLibrary:
     """Return a library that is remembered; one of its songs can be played."""
     rng = random.Random(47)
     library = MadeLibrary(folder, state)
+    model = load_bundle().id
     songs: list[Made] = []
     for i in range(SONGS):
         genre = rng.choice(list(GENRES))
@@ -74,7 +76,7 @@ def invented(folder: Path, state: Path) -> MadeLibrary:
         album = f"{WORDS[sum(map(ord, artist)) % len(WORDS)]} {WORDS[rng.randrange(3)]}"
         logits = (rng.gauss(1.4 * math.log(centre / (1 - centre)), 1.0) for centre in GENRES[genre])
         valence, arousal = (1 / (1 + math.exp(-logit)) for logit in logits)
-        found = emotion(valence, arousal, model="mertag-4q@0.3.1+d29cabab")
+        found = emotion(valence, arousal, model=model)
         facts = Facts(
             title=PLAYED if i == 0 else f"{rng.choice(WORDS)} {rng.choice(WORDS)}",
             artist=artist,
