@@ -111,7 +111,7 @@ def main() -> None:
         environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUTF8": "1"}
         subprocess.run([*command, "--html", str(page), "--quiet"], cwd=home, env=environment, check=True)
         said = subprocess.run([*command, "--top", "3"], cwd=home, env=environment, check=True, capture_output=True)
-        text = re.sub(r"\nfolder .*?\n\n", "\n", said.stdout.decode(), flags=re.DOTALL)  # a temporary place
+        text = re.sub(r"\nunder .*?\n\n", "\n", said.stdout.decode(), flags=re.DOTALL)  # a temporary place
         (home / "terminal.html").write_text(TERMINAL % html.escape(text), encoding="utf-8")
         browser = driver.chromium.launch(
             executable_path=shutil.which("chromium"), args=["--no-sandbox", "--mute-audio"]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from mertag.cli import console
 from mertag.cli.results import elided
@@ -45,10 +47,11 @@ def lines(found: Overview, *, top: int) -> Iterator[str]:
         ("artist", found.by_artist),
         ("album", found.by_album),
         ("decade", decades(found.by_year)),
-        ("folder", found.by_folder),
     ):
         yield from _table(title, groups, top)
-    yield from _rest(found, top)
+    above = _above(found.by_folder)
+    yield from _table("folder", found.by_folder, top, above=above)
+    yield from _rest(found, top, above)
 
 
 def short(found: Overview) -> Iterator[str]:
@@ -80,20 +83,40 @@ def _together(name: str, groups: Sequence[Group]) -> Group:
     return Group(name, n, moods, *means)
 
 
-def _table(title: str, groups: Sequence[Group], top: int) -> Iterator[str]:
+def _above(folders: Sequence[Group]) -> str:
+    """Return the folder in which several are, or which is above them; empty if there is none but a root."""
+    if len(folders) < 2:
+        return ""
+    try:
+        above = os.path.commonpath([folder.name for folder in folders])
+    except ValueError:  # drives of Windows
+        return ""
+    return above if Path(above).name else ""
+
+
+def _below(above: str, path: str) -> str:
+    """Return a path from the folder `above` on."""
+    return os.path.relpath(path, above) if above else path
+
+
+def _table(title: str, groups: Sequence[Group], top: int, *, above: str = "") -> Iterator[str]:
+    """Yield songs by name; names of files are said from the folder `above` on, and it before them."""
     if not groups:
         return
     yield ""
+    if above:
+        yield f"under {printable(above)}"
     yield f"{title:<{_NAME}}{'songs':>7}{_HEADINGS}{'confidence':>12}"
     shown = groups if title == "decade" else groups[:top]
     for group in shown:
         shares = "".join(f"{_share(group.moods, label):>9.0%}" for label in QUADRANT_LABELS.values())
-        yield f"{elided(printable(group.name), _NAME, pad=True)}{group.songs:>7}{shares}{group.confidence:>12.2f}"
+        name = printable(_below(above, group.name))
+        yield f"{elided(name, _NAME, pad=True)}{group.songs:>7}{shares}{group.confidence:>12.2f}"
     if len(groups) > len(shown):
         yield f"and {len(groups) - len(shown)} more"
 
 
-def _rest(found: Overview, top: int) -> Iterator[str]:
+def _rest(found: Overview, top: int, above: str) -> Iterator[str]:
     """Yield the moods of someone else's, what has no mood, and what is unsure."""
     if found.kept:
         yield ""
@@ -114,7 +137,7 @@ def _rest(found: Overview, top: int) -> Iterator[str]:
         yield ""
         yield "the least sure"
         for song in found.unsure[:top]:
-            name = " - ".join(filter(None, (song.artist, song.title))) or song.path
+            name = " - ".join(filter(None, (song.artist, song.title))) or _below(above, song.path)
             yield f"  {printable(name)}: {song.label} {song.confidence:.2f}, or {song.second}"
     notes = ((found.gone, "no longer there, and left out"), (found.changed, "changed since by another program"))
     for i, (n, text) in enumerate((n, text) for n, text in notes if n):

@@ -37,6 +37,17 @@ def test_the_text_is_on_stdout_and_analyses_nothing(mertag: Run, library: MadeLi
     assert result.stdout.startswith("60 songs with an emotion, heard by made@1+00000000\n")
 
 
+def test_the_folder_that_all_lie_in_is_said_once(mertag: Run, library: MadeLibrary) -> None:
+    lines = mertag("overview", library.folder, "--state", library.state, "--top", 500).stdout.splitlines()
+    at = next(i for i, line in enumerate(lines) if line.startswith("folder "))
+    assert lines[at - 1] == f"under {library.folder.resolve()}"
+    names = [line[:34].rstrip() for line in lines[at + 1 : lines.index("", at)]]
+    assert len(names) > 1
+    for name in names:
+        assert "…" in name or (library.folder / name).is_dir()
+    assert sum(str(library.folder) in line for line in lines) == 1
+
+
 def test_json_has_all_of_it(mertag: Run, library: MadeLibrary) -> None:
     result = mertag("overview", library.folder, "--state", library.state, "--json")
     found = json.loads(result.stdout)
