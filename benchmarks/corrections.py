@@ -3,10 +3,11 @@
     python benchmarks/corrections.py 4Q_FOLDER --listener "Pop/Rock: Angry -> Happy" --listener "Jazz: Relaxed -> Sad"
 
 The songs are the clips of 4Q, the genres those of its metadata. The listener hears what the model hears, but for the
-songs of one genre to which it gives one mood. Two thirds of these are corrected; the others, and a fifth of the songs
-on which both agree, are put aside. What `mertag learn` makes of the rest is said: its verdict, and on how many of the
-songs put aside the new classifier agrees with the listener; from the features alone, and with the embedding. One more
-listener has the same number of corrections, dealt out at random. Hearing takes as long as `mertag tag` does.
+songs of one genre to which it gives one mood. Two thirds of these are corrected, or as many as `--corrections` says;
+the others, and a fifth of the songs on which both agree, are put aside. What `mertag learn` makes of the rest is said:
+its verdict, and on how many of the songs put aside the new classifier agrees with the listener; from the features
+alone, and with the embedding. One more listener has the same number of corrections, dealt out at random. Hearing takes
+as long as `mertag tag` does.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--listener", action="append", required=True, metavar="GENRE: MOOD -> MOOD")
+    parser.add_argument("--corrections", type=int, metavar="N", help="so many songs are corrected, at most")
     parser.add_argument("--model", type=Path)
     parser.add_argument("--limit", type=int, help="hear so many clips")
     options = parser.parse_args()
@@ -61,14 +63,16 @@ def main() -> None:
         was, mood = (LABELS.index(word.strip()) for word in moods.split("->"))
         of_genre = np.array([genre.strip() in row["GenresStr"].split("; ") for row in clips])
         print(f"\n{text}: {int((of_genre & (songs.mood == was)).sum())} of {int((songs.mood == was).sum())} songs")
-        compare(songs, of_genre & (songs.mood == was), mood)
+        disagree = of_genre & (songs.mood == was)
+        n = int(disagree.sum())
+        compare(songs, disagree, mood, n * 2 // 3 if options.corrections is None else min(options.corrections, n))
 
 
-def compare(songs: OwnersSongs, disagree: np.ndarray, mood: int) -> None:
-    """Print what is learnt from two thirds of the songs of which the listener says `mood`."""
+def compare(songs: OwnersSongs, disagree: np.ndarray, mood: int, n_corrected: int) -> None:
+    """Print what is learnt from some of the songs of which the listener says `mood`."""
     rng = np.random.default_rng(0)
     truth = np.where(disagree, mood, songs.mood)
-    corrected = rng.permutation(np.flatnonzero(disagree))[: int(disagree.sum()) * 2 // 3]
+    corrected = rng.permutation(np.flatnonzero(disagree))[:n_corrected]
     agreed = rng.permutation(np.flatnonzero(~disagree))[: int((~disagree).sum()) // 5]
     aside = np.concatenate([np.setdiff1d(np.flatnonzero(disagree), corrected), agreed])
     rest = np.setdiff1d(np.arange(len(truth)), aside)
@@ -90,6 +94,8 @@ def compare(songs: OwnersSongs, disagree: np.ndarray, mood: int) -> None:
             found = decisions({t: new[t].of_songs(of) for t, of in some(heard, aside).heads.items()})
             before, after = np.mean(songs.mood[aside] == truth[aside]), np.mean(found == truth[aside])
             line += f"; {len(aside)} songs put aside: agreement {before:.3f} -> {after:.3f}"
+            theirs = found[: len(aside) - len(agreed)] == mood
+            line += f"; of {len(theirs)} of the genre {theirs.sum()} come right"
         print(line, flush=True)
 
 
