@@ -1,4 +1,4 @@
-"""One measured run: a process of its own, its peak memory and that of all its children."""
+"""One measured run: a process of its own, its processor time and peak memory, and those of all its children."""
 
 from __future__ import annotations
 
@@ -29,17 +29,25 @@ class Measured:
         From the start of the process to its end.
     peak_mb : float or None
         Largest sum of the resident memory of the process and all below it, in 10^6 bytes, sampled every 20 ms; pages
-        that they share count more than once. None where there is no ``/proc``.
+        that they share count more than once. None where there is no ``/proc``, or it was not asked for.
+    cpu_s : float
+        Processor time of the process and of all below it that it waited for, user and system, in seconds. 0 on Windows.
+    out : str
+        Its standard output.
     said : dict
         The JSON object in the last line of its standard output, or nothing.
     """
 
     wall_s: float
     peak_mb: float | None
+    cpu_s: float
+    out: str
     said: dict[str, Any]
 
 
-def measure(command: Sequence[str | Path], *, given: Iterable[Path] = (), speaks: bool = True) -> Measured:
+def measure(
+    command: Sequence[str | Path], *, given: Iterable[Path] = (), speaks: bool = True, memory: bool = True
+) -> Measured:
     """Run a command and watch it.
 
     Parameters
@@ -50,26 +58,36 @@ def measure(command: Sequence[str | Path], *, given: Iterable[Path] = (), speaks
         Goes to its standard input, one a line.
     speaks : bool
         Whether the last line of its output is a JSON object.
+    memory : bool
+        Whether its memory is sampled, which takes a little of a processor itself.
 
     Raises
     ------
     SystemExit
         With its own last words, if it fails.
     """
-    began = time.perf_counter()
+    began, began_cpu_s = time.perf_counter(), _children_cpu_s()
     pipe = subprocess.PIPE
     process = subprocess.Popen([str(p) for p in command], stdin=pipe, stdout=pipe, stderr=pipe, text=True)
     peak, done = [0], threading.Event()
     watcher = threading.Thread(target=_watch, args=(process.pid, peak, done))
-    watcher.start()
+    if memory:
+        watcher.start()
     out, err = process.communicate("".join(f"{path}\n" for path in given))
-    wall_s = time.perf_counter() - began
+    wall_s, cpu_s = time.perf_counter() - began, _children_cpu_s() - began_cpu_s
     done.set()
-    watcher.join()
+    if memory:
+        watcher.join()
     if process.returncode != 0:
         raise SystemExit(f"{' '.join(map(str, command))} ended with {process.returncode}:\n{err}")
     said = json.loads(out.strip().splitlines()[-1]) if speaks else {}
-    return Measured(wall_s=wall_s, peak_mb=peak[0] / 1e6 or None, said=said)
+    return Measured(wall_s=wall_s, peak_mb=peak[0] / 1e6 or None, cpu_s=cpu_s, out=out, said=said)
+
+
+def _children_cpu_s() -> float:
+    """Return the processor time of all processes that have ended below this one."""
+    times = os.times()
+    return times.children_user + times.children_system
 
 
 def _watch(root: int, peak: list[int], done: threading.Event) -> None:
