@@ -39,7 +39,12 @@ ELSEWHERE = {
     "mertag train --dataset 4q": "it needs the data set: tests/train/commands/test_train_command.py",
     "mertag evaluate --table 3 --group artist": "it needs results of a data set: tests/train/evaluation",
 }
-NEEDS = {"--data-dir DIR": "the data set", "s3://": "a store", "runs/ours": "a training of hours"}
+NEEDS = {
+    "--data-dir DIR": "the data set",
+    "s3://": "a store",
+    "runs/ours": "a training of hours",
+    "--out benchmarks/results": "results in the source tree (tests/benchmarks/test_results.py)",
+}
 BEFORE = {
     "docs/undo.md": ["mertag tag ~/Music --write-tags"],
     "docs/evenings.md": ["mertag tag ~/Music"],
