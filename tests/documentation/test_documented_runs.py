@@ -43,6 +43,7 @@ NEEDS = {
     "--data-dir DIR": "the data set",
     "s3://": "a store",
     "runs/ours": "a training of hours",
+    "train --dataset folder": "a training of minutes (tests/train/commands/test_train_command.py)",
     "--out benchmarks/results": "results in the source tree (tests/benchmarks/test_results.py)",
 }
 BEFORE = {

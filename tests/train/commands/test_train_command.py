@@ -125,8 +125,8 @@ def test_a_folder_of_music_becomes_a_run(music: Path, tmp_path: Path) -> None:
     assert said[0] == "folder: 44 of 44 labelled songs have audio here"
     assert said[1:3] == ["  log-mels: 44 of 44 clips", "log-mels: 44 songs"]
     assert re.fullmatch(
-        r"split by artist: 3\d songs to learn from, \d that only the song classifier learns from, \d set aside for the "
-        r"figures",
+        r"split by recording, since no artist is known: 3\d songs to learn from, "
+        r"\d that only the song classifier learns from, \d set aside for the figures",
         said[3],
     )
     assert said[4] == "run: my run (on cpu)"

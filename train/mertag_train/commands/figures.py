@@ -67,8 +67,10 @@ def at_chance(results: Mapping[Target, TargetResult], config: TrainConfig) -> li
     return targets_at_chance(judged, config.targets)
 
 
-def split_in_words(dealt: Mapping[str, Sequence[str]], group: str) -> str:
+def split_in_words(dealt: Mapping[str, Sequence[str]], songs: Dataset, group: str) -> str:
     """Return in a line how many songs each part of a split has; `dealt` has the ids of its parts."""
+    if group == "artist" and all(song.artist is None for song in songs.songs):
+        group = "recording, since no artist is known"
     words = {
         "train": "{} songs to learn from",
         "validation": "{} that only the song classifier learns from",

@@ -147,8 +147,9 @@ def train(
 ) -> None:
     """Train a model on a labelled data set.
 
-    The songs are split by artist: network and song classifier learn from 90 % (85 % with the paper's recipe), and the
-    figures that are printed come from the others. Then `mertag export` makes a model bundle of the run.
+    The songs are split by artist, where artists are known: network and song classifier learn from 90 % (85 % with the
+    paper's recipe), and the figures that are printed come from the others. Then `mertag export` makes a model bundle
+    of the run.
     """
     from mertag_train.commands.figures import at_chance, figures, split_in_words, training_in_words
     from mertag_train.commands.progress import TrainingProgress
@@ -252,7 +253,7 @@ def train(
                 log_mels=plan.log_mels,
                 unlabelled=others,
             )
-            progress.note(split_in_words({name: dealt.ids(name) for name in dealt.names}, config.group))
+            progress.note(split_in_words({name: dealt.ids(name) for name in dealt.names}, songs, config.group))
         progress.note(f"run: {folder} (on {chosen})")
         progress.note(training_in_words(config, run.forecasts(folder, songs, store, chosen, others), jobs=jobs))
         how = {"device": chosen, "teacher": targets, "unlabelled": others, "resume": resume is not None, "jobs": jobs}
