@@ -38,7 +38,7 @@ class LazyCommand:
 COMMANDS: Mapping[str, LazyCommand] = MappingProxyType(
     {
         "tag": LazyCommand(
-            target="mertag.cli.tag:tag", help="Recognise the emotion of songs; write tags, sidecars, JSONL, CSV."
+            target="mertag.cli.tag:tag", help="Recognise the emotion of songs; write tags, sidecars, tables."
         ),
         "watch": LazyCommand(
             target="mertag.cli.watch:watch", help="Tag the music that arrives in folders, until stopped.", extra="watch"
@@ -65,7 +65,7 @@ COMMANDS: Mapping[str, LazyCommand] = MappingProxyType(
         ),
         "evaluate": LazyCommand(
             target="mertag_train.commands.evaluate:evaluate",
-            help="Measure methods by cross-validation; print the paper's tables with ours beside them.",
+            help="Measure methods by cross-validation; print the paper's tables.",
             extra="train",
         ),
         "export": LazyCommand(

@@ -5,7 +5,7 @@ A TOML file, ``config.toml`` in the user's configuration folder, or the one that
     model = "/models/mine"        # for every command that has the option
 
     [tag]                         # for one command, named as on the command line
-    write-id3 = true
+    write-tags = true
     exclude = ["Audiobooks/*"]
 
 An option that no command has, and a value of another type, is an error: a misspelt setting must not be ignored in

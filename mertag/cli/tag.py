@@ -73,7 +73,7 @@ def tag(
 ) -> None:
     """Recognise the emotion of songs.
 
-    Without --write-id3, --sidecar, --jsonl, --csv, --parquet and --json, a table is printed and nothing is written.
+    Without --write-tags, --sidecar, --jsonl, --csv, --parquet and --json, a table is printed and nothing is written.
     Results go to stdout, everything else to stderr.
 
     Every file that is found ends as tagged, unchanged, skipped (too short, silent, no tag format: not an

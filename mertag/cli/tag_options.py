@@ -103,7 +103,7 @@ DryRun = Annotated[
         "--dry-run",
         "-n",
         help="Show old -> new for each file and change no music file, tag or sidecar. "
-        "Alone, it shows what --write-id3 would do.",
+        "Alone, it shows what --write-tags would do.",
     ),
 ]
 

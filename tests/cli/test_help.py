@@ -30,6 +30,11 @@ def test_help_is_plain_text_of_80_columns_with_an_example(command: str, flag: st
         assert word not in result.stdout
 
 
+def test_the_list_of_commands_is_not_cut_at_80_columns() -> None:
+    text = " ".join(run("--help").stdout.split())
+    assert [name for name, command in COMMANDS.items() if command.help not in text] == []
+
+
 def test_the_options_of_tag_stand_in_groups() -> None:
     text = run("tag", "-h").stdout
     titles = re.findall(r"^(\w.*):$", text, re.MULTILINE)
