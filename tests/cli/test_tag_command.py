@@ -296,11 +296,15 @@ def test_an_interrupted_run_keeps_what_is_finished_and_says_how_to_go_on(
 @pytest.mark.skipif(sys.platform == "win32", reason="pipes of POSIX")
 @pytest.mark.parametrize("args", [("--jsonl", "-"), (), ("--csv", "-"), ("--dry-run",)])
 def test_a_reader_that_leaves_early_is_no_traceback(tmp_path: Path, args: tuple[str, ...]) -> None:
+    import fcntl  # here: POSIX only
+
     for i in range(300):
         audio(tmp_path / f"q1_{i}.flac")
     run = process(tmp_path, *args)
     assert run.stdout is not None
     assert run.stderr is not None
+    if hasattr(fcntl, "F_SETPIPE_SZ"):  # else all lines may be in the pipe before the reader leaves
+        fcntl.fcntl(run.stdout, fcntl.F_SETPIPE_SZ, 4096)
     run.stdout.readline()
     run.stdout.close()
     err = run.stderr.read()
