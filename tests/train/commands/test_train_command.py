@@ -31,8 +31,6 @@ from mertag_train.runs.work import Watcher, Watchers
 
 pytestmark = pytest.mark.command
 
-pytestmark = pytest.mark.command
-
 ROOT = Path(mertag.__file__).resolve().parents[1]
 QUICK = (
     "--learner",
@@ -97,6 +95,38 @@ def test_json_is_the_runs_figures_and_what_comes_next(music: Path, log_mels: Pat
     assert found["next"].startswith("mertag export 'a run'")
     assert f"next: {found['next']}" in err
     assert bool(found["at_chance"]) == found["next"].endswith(" --force")
+
+
+@pytest.mark.parametrize(
+    ("options", "epochs", "warm_up", "parts"),
+    [
+        ((), 10, 5, 3),
+        (("--epochs", 20), 20, 5, 3),  # what is said stands, also where it is a GPU's number
+        (("--epochs", 20, "--warm-up", 8), 20, 8, 3),
+        (("--recipe", "paper"), 30, 5, 5),
+        (("--budget", "small"), 10, 3, 5),
+    ],
+)
+def test_a_cpu_has_a_budget_of_its_own_which_options_come_on_top_of(
+    music: Path,
+    log_mels: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    options: tuple[object, ...],
+    epochs: int,
+    warm_up: int,
+    parts: int,
+) -> None:
+    begun: list[TrainConfig] = []
+
+    def stopped(folder: Path, songs: object, store: object, config: TrainConfig, **_: object) -> None:
+        begun.append(config)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run, "begin", stopped)
+    words = ("--dataset", "folder", "--data-dir", music, "--log-mels", log_mels, "--segment", 1)
+    train(*words, "--device", "cpu", "--teacher", "none", *options)
+    (config,) = begun
+    assert (config.epochs, config.warm_up_epochs, config.song.inner_folds) == (epochs, warm_up, parts)
 
 
 @pytest.mark.usefixtures("tiny")

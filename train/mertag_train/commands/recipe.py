@@ -14,8 +14,6 @@ from mertag_train.commands.options import BudgetChoice, RecipeChoice, Unlabelled
 from mertag_train.evaluation.methods import method as find_method
 
 if TYPE_CHECKING:
-    import torch
-
     from mertag_train.commands.progress import EvaluationProgress, TrainingProgress
     from mertag_train.data.datasets import Dataset, Song
     from mertag_train.data.store import LogMelStore
@@ -142,13 +140,6 @@ def _with_song_features(base: TrainConfig, text: str) -> TrainConfig:
         features, fractions = "held_out", (whole * (1 - share), whole * share, figures)
     song_config = dataclasses.replace(base.song, features=features)  # type: ignore[arg-type]  # one of three names
     return dataclasses.replace(base, song=song_config, fractions=fractions)
-
-
-def for_device(config: TrainConfig, device: torch.device) -> TrainConfig:
-    """Return a recipe as a CPU can pay for it, if it is one that trains."""
-    from mertag_train.learn.recipes import on_cpu
-
-    return on_cpu(config) if device.type == "cpu" else config
 
 
 def runnable_methods(

@@ -52,7 +52,7 @@ from mertag_train.commands.options import (
     use_threads,
 )
 from mertag_train.commands.printed import print_sheets
-from mertag_train.commands.recipe import config_of, for_device, music_without_label, teacher_targets, with_teacher
+from mertag_train.commands.recipe import config_of, music_without_label, teacher_targets, with_teacher
 from mertag_train.data.datasets.base import default_targets
 
 if TYPE_CHECKING:
@@ -156,14 +156,18 @@ def train(
     from mertag_train.data.heard import heard
     from mertag_train.data.store import INDEX
     from mertag_train.data.store import log_mels as log_mels_of
-    from mertag_train.learn.recipes import RECIPES
+    from mertag_train.learn.recipes import RECIPES, on_cpu
     from mertag_train.runs import run
 
+    chosen = device_of(device)
     if resume is not None:
         plan = _resumed(resume, given_options(ctx), data_dir, log_mels, unlabelled)
     else:
+        base = RECIPES[recipe.value]
+        if chosen.type == "cpu" and budget is BudgetChoice.full:
+            base = on_cpu(base)
         config = config_of(
-            RECIPES[recipe.value],
+            base,
             budget=budget,
             learner=learner,
             epochs=epochs,
@@ -193,14 +197,11 @@ def train(
             run.refuse_used(out)
     if plan.dataset is None:
         raise ConfigError("which data set? Give --dataset, or --resume with the folder of a run")
-    chosen = device_of(device)
     use_threads(threads, jobs)
     songs = read_dataset(plan.dataset, plan.data_dir, plan.options)
     config = plan.config
-    if resume is None:
-        config = for_device(config, chosen)
-        if target is None:
-            config = dataclasses.replace(config, targets=default_targets(songs))
+    if resume is None and target is None:
+        config = dataclasses.replace(config, targets=default_targets(songs))
     check_targets(config, songs)
     with answered_interrupts(), TrainingProgress(quiet=quiet) as progress:
         progress.note(songs.audio_in_words())
