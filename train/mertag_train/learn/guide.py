@@ -28,25 +28,24 @@ def guide(
     The clips (n,) are positions in the store; their labels and groups are (n,): no group stands on both sides.
     """
     found: dict[int, Floats32] = {}
+    features = {clip: _features(teacher.of_clip(clip)) for clip in clips.tolist()}
     smallest = int(np.bincount(labels, minlength=n_classes).min())
     folds = StratifiedGroupKFold(max(2, min(FOLDS, smallest)), shuffle=True, random_state=seed)
     for fitted, judged in folds.split(labels, labels, groups):
-        classifier = _fitted(teacher, clips[fitted], labels[fitted])
+        classifier = _fitted([features[clip] for clip in clips[fitted].tolist()], labels[fitted])
         for clip in clips[judged].tolist():
-            said = np.zeros((len(teacher.of_clip(clip)), n_classes), dtype=np.float32)
-            said[:, classifier.classes_] = classifier.predict_proba(_features(teacher, clip))
+            said = np.zeros((len(features[clip]), n_classes), dtype=np.float32)
+            said[:, classifier.classes_] = classifier.predict_proba(features[clip])
             found[clip] = said
     return [found[clip] for clip in clips.tolist()]
 
 
-def _features(teacher: TeacherTargets, clip: int) -> Floats32:
-    """Return what is known of each window: its outputs, and the mean of its clip's, (n_windows, 2 * dim)."""
-    values = teacher.of_clip(clip).astype(np.float32)
+def _features(values: Floats32) -> Floats32:
+    """Return what is known of each window of a clip: its outputs (n_windows, dim), and the mean of the clip's."""
     return np.hstack([values, np.broadcast_to(values.mean(0), values.shape)])
 
 
-def _fitted(teacher: TeacherTargets, clips: Ints, labels: Ints) -> Pipeline:
-    rows = [_features(teacher, clip) for clip in clips.tolist()]
+def _fitted(rows: list[Floats32], labels: Ints) -> Pipeline:
     label = np.repeat(labels, [len(r) for r in rows])
     model = LogisticRegression(C=1 / (PENALTY * len(label)), max_iter=200)
     return make_pipeline(StandardScaler(), model).fit(np.concatenate(rows), label)
