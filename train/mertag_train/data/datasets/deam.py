@@ -23,7 +23,15 @@ from pathlib import Path
 
 from mertag.errors import ConfigError
 from mertag_train.data.datasets.base import Dataset, repeated
-from mertag_train.data.datasets.published import Columns, Origin, find_root, mp3_files, published, rated_songs
+from mertag_train.data.datasets.published import (
+    Columns,
+    Origin,
+    find_root,
+    mp3_files,
+    parted_above,
+    published,
+    rated_songs,
+)
 from mertag_train.data.datasets.tables import Row, read_table
 
 THRESHOLD = 5.0
@@ -106,16 +114,7 @@ def read(data_dir: Path | str | None = None, *, threshold: float = THRESHOLD) ->
     nameless = sum(song.artist is None for song in songs)
     if nameless:
         notes.append(f"No artist is known for {nameless} of {len(songs)} songs: each is a group of its own.")
-    return published(
-        ORIGIN,
-        root,
-        songs,
-        audio,
-        labelling=f"V+ = valence > {threshold:g}, A+ = arousal > {threshold:g}, of 1 to 9",
-        notes=tuple(notes),
-        scale=SCALE,
-        thresholds=(threshold, threshold),
-    )
+    return published(ORIGIN, root, songs, audio, notes=tuple(notes), **parted_above(threshold, SCALE))
 
 
 def _mended(ratings: Mapping[str, Row]) -> bool:

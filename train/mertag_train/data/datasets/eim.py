@@ -24,6 +24,7 @@ from mertag_train.data.datasets.published import (
     Origin,
     find_root,
     mp3_files,
+    parted_above,
     published,
     rated_songs,
     refuse_absent,
@@ -93,16 +94,7 @@ def read(data_dir: Path | str | None = None, *, threshold: float = THRESHOLD) ->
     notes = [f"{' and '.join(ids)} are one recording and stay together." for ids in repeated(songs)]
     if not dynamics:
         notes.append("There are no ratings over time.")
-    return published(
-        ORIGIN,
-        root,
-        songs,
-        audio,
-        labelling=f"V+ = valence > {threshold:g}, A+ = arousal > {threshold:g}, of 1 to 9",
-        notes=tuple(notes),
-        scale=SCALE,
-        thresholds=(threshold, threshold),
-    )
+    return published(ORIGIN, root, songs, audio, notes=tuple(notes), **parted_above(threshold, SCALE))
 
 
 def _official_split(row: Row) -> str:

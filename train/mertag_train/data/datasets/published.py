@@ -157,6 +157,16 @@ def published(origin: Origin, root: Path, songs: Sequence[Song], audio: Mapping[
     )
 
 
+def parted_above(threshold: float, scale: tuple[float, float]) -> dict[str, Any]:
+    """Return what `published` is told of ratings whose classes part above one rating, the same for both axes."""
+    low, high = scale
+    return {
+        "labelling": f"V+ = valence > {threshold:g}, A+ = arousal > {threshold:g}, of {low:g} to {high:g}",
+        "scale": scale,
+        "thresholds": (threshold, threshold),
+    }
+
+
 def mp3_files(folder: Path) -> dict[str, Path]:
     """Return the MP3 files directly in a folder, by name without suffix, sorted; none if it is not there.
 
