@@ -2,14 +2,15 @@
 
     python benchmarks/pack_training.py 4q DATA pack
     python benchmarks/recipe_trials.py run pack --out OUT --workers 8 [--music PACK] [--trial NAME ...] [--fold 0 ...]
-    python benchmarks/recipe_trials.py report benchmarks/results/recipe_trials.npz
+    python benchmarks/recipe_trials.py report benchmarks/results/recipe_trials.npz [--pair FIRST SECOND]
 
 72 of the clips, 18 a quadrant and none of an artist of the others, are never looked at: they are the figures' part of
 the split of `mertag train`. A trial is judged by the mean probability over the segments of a clip; no song classifier.
 Networks are trained side by side, each in a process of its own, on one GPU or on the CPU; each finished fold is one
 file below OUT, and is not trained again. ``--music`` is a pack of clips without labels, of which trials learn whose
 names end in ``-music``. ``report`` prints a row a trial: accuracy, log-loss, log-loss after one temperature for all
-clips (a song classifier learns at least that), valence, arousal, and McNemar's p against the row before it.
+clips (a song classifier learns at least that), valence, arousal, and McNemar's p against the row before it. ``--pair``
+compares two: songs that only one has right, McNemar's p, and what the log-loss changes by, with the standard error.
 """
 
 from __future__ import annotations
@@ -35,12 +36,14 @@ from mertag_train.data.unlabelled import Stretches, Unlabelled
 from mertag_train.learn.config import PartitionConfig, TrainConfig
 from mertag_train.learn.predict import predict
 from mertag_train.learn.recipes import OURS
-from mertag_train.measure.metrics import mcnemar
+from mertag_train.measure.metrics import McNemar, mcnemar
 from mertag_train.runs.experiment import NetworkToTrain, train_one, trunk_of
 from mertag_train.runs.processes import frames_on
 from mertag_train.runs.work import Parts, Watcher, Work, groups_of, labels_of
 
 TARGET, FOLDS, MUSIC = Target.QUADRANT, 5, "-music"
+Said = dict[str, tuple[np.ndarray, int]]
+"""Of each clip, by id: the mean probabilities (4,), and the class."""
 
 
 def trials() -> dict[str, TrainConfig]:
@@ -79,9 +82,14 @@ def main() -> None:
     run.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
     report = commands.add_parser("report")
     report.add_argument("kept", type=Path, help="OUT, or one file of the mean probabilities of all clips")
+    report.add_argument("--pair", nargs=2, metavar=("FIRST", "SECOND"), choices=list(trials()))
     options = parser.parse_args()
     if options.command == "report":
-        print_report(means_of(options.kept))
+        means = means_of(options.kept)
+        if options.pair:
+            print_pair(*(means[name] for name in options.pair))
+        else:
+            print_report(means)
         return
     options.out.mkdir(parents=True, exist_ok=True)
     jobs = [(options, name, fold) for name in options.trial for fold in options.fold]
@@ -93,7 +101,6 @@ def main() -> None:
 @cache
 def read(pack: Path, music: Path | None, device: str) -> tuple[Packed, Unlabelled | None, torch.Tensor]:
     """Return the songs, music without a label, and all frames on the device; once a process."""
-    torch.set_num_threads(max(1, torch.get_num_threads() // 4))
     packed, others = read_pack(pack), None
     dataset, _ = heard(packed.dataset, packed.store, OURS.segmentation)
     store, teacher = packed.store, packed.teacher
@@ -118,6 +125,7 @@ def read(pack: Path, music: Path | None, device: str) -> tuple[Packed, Unlabelle
 def run_fold(job: tuple[argparse.Namespace, str, str]) -> str:
     """Train one trial without one fold, judge that fold, keep what was said, and say how it went."""
     options, name, fold = job
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // options.workers))
     done, began = options.out / f"{name}.{fold}.npz", time.monotonic()
     if done.exists():
         return f"{name}, fold {fold}: is there"
@@ -169,9 +177,9 @@ def run_fold(job: tuple[argparse.Namespace, str, str]) -> str:
     return f"{name}, fold {fold}: {right:.3f} of {len(figures)} right, {time.monotonic() - began:.0f} s"
 
 
-def means_of(kept: Path) -> dict[str, dict[str, tuple[np.ndarray, int]]]:
+def means_of(kept: Path) -> dict[str, Said]:
     """Return, by trial and clip, the mean probabilities (4,) and the class: from a folder, or from one file of it."""
-    found: dict[str, dict[str, tuple[np.ndarray, int]]] = {}
+    found: dict[str, Said] = {}
     if kept.is_dir():
         for path in sorted(kept.glob("*.[0-9].npz")):
             with np.load(path) as held:
@@ -187,11 +195,11 @@ def means_of(kept: Path) -> dict[str, dict[str, tuple[np.ndarray, int]]]:
     return found
 
 
-def print_report(means: Mapping[str, Mapping[str, tuple[np.ndarray, int]]]) -> None:
+def print_report(means: Mapping[str, Said]) -> None:
     """Print a row a trial, as Markdown."""
     print("| trial | clips | accuracy | log-loss | at the best temperature | valence | arousal | p to the row above |")
     print("|---|---:|---:|---:|---:|---:|---:|---:|")
-    before: Mapping[str, tuple[np.ndarray, int]] = {}
+    before: Said = {}
     for name in (each for each in trials() if each in means):
         of_clip = means[name]
         p = np.clip(np.stack([said for said, _ in of_clip.values()]), 1e-6, 1)
@@ -199,14 +207,31 @@ def print_report(means: Mapping[str, Mapping[str, tuple[np.ndarray, int]]]) -> N
         losses = {t: log_loss(p ** (1 / t), y) for t in np.arange(0.3, 1.6, 0.05)}
         valence = (p[:, 0] + p[:, 3] > 0.5) == np.isin(y, [0, 3])
         arousal = (p[:, 0] + p[:, 1] > 0.5) == np.isin(y, [0, 1])
-        both = [clip for clip in of_clip if clip in before]
-        mine, theirs = ([int(m[c][0].argmax()) for c in both] for m in (of_clip, before))
-        against = f"{mcnemar([of_clip[c][1] for c in both], mine, theirs).p_value:.4f}" if both else ""
+        against = f"{against_each_other(before, of_clip).p_value:.4f}" if before else ""
         print(
             f"| `{name}` | {len(y)} | {np.mean(p.argmax(1) == y):.3f} | {log_loss(p, y):.3f} | "
             f"{min(losses.values()):.3f} | {valence.mean():.3f} | {arousal.mean():.3f} | {against} |"
         )
         before = of_clip
+
+
+def against_each_other(first: Said, second: Said) -> McNemar:
+    """Compare the decisions of two trials on the clips that both judge."""
+    both = [clip for clip in first if clip in second]
+    decided = [[int(said[clip][0].argmax()) for clip in both] for said in (first, second)]
+    return mcnemar([first[clip][1] for clip in both], *decided)
+
+
+def print_pair(first: Said, second: Said) -> None:
+    """Print what differs between two trials."""
+    both = [clip for clip in first if clip in second]
+    losses = [np.array([-np.log(max(said[clip][0][said[clip][1]], 1e-6)) for clip in both]) for said in (first, second)]
+    rights = [np.mean([said[clip][0].argmax() == said[clip][1] for clip in both]) for said in (first, second)]
+    found, change = against_each_other(first, second), losses[1] - losses[0]
+    error = change.std() / len(both) ** 0.5
+    print(f"{len(both)} clips; right: {rights[0]:.3f}, {rights[1]:.3f}")
+    print(f"right alone: {found.only_first}, {found.only_second}; McNemar p {found.p_value:.4f}")
+    print(f"log-loss {change.mean():+.3f}, standard error {error:.3f}")
 
 
 def log_loss(p: np.ndarray, y: np.ndarray) -> float:
@@ -216,5 +241,4 @@ def log_loss(p: np.ndarray, y: np.ndarray) -> float:
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("OMP_NUM_THREADS", "2")
     main()
