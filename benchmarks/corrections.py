@@ -6,8 +6,9 @@ The songs are the clips of 4Q, the genres those of its metadata. The listener he
 songs of one genre to which it gives one mood. Two thirds of these are corrected, or as many as `--corrections` says;
 the others, and a fifth of the songs on which both agree, are put aside. What `mertag learn` makes of the rest is said:
 its verdict, and on how many of the songs put aside the new classifier agrees with the listener; from the features
-alone, and with the embedding. One more listener has the same number of corrections, dealt out at random. Hearing takes
-as long as `mertag tag` does.
+alone, and with the embedding. Another listener corrected only half of these, leaves the others as they are, and says so
+(`--partly`), or does not. One more has the same number of corrections, dealt out at random. Hearing takes as long as
+`mertag tag` does.
 """
 
 from __future__ import annotations
@@ -79,18 +80,24 @@ def compare(songs: OwnersSongs, disagree: np.ndarray, mood: int, n_corrected: in
     dealt = songs.mood.copy()
     at_random = rng.permutation(rest)[: len(corrected)]
     dealt[at_random] = (dealt[at_random] + rng.integers(1, 4, len(at_random))) % 4
-    for name, heard, owners in (
-        ("features", without_embedding(songs), truth),
-        ("with embedding", songs, truth),
-        ("at random", songs, dealt),
+    half = truth.copy()
+    half[corrected[len(corrected) // 2 :]] = songs.mood[corrected[len(corrected) // 2 :]]
+    for name, heard, owners, partly in (
+        ("features", without_embedding(songs), truth, False),
+        ("with embedding", songs, truth, False),
+        ("half of them", songs, half, False),
+        ("half, --partly", songs, half, True),
+        ("at random", songs, dealt, False),
+        ("random, --partly", songs, dealt, True),
     ):
         learnt = some(heard.with_moods(owners), rest)
-        verdict = judge(learnt)
-        line = f"{name:<15} {len(corrected)} corrected: mended {verdict.mended}, spoilt {verdict.spoilt}"
+        verdict = judge(learnt, partly=partly)
+        line = f"{name:<16} {verdict.n_corrected} corrected (share {verdict.share:.2f}): mended {verdict.mended}"
+        line += f", spoilt {verdict.spoilt}"
         line += f", gain {verdict.gain:.0f} (chance {verdict.chance:.0f}, p {verdict.p:.2f})"
         line += ": taken" if verdict.better else ": refused"
-        if name != "at random":
-            new = taught(learnt)
+        if owners is not dealt:
+            new = taught(learnt, partly=partly)
             found = decisions({t: new[t].of_songs(of) for t, of in some(heard, aside).heads.items()})
             before, after = np.mean(songs.mood[aside] == truth[aside]), np.mean(found == truth[aside])
             line += f"; {len(aside)} songs put aside: agreement {before:.3f} -> {after:.3f}"

@@ -41,6 +41,9 @@ def learn(
     at_most: Annotated[
         int, typer.Option(min=100, metavar="N", help="Hear so many of the songs that were left as they were.")
     ] = 1000,
+    partly: Annotated[
+        bool, typer.Option("--partly", help="You corrected only some of the songs of which you hear something else.")
+    ] = False,
     model: opt.ModelOption = None,
     device: opt.DeviceOption = opt.DeviceChoice.auto,
     workers: opt.Workers = None,
@@ -109,13 +112,18 @@ def learn(
             end(f"too little to learn from: {MIN_CORRECTIONS} corrections and {MIN_ARTISTS} artists are needed")
             return
         say("comparing with the old classifier, on artists that it does not learn from")
-        verdict = judge(table)
+        verdict = judge(table, partly=partly)
         say(_said(verdict))
         if not verdict.better:
+            if verdict.some_were_left and not partly:
+                say(
+                    f"{verdict.share:.0%} of the songs that sound most like those that you corrected are corrected; "
+                    "if you hear something else in the others, too, say so with --partly"
+                )
             end(f"{old.id} is kept: what your corrections teach is no better, or by chance only", verdict=verdict)
             return
         fresh = stack.enter_context(new_folder_for(folder))
-        bundle = write_corrected(old, fresh, taught(table), verdict, heard.projections)
+        bundle = write_corrected(old, fresh, taught(table, partly=partly), verdict, heard.projections)
     say(f"bundle: {folder} ({bundle.id})")
     following = f"mertag tag --model {shlex.quote(str(folder))} --write-tags {shlex.join(map(str, paths))}"
     end(following, bundle=folder, verdict=verdict)

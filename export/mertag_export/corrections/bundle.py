@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx
-from onnx import ModelProto, helper, numpy_helper
+from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from mertag.errors import ExportError
 from mertag.listen.bundle import CARD_NAME, GOLDEN_NAME, Bundle, write_bundle
 from mertag.listen.manifest import Head, Manifest
 from mertag.listen.sessions import Session
 from mertag.listen.windows import judged
-from mertag_export.corrections.classifier import LEAST_PROBABILITY, Correction
+from mertag_export.corrections.classifier import POSITIVE_FROM, SIDES, Correction, reflections
 from mertag_export.corrections.embedding import Projections, write_with_embedding
 from mertag_export.corrections.judge import Corrections, Verdict
 from mertag_export.graphs import TOLERANCE, run_song_graph, session
@@ -70,32 +70,52 @@ def write_corrected(
 
 
 def corrected_graph(old: ModelProto, correction: Correction) -> ModelProto:
-    """Return a song graph whose probabilities are ``softmax(log(old) + features @ weights + bias)``, float32."""
+    """Return a song graph whose probabilities are `Correction.probabilities` of the old ones, float32."""
     model = ModelProto()
     model.CopyFrom(old)
     graph, prefix = model.graph, "corrections"
     while any(prefix in name for node in graph.node for name in (*node.output, node.name)):
         prefix += "_"  # a bundle that was corrected before
-    before = f"{prefix}.old"
     for node in graph.node:
-        node.output[:] = [before if name == "probabilities" else name for name in node.output]
+        node.output[:] = [f"{prefix}.old" if name == "probabilities" else name for name in node.output]
+    n_classes, n_kinds, n_features = correction.weights.shape
+    sides, opposite = SIDES[n_classes], np.eye(n_classes)[:, reflections(n_classes)]
     constants = {
-        "least": np.array(LEAST_PROBABILITY, np.float32),
-        "weights": correction.weights.astype(np.float32),
-        "bias": correction.bias.astype(np.float32),
+        "sides": sides.astype(np.float32),
+        "classes": sides.T.astype(np.float32),
+        "from": np.array(POSITIVE_FROM, np.float32),
+        "positive": np.array(1, np.float32),
+        "negative": np.array(-1, np.float32),
+        "all_axes": np.array(sides.shape[1] - 0.5, np.float32),
+        "weights": correction.weights.reshape(-1, n_features).T.astype(np.float32),
+        "bias": correction.bias.ravel().astype(np.float32),
+        "reflections": opposite.reshape(n_classes, -1).astype(np.float32),
+        "by_class": np.array([-1, n_classes, n_kinds]),
+        "by_kind": np.array([-1, n_kinds, n_classes]),
+        "one": np.array([1]),
     }
     graph.initializer.extend(numpy_helper.from_array(value, f"{prefix}.{name}") for name, value in constants.items())
-    steps = [
-        ("Max", [before, f"{prefix}.least"], f"{prefix}.kept", {}),
-        ("Log", [f"{prefix}.kept"], f"{prefix}.log", {}),
-        ("Gemm", ["features", f"{prefix}.weights", f"{prefix}.bias"], f"{prefix}.moved", {}),
-        ("Add", [f"{prefix}.log", f"{prefix}.moved"], f"{prefix}.logits", {}),
-        ("Softmax", [f"{prefix}.logits"], "probabilities", {"axis": 1}),
+    steps: list[tuple[str, str, str, dict[str, Any]]] = [
+        ("MatMul", "old sides", "differences", {}),
+        ("GreaterOrEqual", "differences from", "over", {}),
+        ("Where", "over positive negative", "signs", {}),
+        ("MatMul", "signs classes", "agreeing", {}),
+        ("GreaterOrEqual", "agreeing all_axes", "is_decided", {}),
+        ("Cast", "is_decided", "decided", {"to": TensorProto.FLOAT}),
+        ("Unsqueeze", "decided one", "decided_row", {}),
+        ("Gemm", "features weights bias", "logits_flat", {}),
+        ("Reshape", "logits_flat by_class", "logits", {}),
+        ("Softmax", "logits", "likely_of_all", {"axis": -1}),
+        ("MatMul", "decided_row likely_of_all", "likely", {}),
+        ("MatMul", "old reflections", "reflected_flat", {}),
+        ("Reshape", "reflected_flat by_kind", "reflected", {}),
+        ("MatMul", "likely reflected", "new_row", {}),
+        ("Squeeze", "new_row one", "probabilities", {}),
     ]
-    graph.node.extend(
-        helper.make_node(kind, inputs, [output], name=f"{prefix}.{kind}", **options)
-        for kind, inputs, output, options in steps
-    )
+    outside = ("features", "probabilities")
+    for kind, inputs, output, options in steps:
+        names = [name if name in outside else f"{prefix}.{name}" for name in (*inputs.split(), output)]
+        graph.node.append(helper.make_node(kind, names[:-1], names[-1:], name=f"{prefix}.{output}", **options))
     onnx.checker.check_model(model)
     return model
 

@@ -20,13 +20,12 @@ from mertag.outcomes import Tagged
 
 pytest.importorskip("sklearn")
 
+from drawn_corrections import VERDICT, drawn
+
 from mertag_export.corrections.bundle import write_corrected
-from mertag_export.corrections.classifier import Correction
 from mertag_export.corrections.embedding import bundle_with_embedding, last_inputs, principal
-from mertag_export.corrections.judge import Verdict
 from mertag_export.graphs import check_golden, run_song_graph, session
 
-VERDICT = Verdict(n=300, n_corrected=100, mended=80, spoilt=9, gain=71.0, chance=15.5, p=0.05)
 BOTH = pytest.mark.parametrize("targets", [(Target.QUADRANT,), (Target.VALENCE, Target.AROUSAL)])
 
 
@@ -85,7 +84,7 @@ def test_a_corrected_bundle_goes_by_its_embedding_and_can_be_corrected_again(
     old = tiny_bundle.build(tmp_path / "old", targets=targets)
     projections = {t: rng.normal(0, 1, (len(tiny_bundle.weights(t)), 3)) for t in targets}
     k = 4 if Target.QUADRANT in targets else 2
-    corrections = {t: Correction(weights=rng.normal(0, 1, (7 * k + 3, k)), bias=rng.normal(0, 1, k)) for t in targets}
+    corrections = {t: drawn(rng, k, 7 * k + 3) for t in targets}
     for name in ("new", "newer"):
         (tmp_path / name).mkdir()
     new = write_corrected(old, tmp_path / "new", corrections, VERDICT, projections)
@@ -112,7 +111,7 @@ def test_the_model_that_comes_with_mertag_gets_an_embedding_and_keeps_its_probab
         k = len(head.classes)
         (widths,) = {tuple(n for _, n in last_inputs(g, f"probabilities_{head.target}")) for g in graphs}  # the same
         projections[head.target] = rng.normal(0, 0.01, (sum(widths), 5))
-        corrections[head.target] = Correction(weights=rng.normal(0, 1, (7 * k + 5, k)), bias=np.zeros(k))
+        corrections[head.target] = drawn(rng, k, 7 * k + 5)
     (tmp_path / "new").mkdir()
     new = write_corrected(old, tmp_path / "new", corrections, VERDICT, projections)
     found = check_golden(new)  # probabilities of segments as they were

@@ -17,13 +17,11 @@ from mertag.listen.bundle import load_bundle
 
 pytest.importorskip("sklearn")
 
+from drawn_corrections import VERDICT, drawn
+
 from mertag_export.corrections.bundle import write_corrected
-from mertag_export.corrections.classifier import Correction
-from mertag_export.corrections.judge import Verdict
 from mertag_export.corrections.moods import artist_of, owners_moods, sample
 from mertag_export.graphs import run_song_graph, session
-
-VERDICT = Verdict(n=300, n_corrected=100, mended=80, spoilt=9, gain=71.0, chance=15.5, p=0.05)
 
 
 def song(path: Path, **tags: str) -> Path:
@@ -81,7 +79,7 @@ def test_a_corrected_bundle_computes_what_was_learnt_and_leaves_the_old_one_alon
     before = {path.name: path.read_bytes() for path in old.folder.iterdir()}
     rng = np.random.default_rng(0)
     k = 4 if Target.QUADRANT in targets else 2
-    corrections = {t: Correction(weights=rng.normal(0, 1, (7 * k, k)), bias=rng.normal(0, 1, k)) for t in targets}
+    corrections = {t: drawn(rng, k, 7 * k) for t in targets}
     (tmp_path / "new").mkdir()
     new = write_corrected(old, tmp_path / "new", corrections, VERDICT)
     (tmp_path / "newer").mkdir()
