@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_audio import encode, music, write
+from sound_files import encode, music, write
 
 from mertag.errors import DecodeError
 from mertag.listen.decode.audio import decode
