@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,11 @@ def make_song(path: Path) -> Path:
     return path
 
 
+def songs(folder: Path) -> list[Path]:
+    """Return the songs below a folder, by name."""
+    return sorted(folder.rglob("*.flac"))
+
+
 def write(
     database: Database,
     *paths: Path,
@@ -41,6 +47,15 @@ def write(
                 hook = journal.before_replace("sidecar")
                 sidecar.write_sidecar(path, emotion(quadrant), before_replace=hook)
         return run.id
+
+
+def known(database: Database, path: Path) -> None:
+    """Note a file as a later run of `mertag tag` does."""
+    with database.transaction() as connection:
+        connection.execute(
+            "INSERT OR REPLACE INTO files (path, size, mtime_ns, audio, settled) VALUES (?, ?, 0, x'00', 'x')",
+            (os.fsencode(path), path.stat().st_size),
+        )
 
 
 def contents(folder: Path) -> dict[Path, bytes]:

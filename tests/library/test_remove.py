@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import mutagen
@@ -17,12 +16,6 @@ from mertag.library.state.database import Database
 from mertag.library.state.journal import Journal
 from mertag.library.state.runs import Run
 from mertag.library.undo import undo_run
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    with Database(tmp_path / "state" / "state.sqlite") as opened:
-        yield opened
 
 
 @pytest.fixture

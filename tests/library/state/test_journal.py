@@ -27,12 +27,6 @@ from mertag.library.undo import undo_run
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    with Database(tmp_path / "state" / "state.sqlite") as opened:
-        yield opened
-
-
-@pytest.fixture
 def song(tmp_path: Path) -> Path:
     return make_song(tmp_path / "music" / "a.flac")
 

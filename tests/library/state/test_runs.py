@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -90,12 +89,6 @@ def test_a_state_that_cannot_take_the_row_leaves_no_lock_file(tmp_path: Path) ->
     with pytest.raises(StateError):
         Run(database, kind="tag", command="")
     assert not list(tmp_path.glob("s.run-*"))
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    with Database(tmp_path / "s") as database:
-        yield database
 
 
 def give_back(database: Database, run: Run, what: bytes) -> None:

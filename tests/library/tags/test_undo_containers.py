@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,12 +24,6 @@ from mertag.library.undo import JournalSize, journal_size, undo_run
 
 ENTRY_BYTES = 600
 """What one write may take in the journal, all in all: here, the path is most of it."""
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    with Database(tmp_path / "state" / "state.sqlite") as opened:
-        yield opened
 
 
 def tag(database: Database, path: Path, *emotions: SongEmotion | None) -> None:
