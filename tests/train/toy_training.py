@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from mertag.emotion import Target
 from mertag.listen.windows import FrontEnd, Segmentation
 from mertag_train.data.store import LogMelStore
+from mertag_train.data.teacher import TeacherTargets
 from mertag_train.learn.config import AugmentConfig, OptimiserConfig, ShortCropConfig, TrainConfig
 from mertag_train.learn.trainer import Clips
 from mertag_train.networks.vgg import SegmentNetwork
@@ -116,3 +117,15 @@ def music_folders(root: Path, *, per_class: int, duration_s: float = 4.0) -> Pat
 def same_weights(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:
     """Return whether two state dicts are equal bit for bit."""
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def loudness(store: LogMelStore) -> TeacherTargets:
+    """Return a teacher that says how loud each second is, and a constant."""
+    per_s = store.front_end.sample_rate / store.front_end.hop_length
+    said = {}
+    for place, clip in enumerate(store.ids):
+        level = store.clip(place).mean(1)
+        n = int(store.n_samples[place] / store.front_end.sample_rate)
+        rows = [[level[int(i * per_s) : int((i + 1) * per_s)].mean(), 1.0] for i in range(n)]
+        said[clip] = np.array(rows, np.float32)
+    return TeacherTargets.of(said, store.ids, window_s=1.0, hop_s=1.0)

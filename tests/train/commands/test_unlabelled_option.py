@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+from toy_embeddings import statistics_model
+from toy_training import RATE, TinyNetwork, music_folders
 from typer.testing import CliRunner
 
 from mertag.cli.app import app
 from mertag_train.learn import recipes, trainer
 from mertag_train.learn.config import NetworkConfig, PretrainingConfig
 from mertag_train.runs import run
-from tests.train.evaluation.test_methods_embedding import statistics_model
-from tests.train.toy_training import RATE, TinyNetwork, music_folders
 
 pytestmark = pytest.mark.command
 

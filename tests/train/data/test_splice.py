@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from toy_training import planted
 
 from mertag.listen.windows import Segmentation
 from mertag_train.data.heard import segment_starts
 from mertag_train.data.splice import splice
 from mertag_train.data.teacher import TeacherTargets
-from tests.train.toy_training import planted
 
 SECONDS = Segmentation(duration_s=1.0, hop_s=1.0)
 

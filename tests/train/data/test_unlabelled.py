@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import soundfile
+from toy_embeddings import statistics_model
+from toy_training import planted
 
 from mertag.errors import ConfigError, DatasetError
 from mertag.listen.windows import FrontEnd, Segmentation
@@ -19,8 +21,6 @@ from mertag_train.data.embeddings import embeddings_of_stretches
 from mertag_train.data.heard import segment_starts
 from mertag_train.data.teacher import hear
 from mertag_train.data.unlabelled import Stretches, Unlabelled, unlabelled
-from tests.train.evaluation.test_methods_embedding import statistics_model
-from tests.train.toy_training import planted
 
 FRONT_END = FrontEnd()
 RATE = FRONT_END.sample_rate

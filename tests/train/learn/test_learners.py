@@ -1,82 +1,26 @@
-"""What the learners make of labels: the loop of self-learning by hand, and its rivals, on planted noise."""
+"""What self-learning makes of labels: its loop by hand, on planted noise."""
 
 from __future__ import annotations
 
 import copy
 import math
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
-from toy_training import TinyNetwork, planted, same_weights, toy_config
+from toy_learners import NAMES, PLAIN, made, self_learning, sssl_config, without_dropout
+from toy_training import planted, same_weights, toy_config
 
 from mertag.errors import TrainingError
-from mertag_train.learn import trainer
-from mertag_train.learn.config import AugmentConfig, NetworkConfig, PartitionConfig, SsslConfig, TrainConfig
-from mertag_train.learn.learners import LEARNERS, Clips, Learner, Setting
-from mertag_train.learn.learners.base import mix
-from mertag_train.learn.learners.rivals import ElrLearner, SoftLabelLearner, elr_penalty
+from mertag_train.learn.config import NetworkConfig, PartitionConfig
+from mertag_train.learn.learners import LEARNERS, Clips
 from mertag_train.learn.learners.sssl import SsslLearner, sharpen
-from mertag_train.learn.optimise import Optimiser
-from mertag_train.learn.trainer import EpochReport, band_statistics, network_of, train_network
+from mertag_train.learn.trainer import EpochReport, train_network
 
-pytestmark = pytest.mark.command
-
-PLAIN = AugmentConfig(mixup_alpha=0.0, time_masks=0, frequency_masks=0)
-NAMES = ("low", "high")
-
-
-@pytest.fixture(autouse=True)
-def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trainer, "SegmentNetwork", TinyNetwork)
-
-
-def sssl_config(**changes: Any) -> TrainConfig:
-    sssl = {"mixup_alpha": 0.0, "kl_ramp_epochs": 1, **changes.pop("sssl", {})}
-    given: dict[str, Any] = {"epochs": 6, "warm_up_epochs": 2, "crops_per_clip": 0, "augment": PLAIN, **changes}
-    return toy_config(learner="sssl", sssl=SsslConfig(**sssl), **given)
-
-
-def made(config: TrainConfig, *, n_clips: int = 8, flipped: int = 0, unlabelled: int = 0, **given: Any) -> Learner:
-    """Return a learner before its first epoch; the labels of the last `flipped` clips are wrong, others have none."""
-    store, frames, every = planted(n_clips + unlabelled)
-    clips = Clips(index=every.index[:n_clips], label=every.label[:n_clips], unlabelled=every.index[n_clips:])
-    label = clips.label.copy()
-    label[n_clips - flipped :] = 1 - label[n_clips - flipped :]
-    truth = [np.full(4, k) for k in clips.label]
-    torch.manual_seed(0)
-    network = network_of(config, 2)
-    network.set_statistics(*band_statistics(store, clips.index))
-    setting = Setting(
-        store=store,
-        frames=frames,
-        clips=replace(clips, label=label, truth=truth, **given),
-        config=config,
-        class_names=NAMES,
-        network=network,
-        optimiser=Optimiser(network, config.optimiser, epochs=config.epochs),
-        rng=np.random.default_rng(0),
-    )
-    return LEARNERS[setting.config.learner](setting)
-
-
-def self_learning(config: TrainConfig, labelled: list[bool], **options: Any) -> SsslLearner:
-    """Return one that is behind its warm-up, with a given partition of its first segments."""
-    found = made(config, **options)
-    assert isinstance(found, SsslLearner)
-    found.begin(config.warm_up_epochs + config.sssl.kl_ramp_epochs)
-    mask = torch.ones(len(found.table), dtype=torch.bool)
-    mask[: len(labelled)] = torch.tensor(labelled)
-    found._labelled = mask
-    return found
-
-
-def without_dropout(config: TrainConfig) -> TrainConfig:
-    return replace(config, network=replace(config.network, dropout=0.0))
+pytestmark = [pytest.mark.command, pytest.mark.usefixtures("tiny_network")]
 
 
 def test_every_learner_has_a_name_that_the_configuration_knows() -> None:
@@ -374,64 +318,3 @@ def test_real_classes_that_do_not_fit_the_grid_are_refused() -> None:
     wrong = Clips(index=clips.index, label=clips.label, truth=[np.zeros(3, dtype=np.int64)] * 8)
     with pytest.raises(ValueError, match="24 real classes for 32 segments"):
         train_network(store, frames, wrong, None, sssl_config(), class_names=NAMES)
-
-
-def test_the_mixed_cross_entropy_is_that_of_equations_6_to_8() -> None:
-    # Three segments of 2 frames, whose logits are their own first band: x = (1, 0), (0, 2), (3, 3).
-    frames = torch.tensor([[1.0, 0.0], [0.0, 2.0], [3.0, 3.0]]).repeat_interleave(2, dim=0)
-    labels = torch.tensor([0, 1, 0])
-    delta, partner = 0.3, np.array([1, 2, 0])
-    x = torch.stack([frames[0], frames[2], frames[4]])
-    targets = nn.functional.one_hot(labels, 2).float()
-    rows = torch.from_numpy(partner)
-    found = cross_entropy(mix(x, rows, delta), mix(targets, rows, delta))
-
-    values = [(1.0, 0.0), (0.0, 2.0), (3.0, 3.0)]
-    total = 0.0
-    for row in range(3):
-        other = int(partner[row])
-        mixed = [delta * a + (1 - delta) * b for a, b in zip(values[row], values[other], strict=True)]
-        log_sum = math.log(sum(math.exp(value) for value in mixed))
-        total += delta * (log_sum - mixed[int(labels[row])]) + (1 - delta) * (log_sum - mixed[int(labels[other])])
-    assert float(found) == pytest.approx(total / 3, rel=1e-5)
-
-
-def test_mixup_draws_one_weight_and_one_permutation() -> None:
-    found = made(toy_config())
-    drawn = [found.partners(0.4, 10) for _ in range(300)]
-    assert all(0 <= delta <= 1 and sorted(partner.tolist()) == list(range(10)) for delta, partner in drawn)
-    assert np.mean([delta for delta, _ in drawn]) == pytest.approx(0.5, abs=0.07)
-    assert np.var([delta for delta, _ in drawn]) == pytest.approx(1 / (4 * 1.8), rel=0.15)  # Beta(a, a): 1/(4(2a+1))
-    delta, partner = found.partners(0.0, 4)
-    assert (delta, partner.tolist()) == (1.0, [0, 1, 2, 3])
-
-
-def test_soft_labels_are_the_predictions_at_the_beginning_of_the_epoch() -> None:
-    found = made(without_dropout(sssl_config()))
-    soft = SoftLabelLearner(replace(found.setting, config=replace(found.setting.config, learner="soft-labels")))
-    soft.begin(3)
-    network, chosen = copy.deepcopy(soft.setting.network), np.array([3, 1])
-    with torch.no_grad():
-        targets = torch.softmax(network.eval()(soft.cut(chosen)), dim=1)
-        expected = cross_entropy(network.train()(soft.cut(chosen)), targets)
-    torch.testing.assert_close(soft.loss(chosen).detach(), expected)
-    assert 0 <= soft.figures()["inherited_label_kept"] <= 1
-
-
-def test_the_penalty_of_early_learning_by_hand() -> None:
-    p, t = torch.tensor([[0.7, 0.3], [0.2, 0.8]]), torch.tensor([[0.6, 0.4], [0.0, 0.5]])
-    expected = (math.log(1 - 0.7 * 0.6 - 0.3 * 0.4) + math.log(1 - 0.8 * 0.5)) / 2
-    assert float(elr_penalty(p, t)) == pytest.approx(expected)
-
-
-def test_early_learning_remembers_each_segment_by_its_place() -> None:
-    found = made(without_dropout(toy_config(learner="elr", crops_per_clip=0, augment=PLAIN)))
-    assert isinstance(found, ElrLearner)
-    found.begin(1)
-    chosen = np.array([6, 2])
-    with torch.no_grad():
-        said = torch.softmax(copy.deepcopy(found.setting.network).train()(found.cut(chosen)), dim=1)
-    found.loss(chosen)
-    memory = found.state_dict()["memory"]
-    torch.testing.assert_close(memory[chosen], 0.3 * said, atol=1e-4, rtol=0)
-    assert float(memory.sum()) == pytest.approx(0.6, abs=1e-4)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from toy_training import TinyNetwork, loudness, planted, toy_config
 
 from mertag_train.data.store import LogMelStore
 from mertag_train.data.teacher import TeacherTargets
@@ -18,24 +19,8 @@ from mertag_train.learn.learners.base import Clips, InheritedLearner, Setting
 from mertag_train.learn.optimise import Optimiser
 from mertag_train.learn.trainer import EpochReport, train_network
 from mertag_train.networks.vgg import SegmentNetwork
-from tests.train.toy_training import TinyNetwork, planted, toy_config
 
-
-def loudness(store: LogMelStore) -> TeacherTargets:
-    """Return a teacher that says how loud each second is, and a constant."""
-    per_s = store.front_end.sample_rate / store.front_end.hop_length
-    said = {}
-    for place, clip in enumerate(store.ids):
-        level = store.clip(place).mean(1)
-        n = int(store.n_samples[place] / store.front_end.sample_rate)
-        rows = [[level[int(i * per_s) : int((i + 1) * per_s)].mean(), 1.0] for i in range(n)]
-        said[clip] = np.array(rows, np.float32)
-    return TeacherTargets.of(said, store.ids, window_s=1.0, hop_s=1.0)
-
-
-@pytest.fixture(autouse=True)
-def _tiny(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mertag_train.learn.trainer.SegmentNetwork", TinyNetwork)
+pytestmark = pytest.mark.usefixtures("tiny_network")
 
 
 def trained(config: TrainConfig, **given: Any) -> tuple[list[EpochReport], SegmentNetwork]:

@@ -30,14 +30,9 @@ from mertag_train.learn.learners.base import InheritedLearner
 from mertag_train.learn.trainer import Clips, EpochReport, Progress, band_statistics, predict, train_network
 from mertag_train.networks.vgg import SegmentNetwork
 
-pytestmark = pytest.mark.command
+pytestmark = [pytest.mark.command, pytest.mark.usefixtures("tiny_network")]
 
 MIXED = AugmentConfig(mixup_alpha=0.4, gain_db=1.0)
-
-
-@pytest.fixture(autouse=True)
-def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trainer, "SegmentNetwork", TinyNetwork)
 
 
 def run(config: TrainConfig, *, n_clips: int = 8, **options: object) -> SegmentNetwork:

@@ -25,18 +25,13 @@ from mertag_train.runs.experiment import networks_to_train
 from mertag_train.runs.run import train_target
 from mertag_train.runs.work import Parts, Watcher
 
-pytestmark = pytest.mark.command
+pytestmark = [pytest.mark.command, pytest.mark.usefixtures("tiny_network")]
 
 CROSS_FITTED = replace(
     CONFIG,
     song=SongConfig(features="cross_fitted", inner_folds=3),
     fractions=(0.7, 0.0, 0.3),
 )
-
-
-@pytest.fixture(autouse=True)
-def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trainer, "SegmentNetwork", TinyNetwork)
 
 
 def test_rows_without_some_songs() -> None:

@@ -7,27 +7,22 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from toy_training import TinyNetwork, planted, toy_config, toy_work
+from toy_training import loudness, planted, toy_config, toy_work
 
 from mertag.emotion import Target
 from mertag.errors import DatasetError
 from mertag.listen.windows import Segmentation
-from mertag_train.learn import trainer
 from mertag_train.learn.config import AugmentConfig, PretrainingConfig, TeacherConfig
 from mertag_train.learn.trainer import Progress
 from mertag_train.runs.experiment import networks_to_train, trunk_of
 from mertag_train.runs.forecast import forecast
 from mertag_train.runs.run import train_target
 from mertag_train.runs.work import UNKNOWN, Parts, Watcher, check_parts
-from tests.train.learn.test_teaching import loudness
+
+pytestmark = pytest.mark.usefixtures("tiny_network")
 
 CONFIG = toy_config(epochs=8, augment=AugmentConfig(mixup_alpha=0.2, time_masks=0, frequency_masks=0))
 PARTS = Parts(network=np.arange(0, 16), song=np.arange(16, 32), figures=np.arange(32, 40), shares=(0.7, 0.15))
-
-
-@pytest.fixture(autouse=True)
-def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trainer, "SegmentNetwork", TinyNetwork)
 
 
 def test_a_planted_problem_is_solved_on_unseen_songs_and_both_axes_follow() -> None:

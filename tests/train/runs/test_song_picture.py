@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from matplotlib.colors import to_hex
+from toy_learners import NAMES, sssl_config
+from toy_training import TinyNetwork, planted
 
 from mertag.emotion import QUADRANTS, Target
 from mertag_train.learn.config import PartitionConfig
@@ -15,8 +17,6 @@ from mertag_train.learn.partition import Partition, Segments, partition
 from mertag_train.learn.trainer import EpochReport, train_network
 from mertag_train.plots.partition import DOUBTED, TRUSTED, draw_partition
 from mertag_train.runs.song_picture import SongPicture, most_told_apart, segments_of
-from tests.train.learn.test_learners import NAMES, sssl_config
-from tests.train.toy_training import TinyNetwork, planted
 
 CLIP = np.repeat(np.arange(4), 5)
 

@@ -26,20 +26,13 @@ from mertag_train.learn.trainer import Progress
 from mertag_train.runs import run
 from mertag_train.runs.work import Watcher
 
-pytestmark = pytest.mark.command
-
-pytestmark = pytest.mark.command
+pytestmark = [pytest.mark.command, pytest.mark.usefixtures("tiny_network")]
 
 CPU = torch.device("cpu")
 BOTH = (Target.VALENCE, Target.AROUSAL)
 CONFIG = replace(
     toy_config(epochs=3, augment=replace(toy_config().augment, mixup_alpha=0.4)), fractions=(0.4, 0.3, 0.3)
 )
-
-
-@pytest.fixture(autouse=True)
-def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trainer, "SegmentNetwork", TinyNetwork)
 
 
 def songs_of(tmp_path: Path, n: int = 40) -> tuple[Dataset, LogMelStore]:
