@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 from toy_embeddings import statistics_model
-from toy_training import RATE, TinyNetwork, music_folders
+from toy_training import RATE, TinyNetwork
 from typer.testing import CliRunner
 
 from mertag.cli.app import app
@@ -24,11 +24,6 @@ pytestmark = pytest.mark.command
 
 Command = Callable[..., tuple[int, str]]
 QUICK = ("--learner", "inherited", "--epochs", 1, "--crops", 1, "--segment", 1, "--device", "cpu", "--threads", 1)
-
-
-@pytest.fixture(scope="module")
-def music(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return music_folders(tmp_path_factory.mktemp("toy") / "music", per_class=11, duration_s=2.5)
 
 
 @pytest.fixture
