@@ -88,3 +88,10 @@ def real_data() -> Path:
 def own_state(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Give each test a memory of its own: songs of one test must not be known in another."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+
+
+@pytest.fixture
+def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the user's configuration file out."""
+    monkeypatch.setenv("MERTAG_CONFIG", "")
+    monkeypatch.setattr("platformdirs.user_config_path", lambda *_: Path("/nowhere"))

@@ -15,5 +15,6 @@ def song(path: Path, *, like: str | None = None) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     seed = zlib.crc32(os.fsencode(like or path.name))
     noise = np.random.default_rng(seed).uniform(-0.5, 0.5, 800)
-    soundfile.write(path, noise.astype(np.float32), 8000)
+    with path.open("wb") as file:  # the name may be one that soundfile cannot take
+        soundfile.write(file, noise.astype(np.float32), 8000, format=path.suffix[1:].upper())
     return path

@@ -22,7 +22,7 @@ HEAVY = ("numpy", "onnxruntime", "soundfile", "soxr", "av", "mutagen", "torch", 
 
 
 @pytest.fixture
-def probe(monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
+def probe(no_settings: None, monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
     """A command `train` that records what it was given."""
     given: dict[str, object] = {}
 
@@ -39,8 +39,6 @@ def probe(monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
     module = ModuleType("mertag_train.commands.train")
     module.train = train  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "mertag_train.commands.train", module)
-    monkeypatch.setenv("MERTAG_CONFIG", "")
-    monkeypatch.setattr("platformdirs.user_config_path", lambda *_: Path("/nowhere"))
     return given
 
 

@@ -8,37 +8,25 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import mutagen
 import pytest
+from command_line import ROOT, Run
 from distinct_songs import song
 from fake_tagger import FACTS, FakeTagger, emotion
-from typer.testing import CliRunner, Result
 
-from mertag.cli.app import app
 from mertag.emotion import Quadrant
 from mertag.library import parquet, tags
 
 pa = pytest.importorskip("pyarrow")
 import pyarrow.parquet as pq  # noqa: E402
 
-ROOT = Path(__file__).resolve().parents[2]
-Run = Callable[..., Result]
-
 
 @pytest.fixture
-def tagger() -> FakeTagger:
-    return FakeTagger()
-
-
-@pytest.fixture
-def mertag(monkeypatch: pytest.MonkeyPatch, tagger: FakeTagger) -> Run:
-    monkeypatch.setenv("MERTAG_CONFIG", "")
-    monkeypatch.setattr("platformdirs.user_config_path", lambda *_: Path("/nowhere"))
-    monkeypatch.setattr("mertag.cli.tag.open_tagger", lambda *_, **__: (tagger, FACTS))
+def mertag(mertag: Run, monkeypatch: pytest.MonkeyPatch, tagger: FakeTagger) -> Run:
+    """Run a command; what is only remembered has the key of the tagger, too."""
 
     class Known:
         def __init__(self) -> None:
@@ -53,14 +41,14 @@ def mertag(monkeypatch: pytest.MonkeyPatch, tagger: FakeTagger) -> Run:
             return iter([None for _ in paths][:0])
 
     monkeypatch.setattr("mertag.cli.tag.without_model", lambda *_, **__: (Known(), FACTS))
-    return lambda *args: CliRunner().invoke(app, [*map(str, args)])
+    return mertag
 
 
 @pytest.fixture
-def music(tmp_path: Path) -> Path:
-    for name in ("q1_a.flac", "q2_b.flac", "short_c.flac", "bad_d.flac"):
-        song(tmp_path / "music" / name)
-    return tmp_path / "music"
+def music(music: Path) -> Path:
+    """Return the folder with one that is damaged, too."""
+    song(music / "bad_d.flac")
+    return music
 
 
 def rows(path: Path) -> dict[str, dict[str, Any]]:

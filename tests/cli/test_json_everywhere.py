@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 import soundfile
 import tiny_bundle
+from command_line import Run
 from distinct_songs import song
-from fake_tagger import FACTS, FakeTagger
 from json_schemas import valid
 from remembered_library import made_library
 from typer.testing import CliRunner
@@ -29,19 +29,15 @@ from mertag.library.tags import read_tags
 
 pytestmark = pytest.mark.command
 
-Run = Callable[..., Any]
+Document = Callable[..., Any]
 
 
 @pytest.fixture
-def document(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
+def document(mertag: Run, state: Path) -> Document:
     """Return a function that runs a command with ``--json`` and gives what it prints, which must be one document."""
-    monkeypatch.setenv("MERTAG_CONFIG", "")
-    monkeypatch.setattr("platformdirs.user_config_path", lambda *_: Path("/nowhere"))
-    monkeypatch.setattr("platformdirs.user_state_path", lambda *_: tmp_path / "state")
-    monkeypatch.setattr("mertag.cli.tag.open_tagger", lambda *_, **__: (FakeTagger(), FACTS))
 
     def run(*args: object, code: int = 0) -> Any:
-        result = CliRunner().invoke(app, [*map(str, args), "--json"])
+        result = mertag(*args, "--json")
         assert result.exit_code == code, result.output
         return json.loads(result.stdout)
 
@@ -49,10 +45,10 @@ def document(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
 
 
 @pytest.fixture
-def music(tmp_path: Path) -> Path:
-    for name in ("q1_a.flac", "q2_b.flac", "short_c.flac", "bad_d.flac"):
-        song(tmp_path / "music" / name)
-    return tmp_path / "music"
+def music(music: Path) -> Path:
+    """Return the folder with one that is damaged, too."""
+    song(music / "bad_d.flac")
+    return music
 
 
 @pytest.mark.parametrize("name", list(COMMANDS))
@@ -63,7 +59,7 @@ def test_every_command_has_it(name: str) -> None:
     assert option.name == "json"  # so that settings call it the same everywhere, too
 
 
-def test_tag_has_the_report_and_the_record_of_every_file(document: Run, music: Path, tmp_path: Path) -> None:
+def test_tag_has_the_report_and_the_record_of_every_file(document: Document, music: Path, tmp_path: Path) -> None:
     found = document("tag", music, "--report", tmp_path / "report.json", code=1)
     assert valid(found, "report")
     files = found.pop("files")
@@ -76,13 +72,13 @@ def test_tag_has_the_report_and_the_record_of_every_file(document: Run, music: P
     assert {**found, "overview": None} == {**written, "overview": None}
 
 
-def test_a_dry_run_keeps_its_lines_from_stdout(document: Run, music: Path) -> None:
+def test_a_dry_run_keeps_its_lines_from_stdout(document: Document, music: Path) -> None:
     files = document("tag", music, "--dry-run", code=1)["files"]
     assert files[1]["change"]["new"]["MOOD"] == ["Happy"]
     assert "MOOD" not in read_tags(music / "q1_a.flac")
 
 
-def test_nothing_found_is_a_document_too(document: Run, tmp_path: Path) -> None:
+def test_nothing_found_is_a_document_too(document: Document, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     found = document("tag", tmp_path / "empty")
     assert valid(found, "report")
@@ -90,13 +86,13 @@ def test_nothing_found_is_a_document_too(document: Run, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("other", ["--report", "--jsonl", "--csv"])
-def test_two_documents_on_stdout_are_refused(other: str, document: Run, music: Path) -> None:
+def test_two_documents_on_stdout_are_refused(other: str, document: Document, music: Path) -> None:
     result = CliRunner().invoke(app, ["tag", str(music), "--json", other, "-"])
     assert (result.exit_code, result.stdout) == (2, "")
     assert f"{other} and --json both go to -" in result.stderr
 
 
-def test_undo_and_its_list(document: Run, tmp_path: Path) -> None:
+def test_undo_and_its_list(document: Document, tmp_path: Path) -> None:
     assert document("undo", "--list") == {"runs": []}
     nothing = document("undo")
     assert valid(nothing, "undo")
@@ -116,14 +112,14 @@ def test_undo_and_its_list(document: Run, tmp_path: Path) -> None:
     assert undone["reasons"][0]["files"] == [{"path": str(songs[0])}]
 
 
-def test_remove(document: Run, music: Path) -> None:
+def test_remove(document: Document, music: Path) -> None:
     document("tag", music, "--write-tags", code=1)
     found = document("remove", music)
     assert valid(found, "undo")
     assert (found["command"], found["summary"]["removed"], found["summary"]["unchanged"]) == ("remove", 2, 2)
 
 
-def test_overview_playlists_and_info(document: Run, tmp_path: Path) -> None:
+def test_overview_playlists_and_info(document: Document, tmp_path: Path) -> None:
     library = made_library(tmp_path / "music", tmp_path / "s", 40)
     assert document("overview", "--state", library.state)["songs"] == 40
     lists = ["playlists", library.folder, "--state", library.state, "--out", tmp_path / "lists", "--format", "m3u8,nsp"]
@@ -136,7 +132,7 @@ def test_overview_playlists_and_info(document: Run, tmp_path: Path) -> None:
     assert document("info", "--model", tmp_path / "model")["device"]["device"] == "cpu"
 
 
-def test_import(document: Run, music: Path, tmp_path: Path) -> None:
+def test_import(document: Document, music: Path, tmp_path: Path) -> None:
     pytest.importorskip("pyarrow")
     document("tag", music, "--parquet", tmp_path / "results.parquet", code=1)
     elsewhere = tmp_path / "elsewhere.sqlite"

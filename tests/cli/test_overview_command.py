@@ -3,27 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from command_line import Run
 from distinct_songs import song
-from fake_tagger import FACTS, FakeTagger
 from json_schemas import valid
 from remembered_library import MadeLibrary, made_library
-from typer.testing import CliRunner, Result
-
-from mertag.cli.app import app
-
-Run = Callable[..., Result]
-
-
-@pytest.fixture
-def mertag(monkeypatch: pytest.MonkeyPatch) -> Run:
-    monkeypatch.setenv("MERTAG_CONFIG", "")
-    monkeypatch.setattr("platformdirs.user_config_path", lambda *_: Path("/nowhere"))
-    monkeypatch.setattr("mertag.cli.tag.open_tagger", lambda *_, **__: (FakeTagger(), FACTS))
-    return lambda *args: CliRunner().invoke(app, [str(arg) for arg in args])
 
 
 @pytest.fixture

@@ -8,81 +8,23 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import time
-import zlib
-from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
-import soundfile
+from command_line import ROOT, Run, process
+from distinct_songs import song
 from fake_tagger import FACTS, FakeTagger
-from typer.testing import CliRunner, Result
 
-from mertag.cli.app import app
 from mertag.library import tags
 
 pytestmark = pytest.mark.command
 
-ROOT = Path(__file__).resolve().parents[2]
-FAKE = str(ROOT / "tests" / "fake_tagger.py")
-
-Run = Callable[..., Result]
-
-
-def audio(path: Path) -> Path:
-    """Write a song whose audio is its own: songs with the same audio are one song to mertag's memory."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    noise = np.random.default_rng(zlib.crc32(os.fsencode(path.name))).uniform(-0.5, 0.5, 800)
-    with path.open("wb") as file:  # the name may be one that soundfile cannot take
-        soundfile.write(file, noise.astype(np.float32), 8000, format=path.suffix[1:].upper())
-    return path
-
-
-@pytest.fixture
-def mertag(monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run `mertag tag` with the tagger that goes by file names."""
-    monkeypatch.setenv("MERTAG_CONFIG", "")
-    monkeypatch.setattr("platformdirs.user_config_path", lambda *_: Path("/nowhere"))
-    monkeypatch.setattr("mertag.cli.tag.open_tagger", lambda *_, **__: (FakeTagger(), FACTS))
-
-    def run(*args: object, stdin: bytes | None = None) -> Result:
-        return CliRunner().invoke(app, ["tag", *map(str, args)], input=stdin)
-
-    return run
-
-
-def process(*args: object, delay_s: float = 0.0, **options: object) -> subprocess.Popen[bytes]:
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(ROOT),
-        "FAKE_DELAY_S": str(delay_s),
-        "MERTAG_CONFIG": "",
-        **options.pop("env", {}),  # type: ignore[dict-item]
-    }
-    command = [sys.executable, FAKE, "tag", *map(os.fspath, args)]  # type: ignore[arg-type]
-    return subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=environment,
-        **options,  # type: ignore[call-overload]
-    )
-
-
-@pytest.fixture
-def music(tmp_path: Path) -> Path:
-    folder = tmp_path / "music"
-    for name in ("q1_a.flac", "q2_b.flac", "short_c.flac"):
-        audio(folder / name)
-    return folder
-
 
 def test_without_an_output_option_a_table_is_printed_and_nothing_is_written(mertag: Run, music: Path) -> None:
     before = {p: p.read_bytes() for p in music.iterdir()}
-    result = mertag(music)
+    result = mertag("tag", music)
     assert result.exit_code == 0
     rows = [line.split("\t") for line in result.stdout.splitlines()]
     assert rows[0] == ["song", "quadrant", "label", "valence", "arousal", "confidence"]
@@ -94,16 +36,16 @@ def test_without_an_output_option_a_table_is_printed_and_nothing_is_written(mert
 
 @pytest.mark.parametrize("option", ["--write-id3", "--write-tags"])
 def test_tags_are_written_and_stdout_stays_empty(mertag: Run, music: Path, option: str) -> None:
-    result = mertag(music, option)
+    result = mertag("tag", music, option)
     assert (result.exit_code, result.stdout) == (0, "")
     assert tags.read_tags(music / "q2_b.flac")["MOOD"] == ("Angry",)
     assert "2 tagged" in result.stderr
-    assert "2 unchanged" in mertag(music, option).stderr
+    assert "2 unchanged" in mertag("tag", music, option).stderr
 
 
 def test_jsonl_on_stdout_is_one_object_a_file_and_nothing_else(mertag: Run, music: Path) -> None:
-    audio(music / "bad_d.flac")
-    result = mertag(music, "--jsonl", "-", "--write-id3", "--dry-run", "--sidecar")
+    song(music / "bad_d.flac")
+    result = mertag("tag", music, "--jsonl", "-", "--write-id3", "--dry-run", "--sidecar")
     records = [json.loads(line) for line in result.stdout.splitlines()]
     assert result.exit_code == 1
     assert {r["status"] for r in records} == {"tagged", "skipped", "failed"}
@@ -112,8 +54,8 @@ def test_jsonl_on_stdout_is_one_object_a_file_and_nothing_else(mertag: Run, musi
 
 
 def test_files_that_failed_are_named_with_their_reason_and_the_exit_code_is_1(mertag: Run, music: Path) -> None:
-    audio(music / "bad_d.flac")
-    result = mertag(music, "--quiet", "--sidecar")
+    song(music / "bad_d.flac")
+    result = mertag("tag", music, "--quiet", "--sidecar")
     assert result.exit_code == 1
     assert result.stderr.splitlines() == [f"failed: {music / 'bad_d.flac'}: damaged after 3.0 s"]
     assert (music / "q1_a.flac.mertag.json").exists()
@@ -121,7 +63,7 @@ def test_files_that_failed_are_named_with_their_reason_and_the_exit_code_is_1(me
 
 def test_csv_and_jsonl_and_the_report_agree(mertag: Run, music: Path, tmp_path: Path) -> None:
     jsonl, table, report = tmp_path / "o.jsonl", tmp_path / "o.csv", tmp_path / "o.json"
-    assert mertag(music, "--jsonl", jsonl, "--csv", table, "--report", report).exit_code == 0
+    assert mertag("tag", music, "--jsonl", jsonl, "--csv", table, "--report", report).exit_code == 0
     records = [json.loads(line) for line in jsonl.read_text().splitlines()]
     rows = list(csv.DictReader(table.open(newline="")))
     assert [r["path"] for r in records] == [r["path"] for r in rows]
@@ -141,7 +83,7 @@ def test_an_output_never_takes_the_place_of_a_file_that_mertag_did_not_write(
 ) -> None:
     song = music / "q1_a.flac"
     before = song.read_bytes()
-    result = mertag(option, song, music)  # what `--jsonl *.flac` becomes
+    result = mertag("tag", option, song, music)  # what `--jsonl *.flac` becomes
     assert result.exit_code == 2
     assert "mertag did not write it" in result.stderr
     assert song.read_bytes() == before
@@ -150,7 +92,7 @@ def test_an_output_never_takes_the_place_of_a_file_that_mertag_did_not_write(
 def test_an_output_of_mertag_is_replaced_by_the_next_run(mertag: Run, music: Path, tmp_path: Path) -> None:
     for _ in range(2):
         for option in ("--jsonl", "--csv", "--report"):
-            assert mertag(music, option, tmp_path / f"out{option}").exit_code == 0
+            assert mertag("tag", music, option, tmp_path / f"out{option}").exit_code == 0
     assert len((tmp_path / "out--jsonl").read_text().splitlines()) == 3
 
 
@@ -180,13 +122,13 @@ def test_what_cannot_be_is_a_usage_error_and_nothing_runs(
     mertag: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, args: tuple[str, ...], says: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    result = mertag(*args)
+    result = mertag("tag", *args)
     assert (result.exit_code, result.stdout) == (2, "")
     assert says in result.stderr
 
 
 def test_no_audio_files_is_no_error(mertag: Run, tmp_path: Path) -> None:
-    result = mertag(tmp_path, "--jsonl", "-")
+    result = mertag("tag", tmp_path, "--jsonl", "-")
     assert (result.exit_code, result.stdout) == (0, "")
     assert "no audio files" in result.stderr
 
@@ -194,14 +136,14 @@ def test_no_audio_files_is_no_error(mertag: Run, tmp_path: Path) -> None:
 @pytest.mark.parametrize("separator", [b"\n", b"\0", b"\r\n"])
 def test_paths_can_come_from_stdin(mertag: Run, music: Path, separator: bytes) -> None:
     names = separator.join(os.fsencode(music / n) for n in ("q1_a.flac", "q2_b.flac"))
-    result = mertag("--files-from", "-", "--jsonl", "-", stdin=names)
+    result = mertag("tag", "--files-from", "-", "--jsonl", "-", stdin=names)
     assert result.exit_code == 0, result.stderr
     assert len(result.stdout.splitlines()) == 2
 
 
 def test_a_path_in_a_list_that_is_gone_fails_alone(mertag: Run, music: Path) -> None:
     names = f"{music / 'gone.flac'}\n{music / 'q1_a.flac'}\n".encode()
-    result = mertag("--files-from", "-", "--jsonl", "-", stdin=names)
+    result = mertag("tag", "--files-from", "-", "--jsonl", "-", stdin=names)
     assert result.exit_code == 1
     assert [json.loads(line)["status"] for line in result.stdout.splitlines()] == ["tagged", "failed"]
 
@@ -209,7 +151,7 @@ def test_a_path_in_a_list_that_is_gone_fails_alone(mertag: Run, music: Path) -> 
 def test_a_read_only_song_is_refused_before_the_analysis(mertag: Run, music: Path) -> None:
     song = music / "q1_a.flac"
     song.chmod(0o444)
-    result = mertag(song, "--write-id3", "--jsonl", "-")
+    result = mertag("tag", song, "--write-id3", "--jsonl", "-")
     assert result.exit_code == 1
     assert json.loads(result.stdout)["emotion"] is None
     assert "read-only" in result.stderr
@@ -218,19 +160,19 @@ def test_a_read_only_song_is_refused_before_the_analysis(mertag: Run, music: Pat
 def test_a_dry_run_shows_old_and_new_and_writes_nothing(mertag: Run, music: Path) -> None:
     song = music / "q1_a.flac"
     before = song.read_bytes()
-    result = mertag(song, "--dry-run")
+    result = mertag("tag", song, "--dry-run")
     assert result.exit_code == 0
     assert f"{song}\n" in result.stdout
     assert "  MOOD: (none) -> Happy\n" in result.stdout
     assert "would be tagged" in result.stderr
     assert song.read_bytes() == before
-    mertag(song, "--write-id3")
-    assert f"{song}: unchanged: already up to date\n" in mertag(song, "--dry-run").stdout
+    mertag("tag", song, "--write-id3")
+    assert f"{song}: unchanged: already up to date\n" in mertag("tag", song, "--dry-run").stdout
 
 
 def test_include_and_exclude_narrow_what_is_found(mertag: Run, music: Path) -> None:
-    assert len(mertag(music, "--jsonl", "-", "--exclude", "q2*").stdout.splitlines()) == 2
-    assert len(mertag(music, "--jsonl", "-", "--include", "q2*").stdout.splitlines()) == 1
+    assert len(mertag("tag", music, "--jsonl", "-", "--exclude", "q2*").stdout.splitlines()) == 2
+    assert len(mertag("tag", music, "--jsonl", "-", "--include", "q2*").stdout.splitlines()) == 1
 
 
 def test_a_disk_that_fills_up_stops_the_run_with_a_summary(
@@ -242,7 +184,7 @@ def test_a_disk_that_fills_up_stops_the_run_with_a_summary(
 
     real_open = Path.open
     monkeypatch.setattr(Path, "open", lambda p, *a, **k: Full() if a == ("w",) else real_open(p, *a, **k))
-    result = mertag(music, "--jsonl", tmp_path / "o.jsonl")
+    result = mertag("tag", music, "--jsonl", tmp_path / "o.jsonl")
     assert result.exit_code == 3
     assert "No space left" in result.stderr
     assert "found 3 = 1 analysed + 0 unchanged + 2 skipped + 0 failed" in result.stderr
@@ -254,7 +196,7 @@ def test_strange_names_are_harmless_in_every_locale(tmp_path: Path, locale: str)
     music = tmp_path / "music"
     names = (b"q1_\x1b[31m[red].flac", b"q2_caf\xe9.flac", "bad_夜\u202e.flac".encode(), b"short_\n.flac")
     for name in names:
-        audio(music / os.fsdecode(name))
+        song(music / os.fsdecode(name))
     env = {"LC_ALL": locale, "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     for args in ((), ("--jsonl", "-"), ("--write-id3",), ("--dry-run",), ("--csv", "-")):
         run = process(music, *args, env=env)
@@ -275,7 +217,7 @@ def test_an_interrupted_run_keeps_what_is_finished_and_says_how_to_go_on(
 ) -> None:
     music, jsonl, report = tmp_path / "music", tmp_path / "o.jsonl", tmp_path / "report.json"
     for i in range(200):
-        audio(music / f"q1_{i:03}.flac")
+        song(music / f"q1_{i:03}.flac")
     run = process(music, "--write-id3", "--jsonl", jsonl, "--report", report, delay_s=0.05)
     deadline_s = time.monotonic() + 60
     while not (jsonl.exists() and jsonl.read_text().count("\n") >= 3):
@@ -299,7 +241,7 @@ def test_a_reader_that_leaves_early_is_no_traceback(tmp_path: Path, args: tuple[
     import fcntl  # here: POSIX only
 
     for i in range(300):
-        audio(tmp_path / f"q1_{i}.flac")
+        song(tmp_path / f"q1_{i}.flac")
     run = process(tmp_path, *args)
     assert run.stdout is not None
     assert run.stderr is not None
@@ -320,14 +262,14 @@ def test_a_run_over_the_worst_files_of_two_tag_libraries_adds_up(mertag: Run, re
     for path in music.rglob("*"):
         path.chmod(0o755 if path.is_dir() else 0o644)  # the data themselves are read-only
     before = {p.name for p in music.rglob("*")}
-    result = mertag(music, "--write-id3", "--report", report, "--quiet")
+    result = mertag("tag", music, "--write-id3", "--report", report, "--quiet")
     assert result.exit_code in (0, 1), result.stderr
     s = json.loads(report.read_text())["summary"]
     assert s["found"] == s["tagged"] + s["unchanged"] + s["skipped"] + s["failed"] > 100
     assert s["not_reached"] == 0
     assert s["tagged"] > 100
     assert {p.name for p in music.rglob("*")} == before
-    again = mertag(music, "--write-id3", "--report", report, "--quiet")
+    again = mertag("tag", music, "--write-id3", "--report", report, "--quiet")
     second = json.loads(report.read_text())["summary"]
     assert (second["tagged"], second["unchanged"]) == (0, s["tagged"] + s["unchanged"])
     assert again.exit_code == result.exit_code
@@ -343,7 +285,7 @@ def test_one_song_alone_gets_all_threads(mertag: Run, music: Path, monkeypatch: 
     monkeypatch.setattr("mertag.cli.tag.open_tagger", open_tagger)
     first, second = sorted(path for path in music.rglob("*") if path.is_file())[:2]
     for roots in ([first], [first, second], [music]):
-        mertag(*roots, "--no-state")
+        mertag("tag", *roots, "--no-state")
     assert asked == [True, False, False]
 
 

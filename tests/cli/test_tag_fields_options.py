@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
-from fake_tagger import FACTS, FakeTagger
-from typer.testing import CliRunner, Result
+from command_line import Run
+from fake_tagger import FACTS
+from typer.testing import CliRunner
 
 from mertag.cli.app import app
 from mertag.library import tags
-
-Run = Callable[..., Result]
-
-
-@pytest.fixture
-def mertag(monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run `mertag tag` with the tagger that goes by file names."""
-    monkeypatch.setenv("MERTAG_CONFIG", "")
-    monkeypatch.setattr("platformdirs.user_config_path", lambda *_: Path("/nowhere"))
-    monkeypatch.setattr("mertag.cli.tag.open_tagger", lambda *_, **__: (FakeTagger(), FACTS))
-    return lambda *args: CliRunner().invoke(app, ["tag", *map(str, args)])
 
 
 @pytest.fixture
@@ -44,10 +33,10 @@ def labels(tmp_path: Path) -> Path:
 def test_the_options_reach_the_file(monkeypatch: pytest.MonkeyPatch, mertag: Run, song: Path, labels: Path) -> None:
     monkeypatch.setattr("mertag.library.tags.fields.SECOND_FROM", 0.1)  # the tagger of the tests is sure of its mood
     options = ("--write-id3", "--moods", 2, "--join", " + ", "--labels", labels)
-    assert mertag(song, *options).exit_code == 0
+    assert mertag("tag", song, *options).exit_code == 0
     assert tags.read_tags(song)["MOOD"] == ("Fierce + Joyful",)
 
-    assert mertag(song, "--write-id3", "--fields", "mood,model", "--fields", "quadrant").exit_code == 0
+    assert mertag("tag", song, "--write-id3", "--fields", "mood,model", "--fields", "quadrant").exit_code == 0
     assert tags.read_tags(song) == {
         "MOOD": ("Angry",),
         "MERTAG_QUADRANT": ("Q2",),
@@ -56,7 +45,7 @@ def test_the_options_reach_the_file(monkeypatch: pytest.MonkeyPatch, mertag: Run
 
 
 def test_a_dry_run_shows_own_labels(mertag: Run, song: Path, labels: Path) -> None:
-    result = mertag(song, "--dry-run", "--labels", labels)
+    result = mertag("tag", song, "--dry-run", "--labels", labels)
     assert "MOOD: (none) -> Fierce" in result.stdout
     assert tags.read_tags(song) == {}
 
@@ -68,19 +57,19 @@ def test_the_command_line_wins_over_the_environment_and_that_over_the_file(
     config = tmp_path / "config.toml"
     config.write_text(f'[tag]\nlabels = "{labels}"\nfields = ["mood", "model"]\njoin = "; "\nmoods = 2\n')
     monkeypatch.setenv("MERTAG_CONFIG", str(config))
-    mertag(song, "--write-id3")
+    mertag("tag", song, "--write-id3")
     assert tags.read_tags(song)["MOOD"] == ("Fierce; Joyful",)
     assert "MERTAG_QUADRANT" not in tags.read_tags(song)
 
     monkeypatch.setenv("MERTAG_TAG_JOIN", "|")
     monkeypatch.setenv("MERTAG_TAG_FIELDS", "mood,quadrant,model")
-    mertag(song, "--write-id3")
+    mertag("tag", song, "--write-id3")
     assert tags.read_tags(song)["MOOD"] == ("Fierce|Joyful",)
     assert "MERTAG_QUADRANT" in tags.read_tags(song)
 
     other = tmp_path / "other.json"
     other.write_text('{"Q2": "Tense"}')
-    mertag(song, "--write-id3", "--join", "&", "--fields", "mood", "--labels", other)
+    mertag("tag", song, "--write-id3", "--join", "&", "--fields", "mood", "--labels", other)
     assert set(tags.read_tags(song)) == {"MOOD", "MERTAG_MOOD"}
     assert tags.read_tags(song)["MOOD"] == ("Tense&Happy",)
 
@@ -98,7 +87,7 @@ def test_what_cannot_be_is_a_usage_error_and_nothing_runs(
     mertag: Run, song: Path, options: list[str], reason: str
 ) -> None:
     before = song.read_bytes()
-    result = mertag(song, "--write-id3", *options)
+    result = mertag("tag", song, "--write-id3", *options)
     assert result.exit_code == 2
     assert reason in result.stderr
     assert song.read_bytes() == before
@@ -111,17 +100,17 @@ def test_scale_middle_and_comment_come_from_the_file_too_and_undo_gives_every_by
     config = tmp_path / "config.toml"
     config.write_text('[tag]\nscale = 100\nbalanced = "Balanced"\ncomment-field = true\n')
     monkeypatch.setenv("MERTAG_CONFIG", str(config))
-    assert mertag(song, "--write-id3", "--state", state).exit_code == 0
+    assert mertag("tag", song, "--write-id3", "--state", state).exit_code == 0
     fields = tags.read_tags(song)
     assert fields["COMMENT"] == fields["MERTAG_COMMENT"] == fields["MOOD"]
     assert fields["MERTAG_VALENCE"][0].isdigit()
-    assert "1 unchanged" in mertag(song, "--write-id3", "--state", state).stderr
+    assert "1 unchanged" in mertag("tag", song, "--write-id3", "--state", state).stderr
 
     assert CliRunner().invoke(app, ["undo", "--yes", "--state", str(state)]).exit_code == 0
     assert song.read_bytes() == old
 
 
 def test_a_scale_that_cannot_be_is_a_usage_error(mertag: Run, song: Path) -> None:
-    result = mertag(song, "--scale", 10)
+    result = mertag("tag", song, "--scale", 10)
     assert result.exit_code == 2
     assert "give 1 or 100" in result.stderr

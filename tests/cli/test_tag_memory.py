@@ -10,62 +10,17 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import tiny_bundle
+from command_line import ROOT, Run, process
 from distinct_songs import song
-from fake_tagger import FACTS, FakeTagger
-from typer.testing import CliRunner, Result
+from fake_tagger import FakeTagger
 
-from mertag.cli.app import app
 from mertag.library import tags
 
 pytestmark = pytest.mark.command
-
-ROOT = Path(__file__).resolve().parents[2]
-FAKE = str(ROOT / "tests" / "fake_tagger.py")
-
-Run = Callable[..., Result]
-
-
-@pytest.fixture
-def tagger() -> FakeTagger:
-    return FakeTagger()
-
-
-@pytest.fixture
-def mertag(monkeypatch: pytest.MonkeyPatch, tagger: FakeTagger) -> Run:
-    """Run `mertag tag` with the tagger that goes by file names."""
-    monkeypatch.setenv("MERTAG_CONFIG", "")
-    monkeypatch.setattr("platformdirs.user_config_path", lambda *_: Path("/nowhere"))
-    monkeypatch.setattr("mertag.cli.tag.open_tagger", lambda *_, **__: (tagger, FACTS))
-
-    def run(*args: object) -> Result:
-        tagger.analysed.clear()
-        return CliRunner().invoke(app, ["tag", *map(str, args)])
-
-    return run
-
-
-@pytest.fixture
-def music(tmp_path: Path) -> Path:
-    for name in ("q1_a.flac", "q2_b.flac", "short_c.flac"):
-        song(tmp_path / "music" / name)
-    return tmp_path / "music"
-
-
-def process(*args: object, log: Path, delay_s: float) -> subprocess.Popen[bytes]:
-    environment = os.environ | {
-        "PYTHONPATH": str(ROOT),
-        "FAKE_DELAY_S": str(delay_s),
-        "FAKE_LOG": str(log),
-        "MERTAG_CONFIG": "",
-    }
-    return subprocess.Popen(
-        [sys.executable, FAKE, "tag", *map(str, args)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
-    )
 
 
 def summary_of(err: bytes) -> dict[str, int]:
@@ -78,9 +33,9 @@ def summary_of(err: bytes) -> dict[str, int]:
 
 
 def test_a_second_run_needs_no_analysis_and_names_no_run(mertag: Run, music: Path, tagger: FakeTagger) -> None:
-    first = mertag(music, "--write-id3")
+    first = mertag("tag", music, "--write-id3")
     assert "this was run 1; `mertag undo --run 1` gives the old files back" in first.stderr
-    second = mertag(music, "--write-id3", "--jsonl", "-")
+    second = mertag("tag", music, "--write-id3", "--jsonl", "-")
     assert (second.exit_code, tagger.analysed) == (0, [])
     assert "found 3 = 0 tagged + 2 unchanged + 1 skipped + 0 failed" in second.stderr
     assert "undo" not in second.stderr
@@ -89,8 +44,8 @@ def test_a_second_run_needs_no_analysis_and_names_no_run(mertag: Run, music: Pat
 
 
 def test_force_analyses_again(mertag: Run, music: Path, tagger: FakeTagger) -> None:
-    mertag(music, "--write-id3")
-    assert mertag(music, "--write-id3", "--force").exit_code == 0
+    mertag("tag", music, "--write-id3")
+    assert mertag("tag", music, "--write-id3", "--force").exit_code == 0
     assert len(tagger.analysed) == 3
 
 
@@ -99,7 +54,7 @@ def test_without_a_state_nothing_is_remembered_nor_made(
 ) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "home"))
     for _ in range(2):
-        assert mertag(music, "--write-id3", "--no-state").exit_code == 0
+        assert mertag("tag", music, "--write-id3", "--no-state").exit_code == 0
         assert len(tagger.analysed) == 3
     assert not (tmp_path / "home").exists()
 
@@ -107,10 +62,10 @@ def test_without_a_state_nothing_is_remembered_nor_made(
 def test_the_state_may_lie_elsewhere_and_other_places_know_nothing_of_it(
     mertag: Run, music: Path, tagger: FakeTagger, tmp_path: Path
 ) -> None:
-    mertag(music, "--write-id3", "--state", tmp_path / "mine" / "s")
-    mertag(music, "--write-id3", "--state", tmp_path / "mine" / "s")
+    mertag("tag", music, "--write-id3", "--state", tmp_path / "mine" / "s")
+    mertag("tag", music, "--write-id3", "--state", tmp_path / "mine" / "s")
     assert tagger.analysed == []
-    mertag(music, "--write-id3")
+    mertag("tag", music, "--write-id3")
     assert len(tagger.analysed) == 3
 
 
@@ -126,7 +81,7 @@ def test_the_state_may_lie_elsewhere_and_other_places_know_nothing_of_it(
 def test_what_contradicts_itself_is_a_usage_error(
     mertag: Run, music: Path, tagger: FakeTagger, args: tuple[str, ...], says: str
 ) -> None:
-    result = mertag(music, *args)
+    result = mertag("tag", music, *args)
     assert (result.exit_code, tagger.analysed) == (2, [])
     assert says in result.stderr
 
@@ -136,10 +91,10 @@ def test_a_state_that_cannot_be_made_ends_a_run_that_writes_and_not_one_that_sho
 ) -> None:
     (tmp_path / "home").write_text("no folder")
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "home"))
-    refused = mertag(music, "--write-id3")
+    refused = mertag("tag", music, "--write-id3")
     assert (refused.exit_code, tagger.analysed) == (2, [])
     assert "--no-state" in refused.stderr
-    shown = mertag(music)
+    shown = mertag("tag", music)
     assert shown.exit_code == 0
     assert "nothing is remembered" in shown.stderr
     assert len(shown.stdout.splitlines()) == 3
@@ -150,7 +105,7 @@ def test_a_song_is_never_taken_for_the_state_file(mertag: Run, music: Path, tmp_
     flac = next(music.glob("*.flac"))
     place = tmp_path / name
     place.write_bytes(flac.read_bytes())
-    result = mertag(music, "--write-id3", "--state", place)
+    result = mertag("tag", music, "--write-id3", "--state", place)
     assert result.exit_code == 2
     assert "this is a song" in result.stderr
     assert place.read_bytes() == flac.read_bytes()
@@ -160,22 +115,22 @@ def test_a_song_is_never_taken_for_the_state_file(mertag: Run, music: Path, tmp_
 def test_a_state_that_is_no_state_is_set_aside_and_the_run_goes_on(mertag: Run, music: Path, tmp_path: Path) -> None:
     place = tmp_path / "s"
     place.write_text("precious notes of someone else" * 100)
-    result = mertag(music, "--write-id3", "--state", place)
+    result = mertag("tag", music, "--write-id3", "--state", place)
     assert result.exit_code == 0
     assert "set aside" in result.stderr
     (aside,) = tmp_path.glob("s.aside-*")
     assert aside.read_text().startswith("precious notes")
-    assert "2 unchanged" in mertag(music, "--write-id3", "--state", place).stderr
+    assert "2 unchanged" in mertag("tag", music, "--write-id3", "--state", place).stderr
 
 
 def test_another_model_is_said_before_the_analysis(mertag: Run, music: Path, tagger: FakeTagger) -> None:
-    mertag(music, "--write-id3")
+    mertag("tag", music, "--write-id3")
     tagger.model = "new@2+22222222"
-    result = mertag(music, "--write-id3", "--jsonl", "-")
+    result = mertag("tag", music, "--write-id3", "--jsonl", "-")
     said = "3 songs were analysed with the model fake@1+00000000, and this run uses new@2+22222222"
     assert said in result.stderr
     assert all(line.startswith("{") for line in result.stdout.splitlines())
-    assert said not in mertag(music, "--quiet").stderr
+    assert said not in mertag("tag", music, "--quiet").stderr
 
 
 def test_retag_needs_no_network_and_writes_what_a_real_run_heard(tmp_path: Path) -> None:

@@ -6,41 +6,17 @@ import csv
 import json
 import os
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from fake_tagger import DAMAGE, FACTS, FakeTagger
+from command_line import Run
+from distinct_songs import song as audio
+from fake_tagger import DAMAGE
 from mutagen.flac import FLAC
-from typer.testing import CliRunner, Result
-from written_songs import make_song as audio
 
-from mertag.cli.app import app
 from mertag.cli.view import Progress
 
 pytestmark = pytest.mark.command
-
-Run = Callable[..., Result]
-
-
-@pytest.fixture
-def mertag(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
-    monkeypatch.setenv("MERTAG_CONFIG", "")
-    monkeypatch.setattr("platformdirs.user_config_path", lambda *_: Path("/nowhere"))
-    monkeypatch.setattr("platformdirs.user_state_path", lambda *_: tmp_path / "state")
-    monkeypatch.setattr("mertag.cli.tag.open_tagger", lambda *_, **__: (FakeTagger(), FACTS))
-
-    def run(*args: object) -> Result:
-        return CliRunner().invoke(app, list(map(str, args)))
-
-    return run
-
-
-@pytest.fixture
-def music(tmp_path: Path) -> Path:
-    for name in ("q1_a.flac", "q2_b.flac", "short_c.flac"):
-        audio(tmp_path / "music" / name)
-    return tmp_path / "music"
 
 
 def test_a_run_that_writes_nothing_says_analysed_and_the_records_keep_their_status(mertag: Run, music: Path) -> None:

@@ -8,40 +8,18 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner, Result
+from command_line import ROOT, Run
 from written_songs import contents, make_song, write
 
-from mertag.cli.app import app
 from mertag.cli.undo import share, size
 from mertag.emotion import Quadrant
 from mertag.library import tags
 from mertag.library.state.database import Database
 
 pytestmark = pytest.mark.command
-
-ROOT = Path(__file__).resolve().parents[2]
-Run = Callable[..., Result]
-
-
-@pytest.fixture
-def mertag(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
-    monkeypatch.setenv("MERTAG_CONFIG", "")
-    monkeypatch.setattr("platformdirs.user_config_path", lambda *_: Path("/nowhere"))
-    monkeypatch.setattr("platformdirs.user_state_path", lambda *_: tmp_path / "state")
-
-    def run(*args: object, answer: str = "") -> Result:
-        return CliRunner().invoke(app, list(map(str, args)), input=answer)
-
-    return run
-
-
-@pytest.fixture
-def state(tmp_path: Path) -> Path:
-    return tmp_path / "state" / "state.sqlite"
 
 
 @pytest.fixture
@@ -155,7 +133,7 @@ def test_on_a_terminal_undo_says_which_run_it_is_and_asks(
     monkeypatch.setattr("mertag.cli.console.stream_is_terminal", lambda name: name != "stdout")
     tagged(state, songs)
     after = contents(songs[0].parent)
-    result = mertag("undo", *options, answer=answer)
+    result = mertag("undo", *options, stdin=answer)
     assert result.exit_code == 0
     assert f"mertag tag: 3 files in {songs[0].parent}" in result.stderr
     assert ("[y/N]" in result.stderr) == (not options)

@@ -16,8 +16,6 @@ from mertag_train.learn.optimise import Optimiser
 from mertag_train.learn.trainer import band_statistics, network_of
 
 PLAIN = AugmentConfig(mixup_alpha=0.0, time_masks=0, frequency_masks=0)
-
-
 NAMES = ("low", "high")
 
 

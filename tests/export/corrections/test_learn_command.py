@@ -74,10 +74,8 @@ def correct(path: Path, quadrant: int) -> None:
 
 
 @pytest.fixture
-def learn(library: Library, files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+def learn(no_settings: None, library: Library, files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     tiny_bundle.build(tmp_path / "model")
-    monkeypatch.setenv("MERTAG_CONFIG", "")
-    monkeypatch.setattr("platformdirs.user_config_path", lambda *_: Path("/nowhere"))
     monkeypatch.setattr("mertag_export.learn.open_tagger", lambda model, *_, **__: (Hearing(library, model), FACTS))
     monkeypatch.setenv("MERTAG_BUNDLE", str(tmp_path / "model"))
 

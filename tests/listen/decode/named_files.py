@@ -13,8 +13,6 @@ import pytest
 from mertag.listen.decode.pool import Decoded
 
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
-
-
 ODD = "odd_decoders:by_name"
 
 

@@ -10,8 +10,6 @@ QUICK = (
     *("--learner", "inherited", "--svm-songs", 0.18, "--segment", 1, "--crops", 1),
     *("--device", "cpu", "--threads", 1, "--teacher", "none"),
 )
-
-
 TINY = (*QUICK, "--epochs", 2)
 
 

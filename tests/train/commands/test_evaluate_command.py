@@ -67,10 +67,8 @@ def log_mels(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def mertag(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, music: Path, log_mels: Path) -> Run:
+def mertag(no_settings: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, music: Path, log_mels: Path) -> Run:
     """Run `mertag evaluate` on the toy music in an empty folder, with a tiny network."""
-    monkeypatch.setenv("MERTAG_CONFIG", "")
-    monkeypatch.setattr("platformdirs.user_config_path", lambda *_: Path("/nowhere"))
     monkeypatch.setattr("mertag_train.learn.trainer.SegmentNetwork", TinyNetwork)
     monkeypatch.chdir(tmp_path)
 

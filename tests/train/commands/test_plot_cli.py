@@ -32,10 +32,8 @@ def song(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def mertag(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tiny_bundle: Bundle) -> Run:
+def mertag(no_settings: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tiny_bundle: Bundle) -> Run:
     """Run `mertag plot` in an empty folder."""
-    monkeypatch.setenv("MERTAG_CONFIG", "")
-    monkeypatch.setattr("platformdirs.user_config_path", lambda *_: Path("/nowhere"))
     monkeypatch.setenv("MERTAG_BUNDLE", str(tiny_bundle.folder))
     here = tmp_path / "here"
     here.mkdir()

@@ -39,7 +39,7 @@ def others(tmp_path: Path, music: Path) -> Path:
 
 
 @pytest.fixture
-def mertag(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, music: Path) -> Command:
+def mertag(no_settings: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, music: Path) -> Command:
     """Run a command on the toy music with a tiny network, a short pre-training, and a teacher of two numbers."""
     ours = recipes.RECIPES["ours"]
     first = PretrainingConfig(epochs=1, crops_per_clip=1, optimiser=ours.optimiser)
@@ -48,8 +48,6 @@ def mertag(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, music: Path) -> Comm
     monkeypatch.setitem(recipes.RECIPES, "ours", short)
     monkeypatch.setattr(trainer, "SegmentNetwork", TinyNetwork)
     monkeypatch.setattr("mertag_train.learn.trainer._refuse_stall", lambda *_: None)
-    monkeypatch.setenv("MERTAG_CONFIG", "")
-    monkeypatch.setattr("platformdirs.user_config_path", lambda *_: Path("/nowhere"))
     monkeypatch.chdir(tmp_path)
     teacher = statistics_model(tmp_path / "teacher.onnx", ("n", 8_000), sample_rate=8_000)
 

@@ -202,9 +202,9 @@ def test_the_settings_name_the_file_by_its_hash(tmp_path: Path, bands: Path) -> 
 
 
 @pytest.fixture
-def mertag(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tones: Dataset) -> Callable[..., tuple[int, str]]:
-    monkeypatch.setenv("MERTAG_CONFIG", "")
-    monkeypatch.setattr("platformdirs.user_config_path", lambda *_: Path("/nowhere"))
+def mertag(
+    no_settings: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tones: Dataset
+) -> Callable[..., tuple[int, str]]:
     monkeypatch.setattr("platformdirs.user_cache_path", lambda *_: tmp_path / "cache")
     monkeypatch.chdir(tmp_path)
     common = ["--dataset", "folder", "--data-dir", tones.root, "--folds", 2, "--no-figures", "--threads", 1]
