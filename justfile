@@ -9,12 +9,13 @@ export PATH := bin + ":" + env("PATH")
 default:
     @just --list
 
-# Style, types and import rules; changes nothing
+# Style, types, import rules, lengths and names of files; changes nothing
 check:
     ruff check .
     ruff format --check .
     mypy
     lint-imports
+    python .ci/check_files.py
 
 # Mend the style
 fmt:
