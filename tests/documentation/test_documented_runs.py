@@ -44,7 +44,7 @@ NEEDS = {
     "s3://": "a store",
     "runs/ours": "a training of hours",
     "train --dataset folder": "a training of minutes (tests/train/commands/test_train_command.py)",
-    "--out benchmarks/results": "results in the source tree (tests/benchmarks/test_results.py)",
+    "--out benchmarks/results": "results in the source tree (tests/benchmarks/test_committed_results.py)",
 }
 BEFORE = {
     "docs/undo.md": ["mertag tag ~/Music --write-tags"],
