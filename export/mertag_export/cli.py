@@ -19,6 +19,8 @@ from mertag.library.records import path_fields
 if TYPE_CHECKING:
     from mertag_export.parity import Check
 
+OverwriteBundle = Annotated[bool, typer.Option("--overwrite", help="Replace a bundle that is there.")]
+
 
 def export(
     run: Annotated[
@@ -41,7 +43,7 @@ def export(
         typer.Option(metavar="FILE", help="Terms of the weights; if not given, what follows from the data set."),
     ] = None,
     check_songs: Annotated[int, typer.Option(min=1, help="On how many unseen songs the decisions are compared.")] = 24,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a bundle that is there.")] = False,
+    overwrite: OverwriteBundle = False,
     force: Annotated[
         bool, typer.Option("--force", help="Export a model whose figures cannot be told from chance, too.")
     ] = False,

@@ -22,6 +22,7 @@ from mertag.emotion import QUADRANTS
 from mertag.errors import ConfigError
 from mertag.files import path_text
 from mertag.library.records import path_fields
+from mertag_export.cli import OverwriteBundle
 
 if TYPE_CHECKING:
     from mertag_export.corrections.judge import OwnersSongs, Verdict
@@ -47,7 +48,7 @@ def learn(
     model: opt.ModelOption = None,
     device: opt.DeviceOption = opt.DeviceChoice.auto,
     workers: opt.Workers = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a bundle that is there.")] = False,
+    overwrite: OverwriteBundle = False,
     json: opt.Json = False,
     quiet: opt.Quiet = False,
 ) -> None:

@@ -12,7 +12,7 @@ import typer
 
 from mertag.cli import console
 from mertag.cli.shared import refuse_music
-from mertag.cli.tag_options import Json
+from mertag.cli.tag_options import Json, WarningsOnly
 from mertag.cli.undo import StateOption
 from mertag.errors import ConfigError
 from mertag.files import local_path, path_text
@@ -27,7 +27,7 @@ def import_results(
     results: Results,
     state: StateOption = None,
     json: Json = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Warnings and errors only.")] = False,
+    quiet: WarningsOnly = False,
 ) -> None:
     """Take results into the memory, so that `mertag tag --retag` writes tags from them without an analysis.
 

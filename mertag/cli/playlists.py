@@ -69,7 +69,7 @@ def playlists(
     ] = False,
     state: StateOption = None,
     json: opt.Json = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Warnings and errors only.")] = False,
+    quiet: opt.WarningsOnly = False,
 ) -> None:
     """Write playlists by mood, from what is remembered: nothing is analysed.
 

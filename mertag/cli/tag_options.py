@@ -236,6 +236,7 @@ MaxFailures = Annotated[
     int | None, typer.Option(min=1, metavar="N", help="Stop when N files have failed; if not given, never.")
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Results, failures, warnings and errors only.")]
+WarningsOnly = Annotated[bool, typer.Option("--quiet", "-q", help="Warnings and errors only.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say what becomes of each file: as --log-level info.")]
 LogLevelOption = Annotated[
     LogLevel, typer.Option("--log-level", help="Which log lines stderr gets: those of this level and above.")

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 import shlex
+from inspect import signature
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner, Result
 
 from mertag.cli.app import COMMANDS, app, load_command
+from mertag.cli.tag import tag
+from mertag.cli.watch import watch
 
 RUNTIME = ("tag", "undo", "remove", "info")
 
@@ -54,6 +57,19 @@ def test_every_example_can_be_parsed(command: str) -> None:
         assert (mertag, named) == ("mertag", command)
         with load_command(named).make_context(named, words) as context:  # raises for what cannot be
             assert context.params
+
+
+def test_watch_takes_its_options_from_tag_with_the_same_defaults() -> None:
+    of_tag, of_watch = (
+        {
+            parameter.name: (parameter.annotation, parameter.default)
+            for parameter in signature(command).parameters.values()
+        }
+        for command in (tag, watch)
+    )
+    assert of_watch.keys() - of_tag.keys() == {"settle", "poll"}
+    shared = of_watch.keys() & of_tag.keys() - {"paths"}
+    assert {name: of_watch[name] for name in shared} == {name: of_tag[name] for name in shared}
 
 
 def test_an_export_has_no_groups_of_one_option() -> None:

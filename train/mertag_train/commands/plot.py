@@ -14,7 +14,7 @@ import typer
 from mertag.cli import console
 from mertag.cli.console import LogLevel, show_from
 from mertag.cli.shared import open_tagger
-from mertag.cli.tag_options import DeviceChoice, DeviceOption, Json, ModelOption
+from mertag.cli.tag_options import DeviceChoice, DeviceOption, Json, ModelOption, SegmentHop
 from mertag.errors import ConfigError, FileError, MertagError
 
 if TYPE_CHECKING:
@@ -45,12 +45,7 @@ def plot(
     ] = False,
     model: ModelOption = None,
     device: DeviceOption = DeviceChoice.auto,
-    segment_hop: Annotated[
-        float | None,
-        typer.Option(
-            metavar="SECONDS", help="Step between segments; if not given, that of the training (a warning else)."
-        ),
-    ] = None,
+    segment_hop: SegmentHop = None,
     json: Json = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="The picture's name and errors only.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Also say why that device is used.")] = False,
