@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 import torch
-from toy_training import TinyNetwork, planted, toy_config
+from toy_training import planted, toy_config
 
 from mertag.emotion import Quadrant, Target
 from mertag_train.data.datasets import Dataset, Song
 from mertag_train.data.datasets.base import targets_of_quadrant
 from mertag_train.data.store import LogMelStore
+from mertag_train.evaluation.methods import Context, Fold
+from mertag_train.evaluation.results import Result, Task
 from mertag_train.evaluation.runner import Surroundings
 from mertag_train.learn.config import AugmentConfig, TrainConfig
 
@@ -68,21 +69,57 @@ def surroundings(tmp_path: Path, dataset: Dataset, songs: tuple[Song, ...], **ch
     return Surroundings(**{**given, **changes})
 
 
-@pytest.fixture
-def tiny_networks(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
-    """Train `TinyNetwork` in place of VGG16; the fixture tells how many networks were made."""
-    made = [0]
-
-    class Counted(TinyNetwork):
-        def __init__(self, *args: Any, **options: Any) -> None:
-            made[0] += 1
-            super().__init__(*args, **options)
-
-    monkeypatch.setattr("mertag_train.learn.trainer.SegmentNetwork", Counted)
-    return lambda: made[0]
-
-
 def config_with(**changes: Any) -> TrainConfig:
     """Return the toy configuration with changes. With mixup: two epochs are too few for the check that it learns."""
     given: dict[str, Any] = {"epochs": 2, "fractions": (0.5, 0.35, 0.15), "augment": AugmentConfig(mixup_alpha=0.2)}
     return toy_config(**{**given, **changes})
+
+
+def fold_of(n_train: int = 24, **changes: object) -> Fold:
+    """Return a fold of the toy songs: the first to learn from, the rest to be judged."""
+    songs = toy_songs()
+    whole = Fold(
+        name="0", target=Target.QUADRANT, train=songs[:n_train], test=songs[n_train:], seed=0, group="recording"
+    )
+    return replace(whole, **changes)  # type: ignore[arg-type]
+
+
+def context_of(tmp_path: Path, config: TrainConfig | None = None) -> Context:
+    """Return what a method is given of the toy songs."""
+    around = surroundings(tmp_path, toy_dataset(), toy_songs())
+    (tmp_path / "work").mkdir(exist_ok=True)
+    return Context(
+        dataset=around.dataset,
+        config=config or around.config,
+        log_mels=around.log_mels,
+        frames=around.frames,
+        device=torch.device("cpu"),
+        cache=tmp_path,
+        work=tmp_path / "work",
+    )
+
+
+def result(
+    fold: str,
+    labels: list[int],
+    said: list[int],
+    *,
+    method: str = "majority",
+    seed: int = 0,
+    target: Target = Target.VALENCE,
+    segment_s: float | None = None,
+) -> Result:
+    """Return the result of a fold whose songs were said to be `said`, with 0.8 each."""
+    k = 4 if target is Target.QUADRANT else 2
+    probabilities = np.full((len(said), k), 0.2 / (k - 1))
+    probabilities[np.arange(len(said)), said] = 0.8
+    return Result(
+        task=Task(method=method, target=target, segment_s=segment_s, seed=seed, fold=fold),
+        song_ids=tuple(f"{fold}-{i}" for i in range(len(labels))),
+        labels=np.array(labels),
+        probabilities=probabilities,
+        settings={},
+        diagnostics={},
+        environment={},
+        elapsed_s=0.0,
+    )

@@ -16,7 +16,7 @@ import pytest
 import soundfile
 import tiny_bundle
 from fake_tagger import FACTS, emotion
-from test_judge import RELAXED, SAD, Library
+from owners_library import RELAXED, SAD, Library
 from typer.testing import CliRunner, Result
 
 from mertag.cli.app import app

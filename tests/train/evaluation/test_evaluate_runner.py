@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from toy_evaluation import config_with, surroundings, tiny_networks, toy_dataset
+from toy_evaluation import config_with, surroundings, toy_dataset
 
 from mertag.emotion import Target
 from mertag.errors import ConfigError, DatasetError
@@ -27,8 +27,6 @@ from mertag_train.evaluation.results import Task
 from mertag_train.learn.trainer import Clips
 
 pytestmark = pytest.mark.command
-
-__all__ = ["tiny_networks"]
 
 METHODS = ("majority", "inherited-mean", "inherited-svm")
 TIMELESS = ("elapsed_s", "songs_per_s", "environment")

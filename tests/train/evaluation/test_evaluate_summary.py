@@ -8,38 +8,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from toy_evaluation import result
 
 from mertag.emotion import Target
-from mertag_train.evaluation.results import Result, Task
 from mertag_train.evaluation.summary import compare, holm, summarise
 from mertag_train.measure.metrics import by_axis
 
 FOLDS = ("0", "1")
-
-
-def result(
-    fold: str,
-    labels: list[int],
-    said: list[int],
-    *,
-    method: str = "majority",
-    seed: int = 0,
-    target: Target = Target.VALENCE,
-    segment_s: float | None = None,
-) -> Result:
-    k = 4 if target is Target.QUADRANT else 2
-    probabilities = np.full((len(said), k), 0.2 / (k - 1))
-    probabilities[np.arange(len(said)), said] = 0.8
-    return Result(
-        task=Task(method=method, target=target, segment_s=segment_s, seed=seed, fold=fold),
-        song_ids=tuple(f"{fold}-{i}" for i in range(len(labels))),
-        labels=np.array(labels),
-        probabilities=probabilities,
-        settings={},
-        diagnostics={},
-        environment={},
-        elapsed_s=0.0,
-    )
 
 
 def test_pooled_and_over_folds() -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from test_evaluate_summary import result
+from toy_evaluation import result
 
 from mertag.emotion import Target
 from mertag_train.evaluation.durations import Duration, measure, read_durations, stated, write_durations

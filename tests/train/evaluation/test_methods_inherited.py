@@ -8,13 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from toy_evaluation import config_with, surroundings, tiny_networks, toy_dataset, toy_songs
+from toy_evaluation import config_with, context_of, fold_of, toy_songs
 
 from mertag.emotion import Target
 from mertag.errors import DatasetError
 from mertag.listen.windows import Segmentation
-from mertag_train.evaluation.methods import Context, Fold, method
+from mertag_train.evaluation.methods import method
 from mertag_train.evaluation.methods.networks import network_songs, refuse_short, song_share
 from mertag_train.evaluation.methods.trained import majority_vote, maximum_run_length, mean_probability
 from mertag_train.learn.config import TrainConfig
@@ -22,29 +21,7 @@ from mertag_train.learn.recipes import PAPER
 
 pytestmark = pytest.mark.command
 
-__all__ = ["tiny_networks"]
-
 FOUR = ("inherited-vote", "inherited-run", "inherited-mean", "inherited-svm")
-
-
-def fold_of(**changes: object) -> Fold:
-    songs = toy_songs()
-    whole = Fold(name="0", target=Target.QUADRANT, train=songs[:24], test=songs[24:], seed=0, group="recording")
-    return replace(whole, **changes)  # type: ignore[arg-type]
-
-
-def context_of(tmp_path: Path, config: TrainConfig | None = None) -> Context:
-    around = surroundings(tmp_path, toy_dataset(), toy_songs())
-    (tmp_path / "work").mkdir(exist_ok=True)
-    return Context(
-        dataset=around.dataset,
-        config=config or around.config,
-        log_mels=around.log_mels,
-        frames=around.frames,
-        device=torch.device("cpu"),
-        cache=tmp_path,
-        work=tmp_path / "work",
-    )
 
 
 def kept(tmp_path: Path) -> list[Path]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from toy_evaluation import config_with, surroundings, tiny_networks, toy_dataset, toy_store
+from toy_evaluation import config_with, surroundings, toy_dataset, toy_store
 
 from mertag.emotion import Target
 from mertag.errors import ConfigError
@@ -22,8 +22,6 @@ from mertag_train.evaluation.protocol import folder_name, prepare
 from mertag_train.learn.config import PartitionConfig, SsslConfig, TrainConfig
 
 pytestmark = pytest.mark.command
-
-__all__ = ["tiny_networks"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

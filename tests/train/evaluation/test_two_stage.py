@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from toy_evaluation import config_with, surroundings, toy_dataset, toy_songs
+from toy_evaluation import config_with, context_of, fold_of
 from toy_training import planted, same_weights
 
 from mertag.emotion import Target
 from mertag.errors import DatasetError, TrainingError
 from mertag.listen.windows import Segmentation
-from mertag_train.evaluation.methods import Context, Fold, method
+from mertag_train.evaluation.methods import method
 from mertag_train.evaluation.methods.two_stage import TwoStage
 from mertag_train.evaluation.two_stage import AutoEncoderConfig, SequenceConfig, TwoStageConfig
 from mertag_train.evaluation.two_stage.networks import (
@@ -37,28 +37,6 @@ QUICK = TwoStageConfig(
     sequence=SequenceConfig(hidden=8, epochs=20, batch_size=8, dropout=0.2, learning_rate=1e-2),
 )
 ONE_SECOND = Segmentation(duration_s=1.0, hop_s=1.0)
-
-
-def fold_of(n_train: int = 24, **changes: object) -> Fold:
-    songs = toy_songs()
-    whole = Fold(
-        name="0", target=Target.QUADRANT, train=songs[:n_train], test=songs[n_train:], seed=0, group="recording"
-    )
-    return replace(whole, **changes)  # type: ignore[arg-type]
-
-
-def context_of(tmp_path: Path, config: TrainConfig | None = None) -> Context:
-    around = surroundings(tmp_path, toy_dataset(), toy_songs())
-    (tmp_path / "work").mkdir(exist_ok=True)
-    return Context(
-        dataset=around.dataset,
-        config=config or around.config,
-        log_mels=around.log_mels,
-        frames=around.frames,
-        device=torch.device("cpu"),
-        cache=tmp_path,
-        work=tmp_path / "work",
-    )
 
 
 # Stage 1

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from test_train_run import CONFIG, CPU, begun
+from toy_runs import CONFIG, CPU, begun
 from toy_training import TinyNetwork, planted, same_weights, toy_work
 
 from mertag.emotion import Target

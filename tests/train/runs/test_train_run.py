@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from safetensors import safe_open
-from toy_training import TinyNetwork, planted, same_weights, toy_config
+from toy_runs import BOTH, CONFIG, CPU, begun, songs_of
+from toy_training import TinyNetwork, same_weights
 
 from mertag.emotion import QUADRANTS, Target
 from mertag.errors import ConfigError, DatasetError, TrainingError
-from mertag_train.data.datasets import Dataset, Song
+from mertag_train.data.datasets import Dataset
 from mertag_train.data.datasets.base import targets_of_quadrant
 from mertag_train.data.store import LogMelStore
 from mertag_train.learn import trainer
@@ -27,39 +27,6 @@ from mertag_train.runs import run
 from mertag_train.runs.work import Watcher
 
 pytestmark = [pytest.mark.command, pytest.mark.usefixtures("tiny_network")]
-
-CPU = torch.device("cpu")
-BOTH = (Target.VALENCE, Target.AROUSAL)
-CONFIG = replace(
-    toy_config(epochs=3, augment=replace(toy_config().augment, mixup_alpha=0.4)), fractions=(0.4, 0.3, 0.3)
-)
-
-
-def songs_of(tmp_path: Path, n: int = 40) -> tuple[Dataset, LogMelStore]:
-    store, _, clips = planted(n, n_classes=4)
-    songs = tuple(
-        Song(id=i, path=None, group=i, artist=None, targets=targets_of_quadrant(QUADRANTS[k]))
-        for i, k in zip(store.ids, clips.label, strict=True)
-    )
-    dataset = Dataset(
-        name="toy",
-        root=tmp_path / "music",
-        songs=songs,
-        missing_audio=store.ids,
-        unlabelled=(),
-        targets=(Target.QUADRANT, *BOTH),
-        labelling="planted",
-    )
-    return dataset, store
-
-
-def begun(
-    tmp_path: Path, name: str = "run", config: TrainConfig = CONFIG, **options: Any
-) -> tuple[Path, Dataset, LogMelStore]:
-    dataset, store = songs_of(tmp_path)
-    folder = tmp_path / name
-    run.begin(folder, dataset, store, config, command="mertag train --dataset toy", **options)
-    return folder, dataset, store
 
 
 def figures(folder: Path) -> Any:
