@@ -35,7 +35,7 @@ from mertag.listen.windows import Segmentation
 from mertag_train.data.folds import folds
 from mertag_train.data.heard import heard
 from mertag_train.learn import trainer
-from mertag_train.learn.config import NetworkConfig, OptimiserConfig, ShortCropConfig, TrainConfig
+from mertag_train.learn.config import NetworkConfig, OptimiserConfig, PretrainingConfig, TrainConfig
 from mertag_train.learn.predict import predict
 from mertag_train.learn.recipes import OURS, PAPER
 from mertag_train.networks.vgg import SegmentNetwork
@@ -102,13 +102,12 @@ def larger_batch(optimiser: OptimiserConfig) -> OptimiserConfig:
 def tiny(config: TrainConfig) -> TrainConfig:
     """Return a recipe that trains in a second, for trying the steps out."""
     small = OptimiserConfig(learning_rate=0.05, schedule="cosine", batch_size=8)
-    short = {"epochs": 1, "crops_per_clip": 1, "short_crops": ShortCropConfig(), "optimiser": small}
     return replace(
         config,
         segmentation=Segmentation(duration_s=1.0, hop_s=1.0),
         network=NetworkConfig(architecture=config.network.architecture, width=1 / 64),
         optimiser=small,
-        teacher=replace(config.teacher, pretraining=replace(config.teacher.pretraining, **short)),  # type: ignore[arg-type]
+        teacher=replace(config.teacher, pretraining=PretrainingConfig(epochs=1, crops_per_clip=1, optimiser=small)),
         song=replace(config.song, inner_folds=2),
         epochs=2,
         warm_up_epochs=1,

@@ -16,7 +16,7 @@ from mertag.emotion import Target
 from mertag.listen.windows import FrontEnd, Segmentation
 from mertag_train.data.store import LogMelStore
 from mertag_train.data.teacher import TeacherTargets
-from mertag_train.learn.config import AugmentConfig, OptimiserConfig, ShortCropConfig, TrainConfig
+from mertag_train.learn.config import AugmentConfig, OptimiserConfig, TrainConfig
 from mertag_train.learn.trainer import Clips
 from mertag_train.networks.vgg import SegmentNetwork
 from mertag_train.runs.work import Parts, Work
@@ -78,7 +78,6 @@ def toy_config(**changes: Any) -> TrainConfig:
         segmentation=Segmentation(duration_s=1.0, hop_s=1.0),
         optimiser=optimiser,
         augment=AugmentConfig(mixup_alpha=0.0, time_masks=1, frequency_masks=1, gain_db=1.0),
-        short_crops=ShortCropConfig(share=0.0),
         epochs=4,
         crops_per_clip=2,
     )

@@ -10,7 +10,7 @@ import pytest
 from mertag.emotion import Target
 from mertag.errors import ConfigError
 from mertag.listen.windows import Segmentation
-from mertag_train.learn.config import OptimiserConfig, ShortCropConfig, TrainConfig
+from mertag_train.learn.config import OptimiserConfig, TrainConfig
 from mertag_train.learn.recipes import OURS, PAPER
 
 
@@ -65,7 +65,6 @@ def test_a_missing_key_is_no_silent_default() -> None:
         ({"optimiser": OptimiserConfig(learning_rate=0.0)}, "learning rate"),
         ({"segmentation": Segmentation(duration_s=0.7)}, "a segment of 0.7 s is too short; the network needs 0.77 s"),
         ({"segmentation": Segmentation(hop_s=0.0)}, "hop must be above 0"),
-        ({"short_crops": ShortCropConfig(share=0.5, duration_s=0.5)}, "a short crop of 0.5 s is too short"),
         ({"group": "label"}, "group by artist or recording"),
     ],
 )
@@ -74,21 +73,14 @@ def test_what_cannot_be_is_refused(changes: dict[str, object], says: str) -> Non
         replace(OURS, **changes)  # type: ignore[arg-type]
 
 
-def test_early_epochs_take_three_times_as_many_crops_of_a_third_of_the_duration() -> None:
-    config = replace(
-        OURS, learner="inherited", epochs=4, crops_per_clip=2, short_crops=ShortCropConfig(share=0.5, duration_s=1.0)
-    )
-    cut = [config.crops_of_epoch(epoch) for epoch in range(1, 5)]
-    assert [(s.duration_s, crops) for s, crops in cut] == [(1.0, 6), (1.0, 6), (3.0, 2), (3.0, 2)]
-
-
-def test_short_crops_are_never_longer_than_the_segments() -> None:
-    config = replace(
-        OURS, segmentation=Segmentation(duration_s=1.0), short_crops=ShortCropConfig(share=1.0, duration_s=2.0)
-    )
-    assert config.crops_of_epoch(1) == (config.segmentation, config.crops_per_clip)
-
-
-def test_the_fixed_grid_knows_no_short_crops() -> None:
-    config = replace(OURS, crops_per_clip=0)
-    assert config.crops_of_epoch(1) == (config.segmentation, 0)
+@pytest.mark.parametrize(
+    ("config", "crops"),
+    [
+        (replace(OURS, epochs=4, warm_up_epochs=2), [5, 5, 0, 0]),
+        (replace(OURS, epochs=4, warm_up_epochs=2, learner="inherited"), [5, 5, 5, 5]),
+        (replace(PAPER, epochs=2, warm_up_epochs=1), [0, 0]),
+    ],
+    ids=["self-learning", "inherited labels", "the paper"],
+)
+def test_segments_that_must_be_known_again_are_of_the_grid(config: TrainConfig, crops: list[int]) -> None:
+    assert [config.crops_of_epoch(epoch) for epoch in range(1, config.epochs + 1)] == crops

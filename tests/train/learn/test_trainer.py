@@ -18,14 +18,7 @@ from mertag.errors import TrainingError
 from mertag.listen.windows import Segmentation
 from mertag_train.data.segments import grid
 from mertag_train.learn import trainer
-from mertag_train.learn.config import (
-    AugmentConfig,
-    LearnerName,
-    PartitionConfig,
-    ShortCropConfig,
-    SsslConfig,
-    TrainConfig,
-)
+from mertag_train.learn.config import AugmentConfig, LearnerName, PartitionConfig, SsslConfig, TrainConfig
 from mertag_train.learn.learners.base import InheritedLearner
 from mertag_train.learn.trainer import Clips, EpochReport, Progress, band_statistics, predict, train_network
 from mertag_train.networks.vgg import SegmentNetwork
@@ -99,13 +92,8 @@ VARIANTS = pytest.mark.parametrize(
         toy_config(epochs=3),
         toy_config(epochs=3, augment=MIXED, optimiser={"ema_decay": 0.9}),
         toy_config(epochs=3, crops_per_clip=0, optimiser={"schedule": "cosine"}),
-        toy_config(
-            epochs=3,
-            segmentation=Segmentation(duration_s=2.0),
-            short_crops=ShortCropConfig(share=0.7),
-            augment=MIXED,
-        ),
         toy_config(epochs=4, learner="sssl", warm_up_epochs=1, crops_per_clip=0),
+        toy_config(epochs=4, learner="sssl", warm_up_epochs=2, grid_per_clip=2, augment=MIXED),
         toy_config(
             epochs=4,
             learner="sssl",
@@ -122,8 +110,8 @@ VARIANTS = pytest.mark.parametrize(
         "crops",
         "mixup and average",
         "grid",
-        "short crops first",
         "self-learning",
+        "self-learning after crops",
         "self-learning, averaged",
         "soft labels",
         "elr",
@@ -263,27 +251,31 @@ def test_clips_shorter_than_a_segment_are_a_training_error() -> None:
 def test_steps_are_counted_and_the_time_left_goes_by_work(monkeypatch: pytest.MonkeyPatch) -> None:
     config = toy_config(
         epochs=4,
-        crops_per_clip=2,
-        segmentation=Segmentation(duration_s=3.0),
-        short_crops=ShortCropConfig(share=0.5, duration_s=1.0),
-        augment=MIXED,
+        learner="sssl",
+        warm_up_epochs=1,
+        crops_per_clip=3,
+        grid_per_clip=3,
+        sssl=SsslConfig(kl_weight=0.0, pseudo_labels_of="epoch"),
     )
     clock = {"now": 0.0}
     monkeypatch.setattr(trainer.time, "monotonic", lambda: clock["now"])
-    loss = InheritedLearner.loss
+    embed = TinyNetwork.embed
 
-    def timed(self: InheritedLearner, chosen: npt.NDArray[np.int64]) -> Tensor:
-        clock["now"] += self.n_frames  # a step takes as long as its frames are many
-        return loss(self, chosen)
+    def timed(self: TinyNetwork, segments: Tensor) -> Tensor:
+        clock["now"] += len(segments) * (3 if torch.is_grad_enabled() else 1)  # the way back takes twice the way there
+        return embed(self, segments)
 
-    monkeypatch.setattr(InheritedLearner, "loss", timed)
+    monkeypatch.setattr(TinyNetwork, "embed", timed)
     seen: list[Progress] = []
     monkeypatch.setattr(trainer, "EpochReport", lambda **fields: None)  # its rate would be divided by no time at all
     run(config, on_step=seen.append)
-    # 8 clips: 48 short crops in 6 steps of 8, or 16 whole segments in 2
-    assert [(p.epoch, p.steps) for p in seen if p.step == 1] == [(1, 6), (2, 6), (3, 2), (4, 2)]
-    total_s = 2 * 6 * 42 + 2 * 2 * 128
-    assert all(p.elapsed_s + p.remaining_s == pytest.approx(total_s, rel=0.02) for p in seen)
+    # 8 clips: 24 random crops, then 24 segments of the grid, of which the losses are measured first
+    assert [(p.epoch, p.steps) for p in seen if p.step == 1] == [(1, 3), (2, 3), (3, 3), (4, 3)]
+    total_s = 24 * 3 + 3 * 24 * (1 + 3)
+    assert clock["now"] == total_s
+    ends = [p for p in seen if p.step == p.steps]
+    assert [p.elapsed_s for p in ends] == [72, 168, 264, 360]
+    assert all(p.elapsed_s + p.remaining_s == pytest.approx(total_s, rel=0.03) for p in ends)
     assert seen[-1].remaining_s == 0
 
 

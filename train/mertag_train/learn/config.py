@@ -18,7 +18,7 @@ from mertag.errors import ConfigError
 from mertag.listen.windows import FrontEnd, Segmentation, WindowRule
 from mertag.strict_json import decode
 from mertag_train.data.folds import Group
-from mertag_train.learn.passes import AugmentConfig, NetworkConfig, OptimiserConfig, ShortCropConfig
+from mertag_train.learn.passes import AugmentConfig, NetworkConfig, OptimiserConfig
 from mertag_train.networks.vgg import MIN_FRAMES
 
 __all__ = [
@@ -30,7 +30,6 @@ __all__ = [
     "PartitionConfig",
     "PretrainingConfig",
     "Recipe",
-    "ShortCropConfig",
     "SongClassifier",
     "SongConfig",
     "SongFeatures",
@@ -123,7 +122,6 @@ class PretrainingConfig:
 
     epochs: int = 0
     crops_per_clip: int = 5
-    short_crops: ShortCropConfig = field(default_factory=ShortCropConfig)
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
 
 
@@ -225,7 +223,6 @@ class TrainConfig:
     network: NetworkConfig = field(default_factory=NetworkConfig)
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
-    short_crops: ShortCropConfig = field(default_factory=ShortCropConfig)
     learner: LearnerName = "inherited"
     sssl: SsslConfig = field(default_factory=SsslConfig)
     elr: ElrConfig = field(default_factory=ElrConfig)
@@ -276,12 +273,9 @@ class TrainConfig:
     def _check_segments(self) -> None:
         """Refuse segments too short for the network's five pools, and steps of less than a sample."""
         shortest_s = (self.front_end.n_fft + (MIN_FRAMES - 1) * self.front_end.hop_length) / self.front_end.sample_rate
-        durations = {"segment": self.segmentation.duration_s}
-        if self.short_crops.share:
-            durations["short crop"] = self.short_crops.duration_s
-        for what, duration_s in durations.items():
-            if duration_s < shortest_s:
-                raise ConfigError(f"a {what} of {duration_s} s is too short; the network needs {shortest_s:.2f} s")
+        duration_s = self.segmentation.duration_s
+        if duration_s < shortest_s:
+            raise ConfigError(f"a segment of {duration_s} s is too short; the network needs {shortest_s:.2f} s")
         if self.segmentation.hop_samples(self.front_end) < 1:
             raise ConfigError(f"the segment hop must be above 0 s, not {self.segmentation.hop_s}")
 
@@ -299,16 +293,10 @@ class TrainConfig:
         augment = dataclasses.replace(self.augment, noise_share=0.0)
         return dataclasses.replace(self, **given, learner="teacher", augment=augment)
 
-    def crops_of_epoch(self, epoch: int) -> tuple[Segmentation, int]:
-        """Return what is cut in an epoch (from 1): the segmentation, and crops a clip (0: the fixed grid)."""
-        if self.learner not in ("inherited", "teacher") and epoch > self.warm_up_epochs:
-            return self.segmentation, 0
-        short = self.short_crops
-        shorter = short.duration_s < self.segmentation.duration_s
-        if self.crops_per_clip == 0 or not shorter or epoch > int(short.share * self.epochs):
-            return self.segmentation, self.crops_per_clip
-        cut = Segmentation(duration_s=short.duration_s, hop_s=self.segmentation.hop_s)
-        return cut, round(self.crops_per_clip * self.segmentation.duration_s / short.duration_s)
+    def crops_of_epoch(self, epoch: int) -> int:
+        """Return how many random crops of each clip an epoch (from 1) has; 0 for the fixed grid."""
+        on_grid = self.learner not in ("inherited", "teacher") and epoch > self.warm_up_epochs
+        return 0 if on_grid else self.crops_per_clip
 
     def to_json(self) -> dict[str, Any]:
         """Return the tree as plain JSON values."""

@@ -93,16 +93,3 @@ class AugmentConfig:
     pitch_bands: int = 0
     equaliser_db: float = 0.0
     noise_share: float = 0.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ShortCropConfig:
-    """Training on short crops first, which cost less each, and on whole segments last.
-
-    An early epoch of crops a third as long holds three times as many of them, so that every epoch costs the same
-    (progressive learning: Tan and Le, 2021). Convolutions work on segments of any duration. The share is that of the
-    epochs, the first ones, that train on short crops; 0 for none.
-    """
-
-    share: float = 0.0
-    duration_s: float = 1.0

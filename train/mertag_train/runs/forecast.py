@@ -33,7 +33,7 @@ class Forecast:
     pretrained : bool
         Whether a teacher teaches the convolutions first.
     segment_s : float
-        Measured: how long a segment of full duration takes, forward and backward, in seconds.
+        Measured: how long a segment takes, forward and backward, in seconds.
     duration_s : float
         About how long all trainings take, one after the other, in seconds.
     """
@@ -65,19 +65,17 @@ def forecast(work: Work, device: torch.device) -> Forecast:
 
 
 def _segments(work: Work, one: NetworkToTrain) -> float:
-    """Return how many segments of full duration a training is worth."""
-    config, full_s = one.config, one.config.segmentation.duration_s
+    """Return how many segments a training is worth."""
+    config = one.config
     learner, total = LEARNERS[config.learner], 0.0
     per_clip, others = (_heard(work, clips, config) for clips in (one.learnt, one.unlabelled))
     if config.learner == "sssl" and not work.parts.pseudo_labels:
         others = others[:0]
     for epoch in range(1, config.epochs + 1):
-        cut, crops = config.crops_of_epoch(epoch)
+        crops = config.crops_of_epoch(epoch)
         share = learner.unlabelled_clips(config, epoch, len(per_clip), len(others)) / max(1, len(others))
         of_clips, of_others = (
-            crops * len(counts) * cut.duration_s / full_s
-            if crops
-            else float(np.minimum(counts, config.grid_per_clip or counts).sum())
+            float(crops * len(counts) if crops else np.minimum(counts, config.grid_per_clip or counts).sum())
             for counts in (per_clip, others)
         )
         total += (of_clips + share * of_others) * learner.cost(config, epoch)

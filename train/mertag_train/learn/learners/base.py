@@ -82,7 +82,7 @@ class Learnt(NamedTuple):
 class Learner(ABC):
     """What all learners share: the epoch's segments, their inherited labels, and the means of what was measured.
 
-    The epoch's segments are `table`, each `n_frames` long; `place` (n_segments,) says which segment of the fixed grid
+    The epoch's segments are `table`, all `n_frames` long; `place` (n_segments,) says which segment of the fixed grid
     each is, None for random crops, which have no identity. The `partition` is that of this epoch, where there is one.
     `clips` are those that the grid and random crops are of: the labelled ones and, if `takes_unlabelled`, the others.
     In the table, `further` segments without a label stand behind those of the grid.
@@ -99,7 +99,8 @@ class Learner(ABC):
         self._label_of[setting.clips.index] = setting.clips.label
         self.grid_labels = self._label_of[self.grid.clip]
         self.epoch = 0
-        self.table, self.n_frames = self.grid, 0
+        self.table = self.grid
+        self.n_frames = setting.config.segmentation.segment_frames(setting.config.front_end)
         self.place: Ints | None = None
         self.partition: Partition | None = None
         self._sums: dict[str, tuple[Tensor, int]] = {}
@@ -133,11 +134,12 @@ class Learner(ABC):
         """Draw the segments of an epoch (from 1), and look at them where the learner does."""
         setting, config = self.setting, self.setting.config
         self.epoch, self.partition, self._sums = epoch, None, {}
-        cut, per_clip = config.crops_of_epoch(epoch)
-        self.n_frames = cut.segment_frames(config.front_end)
+        per_clip = config.crops_of_epoch(epoch)
         if per_clip:
             self.place = None
-            self.table = segments.random_crops(setting.store, self.clips, cut, per_clip=per_clip, rng=setting.rng)
+            self.table = segments.random_crops(
+                setting.store, self.clips, config.segmentation, per_clip=per_clip, rng=setting.rng
+            )
         else:
             self.place = self.draw()
             self.table = self.grid.select(self.place)

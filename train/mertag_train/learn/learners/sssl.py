@@ -122,15 +122,14 @@ class SsslLearner(Learner):
     @torch.no_grad()
     def _measure(self, place: Ints) -> None:
         """Put the losses of the segments at some places of the grid, and what is said of them, on record."""
-        config = self.setting.config
-        n_frames = config.segmentation.segment_frames(config.front_end)
-        logits = segment_logits(self.setting.optimiser.predictor, self.setting.frames, self.grid.row[place], n_frames)
+        config, network = self.setting.config, self.setting.optimiser.predictor
+        logits = segment_logits(network, self.setting.frames, self.grid.row[place], self.n_frames)
         labels = torch.from_numpy(self.grid_labels[place]).to(self.device)
         now = np.full(len(self.grid), np.nan)
         self._said = torch.softmax(logits, dim=1)
         if not self.warming_up and len(self.table) > self.n_labelled:
             rows = self.table.row[self.n_labelled :]
-            further = segment_logits(self.setting.optimiser.predictor, self.setting.frames, rows, n_frames)
+            further = segment_logits(network, self.setting.frames, rows, self.n_frames)
             self._said = torch.cat([self._said, torch.softmax(further, dim=1)])
         now[place] = cross_entropy(logits, labels, reduction="none").cpu().numpy().astype(np.float64)
         self._history = [*self._history, now][-config.sssl.partition.mean_of :]
