@@ -78,26 +78,6 @@ def test_a_gain_is_one_number_of_decibels_a_segment_within_its_limits() -> None:
     assert float(gain.min()) < -5 < 5 < float(gain.max())
 
 
-def test_another_pitch_moves_the_bands_and_the_outermost_fills_what_becomes_free() -> None:
-    ramp = torch.arange(128.0).expand(64, 10, 128)
-    found = augment(ramp, torch.zeros(128), replace(PLAIN, pitch_bands=2), np.random.default_rng(0))
-    expected = {move: torch.clamp(torch.arange(128.0) + move, 0, 127) for move in range(-2, 3)}
-    moves = [next(m for m, row in expected.items() if torch.equal(row, segment[0])) for segment in found]
-    assert set(moves) == set(expected)  # all of them are drawn, among 64
-    assert all(torch.equal(segment[0], segment[9]) for segment in found)  # one move a segment
-
-
-def test_a_random_equaliser_is_smooth_bounded_and_the_same_at_all_times() -> None:
-    flat = torch.full((64, 10, 128), -50.0)
-    found = augment(flat, torch.zeros(128), replace(PLAIN, equaliser_db=6.0), np.random.default_rng(0))
-    gain = found[:, 0] + 50
-    assert float(gain.abs().max()) <= 6.0
-    assert float(gain.std()) > 1.0
-    steepest = 12.0 * 4 / 127  # from one end of the range to the other, between two of five knots
-    assert float(gain.diff(dim=1).abs().max()) <= steepest + 1e-4
-    torch.testing.assert_close(found, found[:, :1].expand_as(found))
-
-
 # ---- sounds that are no music
 
 

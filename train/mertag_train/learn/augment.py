@@ -13,28 +13,20 @@ from torch import Tensor
 from mertag_train.arrays import Floats32
 from mertag_train.learn.config import AugmentConfig
 
-EQUALISER_KNOTS = 5
-"""Bands, spread evenly over all, at which a random equaliser draws its gains."""
+KNOTS = 5
+"""Bands, spread evenly over all, at which a random spectrum draws its levels."""
 
 FLOOR_DB = -100.0
 """Of a log-mel: 10 log10 of 1e-10."""
 
 
 def augment(segments: Tensor, fill: Tensor, config: AugmentConfig, rng: np.random.Generator) -> Tensor:
-    """Return segments (batch, n_frames, n_mels) in dB with another pitch, equaliser and gain, and hidden stretches.
+    """Return segments (batch, n_frames, n_mels) in dB with another gain, and hidden stretches.
 
     Hidden stretches of time and frequency are set to `fill` (n_mels,), the band means in dB.
     """
     batch, n_frames, n_mels = segments.shape
     device = segments.device
-    if config.pitch_bands:
-        # Moved by up to so many bands either way; the outermost band fills what becomes free.
-        moved = rng.integers(-config.pitch_bands, config.pitch_bands + 1, size=(batch, 1))
-        source = torch.from_numpy(np.clip(np.arange(n_mels) + moved, 0, n_mels - 1)).to(device)
-        segments = segments.gather(2, source[:, None, :].expand(batch, n_frames, n_mels))
-    if config.equaliser_db:
-        curve = random_curves(batch, n_mels, config.equaliser_db, rng)
-        segments = segments + torch.from_numpy(curve).to(device)[:, None, :]
     if config.gain_db:
         gain = rng.uniform(-config.gain_db, config.gain_db, size=(batch, 1, 1)).astype(np.float32)
         segments = segments + torch.from_numpy(gain).to(device)
@@ -44,15 +36,6 @@ def augment(segments: Tensor, fill: Tensor, config: AugmentConfig, rng: np.rando
     for _ in range(config.frequency_masks):
         hidden |= _stretches(batch, n_mels, config.max_frequency_mask, rng).to(device)[:, None, :]
     return torch.where(hidden, fill, segments)
-
-
-def random_curves(batch: int, n_mels: int, most_db: float, rng: np.random.Generator) -> Floats32:
-    """Return one gain a band, shape (batch, n_mels), in dB: straight lines between `EQUALISER_KNOTS` random gains."""
-    gains = rng.uniform(-most_db, most_db, size=(batch, EQUALISER_KNOTS))
-    place = np.linspace(0, EQUALISER_KNOTS - 1, n_mels)
-    below = np.minimum(place.astype(np.int64), EQUALISER_KNOTS - 2)
-    share = place - below
-    return ((1 - share) * gains[:, below] + share * gains[:, below + 1]).astype(np.float32)
 
 
 def _stretches(batch: int, length: int, widest: float, rng: np.random.Generator) -> Tensor:
@@ -74,13 +57,19 @@ def not_music(count: int, n_frames: int, n_mels: int, rng: np.random.Generator) 
     return np.maximum(found, FLOOR_DB)
 
 
+def _curve(n_mels: int, most_db: float, rng: np.random.Generator) -> Floats32:
+    """Return one level a band, shape (n_mels,), in dB: straight lines between `KNOTS` random levels."""
+    levels = rng.uniform(-most_db, most_db, size=KNOTS)
+    return np.interp(np.linspace(0, KNOTS - 1, n_mels), np.arange(KNOTS), levels).astype(np.float32)
+
+
 def _noise(n_frames: int, n_mels: int, rng: np.random.Generator) -> Floats32:
     """Return noise of a smooth random spectrum.
 
     Its power in a band is gamma distributed, and the steadier the wider the band is: high ones hold several bins of
     the Fourier transform.
     """
-    spectrum = random_curves(1, n_mels, rng.uniform(0, 30), rng)[0] + rng.uniform(-80, 10)
+    spectrum = _curve(n_mels, rng.uniform(0, 30), rng) + rng.uniform(-80, 10)
     shape = rng.choice([1.0, 2.0, 4.0, 1000.0]) * np.linspace(1, rng.uniform(1, 10), n_mels)
     power = rng.gamma(shape, 1 / shape, size=(n_frames, n_mels))
     return np.asarray(spectrum + 10 * np.log10(np.maximum(power, 1e-10)), dtype=np.float32)
@@ -98,7 +87,7 @@ def _tones(n_frames: int, n_mels: int, rng: np.random.Generator) -> Floats32:
 
 def _clicks(n_frames: int, n_mels: int, rng: np.random.Generator) -> Floats32:
     """Return short broad-band events, regular or not, above a floor."""
-    spectrum = random_curves(1, n_mels, 20.0, rng)[0] + rng.uniform(-50, 0)
+    spectrum = _curve(n_mels, 20.0, rng) + rng.uniform(-50, 0)
     floor = rng.uniform(FLOOR_DB, -60)
     period = int(rng.integers(4, 60))
     regular = np.arange(n_frames) % period == rng.integers(0, period)

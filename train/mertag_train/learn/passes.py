@@ -74,11 +74,6 @@ class AugmentConfig:
         How many stretches are set to the band means (Park et al., SpecAugment, 2019).
     max_time_mask, max_frequency_mask : float
         Widest mask, as a share of the frames and of the bands.
-    pitch_bands : int
-        Each segment is moved up or down by so many mel bands at most, as if its pitch had changed.
-    equaliser_db : float
-        Each segment's bands get a gain of at most so much either way, along a random smooth curve: another
-        recording, another equaliser.
     noise_share : float
         So many of a batch are replaced by sounds that are no music (`mertag_train.learn.augment`), whose label is that
         nothing is known: each class as likely as the others. With inherited labels only.
@@ -90,6 +85,4 @@ class AugmentConfig:
     max_time_mask: float = 0.25
     frequency_masks: int = 1
     max_frequency_mask: float = 0.2
-    pitch_bands: int = 0
-    equaliser_db: float = 0.0
     noise_share: float = 0.0
