@@ -128,7 +128,7 @@ def test_a_song_never_stands_on_both_sides_of_the_calibration(counts: tuple[int,
     assert sorted(np.concatenate([test for _, test in folds])) == list(range(len(table.label)))
 
 
-@pytest.fixture(params=["svm", "svm-linear", "logistic"])
+@pytest.fixture(params=["svm", "svm-linear"])
 def kind(request: pytest.FixtureRequest) -> SongClassifier:
     return request.param
 
@@ -152,16 +152,6 @@ def test_what_is_saved_is_the_same_classifier_when_it_is_loaded(
     np.testing.assert_array_equal(found.song, table.song)
     unseen = np.random.default_rng(1).uniform(0, 1, (9, 28)).astype(np.float32)
     np.testing.assert_allclose(classifier.predict_proba(unseen), expected.predict_proba(unseen), atol=1e-12)
-
-
-def test_logistic_regression_is_sure_of_what_is_clear_and_only_of_that() -> None:
-    p, n_samples, label = songs(80, 4)
-    classifier = fit(song_table(p, n_samples, label, CONFIG), n_classes=4, c=0.1, kind="logistic")
-    clear = np.tile([0.9, 0.05, 0.03, 0.02], (28, 1))
-    undecided = np.full((28, 4), 0.25)
-    said = predict_songs(classifier, [clear, undecided], [30 * RATE] * 2, CONFIG)
-    assert said[0, 0] > 0.9
-    assert said[1].max() < 0.6
 
 
 def test_it_is_saved_as_plain_arrays(saved: tuple[Path, SongTable]) -> None:

@@ -41,7 +41,7 @@ __all__ = [
 Recipe = Literal["paper", "ours"]
 LearnerName = Literal["inherited", "sssl", "soft-labels", "elr", "teacher"]
 PseudoLabelsOf = Literal["batch", "epoch"]
-SongClassifier = Literal["svm", "logistic", "svm-linear"]
+SongClassifier = Literal["svm", "svm-linear"]
 SongFeatures = Literal["in_sample", "held_out", "cross_fitted"]
 
 
@@ -168,9 +168,9 @@ class SongConfig:
 
     Attributes
     ----------
-    classifier : {"svm", "svm-linear", "logistic"}
+    classifier : {"svm", "svm-linear"}
         ``svm``: the paper's, with a radial basis. ``svm-linear``: one linear machine a class, calibrated together
-        (`mertag_train.learn.linear`). ``logistic``: multinomial logistic regression on the same features as ``svm``.
+        (`mertag_train.learn.linear`).
     c : float
         Penalty of the errors of either.
     sub_windows_s : tuple of float

@@ -16,7 +16,6 @@ from pathlib import Path
 
 import numpy as np
 from sklearn.calibration import CalibratedClassifierCV
-from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -30,8 +29,7 @@ from mertag_train.learn.config import SongClassifier, TrainConfig
 from mertag_train.learn.linear import fit_linear
 
 MAX_CALIBRATION_FOLDS = 5
-MAX_ITERATIONS = 2_000
-KINDS: tuple[SongClassifier, ...] = ("svm", "logistic", "svm-linear")
+KINDS: tuple[SongClassifier, ...] = ("svm", "svm-linear")
 
 SAME_PROBABILITY = 1e-6
 """By how much a classifier that is fitted again may differ: rounding, on another processor."""
@@ -111,22 +109,19 @@ def song_table(
 def fit(table: SongTable, *, n_classes: int, c: float = 1.0, seed: int = 0, kind: SongClassifier = "svm") -> Pipeline:
     """Fit the song classifier: a pipeline whose ``predict_proba`` has one column for each of `n_classes` classes.
 
-    `c` and `kind` are as in `mertag_train.learn.config.SongConfig`; `seed` is that of the folds of the calibration,
-    which logistic regression does not need. Raises DatasetError if a class has fewer than two songs.
+    `c` and `kind` are as in `mertag_train.learn.config.SongConfig`; `seed` is that of the folds of the calibration.
+    Raises DatasetError if a class has fewer than two songs.
     """
     songs_of = [len(set(table.song[table.label == k].tolist())) for k in range(n_classes)]
     if min(songs_of) < MIN_SONGS_PER_CLASS:
         raise DatasetError(
             f"the song classifier needs two songs of each class, and has {songs_of}; add songs, or use larger shares"
         )
-    if kind == "logistic":
-        model = LogisticRegression(C=c, max_iter=MAX_ITERATIONS)
-    else:
-        folds = StratifiedGroupKFold(min(MAX_CALIBRATION_FOLDS, *songs_of), shuffle=True, random_state=seed)
-        cv = list(folds.split(table.features, table.label, table.song))
-        if kind == "svm-linear":
-            return fit_linear(table.features, table.label, cv, c=c)
-        model = CalibratedClassifierCV(SVC(kernel="rbf", C=c), method="sigmoid", ensemble=False, cv=cv)
+    folds = StratifiedGroupKFold(min(MAX_CALIBRATION_FOLDS, *songs_of), shuffle=True, random_state=seed)
+    cv = list(folds.split(table.features, table.label, table.song))
+    if kind == "svm-linear":
+        return fit_linear(table.features, table.label, cv, c=c)
+    model = CalibratedClassifierCV(SVC(kernel="rbf", C=c), method="sigmoid", ensemble=False, cv=cv)
     return make_pipeline(StandardScaler(), model).fit(table.features, table.label)
 
 
