@@ -270,7 +270,7 @@ def test_without_pseudo_labels_such_clips_are_not_learnt_from() -> None:
 
 @pytest.mark.parametrize("labelled", [[True] * 8, [False] * 7 + [True]])
 def test_an_empty_u_and_a_tiny_x_can_be_learnt_from(labelled: list[bool]) -> None:
-    found = self_learning(sssl_config(sssl={"mixup_alpha": 1.0, "prior_weight": 1.0}), labelled)
+    found = self_learning(sssl_config(sssl={"mixup_alpha": 1.0}), labelled)
     for chosen in (np.arange(8), np.arange(1)):
         assert math.isfinite(float(found.loss(chosen).detach()))
 
@@ -286,7 +286,7 @@ def test_wrong_labels_are_found_after_the_warm_up_and_by_class_not_learnt(per_cl
     config = sssl_config(
         epochs=10,
         warm_up_epochs=3,
-        sssl={"mixup_alpha": 0.4, "prior_weight": 1.0, "partition": PartitionConfig(per_class=per_class)},
+        sssl={"mixup_alpha": 0.4, "partition": PartitionConfig(per_class=per_class)},
     )
     config = replace(config, optimiser=replace(config.optimiser, learning_rate=0.1))
     network = train_network(store, frames, noisy, None, config, class_names=NAMES, on_epoch=reports.append)

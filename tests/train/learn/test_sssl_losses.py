@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from mertag_train.learn.learners.base import mix
-from mertag_train.learn.learners.sssl import prior_divergence, sharpen, symmetric_kl
+from mertag_train.learn.learners.sssl import sharpen, symmetric_kl
 
 
 def log(*rows: tuple[float, ...]) -> Tensor:
@@ -89,31 +89,10 @@ def test_its_mean_does_not_grow_with_the_number_of_rows() -> None:
     torch.testing.assert_close(many, symmetric_kl(one, other))
 
 
-def test_the_prior_by_hand() -> None:
-    logits = log((0.9, 0.1), (0.5, 0.5))  # the mean is 0.7, 0.3
-    expected = 0.25 * math.log(0.25 / 0.7) + 0.75 * math.log(0.75 / 0.3)
-    prior = torch.tensor([0.25, 0.75], dtype=torch.float64)
-    assert float(prior_divergence(logits, prior)) == pytest.approx(expected)
-    same = torch.tensor([0.7, 0.3], dtype=torch.float64)
-    assert float(prior_divergence(logits, same)) == pytest.approx(0, abs=1e-12)
-
-
-def test_a_class_without_a_share_and_one_that_is_never_predicted_stay_finite() -> None:
-    logits = torch.tensor([[200.0, 0.0, -200.0]])
-    found = prior_divergence(logits, torch.tensor([0.5, 0.5, 0.0]))
-    assert math.isfinite(float(found))
-    assert float(found) > 10
-
-
 def test_every_gradient_is_that_of_finite_differences() -> None:
     rng = torch.Generator().manual_seed(0)
     logits, others = (torch.randn(3, 4, generator=rng, dtype=torch.float64, requires_grad=True) for _ in range(2))
-    prior = torch.tensor([0.1, 0.2, 0.3, 0.4], dtype=torch.float64)
-    for function in (
-        symmetric_kl,
-        lambda x, y: prior_divergence(x, prior),
-        lambda x, y: sharpen(torch.softmax(x, dim=1), 0.5),
-    ):
+    for function in (symmetric_kl, lambda x, y: sharpen(torch.softmax(x, dim=1), 0.5)):
         assert torch.autograd.gradcheck(function, (logits, others), raise_exception=True)
 
 

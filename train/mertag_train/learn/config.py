@@ -92,8 +92,6 @@ class SsslConfig:
         Lambda of eq. 10; 0 is the paper's ablation, "Proposed*".
     kl_ramp_epochs : int
         Over so many epochs after the warm-up lambda grows from 0 to its value.
-    prior_weight : float
-        Weight of the divergence of the mean prediction from the training songs' class shares; 0 in the paper.
     refine : bool
         A segment of U keeps a share of its inherited label, the probability that it is clean, beside its
         pseudo-label (the label co-refinement of DivideMix: Li et al., 2020, eq. 3), where the paper takes the
@@ -108,7 +106,6 @@ class SsslConfig:
     mixup_alpha: float = 1.0
     kl_weight: float = 1.0
     kl_ramp_epochs: int = 5
-    prior_weight: float = 0.0
     refine: bool = False
     pseudo_labels_of: PseudoLabelsOf = "batch"
 

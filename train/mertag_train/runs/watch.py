@@ -48,7 +48,6 @@ CURVES: Sequence[tuple[str, Mapping[str, str]]] = (
             "loss": "training loss",
             "loss_mix": "mixed cross-entropy (eq. 8)",
             "loss_kl": "divergence of two dropout passes (eq. 9)",
-            "loss_prior": "divergence from the class shares",
         },
     ),
     ("squared deviation", {"loss_teacher": "distance from the teacher's outputs"}),

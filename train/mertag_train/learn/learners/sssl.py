@@ -47,8 +47,6 @@ class SsslLearner(Learner):
         self._truth = None if truth is None else np.concatenate([np.zeros(0, dtype=np.int64), *truth])
         if self._truth is not None and len(self._truth) != len(self.grid):
             raise ValueError(f"{len(self._truth)} real classes for {len(self.grid)} segments")
-        shares = np.bincount(setting.clips.label, minlength=len(setting.class_names)) / len(setting.clips.label)
-        self._prior = torch.from_numpy(shares).float().to(self.device)
 
     @staticmethod
     def cost(config: TrainConfig, epoch: int) -> float:
@@ -155,18 +153,11 @@ class SsslLearner(Learner):
             targets[unlabelled] = guess
             if config.kl_weight:
                 kl = self._divergence(plain, unlabelled)
-        mixed, of_labels, logits = self.learn(
-            self.augmented(plain), targets, chosen, alpha=config.mixup_alpha
-        )  # eq. 6, 7, 8
-        total = mixed + self.kl_weight * kl  # eq. 10
-        self.note("loss_mix", of_labels, len(chosen))
+        mixed = self.learn(self.augmented(plain), targets, chosen, alpha=config.mixup_alpha)  # eq. 6, 7, 8
+        self.note("loss_mix", mixed.of_labels, len(chosen))
         if config.kl_weight:
             self.note("loss_kl", kl, len(unlabelled))
-        if config.prior_weight:
-            prior = prior_divergence(logits, self._prior)
-            self.note("loss_prior", prior, len(chosen))
-            total = total + config.prior_weight * prior
-        return total
+        return mixed.loss + self.kl_weight * kl  # eq. 10
 
     @torch.no_grad()
     def _pseudo_labels(self, plain: Tensor) -> Tensor:
@@ -241,15 +232,3 @@ def symmetric_kl(one: Tensor, other: Tensor) -> Tensor:
     log_p, log_q = log_softmax(one, dim=1), log_softmax(other, dim=1)
     # D(p|q) + D(q|p) = sum (p - q) (log p - log q)
     return 0.5 * ((log_p.exp() - log_q.exp()) * (log_p - log_q)).sum(1).mean()
-
-
-def prior_divergence(logits: Tensor, prior: Tensor) -> Tensor:
-    """Return the divergence of a batch's mean prediction from the class shares `prior` (n_classes,), D(prior | mean).
-
-    It keeps self-learning from giving all to one class (Tanaka et al., 2018; Arazo et al., 2019). Classes without a
-    share do not count.
-    """
-    # A mean of distributions underflows where all logits are far below the largest.
-    mean = torch.softmax(logits, dim=1).mean(0).clamp_min(torch.finfo(logits.dtype).tiny)
-    divergence: Tensor = torch.special.xlogy(prior, prior / mean).sum()
-    return divergence
