@@ -61,8 +61,6 @@ class PartitionConfig:
         Quantiles to which losses are clipped before they are scaled to 0..1.
     max_iter, tol, reg_covar : int, float, float
         Of `sklearn.mixture.GaussianMixture`.
-    mean_of : int
-        The loss of a segment is its mean over so many of the last epochs.
     relative_to_clip : bool
         Losses less their clip's mean are told apart (`mertag_train.learn.partition.relative_to_clip`).
     """
@@ -75,7 +73,6 @@ class PartitionConfig:
     max_iter: int = 100
     tol: float = 1e-2
     reg_covar: float = 5e-4
-    mean_of: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

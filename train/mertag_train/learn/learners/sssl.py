@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -42,7 +41,6 @@ class SsslLearner(Learner):
         clips = setting.clips
         others = clips.unlabelled if clips.pseudo_labels else clips.unlabelled[:0]
         self._others = segments.grid(setting.store, others, setting.config.segmentation)
-        self._history: list[Floats] = []  # the losses of the last epochs, nan where a segment was not drawn
         truth = setting.clips.truth
         self._truth = None if truth is None else np.concatenate([np.zeros(0, dtype=np.int64), *truth])
         if self._truth is not None and len(self._truth) != len(self.grid):
@@ -83,14 +81,10 @@ class SsslLearner(Learner):
         """Draw the segments; from the end of the warm-up on, measure their losses, and tell clean from noisy."""
         super().begin(epoch)
         config = self.setting.config
-        if epoch <= config.warm_up_epochs + 1 - config.sssl.partition.mean_of:
-            return
-        place = self.draw() if self.place is None else self.place
-        self._measure(place)
         if self.warming_up:
             return
-        seen = np.stack([losses[place] for losses in self._history])
-        losses, chosen = np.nanmean(seen, axis=0), config.sssl.partition
+        place, losses, chosen = self.place, self._measure(), config.sssl.partition
+        assert place is not None  # after the warm-up all segments are of the grid
         if chosen.relative_to_clip:
             losses = partitions.relative_to_clip(losses, self.grid.clip[place])
         self.partition = partitions.partition(
@@ -118,20 +112,13 @@ class SsslLearner(Learner):
         )
 
     @torch.no_grad()
-    def _measure(self, place: Ints) -> None:
-        """Put the losses of the segments at some places of the grid, and what is said of them, on record."""
-        config, network = self.setting.config, self.setting.optimiser.predictor
-        logits = segment_logits(network, self.setting.frames, self.grid.row[place], self.n_frames)
-        labels = torch.from_numpy(self.grid_labels[place]).to(self.device)
-        now = np.full(len(self.grid), np.nan)
-        self._said = torch.softmax(logits, dim=1)
-        if not self.warming_up and len(self.table) > self.n_labelled:
-            rows = self.table.row[self.n_labelled :]
-            further = segment_logits(network, self.setting.frames, rows, self.n_frames)
-            self._said = torch.cat([self._said, torch.softmax(further, dim=1)])
-        now[place] = cross_entropy(logits, labels, reduction="none").cpu().numpy().astype(np.float64)
-        self._history = [*self._history, now][-config.sssl.partition.mean_of :]
+    def _measure(self) -> Floats:
+        """Put on record what is said of the epoch's segments; return the losses (n_labelled,) of those with a label."""
+        logits = segment_logits(self.setting.optimiser.predictor, self.setting.frames, self.table.row, self.n_frames)
         self.setting.network.train()
+        self._said = torch.softmax(logits, dim=1)
+        losses = cross_entropy(logits[: self.n_labelled], self.labels[: self.n_labelled], reduction="none")
+        return losses.cpu().numpy().astype(np.float64)
 
     def loss(self, chosen: Ints) -> Tensor:
         """Return the total loss of a batch (eq. 10), or its cross-entropy in the warm-up."""
@@ -195,13 +182,6 @@ class SsslLearner(Learner):
         truth = None if self._truth is None or self.place is None else self._truth[self.place]
         said = partitions.figures(self.partition, truth, self.table.clip[: self.n_labelled])
         return {**found, "kl_weight": self.kl_weight, **said}
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the losses of the last epochs."""
-        return {"history": [torch.from_numpy(losses) for losses in self._history]}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:  # noqa: D102
-        self._history = [losses.numpy() for losses in state["history"]]
 
 
 def sharpen(probabilities: Tensor, temperature: float) -> Tensor:
