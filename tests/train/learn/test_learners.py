@@ -268,8 +268,7 @@ def test_an_empty_u_and_a_tiny_x_can_be_learnt_from(labelled: list[bool]) -> Non
         assert math.isfinite(float(found.loss(chosen).detach()))
 
 
-@pytest.mark.parametrize("per_class", [False, True])
-def test_wrong_labels_are_found_after_the_warm_up_and_by_class_not_learnt(per_class: bool) -> None:
+def test_wrong_labels_are_found_after_the_warm_up_and_not_learnt() -> None:
     store, frames, clips = planted(24)
     label = clips.label.copy()
     wrong = np.array([0, 5, 9, 14, 17, 22])
@@ -279,20 +278,18 @@ def test_wrong_labels_are_found_after_the_warm_up_and_by_class_not_learnt(per_cl
     config = sssl_config(
         epochs=10,
         warm_up_epochs=3,
-        sssl={"mixup_alpha": 0.4, "partition": PartitionConfig(per_class=per_class)},
+        sssl={"mixup_alpha": 0.4, "kl_weight": 0.0, "refine": True, "partition": PartitionConfig(least_share=0.5)},
     )
     config = replace(config, optimiser=replace(config.optimiser, learning_rate=0.1))
     network = train_network(store, frames, noisy, None, config, class_names=NAMES, on_epoch=reports.append)
     assert [r.partition is not None for r in reports] == [False] * 3 + [True] * 7
-    first, last = reports[3].figures, reports[-1].figures
+    first = reports[3].figures
     assert first["right_share"] == pytest.approx(0.75)
     assert first["partition_auroc"] > 0.95
     assert first["clean_precision"] > 0.95
-    if per_class:  # one mixture for both gives way to the class that is learnt first, and may end with one class
-        assert last["partition_auroc"] > 0.95
-        with torch.no_grad():
-            said = network(frames.reshape(24, -1, 128)[:, :42]).argmax(1)
-        assert (said.numpy() == clips.label).mean() > 0.9  # the real classes, also of the wrongly labelled
+    with torch.no_grad():
+        said = network(frames.reshape(24, -1, 128)[:, :42]).argmax(1)
+    assert (said.numpy() == clips.label).mean() > 0.9  # the real classes, also of the wrongly labelled
 
 
 def test_a_warm_up_that_learnt_nothing_ends_the_training() -> None:

@@ -100,7 +100,7 @@ VARIANTS = pytest.mark.parametrize(
             warm_up_epochs=2,
             crops_per_clip=0,
             grid_per_clip=3,
-            sssl=SsslConfig(partition=PartitionConfig(per_class=True)),
+            sssl=SsslConfig(partition=PartitionConfig(relative_to_clip=True)),
             optimiser={"ema_decay": 0.9},
         ),
         toy_config(epochs=4, learner="soft-labels", warm_up_epochs=1, crops_per_clip=0),

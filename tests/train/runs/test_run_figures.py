@@ -17,11 +17,11 @@ from mertag_train.runs.watch import RunFigures, draw_curves, draw_losses
 pytestmark = pytest.mark.command
 
 
-def told_apart(*, per_class: bool = False) -> Partition:
+def told_apart() -> Partition:
     rng = np.random.default_rng(0)
     labels = np.repeat([0, 1], 300)
     losses = np.where(rng.random(600) < 0.7, rng.gamma(2, 0.1, 600), rng.normal(2.0, 0.3, 600))
-    return partition(np.maximum(losses, 0), labels, ("V-", "V+"), PartitionConfig(per_class=per_class), seed=0)
+    return partition(np.maximum(losses, 0), labels, ("V-", "V+"), PartitionConfig(), seed=0)
 
 
 def report(epoch: int, found: Partition | None, **figures: float) -> EpochReport:
@@ -48,13 +48,6 @@ def test_the_bars_hold_every_segment_and_the_gaussians_cover_as_many() -> None:
     width = bars[0].get_width()
     covered = sum(np.trapezoid(line.get_ydata(), line.get_xdata()) for line in axes.lines) / width
     assert covered == pytest.approx(600, rel=0.1)
-
-
-def test_each_class_has_a_panel_of_its_own_segments() -> None:
-    figure = draw_losses(told_apart(per_class=True), title="valence")
-    assert [axes.get_title() for axes in figure.axes] == ["V-", "V+"]
-    for axes in figure.axes:
-        assert sum(bar.get_height() for container in axes.containers for bar in container) == 300
 
 
 def test_losses_that_do_not_differ_are_drawn_without_gaussians() -> None:

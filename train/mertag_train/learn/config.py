@@ -51,8 +51,6 @@ class PartitionConfig:
 
     Attributes
     ----------
-    per_class : bool
-        One mixture a class, and not one for all: a class that is harder to learn is then not taken for noise.
     threshold : float
         Tau: a label counts as clean above this probability.
     least_share : float
@@ -65,7 +63,6 @@ class PartitionConfig:
         Losses less their clip's mean are told apart (`mertag_train.learn.partition.relative_to_clip`).
     """
 
-    per_class: bool = False
     relative_to_clip: bool = False
     threshold: float = 0.5
     least_share: float = 0.1

@@ -1,14 +1,14 @@
 """Which segments have the right label, by their losses (paper, "Training Samples Partition", eq. 3).
 
 A network learns simple, consistent samples first: early on, a segment of which the label is right has a smaller loss.
-Two Gaussians are fitted to the losses of all segments (or of each class); the posterior of the one with the smaller
-mean is the probability that a label is clean.
+Two Gaussians are fitted to the losses of all segments; the posterior of the one with the smaller mean is the
+probability that a label is clean.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,9 +17,6 @@ from sklearn.mixture import GaussianMixture
 
 from mertag_train.arrays import Bools, Floats, Floats32, Ints
 from mertag_train.learn.config import PartitionConfig
-
-ALL = "all"
-"""The name of the mixture that all classes share."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,9 +80,8 @@ class Partition:
     """The segments of one epoch, told apart; arrays are (n_segments,).
 
     The labels are the inherited classes, indices of `names`, and the losses, in nats, are what was looked at;
-    `clean_probability` is omega, and `labelled` the set X: the others are U. The mixtures are by class, or one for all
-    (`ALL`); a class whose losses do not differ has none. `threshold` is tau;
-    `segments` says which ones they are, where that is known.
+    `clean_probability` is omega, and `labelled` the set X: the others are U. Losses that do not differ have no mixture.
+    `threshold` is tau; `segments` says which ones they are, where that is known.
     """
 
     names: tuple[str, ...]
@@ -93,7 +89,7 @@ class Partition:
     losses: Floats
     clean_probability: Floats
     labelled: Bools
-    mixtures: Mapping[str, Mixture]
+    mixture: Mixture | None
     threshold: float = 0.5
     segments: Segments | None = None
 
@@ -142,14 +138,8 @@ def partition(losses: Floats, labels: Ints, names: Sequence[str], config: Partit
     """
     if not np.isfinite(losses).all():
         raise ValueError("losses must be finite")
-    members = {name: labels == k for k, name in enumerate(names)} if config.per_class else {ALL: labels >= 0}
-    clean = np.ones(len(losses))
-    mixtures: dict[str, Mixture] = {}
-    for name, mine in members.items():
-        found = fit_mixture(losses[mine], config, seed=seed)
-        if found is not None:
-            mixtures[name] = found
-            clean[mine] = found.posterior(found.scale(losses[mine]))
+    mixture = fit_mixture(losses, config, seed=seed)
+    clean = np.ones(len(losses)) if mixture is None else mixture.posterior(mixture.scale(losses))
     labelled = clean > config.threshold
     for k in range(len(names)):
         mine = np.flatnonzero(labels == k)
@@ -162,7 +152,7 @@ def partition(losses: Floats, labels: Ints, names: Sequence[str], config: Partit
         losses=losses,
         clean_probability=clean,
         labelled=labelled,
-        mixtures=mixtures,
+        mixture=mixture,
         threshold=config.threshold,
     )
 
@@ -184,13 +174,9 @@ def figures(found: Partition, truth: Ints | None = None, clip: Ints | None = Non
         mine = found.labelled[labels == k]
         if len(mine):
             result[f"clean_share_{name}"] = float(mine.mean())
-    for name, mixture in found.mixtures.items():
-        end = "" if name == ALL else f"_{name}"
-        result |= {
-            f"clean_mean{end}": mixture.means[0],
-            f"noisy_mean{end}": mixture.means[1],
-            f"clean_weight{end}": mixture.weights[0],
-        }
+    if found.mixture is not None:
+        (clean_mean, noisy_mean), (clean_weight, _) = found.mixture.means, found.mixture.weights
+        result |= {"clean_mean": clean_mean, "noisy_mean": noisy_mean, "clean_weight": clean_weight}
     if truth is not None and (truth >= 0).any():
         known = truth >= 0
         right = (truth == labels)[known]

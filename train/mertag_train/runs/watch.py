@@ -24,14 +24,12 @@ import numpy as np
 
 from mertag.emotion import CLASS_NAMES, Target
 from mertag.files import write_whole
-from mertag_train.arrays import Bools
-from mertag_train.learn.partition import ALL, Mixture, Partition
+from mertag_train.learn.partition import Partition
 from mertag_train.learn.trainer import EpochReport, Progress
 from mertag_train.plots.pictures import new_figure, save_png
 from mertag_train.runs.work import Watcher
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from torch.utils.tensorboard import SummaryWriter
 
@@ -176,30 +174,14 @@ class Scalars(FolderWatcher):
 
 
 def draw_losses(partition: Partition, *, title: str) -> Figure:
-    """Return the histogram of an epoch's losses in nats, a panel a mixture, with its two Gaussians.
-
-    A class without a mixture (losses that do not differ) has no panel.
-    """
-    panels: Mapping[str, Mixture | None] = partition.mixtures or {ALL: None}
-    figure = new_figure(1.0 + 4.2 * len(panels), 4.0)
-    share = partition.labelled.mean() if len(partition.labelled) else 0.0
-    figure.suptitle(f"{title}: {len(partition.losses)} segments, {share:.0%} taken as clean")
-    for axes, (name, mixture) in zip(np.ravel(np.array(figure.subplots(1, len(panels)))), panels.items(), strict=True):
-        mine = (
-            np.ones(len(partition.losses), dtype=bool)
-            if name == ALL
-            else partition.labels == partition.names.index(name)
-        )
-        _histogram(axes, partition, mine, mixture)
-        axes.set_title("all classes" if name == ALL else name)
-        axes.set_xlabel("cross-entropy with the inherited label (nats)")
-    figure.axes[0].set_ylabel("segments")
-    figure.axes[0].legend(fontsize="small")
-    return figure
-
-
-def _histogram(axes: Axes, partition: Partition, mine: Bools, mixture: Mixture | None) -> None:
-    losses, labelled = partition.losses[mine], partition.labelled[mine]
+    """Return the histogram of an epoch's losses in nats, with the two Gaussians where the losses differ."""
+    losses, labelled, mixture = partition.losses, partition.labelled, partition.mixture
+    figure = new_figure(5.2, 4.0)
+    share = labelled.mean() if len(labelled) else 0.0
+    figure.suptitle(f"{title}: {len(losses)} segments, {share:.0%} taken as clean")
+    axes = figure.subplots()
+    axes.set_xlabel("cross-entropy with the inherited label (nats)")
+    axes.set_ylabel("segments")
     edges = np.histogram_bin_edges(losses, bins=BINS)
     axes.hist(
         [losses[labelled], losses[~labelled]],
@@ -209,13 +191,14 @@ def _histogram(axes: Axes, partition: Partition, mine: Bools, mixture: Mixture |
         alpha=0.45,
         label=["clean (X)", "not trusted (U)"],
     )
-    if mixture is None:
-        return
-    x = np.linspace(mixture.low, mixture.high, 400)
-    per_nat = len(losses) * (edges[1] - edges[0]) / (mixture.high - mixture.low)  # densities are those of 0..1
-    for which, (colour, name) in enumerate(((CLEAN, "Gaussian of the clean"), (NOISY, "Gaussian of the others"))):
-        density = mixture.density(which, mixture.scale(x))
-        axes.plot(x, per_nat * density, color=colour, linestyle=DASHES[colour], linewidth=2, label=name)
+    if mixture is not None:
+        x = np.linspace(mixture.low, mixture.high, 400)
+        per_nat = len(losses) * (edges[1] - edges[0]) / (mixture.high - mixture.low)  # densities are those of 0..1
+        for which, (colour, name) in enumerate(((CLEAN, "Gaussian of the clean"), (NOISY, "Gaussian of the others"))):
+            density = mixture.density(which, mixture.scale(x))
+            axes.plot(x, per_nat * density, color=colour, linestyle=DASHES[colour], linewidth=2, label=name)
+    axes.legend(fontsize="small")
+    return figure
 
 
 def draw_curves(epochs: Sequence[Mapping[str, Any]], *, title: str, n_classes: int) -> Figure:
