@@ -49,9 +49,9 @@ def pyarrow(command: str) -> Any:
     return pyarrow
 
 
-def columns(command: str = "tag", *, segments: bool = False) -> Any:
+def columns(*, segments: bool = False) -> Any:
     """Return the columns, as a `pyarrow.Schema`; with `segments`, those of segments too."""
-    pa = pyarrow(command)
+    pa = pyarrow("tag")
     return pa.schema(
         [
             *((name, pa.string()) for name in _FIRST),
@@ -129,10 +129,10 @@ def done_of(row: Mapping[str, Any], *, index: int) -> FileDone:
 
 
 @contextmanager
-def written(file: IO[bytes], command: str = "tag", *, segments: bool = False) -> Iterator[Callable[[Row], None]]:
+def written(file: IO[bytes], *, segments: bool = False) -> Iterator[Callable[[Row], None]]:
     """Yield what takes rows one by one; the file is a whole one when the block ends."""
-    pa = pyarrow(command)
-    schema, waiting = columns(command, segments=segments), list[Row]()
+    pa = pyarrow("tag")
+    schema, waiting = columns(segments=segments), list[Row]()
     rows_a_group = ROWS_A_GROUP // 10 if segments else ROWS_A_GROUP
     with pa.parquet.ParquetWriter(file, schema, compression="zstd") as writer:
 

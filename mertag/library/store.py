@@ -54,11 +54,6 @@ class Store:
     def __str__(self) -> str:
         return path_text(self.url)
 
-    @property
-    def is_local(self) -> bool:
-        """Whether it is a folder of a file system."""
-        return self._folder is not None
-
     def make(self) -> None:
         """Make the folder, if it is one of a file system."""
         if self._folder is not None:

@@ -74,7 +74,6 @@ class Musicnn(nn.Module):
     Vertical filters hear timbre, long horizontal ones rhythm; three residual layers and two pools over time follow.
     """
 
-    N_UNITS = 200
     TEMPORAL = (128, 64, 32)
 
     def __init__(self, weights: Weights) -> None:
@@ -113,7 +112,6 @@ class Musicnn(nn.Module):
 class TaggerVgg(nn.Module):
     """MSD-vgg: log-mels (batch, N_FRAMES, N_MELS) to 256 units and 50 tag logits, by five convolutions and pools."""
 
-    N_UNITS = 256
     POOLS = (((4, 1), (2, 2)), ((2, 2), (2, 2)), ((2, 2), (2, 2)), ((2, 2), (2, 2)), ((4, 4), (4, 4)))
 
     def __init__(self, weights: Weights) -> None:
