@@ -33,8 +33,13 @@ def export(
         Path | None,
         typer.Option(metavar="DIR", help="Where the run's data set lies, if not where it lay when it was trained."),
     ] = None,
-    name: Annotated[str | None, typer.Option(help="Name of the model, as it stands in tags.")] = None,
-    model_version: Annotated[str, typer.Option(help="Version of the model, as it stands in tags.")] = "1",
+    name: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Name of the model, as it stands in tags; if not given, DATASET-RECIPE."),
+    ] = None,
+    model_version: Annotated[
+        str, typer.Option(metavar="VERSION", help="Version of the model, as it stands in tags.")
+    ] = "1",
     precision: Annotated[
         str, typer.Option(metavar="P[,P...]", help="Which graphs: int8 for the CPU, fp16 for the GPU, fp32.")
     ] = "int8,fp16",

@@ -19,7 +19,9 @@ from mertag.files import local_path, path_text
 
 Results = Annotated[
     list[str],
-    typer.Argument(metavar="RESULTS", help="Parquet files of mertag's, or folders of such; paths or URLs."),
+    typer.Argument(
+        metavar="RESULTS", help="Parquet files of `mertag tag --parquet`, or folders of them; paths or URLs."
+    ),
 ]
 
 
@@ -29,10 +31,10 @@ def import_results(
     json: Json = False,
     quiet: WarningsOnly = False,
 ) -> None:
-    """Take results into the memory, so that `mertag tag --retag` writes tags from them without an analysis.
+    """Remember results that another machine wrote, so that `mertag tag --retag` writes tags from them.
 
-    A song is recognised by its audio: where it lies and what it is called does not matter, nor what its tags say. What
-    is remembered already stays as it is.
+    Nothing is analysed. A song is recognised by its audio: where it lies and what it is called does not matter, nor
+    what its tags say. What is remembered already stays as it is.
     """
     from mertag.cli.outputs import print_json
     from mertag.library import parquet

@@ -18,11 +18,13 @@ if TYPE_CHECKING:
 
 
 def overview(
-    paths: opt.Paths = None,
+    paths: opt.RememberedPaths = None,
     html: Annotated[
         Path | None,
         typer.Option(
-            "--html", metavar="FILE", help="Write a page to look at and to listen to: one file, which asks nothing."
+            "--html",
+            metavar="FILE",
+            help="Write a page with the map of the library, which plays the songs: one file, which needs no network.",
         ),
     ] = None,
     json: Annotated[
@@ -35,7 +37,7 @@ def overview(
     """Say how a library feels, from what is remembered: nothing is analysed.
 
     Moods with shares, by genre, artist, album, decade and folder; moods that someone else wrote; files without an
-    emotion, and why; the songs of which the model is least sure. Without PATHS, all that is remembered.
+    emotion, and why; the songs of which the model is least sure.
     """
     from mertag.cli.outputs import print_json
     from mertag.library.overview.sums import overview as summed

@@ -24,7 +24,7 @@ ALL = "all"
 
 
 def playlists(
-    paths: opt.Paths = None,
+    paths: opt.RememberedPaths = None,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="DIR", help="The folder of the playlists; made if it is missing.")
     ] = None,

@@ -32,6 +32,10 @@ class DeviceChoice(StrEnum):
 # Which songs
 
 Paths = Annotated[list[Path] | None, typer.Argument(metavar="PATHS", help="Songs and folders.")]
+RememberedPaths = Annotated[
+    list[Path] | None,
+    typer.Argument(metavar="PATHS", help="Songs and folders; if not given, all that is remembered."),
+]
 Sources = Annotated[
     list[str] | None,
     typer.Argument(
@@ -88,7 +92,7 @@ SegmentProbabilities = Annotated[
     bool,
     typer.Option(
         "--segment-probabilities",
-        help="--parquet has the probabilities of every segment, too; for them each song is listened to, as with "
+        help="Put the probabilities of every segment into --parquet, too; each song is then listened to, as with "
         "--force.",
     ),
 ]
@@ -196,7 +200,9 @@ Windows = Annotated[
 ]
 SegmentHop = Annotated[
     float | None,
-    typer.Option(metavar="SECONDS", help="Step between segments; if not given, that of the training (a warning else)."),
+    typer.Option(
+        metavar="SECONDS", help="Step between segments; if not given, that of the training. Another one is warned of."
+    ),
 ]
 Workers = Annotated[
     int | None, typer.Option(min=1, help="Processes that decode; if not given, two, or with a GPU one for each core.")
@@ -228,7 +234,8 @@ RayAddress = Annotated[
 Strict = Annotated[
     bool,
     typer.Option(
-        "--strict", help="A song whose sound is damaged fails, and gets nothing; if not given, the damage is said."
+        "--strict",
+        help="Fail songs whose sound is damaged, and write nothing for them; if not given, damage is only reported.",
     ),
 ]
 FailFast = Annotated[bool, typer.Option("--fail-fast", help="Stop at the first file that fails.")]
@@ -247,11 +254,13 @@ LogLevelOption = Annotated[
 StateFile = Annotated[
     Path | None,
     typer.Option(
-        "--state", metavar="FILE", help="Where it is remembered what was analysed and written; else your own place."
+        "--state",
+        metavar="FILE",
+        help="Where mertag remembers what it heard and wrote; if not given, state.sqlite in your state folder.",
     ),
 ]
 NoState = Annotated[
-    bool, typer.Option("--no-state", help="Remember nothing, use nothing remembered; no write can be undone.")
+    bool, typer.Option("--no-state", help="Remember nothing, and use nothing remembered: no write can be undone.")
 ]
 Retag = Annotated[bool, typer.Option("--retag", help="Write only what is remembered; load no model, analyse nothing.")]
 Force = Annotated[

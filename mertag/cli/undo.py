@@ -43,7 +43,7 @@ def undo(
         bool, typer.Option("--dry-run", "-n", help="Say what would be done, and change nothing.")
     ] = False,
     yes: Annotated[
-        bool, typer.Option("--yes", "-y", help="Do not ask. Without a terminal, it is never asked.")
+        bool, typer.Option("--yes", "-y", help="Do not ask first. Without a terminal, mertag never asks.")
     ] = False,
     restore_mtime: Annotated[
         bool,

@@ -35,7 +35,9 @@ Settle = Annotated[
 ]
 Poll = Annotated[
     bool,
-    typer.Option("--poll", help="Look at all files every 2 s: for network shares, where others' writes are not told."),
+    typer.Option(
+        "--poll", help="Look at all files every 2 s: for network shares, which do not report what others write."
+    ),
 ]
 
 

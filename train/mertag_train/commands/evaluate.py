@@ -110,16 +110,19 @@ def evaluate(
     group: Annotated[
         str, typer.Option(metavar="recording|artist", help="What never stands on both sides of a fold.")
     ] = "recording",
-    seeds: Annotated[int, typer.Option(min=1, help="How often, each time with another seed.")] = 1,
+    seeds: Annotated[int, typer.Option(min=1, help="Run each fold so often, each time with another seed.")] = 1,
     table: Annotated[
         int | None, typer.Option(min=1, max=3, help="Print this table of the paper, with ours beside it.")
     ] = None,
     shuffle_labels: Annotated[
-        bool, typer.Option("--shuffle-labels", help="Leak test: shuffle the labels by artist; only chance is right.")
+        bool,
+        typer.Option(
+            "--shuffle-labels", help="Leak test: shuffle the labels by artist; an honest method then falls to chance."
+        ),
     ] = False,
-    recipe: Annotated[RecipeChoice, typer.Option(help="Whose defaults networks are trained with.")] = (
-        RecipeChoice.ours
-    ),
+    recipe: Annotated[
+        RecipeChoice, typer.Option(help="Where the defaults of the networks come from: our recipe, or the paper's.")
+    ] = (RecipeChoice.ours),
     budget: Annotated[
         BudgetChoice, typer.Option(help="small: for machines without a GPU; the same for all methods.")
     ] = (BudgetChoice.full),
@@ -158,7 +161,11 @@ def evaluate(
     scale: Scale = None,
     threshold: Annotated[
         str | None,
-        typer.Option(metavar="V,A", help="Ratings at which classes part (eim and deam take one). Use another --out."),
+        typer.Option(
+            metavar="V,A",
+            help="Ratings at which classes part: two for pmemo, such as 0.5,0.5; one for eim and deam, such as 5. Use "
+            "another --out.",
+        ),
     ] = None,
     log_mels: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Keep the log-mels here, or use those that are here.")

@@ -74,15 +74,20 @@ class UnlabelledUse(StrEnum):
 DATASETS = "pmemo|4q|eim|deam|mtg-jamendo|folder"
 """The readers, for help texts, which import nothing."""
 DataDir = Annotated[Path | None, typer.Option(metavar="DIR", help="Its folder; if not given, $MERTAG_DATA/<dataset>.")]
-Epochs = Annotated[int | None, typer.Option(min=1, help="Passes; if not given, the recipe's.")]
+Epochs = Annotated[int | None, typer.Option(min=1, help="Passes over the training songs; if not given, the recipe's.")]
 WarmUp = Annotated[
     int | None, typer.Option(min=0, help="The first epochs, with inherited labels; if not given, the recipe's.")
 ]
 Crops = Annotated[
-    int | None, typer.Option(min=0, help="Random segments of each clip an epoch; 0 for all, on the fixed grid.")
+    int | None,
+    typer.Option(
+        min=0, help="Random segments of each clip an epoch; 0: those of a fixed grid. If not given, the recipe's."
+    ),
 ]
-BatchSize = Annotated[int | None, typer.Option(min=1, help="Segments a step.")]
-LearningRate = Annotated[float | None, typer.Option(min=0.0, help="The schedule's highest rate.")]
+BatchSize = Annotated[int | None, typer.Option(min=1, help="Segments a step; if not given, the recipe's.")]
+LearningRate = Annotated[
+    float | None, typer.Option(min=0.0, help="The schedule's highest rate; if not given, the recipe's.")
+]
 SvmSongs = Annotated[
     str | None,
     typer.Option(
@@ -118,7 +123,7 @@ UnlabelledIn = Annotated[
 Scale = Annotated[
     str | None, typer.Option(metavar="MIN,MAX", help="Scale of the ratings in one's own table (--dataset folder).")
 ]
-Device = Annotated[TrainDevice, typer.Option(help="What trains. cuda fails if there is none.")]
+Device = Annotated[TrainDevice, typer.Option(help="Where networks are trained. cuda fails if there is none.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads; if not given, all cores.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Figures and errors only.")]
 

@@ -86,7 +86,7 @@ def train(
     ] = None,
     recipe: Annotated[
         RecipeChoice,
-        typer.Option(help="Whose defaults: ours, or the paper's."),
+        typer.Option(help="Where all defaults come from: our recipe, or the paper's."),
     ] = RecipeChoice.ours,
     budget: Annotated[
         BudgetChoice, typer.Option(help="small: minutes on two CPU cores, for a model that is worth less.")
@@ -101,13 +101,16 @@ def train(
     warm_up: WarmUp = None,
     crops: Crops = None,
     segment: Annotated[
-        float | None, typer.Option(min=1.0, max=30.0, metavar="SECONDS", help="Segment duration.")
+        float | None,
+        typer.Option(min=1.0, max=30.0, metavar="SECONDS", help="Segment duration; if not given, the recipe's."),
     ] = None,
     batch_size: BatchSize = None,
     learning_rate: LearningRate = None,
     group: Annotated[
         str | None,
-        typer.Option(metavar="artist|recording", help="What never stands on both sides of the split."),
+        typer.Option(
+            metavar="artist|recording", help="What never stands on both sides of the split; if not given, artist."
+        ),
     ] = None,
     svm_songs: SvmSongs = None,
     scale: Scale = None,
