@@ -139,10 +139,10 @@ def _rest(found: Overview, top: int, above: str) -> Iterator[str]:
         for song in found.unsure[:top]:
             name = " - ".join(filter(None, (song.artist, song.title))) or _below(above, song.path)
             yield f"  {printable(name)}: {song.label} {song.confidence:.2f}, or {song.second}"
-    notes = ((found.gone, "no longer there, and left out"), (found.changed, "changed since by another program"))
+    notes = ((found.gone, "no longer there, and left out"), (found.changed, "changed since mertag looked at them"))
     for i, (n, text) in enumerate((n, text) for n, text in notes if n):
         yield from [""] if i == 0 else []
-        yield f"{_count(n, 'file')} {text}" + ("; `mertag tag` looks at them again" if "changed" in text else "")
+        yield f"{_count(n, 'file')} {text}" + ("; `mertag tag` does so again" if "changed" in text else "")
 
 
 def _homes(groups: Sequence[Group]) -> list[Group | None]:
