@@ -35,7 +35,7 @@ def learn(
     paths: opt.Paths = None,
     out: Annotated[
         Path | None,
-        typer.Option(metavar="BUNDLE", help="The new bundle's folder; if not given, mine in your data folder."),
+        typer.Option(metavar="BUNDLE", help="The new bundle's folder; if not given, `mine` in your data folder."),
     ] = None,
     labels: opt.Labels = None,
     include: opt.Include = None,
