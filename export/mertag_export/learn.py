@@ -44,7 +44,7 @@ def learn(
         int, typer.Option(min=100, metavar="N", help="Hear so many of the songs that were left as they were.")
     ] = 1000,
     partly: Annotated[
-        bool, typer.Option("--partly", help="You corrected only some of the songs of which you hear something else.")
+        bool, typer.Option("--partly", help="You corrected only some of the songs that you hear differently.")
     ] = False,
     model: opt.ModelOption = None,
     device: opt.DeviceOption = opt.DeviceChoice.auto,
@@ -56,9 +56,10 @@ def learn(
     """Learn from the moods that you corrected.
 
     Moods in the files that are not what the model says are corrections, whatever program made them. From them, and
-    from the songs beside them that you left as they were, the song classifier is fitted anew; the network stays. If
-    that is better, by cross-validation over artists of yours, and not by chance, a bundle of your own is written, for
-    --model. No song is changed, nor is the model that comes with mertag.
+    from the songs beside them that you left as they were, it learns which songs you hear on the other side of an axis;
+    network and song classifier stay, and that is put behind them. If that is better, by cross-validation over artists
+    of yours, and not by chance, a bundle of your own is written, for --model. No song is changed, nor is the model that
+    comes with mertag.
     """
     if not paths:
         raise ConfigError("nothing to learn from; give songs or folders")
