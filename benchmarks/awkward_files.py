@@ -6,9 +6,9 @@ three readers (TagLib, FFmpeg's libraries, mutagen) see of others' tags is count
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import shutil
-import sys
 import tempfile
 from pathlib import Path
 
@@ -76,4 +76,6 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    main(parser.parse_args().folder)

@@ -7,10 +7,10 @@ FOLDER needs some 500 MB, for a while; by default a temporary one.
 
 from __future__ import annotations
 
+import argparse
 import os
 import random
 import resource
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -88,7 +88,9 @@ def noting(folder: Path, size: int) -> None:
 
 
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory(dir=sys.argv[1] if len(sys.argv) > 1 else None) as name:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, nargs="?")
+    with tempfile.TemporaryDirectory(dir=parser.parse_args().folder) as name:
         many_entries(Path(name))
         for megabytes in (10, 100):
             noting(Path(name), megabytes * 10**6)
