@@ -164,14 +164,13 @@ def write_whole(target: Path, data: bytes | str, *, before_replace: BeforeReplac
 
 def sync_folder(folder: Path) -> None:
     """Make a replacement survive a power cut. It has happened by now, so that a failure is only logged."""
-    if sys.platform == "win32":  # a folder cannot be opened there
-        return
     try:
-        descriptor = os.open(folder, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        if sys.platform != "win32":  # there a folder cannot be opened
+            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
     except OSError as error:
         if error.errno not in _CANNOT_SYNC:
             _log.warning(
