@@ -15,6 +15,9 @@ from typing import BinaryIO
 
 import av
 
+# Bytes that are not UTF-8 are kept apart. From PyAV 19 on that is so, and cannot be said.
+_ANY_TAGS = {} if int(av.__version__.partition(".")[0]) >= 19 else {"metadata_errors": "surrogateescape"}
+
 
 class _Named:
     """A file under another name: FFmpeg also looks at the suffix."""
@@ -26,7 +29,7 @@ class _Named:
 def seen(path: str, name: str) -> dict[str, str] | None:
     """Return the tags of a file and its streams, digests of its pictures, and its chapters; None if unreadable."""
     try:
-        with Path(path).open("rb") as file, av.open(_Named(file, name), metadata_errors="replace") as container:
+        with Path(path).open("rb") as file, av.open(_Named(file, name), **_ANY_TAGS) as container:
             found = dict(container.metadata)
             for stream in container.streams:
                 found |= {f"{stream.index}:{key}": value for key, value in stream.metadata.items()}

@@ -11,6 +11,7 @@ from typing import Any
 
 import av
 import numpy as np
+from av.audio.plane import AudioPlane
 
 from mertag.listen.decode.by_soundfile import BLOCK_FRAMES
 from mertag.listen.decode.damage import Losses
@@ -30,6 +31,8 @@ _FORMATS = (
     "ogg,flac,wav,w64,aiff,caf,au,voc,oma,truehd,mlp,shn,aea,iamf"
 )
 _ASF, _ASF_PROPERTIES = bytes.fromhex("3026b2758e66cf11"), bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
+# Tags in any encoding do no harm. From PyAV 19 on that is so, and cannot be said.
+_ANY_TAGS = {} if int(av.__version__.partition(".")[0]) >= 19 else {"metadata_errors": "surrogateescape"}
 _DTYPES = {"u8": "u1", "s16": "i2", "s32": "i4", "s64": "i8", "flt": "f4", "dbl": "f8"}
 _SCALES = {"u1": 2.0**-7, "i2": 2.0**-15, "i4": 2.0**-31, "i8": 2.0**-63}
 
@@ -112,7 +115,7 @@ def _frames(path: Path, start: int) -> Generator[Any, None, str]:
             # The prefix keeps a name such as "http:x" from being taken for an address.
             f"subfile,,start,{start},end,0,,:file:{path}" if start else f"file:{path}",
             options={"format_whitelist": _FORMATS, "protocol_whitelist": "file,subfile"},
-            metadata_errors="replace",
+            **_ANY_TAGS,
         )
     except (av.FFmpegError, ValueError) as error:
         raise NothingDecodedError(_message(error)) from error
@@ -184,12 +187,12 @@ def _stated_s(container: Any, stream: Any) -> float | None:
 def _mono(frame: Any) -> Float32Array:
     """Return the mean over the channels of a frame, scaled to -1..1."""
     n_channels, dtype = frame.layout.nb_channels, _DTYPES[frame.format.packed.name]
-    # Not by `to_ndarray`: of eight channels or more it takes a plane too many, and crashes (PyAV 18.1).
+    # Not by `frame.planes` or `to_ndarray`: of eight channels they take a plane too many, and fail (PyAV 16 to 19).
     if frame.format.is_planar:
-        planes = frame.planes[:n_channels]
+        planes = [AudioPlane(frame, channel) for channel in range(n_channels)]
         samples = np.stack([np.frombuffer(plane, dtype, count=frame.samples) for plane in planes])
     else:
-        flat = np.frombuffer(frame.planes[0], dtype, count=frame.samples * n_channels)
+        flat = np.frombuffer(AudioPlane(frame, 0), dtype, count=frame.samples * n_channels)
         samples = flat.reshape(-1, n_channels).T
     if dtype == "i2" and (really := not_samples(samples.T)):
         raise NothingDecodedError(f"it holds {really} in the place of samples; convert it to plain samples")
