@@ -46,7 +46,7 @@ docs action="build":
 docs-test *options:
     pytest tests/documentation tests/test_packaging.py {{ options }}
 
-# The tests in a fresh environment: `just tests-on python3.13`, `just tests-on python3.11 constraints-oldest.txt`
+# The tests in a fresh environment: `just tests-on python3.13 newest`, `just tests-on python3.11 constraints-oldest.txt`
 tests-on python constraints="constraints.txt" *options:
     .ci/tests {{ python }} {{ constraints }} {{ options }}
 

@@ -150,13 +150,16 @@ def test_the_constraints_pin_every_direct_dependency_within_its_range(project: d
     assert pins["torch"] == "2.13.0"
 
 
-def test_the_oldest_constraints_are_the_lower_bounds() -> None:
-    bounds = runpy.run_path(str(ROOT / ".ci" / "oldest.py"))["oldest"]()
+def test_the_oldest_constraints_are_the_lower_bounds_with_every_tool() -> None:
+    found = runpy.run_path(str(ROOT / ".ci" / "oldest.py"))
+    bounds = found["oldest"]()
     lines = (ROOT / "constraints-oldest.txt").read_text().splitlines()
     pins = {canonicalize_name(n): Version(v) for n, v in (line.split("==") for line in lines if line[:1] != "#")}
     assert len(bounds) > 20
     for name, bound in bounds.items():
         assert pins[canonicalize_name(Requirement(name).name)] == Version(bound), name
+    for tool in map(Requirement, found["tools"]()):
+        assert tool.specifier.contains(pins[canonicalize_name(tool.name)]), tool
 
 
 @pytest.mark.parametrize("place", ["README.md", "CONTRIBUTING.md", ".ci/run", ".github/workflows/ci.yml"])
