@@ -1,7 +1,7 @@
 """The process that asks FFmpeg what a file's tags say; run as a script by `mertag.library.tags.readers`.
 
 Each line of its input is a JSON list: a path, and the name that FFmpeg shall know the file by. Each line of its output
-is what it saw, or null.
+is what it saw; null of a file that it cannot read; and a text where the fault is not the file's.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ from typing import BinaryIO
 
 import av
 
-# Bytes that are not UTF-8 are kept apart. From PyAV 19 on that is so, and cannot be said.
+# So that tags in any encoding are read. From PyAV 19 on they are, and it cannot be asked for.
 _ANY_TAGS = {} if int(av.__version__.partition(".")[0]) >= 19 else {"metadata_errors": "surrogateescape"}
+# What a file may be blamed for; all else is a mistake of ours, or a PyAV that has changed.
+_UNREADABLE = (av.FFmpegError, OSError, ValueError, LookupError, ArithmeticError, MemoryError)
 
 
 class _Named:
@@ -38,15 +40,29 @@ def seen(path: str, name: str) -> dict[str, str] | None:
                 found[f"chapter {i}"] = f"{chapter['start']} {chapter['end']} {chapter['metadata']}"
             for i, stream in enumerate(pictures):
                 content = next((bytes(packet) for packet in container.demux(stream) if packet.size), b"")
-                found[f"picture {i}"] = f"{stream.codec_context.name} {hashlib.sha256(content).hexdigest()}"
-            return found
-    except Exception:  # noqa: BLE001 - whatever a damaged file does to it: this reader cannot read it
+                codec = stream.codec_context.name if stream.codec_context else "unknown"
+                found[f"picture {i}"] = f"{codec} {hashlib.sha256(content).hexdigest()}"
+            return {_plain(key): _plain(value) for key, value in found.items()}
+    except _UNREADABLE:
         return None
+
+
+def _plain(text: str) -> str:
+    """Return a text with U+FFFD for each byte that is not UTF-8."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def answer(line: str) -> dict[str, str] | str | None:
+    """Return what a line of output shall say to a line of input."""
+    try:
+        return seen(*json.loads(line))
+    except Exception as error:  # noqa: BLE001 - whatever it is: a check that is left out must not go unsaid
+        return f"{type(error).__name__}: {error}"
 
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # its parent decides when it ends: then its input does
     av.logging.set_level(av.logging.PANIC)
     for line in sys.stdin:
-        sys.stdout.write(json.dumps(seen(*json.loads(line))) + "\n")
+        sys.stdout.write(json.dumps(answer(line)) + "\n")
         sys.stdout.flush()

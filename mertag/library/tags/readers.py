@@ -44,7 +44,10 @@ class FFmpegReader:
         self._owner = 0  # the process that started it
 
     def seen(self, path: Path, name: str) -> Mapping[str, str] | None:
-        """Return what FFmpeg sees in a file that it knows as `name`; None if it cannot read it, or did not in time."""
+        """Return what FFmpeg sees in a file that it knows as `name`; None if it cannot read it, or did not in time.
+
+        RuntimeError is raised where that is not the file's fault: a check that cannot be made is not passed.
+        """
         with self._lock:
             if self._process is None or self._owner != os.getpid() or self._process.poll() is not None:
                 self._process, self._owner = _start(), os.getpid()  # a forked process must not share the pipes
@@ -65,7 +68,9 @@ class FFmpegReader:
                 process.kill()
                 process.communicate()
                 return None
-            found: dict[str, str] | None = json.loads(answer)
+            found: dict[str, str] | str | None = json.loads(answer)
+            if isinstance(found, str):
+                raise RuntimeError(f"FFmpeg's reader of tags failed: {found}")  # noqa: TRY004 - no type of ours is wrong
             return found
 
 

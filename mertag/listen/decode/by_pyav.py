@@ -31,7 +31,7 @@ _FORMATS = (
     "ogg,flac,wav,w64,aiff,caf,au,voc,oma,truehd,mlp,shn,aea,iamf"
 )
 _ASF, _ASF_PROPERTIES = bytes.fromhex("3026b2758e66cf11"), bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
-# Tags in any encoding do no harm. From PyAV 19 on that is so, and cannot be said.
+# So that tags in any encoding do no harm. From PyAV 19 on they do none, and it cannot be asked for.
 _ANY_TAGS = {} if int(av.__version__.partition(".")[0]) >= 19 else {"metadata_errors": "surrogateescape"}
 _DTYPES = {"u8": "u1", "s16": "i2", "s32": "i4", "s64": "i8", "flt": "f4", "dbl": "f8"}
 _SCALES = {"u1": 2.0**-7, "i2": 2.0**-15, "i4": 2.0**-31, "i8": 2.0**-63}

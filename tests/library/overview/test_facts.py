@@ -49,6 +49,15 @@ def test_a_mood_that_mertag_wrote_is_no_fact_and_one_of_the_owner_is(tmp_path: P
 
 
 @pytest.mark.command
+def test_bytes_that_are_no_utf8_are_replaced(tmp_path: Path) -> None:
+    path = tagged(tmp_path / "a.flac", title=["Cafe"])
+    path.write_bytes(path.read_bytes().replace(b"Cafe", b"Caf\xe9"))
+    facts = read_facts(path)
+    assert facts.title == "Caf\ufffd"
+    assert decode(encode(facts)) == facts
+
+
+@pytest.mark.command
 def test_a_file_that_cannot_be_read_has_no_facts(tmp_path: Path) -> None:
     noise = tmp_path / "noise.mp3"
     noise.write_bytes(bytes(range(256)) * 40)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import struct
@@ -21,7 +22,7 @@ from three_readers import assert_nothing_hidden, three_readers
 
 from mertag.emotion import SongEmotion
 from mertag.errors import TagWriteError
-from mertag.library.tags import TagOptions, read_tags, remove_tags, write_tags
+from mertag.library.tags import TagOptions, ffmpeg_worker, read_tags, readers, remove_tags, write_tags
 from mertag.library.tags.readers import FFmpegReader, hidden
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -189,6 +190,23 @@ def test_a_reader_that_dies_or_hangs_is_started_again(encoded: Encoded, monkeypa
     hanging = FFmpegReader(limit_s=0.0)
     assert hanging.seen(path, path.name) is None
     assert reader.seen(path.with_name("not there"), path.name) is None
+
+
+def test_a_fault_that_is_not_the_files_is_said(encoded: Encoded, monkeypatch: pytest.MonkeyPatch) -> None:
+    def changed(file: object, **options: object) -> None:
+        raise TypeError("open() got an unexpected keyword argument")
+
+    monkeypatch.setattr(ffmpeg_worker.av, "open", changed)
+    path = encoded("v23.mp3")
+    assert ffmpeg_worker.answer(json.dumps([str(path), path.name])) == (
+        "TypeError: open() got an unexpected keyword argument"
+    )
+    assert ffmpeg_worker.answer(json.dumps([str(path.with_name("not there")), path.name])) is None
+    says = [sys.executable, "-c", "input(); print('\"TypeError: changed\"')"]
+    with subprocess.Popen(says, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        monkeypatch.setattr(readers, "_start", lambda: process)
+        with pytest.raises(RuntimeError, match="FFmpeg's reader of tags failed: TypeError: changed"):
+            FFmpegReader().seen(path, path.name)
 
 
 TEXTS = ["Cafe del Mar", "Another"]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -25,10 +27,14 @@ def report(epoch: int, loss: float) -> EpochReport:
     )
 
 
-def test_tensorboard_reads_what_was_written_also_after_a_break(tmp_path: Path) -> None:
+def test_tensorboard_reads_what_was_written_also_after_a_break(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.summary.writer import event_file_writer
 
+    # Files are read in the order of their names: the second, then a number that is not padded (9 comes after 10).
+    seconds = itertools.count(1_800_000_000)
+    monkeypatch.setattr(event_file_writer, "time", SimpleNamespace(time=lambda: float(next(seconds))))
     first = Scalars(tmp_path)
     first.on_target(Target.QUADRANT)
     first.on_epoch(report(1, 1.5))
