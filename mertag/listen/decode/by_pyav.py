@@ -188,11 +188,11 @@ def _mono(frame: Any) -> Float32Array:
     """Return the mean over the channels of a frame, scaled to -1..1."""
     n_channels, dtype = frame.layout.nb_channels, _DTYPES[frame.format.packed.name]
     # Not by `frame.planes` or `to_ndarray`: of eight channels they take a plane too many, and fail (PyAV 16 to 19).
+    planes: list[Any] = [AudioPlane(frame, i) for i in range(n_channels if frame.format.is_planar else 1)]
     if frame.format.is_planar:
-        planes = [AudioPlane(frame, channel) for channel in range(n_channels)]
         samples = np.stack([np.frombuffer(plane, dtype, count=frame.samples) for plane in planes])
     else:
-        flat = np.frombuffer(AudioPlane(frame, 0), dtype, count=frame.samples * n_channels)
+        flat = np.frombuffer(planes[0], dtype, count=frame.samples * n_channels)
         samples = flat.reshape(-1, n_channels).T
     if dtype == "i2" and (really := not_samples(samples.T)):
         raise NothingDecodedError(f"it holds {really} in the place of samples; convert it to plain samples")
