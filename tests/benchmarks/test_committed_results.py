@@ -38,7 +38,7 @@ def test_the_committed_results_give_the_figures_of_the_page(evaluation: Path) ->
     found = {tuple(line.split("\t")[:2]): line.split("\t") for line in printed.splitlines()}
     page = rows("docs/evaluation.md")
     methods = [method for target, method in found if target == "quadrant"]
-    assert len(methods) == 12
+    assert len(methods) == 13
     for method in methods:
         cells = page[method]
         assert found["quadrant", method][5] == cells[0], method
