@@ -14,10 +14,10 @@ from pathlib import Path
 
 from mertag.emotion import QUADRANTS, Quadrant
 from mertag.errors import FileError
+from mertag.library.overview.facts import read_facts
 from mertag.library.tags import read_tags
 from mertag.library.tags.fields import mood_is_ours
 from mertag.library.tags.options import DEFAULT_LABELS, MOOD, Labels
-from mertag.library.tags.readers import ffmpeg
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +85,4 @@ def sample(songs: Sequence[Path], at_most: int, *, seed: int = 0) -> tuple[list[
 
 def artist_of(path: Path) -> str:
     """Return whose song it is, as its tags say; if they do not, its folder."""
-    seen = ffmpeg.seen(path, path.name) or {}
-    tags = {key.rpartition(":")[2].casefold(): value.strip().casefold() for key, value in seen.items()}
-    return tags.get("artist") or tags.get("album_artist") or str(path.parent)
+    return read_facts(path).artist.casefold() or str(path.parent)

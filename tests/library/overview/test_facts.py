@@ -57,6 +57,19 @@ def test_bytes_that_are_no_utf8_are_replaced(tmp_path: Path) -> None:
     assert decode(encode(facts)) == facts
 
 
+def test_a_fault_of_the_reader_leaves_only_what_it_would_have_said_unknown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tagged(tmp_path / "a.flac", title=["Cafe"], mood=["Chill"])
+
+    def fails(path: Path, name: str) -> None:
+        raise RuntimeError("FFmpeg's reader of tags failed: TypeError")
+
+    monkeypatch.setattr("mertag.library.overview.facts.ffmpeg.seen", fails)
+    facts = read_facts(path)
+    assert (facts.title, facts.mood) == ("", ("Chill",))
+
+
 @pytest.mark.command
 def test_a_file_that_cannot_be_read_has_no_facts(tmp_path: Path) -> None:
     noise = tmp_path / "noise.mp3"
