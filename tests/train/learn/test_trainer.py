@@ -201,6 +201,10 @@ def test_a_network_that_learns_nothing_is_a_training_error_also_when_resumed(tmp
                 checkpoint_path=tmp_path / "c.pt",
                 resume=resume,
             )
+    guessed = train_network(store, frames, clips, None, config, class_names=("low", "high"), may_guess=True)
+    with torch.no_grad():
+        p = guessed(frames[None, :44]).softmax(1)
+    assert float((p - 0.5).abs().max()) < 0.05
 
 
 def broken_after(n: int) -> Callable[..., Tensor]:

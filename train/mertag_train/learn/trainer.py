@@ -125,6 +125,7 @@ def train_network(
     begin_with: Mapping[str, Tensor] | None = None,
     checkpoint_path: Path | None = None,
     resume: bool = False,
+    may_guess: bool = False,
     on_epoch: Callable[[EpochReport], None] = lambda report: None,
     on_step: Callable[[Progress], None] = lambda progress: None,
 ) -> SegmentNetwork:
@@ -135,6 +136,9 @@ def train_network(
     after each epoch. With `resume`, training goes on from it where it exists;
     on the CPU the result is bit for bit that of an uninterrupted run. Returns the last epoch's network (its moving
     average, where one is kept), in evaluation mode and without the teacher's head.
+
+    A network that has learnt nothing is an error, unless it `may_guess`: where methods are compared, one that is no
+    better than chance is a figure like any other, and another seed in its place would be a choice by the result.
 
     Raises
     ------
@@ -203,7 +207,7 @@ def train_network(
                 )
         mean_loss = float(total) / len(learning.table)
         _refuse_divergence(mean_loss if optimiser.is_finite() else math.nan, epoch, config)
-        if epoch == checked and learning.plain:
+        if epoch == checked and learning.plain and not may_guess:
             _refuse_stall(mean_loss, len(class_names))  # before the checkpoint: a resumed run must not pass it by
         trained_s = time.monotonic() - epoch_began
         on_epoch(

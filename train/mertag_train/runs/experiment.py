@@ -98,10 +98,11 @@ def train_one(
     checkpoint: Path | None,
     resume: bool,
     watcher: Watcher,
+    may_guess: bool = False,
 ) -> SegmentNetwork:
     """Train one network, from a trunk's weights or from random ones, or go on from its checkpoint.
 
-    The `watcher` is told of its steps and epochs.
+    The `watcher` is told of its steps and epochs; `may_guess` is that of `train_network`.
     """
     known = [work.truth[i] for i in one.learnt.tolist()] if work.truth else []
     truth = known if any((classes != UNKNOWN).any() for classes in known) else None
@@ -126,6 +127,7 @@ def train_one(
         begin_with=begin_with,
         checkpoint_path=checkpoint,
         resume=resume,
+        may_guess=may_guess,
         on_epoch=watcher.on_epoch,
         on_step=watcher.on_step,
     )

@@ -258,6 +258,7 @@ class KeptNetworks:
             checkpoint=checkpoint,
             resume=True,
             watcher=watcher,
+            may_guess=True,
         )
         frames, began = work.frames(), time.monotonic()
         said = predict(network, work.store, frames, self._everyone, work.config.segmentation)
