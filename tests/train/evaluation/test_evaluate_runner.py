@@ -24,6 +24,7 @@ from mertag_train.evaluation.methods.svm import Majority
 from mertag_train.evaluation.output import make_report
 from mertag_train.evaluation.protocol import prepare
 from mertag_train.evaluation.results import Task
+from mertag_train.learn.config import AugmentConfig
 from mertag_train.learn.trainer import Clips
 
 pytestmark = pytest.mark.command
@@ -99,6 +100,17 @@ def test_stopped_and_continued_equals_uninterrupted(tmp_path: Path, tiny_network
     assert contents(stopped) == contents(whole)
     assert len(contents(whole)) == 9
     assert make_report(stopped).json["systems"] == make_report(whole).json["systems"]
+
+
+def test_a_network_that_has_learnt_nothing_is_a_figure(
+    tmp_path: Path, tiny_networks: Callable[[], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stalled(*_: object) -> None:
+        raise AssertionError("an evaluation does not end where a network guesses")
+
+    monkeypatch.setattr("mertag_train.learn.trainer._refuse_stall", stalled)
+    looked_at = config_with(augment=AugmentConfig(mixup_alpha=0.0))
+    assert len(contents(evaluate(tmp_path, methods=("inherited-mean",), config=looked_at))) == 3
 
 
 def test_what_is_there_is_not_run_again(tmp_path: Path, tiny_networks: Callable[[], int]) -> None:
