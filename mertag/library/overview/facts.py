@@ -70,9 +70,7 @@ def decode(text: str) -> Facts | None:
 def read_facts(path: Path) -> Facts:
     """Return what a file's tags say; of a file that cannot be read, nothing."""
     seen: Mapping[str, str] = {}
-    with contextlib.suppress(
-        RuntimeError
-    ):  # said where a copy is checked; what was tagged has not failed
+    with contextlib.suppress(RuntimeError):  # said where a copy is checked; what was tagged has not failed
         seen = ffmpeg.seen(path, path.name) or {}
     fields: Fields = {}
     with contextlib.suppress(Exception):  # no tag format, or a strange file: then there is no mood to be found
