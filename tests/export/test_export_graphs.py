@@ -20,7 +20,7 @@ pytestmark = pytest.mark.command
 
 TARGETS = (Target.QUADRANT,)
 OLDEST_ONNXRUNTIME = {"ir": 10, "": 21, "ai.onnx.ml": 5}
-"""What onnxruntime 1.21, the oldest that mertag takes, reads."""
+"""What onnxruntime 1.24, the oldest that mertag takes, reads."""
 
 
 def graphs(made: Made) -> list[Path]:
@@ -40,7 +40,7 @@ def test_the_graphs_ask_for_nothing_newer_than_the_oldest_onnxruntime(made: Made
 
 
 def test_no_float64_product_has_a_transposed_operand(made: Made) -> None:
-    """What onnxruntime up to 1.23 fuses into a float64 product that they have no kernel for."""
+    """What onnxruntime up to 1.23 fuses into a float64 product that it has no kernel for."""
     for path in graphs(made):
         graph = onnx.load(path).graph
         transposed = {node.output[0] for node in graph.node if node.op_type == "Transpose"}
