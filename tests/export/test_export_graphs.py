@@ -20,7 +20,7 @@ pytestmark = pytest.mark.command
 
 TARGETS = (Target.QUADRANT,)
 OLDEST_ONNXRUNTIME = {"ir": 10, "": 21, "ai.onnx.ml": 5}
-"""What onnxruntime 1.24, the oldest that mertag takes, reads."""
+"""What onnxruntime 1.21, the oldest that mertag takes, reads."""
 
 
 def graphs(made: Made) -> list[Path]:
