@@ -97,7 +97,7 @@ def compare(songs: OwnersSongs, disagree: np.ndarray, mood: int, n_corrected: in
         line += f", gain {verdict.gain:.0f} (chance {verdict.chance:.0f}, p {verdict.p:.2f})"
         line += ": taken" if verdict.better else ": refused"
         if owners is not dealt:
-            new = taught(learnt, partly=partly)
+            new = taught(learnt, verdict)
             found = decisions({t: new[t].of_songs(of) for t, of in some(heard, aside).heads.items()})
             before, after = np.mean(songs.mood[aside] == truth[aside]), np.mean(found == truth[aside])
             line += f"; {len(aside)} songs put aside: agreement {before:.3f} -> {after:.3f}"

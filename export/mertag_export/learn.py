@@ -126,7 +126,7 @@ def learn(
             end(f"{old.id} is kept: what your corrections teach is no better, or by chance only", verdict=verdict)
             return
         fresh = stack.enter_context(new_folder_for(folder))
-        bundle = write_corrected(old, fresh, taught(table, partly=partly), verdict, heard.projections)
+        bundle = write_corrected(old, fresh, taught(table, verdict), verdict, heard.projections)
     say(f"bundle: {folder} ({bundle.id})")
     following = f"mertag tag --model {shlex.quote(str(folder))} --write-tags {shlex.join(map(str, paths))}"
     end(following, bundle=folder, verdict=verdict)

@@ -75,6 +75,11 @@ class Songs:
         return replace(self, features=features, old=old)
 
     @property
+    def windows(self) -> tuple[Floats, Floats]:
+        """The features and the old probabilities of all windows, song after song."""
+        return np.concatenate(list(self.features)), np.concatenate(list(self.old))
+
+    @property
     def n_windows(self) -> Ints:
         """How many windows each has."""
         return np.array([len(features) for features in self.features])
@@ -116,12 +121,11 @@ class Correction:
 
     def of_songs(self, songs: Songs) -> Floats:
         """Return the new probabilities, the mean over each song's windows, shape (n_songs, n_classes)."""
-        return _means(songs, self.probabilities(np.concatenate(list(songs.features)), np.concatenate(list(songs.old))))
+        return _means(songs, self.probabilities(*songs.windows))
 
     def doubt(self, songs: Songs) -> Floats:
         """Return how likely the owner hears something else than the old classifier, shape (n_songs,)."""
-        likely = self.likely(np.concatenate(list(songs.features)), np.concatenate(list(songs.old)))
-        return _means(songs, 1 - likely[:, :1])[:, 0]
+        return _means(songs, 1 - self.likely(*songs.windows)[:, :1])[:, 0]
 
 
 def reflections(n_classes: int) -> Ints:
@@ -141,8 +145,8 @@ def sides_decided(p: Floats) -> Ints:
 def fit(songs: Songs, *, c: float) -> Correction:
     """Return what the songs teach, each by its weight, whatever its length; `c` is scikit-learn's C."""
     n_windows = songs.n_windows
-    x, n_classes = np.concatenate(list(songs.features)), songs.old[0].shape[1]
-    old = sides_decided(_means(songs, np.concatenate(list(songs.old))))
+    x, p = songs.windows
+    n_classes, old = p.shape[1], sides_decided(_means(songs, p))
     opposite = reflections(n_classes)
     weights, bias = np.zeros((n_classes, *opposite.shape[:1], x.shape[1])), np.full((n_classes, len(opposite)), NEVER)
     bias[:, 0] = 0

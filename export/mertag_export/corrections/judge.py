@@ -142,16 +142,10 @@ def decisions(probabilities: Mapping[Target, Floats]) -> Ints:
     return np.array([QUADRANTS.index(quadrant) for quadrant in found], dtype=np.int64)
 
 
-def judge(
-    songs: OwnersSongs,
-    *,
-    partly: bool = False,
-    seed: int = 0,
-    on_step: Callable[[int, int], None] = lambda done, of: None,
-) -> Verdict:
+def judge(songs: OwnersSongs, *, partly: bool = False, seed: int = 0) -> Verdict:
     """Return whether what the songs teach is better than the old classifier.
 
-    `partly` says that the owner corrected only some of what they disagree with; `on_step` is told how far it is.
+    `partly` says that the owner corrected only some of what they disagree with.
     """
     old, share = songs.old, share_corrected(songs, seed=seed)
     stands_for = _stands_for(share) if partly else 1.0
@@ -179,9 +173,9 @@ def judge(
     )
 
 
-def taught(songs: OwnersSongs, *, partly: bool = False, seed: int = 0) -> Corrections:
-    """Return what all the songs teach; `partly` as for `judge`."""
-    counted = songs.with_corrected_for(_stands_for(share_corrected(songs, seed=seed)) if partly else 1.0)
+def taught(songs: OwnersSongs, verdict: Verdict, *, seed: int = 0) -> Corrections:
+    """Return what all the songs teach, each corrected one counted as the verdict on them counted it."""
+    counted = songs.with_corrected_for(_stands_for(verdict.share) if verdict.partly else 1.0)
     return {t: fit(s, c=best_c(s, seed=seed + 1)) for t, s in counted.heads.items()}
 
 

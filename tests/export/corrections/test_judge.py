@@ -34,7 +34,7 @@ def test_systematic_corrections_raise_agreement_on_songs_that_were_not_corrected
     verdict = judge(table)
     assert verdict.better
     assert verdict.mended > 0.8 * len(corrected)
-    new = taught(table)[Target.QUADRANT]
+    new = taught(table, verdict)[Target.QUADRANT]
     others = np.setdiff1d(np.arange(len(truth)), corrected)
     agreed = new.of_songs(library.table(truth, others).heads[Target.QUADRANT]).argmax(1) == truth[others]
     before = library.decided[others] == truth[others]
@@ -72,7 +72,7 @@ def test_of_corrections_of_some_songs_the_others_are_no_proof_of_the_contrary_if
     assert all_agreed.some_were_left
     assert 0.3 < some.share < 0.8
     assert some.better
-    new = taught(table, partly=True)[Target.QUADRANT].of_songs(table.heads[Target.QUADRANT]).argmax(1)
+    new = taught(table, some)[Target.QUADRANT].of_songs(table.heads[Target.QUADRANT]).argmax(1)
     left = np.setdiff1d(disagree, corrected)
     assert (new[left] == SAD).mean() > 0.8
     assert (new == truth).mean() > (library.decided == truth).mean() + 0.02
