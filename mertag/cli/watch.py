@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 from collections import Counter
 from collections.abc import Sequence
@@ -117,10 +118,11 @@ def watch(
             groups = arriving(
                 paths, include=include or (), exclude=exclude or (), settle_s=settle, poll=poll, on_error=_unreadable
             )
-            for number, songs in enumerate(groups):
-                _tag(songs, tagger, options, state, seen, quiet=quiet)
-                if number == 0 and not quiet:
-                    console.say(f"watching {', '.join(console.clean(path) for path in paths)}")
+            with contextlib.closing(groups):
+                for number, songs in enumerate(groups):
+                    _tag(songs, tagger, options, state, seen, quiet=quiet)
+                    if number == 0 and not quiet:
+                        console.say(f"watching {', '.join(console.clean(path) for path in paths)}")
     except Terminated:
         console.say("stopped; the next start goes on from here")
     finally:

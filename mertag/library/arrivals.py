@@ -12,7 +12,7 @@ import queue
 import re
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -103,6 +103,7 @@ class Changes:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stop.set()
+        self._thread.join()  # 50 ms; one that comes back from Rust while the interpreter ends aborts the process
 
     def wait(self, timeout_s: float | None) -> set[Path]:
         """Return what has come or changed, real paths, as soon as there is something; nothing after `timeout_s`.
@@ -151,7 +152,7 @@ def arriving(
     settle_s: float,
     poll: bool = False,
     on_error: OnError,
-) -> Iterator[list[Path]]:
+) -> Generator[list[Path], None, None]:
     """Yield songs that are whole, for ever: at first all that are there (perhaps none), then those that come.
 
     Parameters

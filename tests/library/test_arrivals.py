@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+import threading
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -93,13 +94,13 @@ def test_names_of_songs_are_not_taken_for_them(name: str) -> None:
 
 
 @pytest.fixture
-def groups(tmp_path: Path) -> Iterator[Iterator[list[Path]]]:
+def groups(tmp_path: Path) -> Iterator[Generator[list[Path], None, None]]:
     (tmp_path / "music").mkdir()
     (tmp_path / "music" / "old.mp3").touch()
     os.utime(tmp_path / "music" / "old.mp3", (1e9, 1e9))
     found = arriving([tmp_path / "music"], exclude=["Live"], settle_s=0.3, on_error=lambda path, reason: None)
     yield found
-    found.close()  # type: ignore[attr-defined]
+    found.close()
 
 
 @pytest.mark.command
@@ -122,6 +123,15 @@ def test_what_is_there_comes_first_and_then_what_arrives_by_any_way(
     (album / "one.mp3").touch()
     shutil.move(album, music / "Artist")
     assert next(groups) == [music / "Artist" / "one.mp3"]
+
+
+def test_no_thread_is_left_that_could_wake_while_the_interpreter_ends(
+    groups: Generator[list[Path], None, None],
+) -> None:
+    next(groups)
+    assert "mertag-watch" in {thread.name for thread in threading.enumerate()}
+    groups.close()
+    assert "mertag-watch" not in {thread.name for thread in threading.enumerate()}
 
 
 def test_a_file_cannot_be_watched_nor_can_what_is_not_there(tmp_path: Path) -> None:
