@@ -36,9 +36,18 @@ def made(name: str) -> str:
     return json.dumps(schema, indent=2) + "\n"
 
 
+def alternatives_sorted(schema: Any) -> Any:
+    """Return a schema with its alternatives in one order: msgspec's differs from version to version."""
+    if isinstance(schema, dict):
+        schema = {key: alternatives_sorted(value) for key, value in schema.items()}
+        return schema | {"anyOf": sorted(schema["anyOf"], key=json.dumps)} if "anyOf" in schema else schema
+    return [alternatives_sorted(item) for item in schema] if isinstance(schema, list) else schema
+
+
 @pytest.mark.parametrize("name", TYPES)
 def test_a_schema_is_what_its_types_give(name: str) -> None:
-    assert (FOLDER / f"{name}.json").read_text() == made(name), "see the docstring of this file"
+    shipped = json.loads((FOLDER / f"{name}.json").read_text())
+    assert alternatives_sorted(shipped) == alternatives_sorted(json.loads(made(name))), "see the docstring of this file"
 
 
 def test_every_schema_has_its_types() -> None:

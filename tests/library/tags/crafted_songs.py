@@ -126,4 +126,4 @@ WHOLE: dict[str, Callable[[], bytes]] = {
     "sv8.mpc": musepack_8,
     "a.spx": speex,
 }
-UNPLAYABLE = ("a.ape", "sv7.mpc")
+UNPLAYABLE = ("a.ape", "sv7.mpc", "sv8.mpc")  # their audio is noise, which not every FFmpeg takes for music
