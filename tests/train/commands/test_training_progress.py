@@ -55,6 +55,22 @@ def test_off_a_terminal_epochs_are_lines_and_steps_a_line_now_and_then(
     ]
 
 
+def test_each_network_is_named_and_so_is_the_pre_training_which_has_epochs_of_its_own(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with TrainingProgress(quiet=False) as shown:
+        for number in (0, 1, 2):
+            shown.on_network(number, 2)
+    assert capsys.readouterr().err.splitlines() == [
+        " pre-training, with which all networks begin",
+        " network 1 of 2",
+        " network 2 of 2",
+    ]
+    with TrainingProgress(quiet=False) as shown:
+        shown.on_network(1, 1)
+    assert capsys.readouterr().err == ""
+
+
 def test_quiet_says_nothing(capsys: pytest.CaptureFixture[str], clock: dict[str, float]) -> None:
     with TrainingProgress(quiet=True) as shown:
         shown.on_clip(2, 2)

@@ -93,7 +93,14 @@ def test_clips_without_a_label_are_for_every_network_and_are_neither_dealt_nor_j
         song=replace(CONFIG.song, features="cross_fitted", inner_folds=2),
         teacher=TeacherConfig(name="loudness", pretraining=pretraining),
     )
-    work = toy_work(store, frames, parts, labels, Target.QUADRANT, config, teacher=loudness(store))
+    numbers: list[int] = []
+
+    class Counting(Watcher):
+        def on_network(self, number: int, total: int) -> None:
+            numbers.append(number)
+
+    teacher = loudness(store)
+    work = toy_work(store, frames, parts, labels, Target.QUADRANT, config, teacher=teacher, watcher=Counting())
     trunk = trunk_of(work)
     assert trunk is not None
     assert [one.unlabelled.tolist() for one in (trunk, *networks_to_train(work))] == [list(range(40, 48))] * 4
@@ -101,6 +108,7 @@ def test_clips_without_a_label_are_for_every_network_and_are_neither_dealt_nor_j
     assert result.songs.songs.tolist() == list(range(32, 40))
     assert result.cross_validation is not None
     assert sorted(result.cross_validation.songs.tolist()) == list(range(32))
+    assert numbers == [0, 1, 2, 3]
 
 
 def test_the_forecast_counts_what_pre_training_hears_without_a_label() -> None:

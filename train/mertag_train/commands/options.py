@@ -74,7 +74,10 @@ class UnlabelledUse(StrEnum):
 DATASETS = "pmemo|4q|eim|deam|mtg-jamendo|folder"
 """The readers, for help texts, which import nothing."""
 DataDir = Annotated[Path | None, typer.Option(metavar="DIR", help="Its folder; if not given, $MERTAG_DATA/<dataset>.")]
-Epochs = Annotated[int | None, typer.Option(min=1, help="Passes over the training songs; if not given, the recipe's.")]
+Epochs = Annotated[
+    int | None,
+    typer.Option(min=1, help="Passes over the training songs, after pre-training; if not given, the recipe's."),
+]
 WarmUp = Annotated[
     int | None, typer.Option(min=0, help="The first epochs, with inherited labels; if not given, the recipe's.")
 ]

@@ -25,6 +25,7 @@ class TrainingProgress(Watcher):
         self._quiet = quiet
         self._bar: Any = None
         self._task: Any = None
+        self._pre_trained = False
         self._said_s = time.monotonic()
 
     def __enter__(self) -> Self:
@@ -75,7 +76,10 @@ class TrainingProgress(Watcher):
         self.note(f"{target}:")
 
     def on_network(self, number: int, total: int) -> None:  # noqa: D102
-        if total > 1:
+        if number == 0:
+            self._pre_trained = True
+            self.note(" pre-training, with which all networks begin" if total > 1 else " pre-training")
+        elif total > 1 or self._pre_trained:
             self.note(f" network {number} of {total}")
 
     def on_trained(self, done: int, total: int) -> None:  # noqa: D102

@@ -200,6 +200,7 @@ class RunNetworks:
             return None
         checkpoint = None if work.folder is None else work.folder / one.checkpoint
         watcher = StepsOnly(work.watcher)
+        work.watcher.on_network(0, len(self._networks))
         return train_one(
             work, one, begin_with=None, checkpoint=checkpoint, resume=work.resume, watcher=watcher
         ).state_dict()
@@ -216,12 +217,12 @@ class RunNetworks:
         return self._trained(self._networks[0])
 
     def _trained(self, one: NetworkToTrain) -> SegmentNetwork:
-        work = self._work
+        work, trunk = self._work, self.trunk
         work.watcher.on_network(one.inner + 1, len(self._networks))
         return train_one(
             work,
             one,
-            begin_with=self.trunk,
+            begin_with=trunk,
             checkpoint=None if work.folder is None else work.folder / one.checkpoint,
             resume=work.resume,
             watcher=_told(work, one, StepsOnly(work.watcher) if one.inner else work.watcher),

@@ -40,7 +40,7 @@ class Watcher:
         """Take note of which target's turn it is."""
 
     def on_network(self, number: int, total: int) -> None:
-        """Take note of a network, from 1, that is about to be trained, and of how many there will be."""
+        """Take note of a network, from 1, that is about to be trained, of how many; 0: the pre-training."""
 
     def on_trained(self, done: int, total: int) -> None:
         """Take note of how many networks are trained, where several are at a time."""
