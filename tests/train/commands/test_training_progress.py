@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from mertag.cli import console
@@ -9,6 +11,7 @@ from mertag.emotion import Target
 from mertag_train.commands import progress
 from mertag_train.commands.progress import LINE_EVERY_S, TrainingProgress
 from mertag_train.learn.trainer import EpochReport, Progress
+from mertag_train.runs.forecast import Forecast
 
 
 def step(number: int, *, remaining_s: float = 3725.0) -> Progress:
@@ -69,6 +72,25 @@ def test_each_network_is_named_and_so_is_the_pre_training_which_has_epochs_of_it
     with TrainingProgress(quiet=False) as shown:
         shown.on_network(1, 1)
     assert capsys.readouterr().err == ""
+
+
+def test_the_time_left_is_that_of_the_whole_run(capsys: pytest.CaptureFixture[str], clock: dict[str, float]) -> None:
+    one = Forecast(weights=1, pretrained=True, segment_s=1.0, segments=(100.0, 300.0, 200.0))
+    with TrainingProgress(quiet=False) as shown:
+        shown.expect({Target.VALENCE: one, Target.AROUSAL: replace(one, pretrained=False, segments=(50.0,))})
+        for target, number, done in (
+            (Target.VALENCE, 0, 45),  # step 45 of 90 in epoch 2 of 14: 25 / 28 of it is left
+            (Target.VALENCE, 2, 45),
+            (Target.AROUSAL, 1, 45),
+            (Target.AROUSAL, 1, 90),
+        ):
+            clock["s"] += LINE_EVERY_S
+            shown.on_target(target)
+            shown.on_network(number, 2)
+            shown.on_step(step(done, remaining_s=50.0))
+    left = [line.rpartition(", ")[2] for line in capsys.readouterr().err.splitlines() if " left" in line]
+    # 100 segments at 0.56 s, and 550 after them; 200 at 0.28 s, and 50 after them; the last
+    assert left == ["5 min 58 s left", "1 min 4 s left", "50 s left", "50 s left"]
 
 
 def test_quiet_says_nothing(capsys: pytest.CaptureFixture[str], clock: dict[str, float]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
@@ -13,6 +14,7 @@ from mertag_train.evaluation.results import Result
 from mertag_train.learn.trainer import EpochReport
 from mertag_train.learn.trainer import Progress as StepProgress
 from mertag_train.measure.metrics import predicted_classes
+from mertag_train.runs.forecast import Forecast, TimeLeft
 from mertag_train.runs.work import Watcher
 
 LINE_EVERY_S = 30.0
@@ -26,6 +28,8 @@ class TrainingProgress(Watcher):
         self._bar: Any = None
         self._task: Any = None
         self._pre_trained = False
+        self._target: Target | None = None
+        self._time_left: TimeLeft | None = None
         self._said_s = time.monotonic()
 
     def __enter__(self) -> Self:
@@ -60,6 +64,10 @@ class TrainingProgress(Watcher):
             else:
                 console.say(console.clean(text))
 
+    def expect(self, forecasts: Mapping[Target, Forecast]) -> None:
+        """Say from now on how long the whole run still takes, not only the network at hand."""
+        self._time_left = TimeLeft(forecasts)
+
     def on_clip(self, done: int, total: int) -> None:
         """Show how many log-mels are computed."""
         self._show("log-mels", done, total, f"{done} of {total} clips", last=done == total)
@@ -73,12 +81,15 @@ class TrainingProgress(Watcher):
         self._show("teacher", done, total, f"{done} of {total} clips", last=done == total)
 
     def on_target(self, target: Target) -> None:  # noqa: D102
+        self._target = target
         self.note(f"{target}:")
 
     def on_network(self, number: int, total: int) -> None:  # noqa: D102
+        if self._time_left is not None and self._target is not None:
+            self._time_left.begin(self._target, number)
         if number == 0:
             self._pre_trained = True
-            self.note(" pre-training, with which all networks begin" if total > 1 else " pre-training")
+            self.note(" pre-training, with which all networks begin")
         elif total > 1 or self._pre_trained:
             self.note(f" network {number} of {total}")
 
@@ -86,11 +97,12 @@ class TrainingProgress(Watcher):
         self._show("networks", done, total, f"{done} of {total} trained", last=done == total)
 
     def on_step(self, step: StepProgress) -> None:  # noqa: D102
+        left_s = step.remaining_s if self._time_left is None else self._time_left.of_run(step)
         self._show(
             f"epoch {step.epoch} of {step.epochs}",
             step.step,
             step.steps,
-            f"step {step.step} of {step.steps}, loss {step.loss:.3f}, {console.duration(step.remaining_s)} left",
+            f"step {step.step} of {step.steps}, loss {step.loss:.3f}, {console.duration(left_s)} left",
         )
 
     def on_epoch(self, report: EpochReport) -> None:  # noqa: D102

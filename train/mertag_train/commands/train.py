@@ -259,7 +259,9 @@ def train(
             )
             progress.note(split_in_words({name: dealt.ids(name) for name in dealt.names}, songs, config.group))
         progress.note(f"run: {folder} (on {chosen})")
-        progress.note(training_in_words(config, run.forecasts(folder, songs, store, chosen, others), jobs=jobs))
+        forecasts = run.forecasts(folder, songs, store, chosen, others)
+        progress.expect(forecasts)
+        progress.note(training_in_words(config, list(forecasts.values()), jobs=jobs))
         how = {"device": chosen, "teacher": targets, "unlabelled": others, "resume": resume is not None, "jobs": jobs}
         results = _trained(folder, songs, store, progress, **how)
     doubtful = at_chance(results, config)

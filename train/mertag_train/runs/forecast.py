@@ -1,19 +1,21 @@
-"""What a run will train, and about how long it takes: said before it begins."""
+"""What a run will train, and about how long it takes: said before it begins, and on its way."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
+from mertag.emotion import Target
 from mertag_train.arrays import Ints
 from mertag_train.data.heard import segment_starts
 from mertag_train.learn.config import TrainConfig
 from mertag_train.learn.learners import LEARNERS
 from mertag_train.learn.optimise import Optimiser, autocast
-from mertag_train.learn.trainer import network_of
+from mertag_train.learn.trainer import Progress, network_of
 from mertag_train.runs.experiment import NetworkToTrain, networks_to_train, trunk_of
 from mertag_train.runs.work import Work
 
@@ -26,41 +28,72 @@ class Forecast:
 
     Attributes
     ----------
-    networks : int
-        How many, the pre-trained convolutions not counted.
     weights : int
         Of the network that is kept.
     pretrained : bool
         Whether a teacher teaches the convolutions first.
     segment_s : float
         Measured: how long a segment takes, forward and backward, in seconds.
-    duration_s : float
-        About how long all trainings take, one after the other, in seconds.
+    segments : tuple of float
+        How many segments each training is worth: that of the convolutions, if there is one, then the networks'.
     """
 
-    networks: int
     weights: int
     pretrained: bool
     segment_s: float
-    duration_s: float
+    segments: tuple[float, ...]
+
+    @property
+    def networks(self) -> int:
+        """How many there are, the pre-trained convolutions not counted."""
+        return len(self.segments) - self.pretrained
+
+    @property
+    def duration_s(self) -> float:
+        """About how long all trainings take, one after the other, in seconds."""
+        return self.segment_s * sum(self.segments)
+
+
+class TimeLeft:
+    """How long a run still takes: the network at hand, and at its pace those that follow.
+
+    Parameters
+    ----------
+    forecasts : mapping of Target to Forecast
+        In the order in which the targets are trained.
+    """
+
+    def __init__(self, forecasts: Mapping[Target, Forecast]) -> None:
+        self._forecasts = forecasts
+        self._segments, self._later = 0.0, 0.0
+        self._segment_s = 0.0
+
+    def begin(self, target: Target, number: int) -> None:
+        """Take note of the network of a target that is trained now, as `Watcher.on_network` has it."""
+        targets = list(self._forecasts)
+        of_target = self._forecasts[target]
+        index = number if of_target.pretrained else number - 1
+        after = [self._forecasts[other] for other in targets[targets.index(target) + 1 :]]
+        self._segments = of_target.segments[index]
+        self._later = sum(of_target.segments[index + 1 :]) + sum(sum(each.segments) for each in after)
+
+    def of_run(self, step: Progress) -> float:
+        """Return the seconds that remain of the whole run."""
+        left = 1 - (step.epoch - 1 + step.step / step.steps) / step.epochs
+        if left > 0:  # at the end of a network, the pace is what it was before
+            self._segment_s = step.remaining_s / (left * self._segments)
+        return step.remaining_s + self._later * self._segment_s
 
 
 def forecast(work: Work, device: torch.device) -> Forecast:
     """Return what is trained for a target; a few steps on noise are timed on the device."""
     networks, trunk = networks_to_train(work), trunk_of(work)
     n_classes = len(work.class_names)
-    config = work.config
-    segment_s = _timed(config, n_classes, device)
-    duration_s = segment_s * sum(_segments(work, one) for one in networks)
-    if trunk is not None:
-        duration_s += segment_s * _segments(work, trunk)
-    weights = sum(p.numel() for p in network_of(config, n_classes).parameters())
     return Forecast(
-        networks=len(networks),
-        weights=weights,
+        weights=sum(p.numel() for p in network_of(work.config, n_classes).parameters()),
         pretrained=trunk is not None,
-        segment_s=segment_s,
-        duration_s=duration_s,
+        segment_s=_timed(work.config, n_classes, device),
+        segments=tuple(_segments(work, one) for one in ([trunk] if trunk else []) + networks),
     )
 
 

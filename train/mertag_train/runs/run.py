@@ -294,12 +294,13 @@ def train(
 
 def forecasts(
     folder: Path, dataset: Dataset, store: LogMelStore, device: torch.device, unlabelled: Unlabelled | None = None
-) -> list[Forecast]:
-    """Return what a run that was begun will train, a forecast for each target."""
+) -> dict[Target, Forecast]:
+    """Return what a run that was begun will train, a forecast for each target, in their order."""
     config = TrainConfig.from_json(settings(folder)["config"])
     songs = _heard(dataset, store, config)
     dealt = load_folds(folder / "split.csv", songs, group=config.group)
-    return [forecast(work, device) for work in _works(dataset, songs, store, dealt, config, unlabelled)]
+    works = _works(dataset, songs, store, dealt, config, unlabelled)
+    return {work.target: forecast(work, device) for work in works}
 
 
 def train_target(work: Work) -> TargetResult:
