@@ -44,7 +44,7 @@ def read_remembered(paths: Sequence[Path], state: Path | None, *, quiet: bool) -
             found = remembered(database, paths, on_read=None if quiet else _Reading().show)
     if not found.songs:
         where = "of these" if paths else "yet"
-        console.warn(f"nothing is remembered {where}; `mertag tag PATHS` listens to songs and remembers them")
+        console.warn(f"no song is remembered {where}; `mertag tag PATHS` listens to songs and remembers them")
     return found
 
 

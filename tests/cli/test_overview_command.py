@@ -60,7 +60,7 @@ def test_the_page_replaces_a_page_and_nothing_else(mertag: Run, library: MadeLib
 def test_where_nothing_is_remembered_that_is_said(mertag: Run, tmp_path: Path) -> None:
     result = mertag("overview", tmp_path, "--json")
     assert result.exit_code == 0
-    assert "nothing is remembered of these" in result.stderr
+    assert "no song is remembered of these" in result.stderr
     assert json.loads(result.stdout)["songs"] == 0
     assert not list(Path(tmp_path).iterdir())
 
