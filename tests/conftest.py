@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
     from mertag.listen.bundle import Bundle
 
 # One thread a process, child processes too: the networks of the tests are too small for more, and threads of several
@@ -23,6 +26,7 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # tests that import onnxruntime thems
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
 
+BROWSERS = ("google-chrome", "google-chrome-stable", "chromium", "chromium-browser", "chrome", "microsoft-edge")
 OF_THE_EXPORTED_RUN = {
     f"tests/export/{name}.py"
     for name in (
@@ -82,6 +86,22 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip("real audio is not here (set MERTAG_TEST_DATA to its folder)")
     return folder
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Return a Chromium without a window; skip where there is none."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="tests in a browser need the extra dev")
+    with playwright.sync_playwright() as driver:
+        installed = next(filter(None, map(shutil.which, BROWSERS)), driver.chromium.executable_path)
+        if not Path(installed).is_file():
+            pytest.skip(
+                f"no browser: none of {', '.join(BROWSERS)} is on the PATH, "
+                "and `playwright install chromium` has not been run"
+            )
+        opened = driver.chromium.launch(executable_path=installed, args=["--no-sandbox", "--mute-audio"])
+        yield opened
+        opened.close()
 
 
 @pytest.fixture(autouse=True)

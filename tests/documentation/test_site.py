@@ -8,11 +8,15 @@ import subprocess
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from documented import ROOT
 
 from mertag.cli.app import COMMANDS, load_command
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 pytest.importorskip("mkdocs", reason="the site needs the extra docs")
 pytestmark = pytest.mark.command
@@ -60,6 +64,16 @@ def test_no_page_loads_anything_from_elsewhere(site: Path) -> None:
     assert [place for place in loads if re.match(r"(\w+:)?//", place) and not place.startswith("data:")] == []
     for sheet in site.rglob("*.css"):
         assert not re.findall(r"url\([\"']?(?:https?:)?//", sheet.read_text(encoding="utf-8")), sheet
+
+
+def test_the_search_works_in_a_page_that_is_opened_from_the_disk(site: Path, browser: Browser) -> None:
+    page, said = browser.new_page(), []
+    page.on("console", lambda message: said.append(message.text))
+    page.goto((site / "start.html").as_uri())
+    page.fill(".md-search__input", "journal")
+    page.get_by_role("heading", name="Taking back").first.wait_for()
+    assert said == []
+    page.close()
 
 
 def test_a_page_that_loads_from_elsewhere_is_found() -> None:

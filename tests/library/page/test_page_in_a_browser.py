@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,28 +25,12 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.command
 
-BROWSERS = ("google-chrome", "google-chrome-stable", "chromium", "chromium-browser", "chrome", "microsoft-edge")
 AXE = Path(__file__).resolve().parents[2] / "vendor" / "axe.min.js"
 DESK, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 NAMES = (b"heard #1 100%.wav", b"caf\xe9.wav")
 HOSTILE = "<img src=x onerror=document.title='owned'>"
 
 Open = Callable[..., "Page"]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="the page's tests need the extra dev")
-    with playwright.sync_playwright() as driver:
-        installed = next(filter(None, map(shutil.which, BROWSERS)), driver.chromium.executable_path)
-        if not Path(installed).is_file():
-            pytest.skip(
-                f"no browser to draw the page with: none of {', '.join(BROWSERS)} is on the PATH, "
-                "and `playwright install chromium` has not been run"
-            )
-        opened = driver.chromium.launch(executable_path=installed, args=["--no-sandbox", "--mute-audio"])
-        yield opened
-        opened.close()
 
 
 @pytest.fixture
