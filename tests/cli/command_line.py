@@ -30,8 +30,6 @@ def process(
         environment["FAKE_LOG"] = str(log)
     return subprocess.Popen(
         [sys.executable, FAKE, "tag", *map(os.fspath, args)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
         env={**environment, **(env or {})},
-        **options,
+        **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options},
     )

@@ -1,4 +1,4 @@
-"""`python -m mertag tag` with each option, as a process, with a real (tiny) model, real decoders and real tags."""
+"""`mertag tag` with each option, with a real (tiny) model, real decoders and real tags."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import io
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -18,17 +17,18 @@ import mutagen
 import pytest
 import soundfile
 import tiny_bundle
+from command_line import process
+from in_process import Ended, run_here
 
 from mertag.library import sidecar, tags
 from mertag.listen.windows import WindowRule
 
 pytestmark = pytest.mark.command
 
-ROOT = Path(__file__).resolve().parents[2]
 RATE = 22_050
-SCHEMAS = ROOT / "mertag" / "schemas"
+SCHEMAS = Path(__file__).resolve().parents[2] / "mertag" / "schemas"
 
-Mertag = Callable[..., subprocess.CompletedProcess[bytes]]
+Mertag = Callable[..., Ended]
 
 
 @pytest.fixture(scope="module")
@@ -40,29 +40,20 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def environment(bundle: Path) -> dict[str, str]:
     return {
-        **os.environ,
-        "PYTHONPATH": str(ROOT),
-        "OMP_NUM_THREADS": "1",
         "MERTAG_BUNDLE": str(bundle),
+        "MERTAG_CONFIG": "",
         "MERTAG_TAG_DEVICE": "cpu",
         "MERTAG_TAG_WORKERS": "1",
     }
 
 
 @pytest.fixture
-def mertag(environment: dict[str, str], tmp_path: Path) -> Mertag:
+def mertag(environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mertag:
     """Run `mertag tag` to its end, beside the music."""
+    monkeypatch.chdir(tmp_path)
 
-    def run(*args: object, stdin: bytes = b"", env: dict[str, str] | None = None) -> subprocess.CompletedProcess[bytes]:
-        return subprocess.run(
-            [sys.executable, "-m", "mertag", "tag", *map(os.fspath, map(str, args))],
-            input=stdin,
-            capture_output=True,
-            env={**environment, **(env or {})},
-            cwd=tmp_path,
-            timeout=120,
-            check=False,
-        )
+    def run(*args: object, stdin: bytes = b"", env: dict[str, str] | None = None) -> Ended:
+        return run_here("tag", *args, stdin=stdin, env={**environment, **(env or {})})
 
     return run
 
@@ -79,7 +70,7 @@ def make(folder: Path, *names: str, seconds: float = 1.0) -> Path:
     return folder
 
 
-def records(run: subprocess.CompletedProcess[bytes]) -> dict[str, dict[str, Any]]:
+def records(run: Ended) -> dict[str, dict[str, Any]]:
     """Return the records on stdout by the names of their files; there must be nothing else there."""
     jsonschema = pytest.importorskip("jsonschema")
     found = [json.loads(line) for line in run.stdout.splitlines()]
@@ -280,41 +271,32 @@ def test_exit_codes(
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is always full")
 @pytest.mark.parametrize("args", [("--jsonl", "-"), ("--csv", "-"), ("--report", "-"), (), ("--dry-run",), ("--help",)])
-def test_results_on_a_full_disk_end_the_run_with_a_reason(
-    environment: dict[str, str], music: Path, args: tuple[str, ...]
-) -> None:
-    command = [sys.executable, "-m", "mertag", "tag", str(music), *args]
+def test_results_on_a_full_disk_end_the_run_with_a_reason(music: Path, args: tuple[str, ...]) -> None:
     with Path("/dev/full").open("wb") as full:
-        run = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, env=environment, timeout=120, check=False)
-    assert run.returncode == 3, run.stderr
-    assert b"No space left on device" in run.stderr.splitlines()[-1]
-    assert b"Traceback" not in run.stderr
+        run = process(music, *args, stdout=full)
+        _, err = run.communicate(timeout=120)
+    assert run.returncode == 3, err
+    assert b"No space left on device" in err.splitlines()[-1]
+    assert b"Traceback" not in err
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is always full")
-def test_a_log_on_a_full_disk_costs_log_lines_and_nothing_else(environment: dict[str, str], music: Path) -> None:
-    command = [sys.executable, "-m", "mertag", "tag", str(music), "--jsonl", "-", "--verbose"]
+def test_a_log_on_a_full_disk_costs_log_lines_and_nothing_else(music: Path) -> None:
     with Path("/dev/full").open("wb") as full:
-        run = subprocess.run(command, stdout=subprocess.PIPE, stderr=full, env=environment, timeout=120, check=False)
+        run = process(music, "--jsonl", "-", "--verbose", stderr=full)
+        out, _ = run.communicate(timeout=120)
     assert run.returncode == 0
-    assert len(records(run)) == 4
+    assert len(out.splitlines()) == 4
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
-def test_ctrl_c_while_songs_are_looked_for_ends_with_130_and_says_how_to_go_on(
-    environment: dict[str, str], tmp_path: Path
-) -> None:
+def test_ctrl_c_while_songs_are_looked_for_ends_with_130_and_says_how_to_go_on(tmp_path: Path) -> None:
     (tmp_path / "m").mkdir()
     os.mkfifo(tmp_path / "list")
     # The list never ends while this end of the pipe is open: as a share on which the search takes minutes.
-    run = subprocess.Popen(
-        [sys.executable, "-m", "mertag", "tag", str(tmp_path / "m"), "--files-from", str(tmp_path / "list")],
-        env=environment,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    )
+    run = process(tmp_path / "m", "--files-from", tmp_path / "list", start_new_session=True)
     with (tmp_path / "list").open("wb"):  # opens when the other end does
-        time.sleep(0.5)
+        time.sleep(0.2)
         os.killpg(run.pid, signal.SIGINT)
         _, err = run.communicate(timeout=60)
     assert run.returncode == 130, err
