@@ -13,19 +13,23 @@ from mertag.listen.bundle import Bundle
 
 pytestmark = pytest.mark.command
 
+SUFFIXES = ("m4a", "mp3", "flac")
+
 
 @pytest.mark.parametrize("option", [[], ["--write-tags"], ["--write-tags", "--dry-run"]])
-@pytest.mark.parametrize("suffix", ["m4a", "mp3", "flac"])
 def test_random_bytes_fail_whether_or_not_tags_are_written(
-    tiny_bundle: Bundle, tmp_path: Path, option: list[str], suffix: str
+    tiny_bundle: Bundle, tmp_path: Path, option: list[str]
 ) -> None:
-    song, report = tmp_path / f"song.{suffix}", tmp_path / "report.json"
+    music, report = tmp_path / "music", tmp_path / "report.json"
+    music.mkdir()
     # The first byte is that of no format.
-    song.write_bytes(b"\xa7" + np.random.default_rng(1).bytes(200_000))
-    before = song.read_bytes()
-    words = ["tag", *option, "--device", "cpu", "--model", tiny_bundle.folder, "--report", report, song]
+    before = {music / f"song.{suffix}": b"\xa7" + np.random.default_rng(1).bytes(200_000) for suffix in SUFFIXES}
+    for song, content in before.items():
+        song.write_bytes(content)
+    words = ["tag", *option, "--device", "cpu", "--model", tiny_bundle.folder, "--report", report, music]
     done = run_here(*words, env={"MERTAG_CONFIG": ""})
     assert done.returncode == 1, done.stderr
-    (one,) = json.loads(report.read_text())["not_tagged"]
-    assert one["status"] == "failed"
-    assert song.read_bytes() == before
+    found = json.loads(report.read_text())["not_tagged"]
+    assert {group["status"] for group in found} == {"failed"}
+    assert {Path(file["path"]) for group in found for file in group["files"]} == set(before)
+    assert {song: song.read_bytes() for song in before} == before

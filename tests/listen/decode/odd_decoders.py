@@ -29,10 +29,14 @@ def by_name(path: Path, *, front_end: object, chunk_s: float) -> Iterator[np.nda
         time.sleep(1000)
     elif what == "slow":
         for _ in range(8):
-            time.sleep(0.3)
+            time.sleep(0.25)
+            yield CHUNK
+    elif what == "steps":
+        for _ in range(5):
+            time.sleep(0.1)
             yield CHUNK
     elif what == "late":
-        time.sleep(1.5)
+        time.sleep(0.6)
     elif what == "raise":
         raise IndexError("list index out of range")
     elif what == "silent":

@@ -25,14 +25,17 @@ RATE = FrontEnd().sample_rate
 Floats = npt.NDArray[np.float32]
 
 
+@functools.lru_cache(maxsize=16)
 def music(seconds: float, rate: int, channels: int = 2) -> Floats:
-    """Return a chord with a beat and some noise, shape (n, channels)."""
+    """Return a chord with a beat and some noise, shape (n, channels); not to be written to."""
     t = np.arange(round(seconds * rate)) / rate
     chord = sum(np.sin(2 * np.pi * f * t) for f in (220.0, 277.2, 329.6, 1760.0)) / 8
     beat = np.exp(-8 * (t % 0.5))
     noise = np.random.default_rng(0).standard_normal((len(t), channels)) * 0.02
     left_to_right = np.linspace(0.5, 1.0, channels)
-    return ((chord * beat)[:, None] * left_to_right + noise).astype(np.float32)
+    made = ((chord * beat)[:, None] * left_to_right + noise).astype(np.float32)
+    made.flags.writeable = False  # it is made once for all tests
+    return made
 
 
 def write(path: Path, samples: Floats, rate: int, **options: str) -> Path:
@@ -40,10 +43,18 @@ def write(path: Path, samples: Floats, rate: int, **options: str) -> Path:
     return path
 
 
+# These two take most of the time; sound as good as theirs is not needed.
+QUICK = {
+    "aac": {"aac_coder": "fast"},
+    "mp3": {"compression_level": "9"},
+    "libmp3lame": {"compression_level": "9"},
+}
+
+
 def encode(path: Path, codec: str, samples: Floats, rate: int, container: str | None = None) -> Path:
     """Encode with PyAV."""
     with av.open(str(path), "w", format=container) as out:
-        stream = out.add_stream(codec, rate=rate)
+        stream = out.add_stream(codec, rate=rate, options=QUICK.get(codec))
         stream.bit_rate = 192_000
         layout = {1: "mono", 2: "stereo", 8: "7.1"}[samples.shape[1]]
         stream.codec_context.layout = layout

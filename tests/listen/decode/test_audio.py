@@ -53,7 +53,7 @@ def test_chunks_joined_are_what_librosa_loads(tmp_path: Path, rate: int, channel
     ],
 )
 def test_what_libsndfile_reads_equals_librosa(tmp_path: Path, suffix: str, options: dict[str, str]) -> None:
-    path = write(tmp_path / f"a{suffix}", music(40.0, 44100), 44100, **options)
+    path = write(tmp_path / f"a{suffix}", music(32.0, 44100), 44100, **options)
     samples, expected = decode_all(path), by_librosa(path)
     assert samples.dtype == np.float32
     assert samples.flags.c_contiguous
@@ -167,7 +167,7 @@ def test_memory_does_not_grow_with_the_track(tmp_path: Path) -> None:
         tracemalloc.stop()
         return most
 
-    assert peak(600.0) < 1.2 * peak(60.0)
+    assert peak(300.0) < 1.2 * peak(30.0)
 
 
 def test_the_content_counts_and_not_the_name(tmp_path: Path) -> None:
@@ -213,7 +213,7 @@ def test_the_module_imports_without_pyav() -> None:
 
 @pytest.mark.realdata
 def test_real_music_equals_librosa(real_data: Path) -> None:
-    clips = sorted((real_data / "4q").rglob("*.mp3"))[::24]
+    clips = sorted((real_data / "4q").rglob("*.mp3"))[::40]
     clips += sorted((real_data / "eim").rglob("*.mp3"))[:5] + sorted((real_data / "pmemo").rglob("*.mp3"))
     clips += sorted((real_data / "music").glob("*.ogg"))
     assert len(clips) > 30

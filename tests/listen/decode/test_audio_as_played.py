@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -51,8 +52,8 @@ def test_an_mp3_without_an_info_header_is_read_to_its_end(tmp_path: Path) -> Non
 
 def test_joined_mp3_files_are_played_to_the_end(tmp_path: Path) -> None:
     path = tmp_path / "joined.mp3"
-    path.write_bytes(mp3(8.0) + mp3(12.0))
-    assert len(decode_all(path)) / RATE == pytest.approx(20.0, abs=0.2)
+    path.write_bytes(mp3(3.0) + mp3(20.0))
+    assert len(decode_all(path)) / RATE == pytest.approx(23.0, abs=0.2)
 
 
 def test_an_mp3_with_seconds_of_garbage_inside_is_damaged(tmp_path: Path) -> None:
@@ -123,11 +124,16 @@ def test_a_wav_that_states_no_length_is_read_to_its_end(tmp_path: Path) -> None:
         assert len(decode_all(path)) == 4 * RATE
 
 
+@functools.cache
+def whole_length(clip: Path) -> int:
+    return len(decode_all(clip))
+
+
 @pytest.mark.realdata
 @pytest.mark.parametrize("share", [0.25, 0.5, 0.9])
 def test_real_mp3_files_cut_short_are_shorter_songs(real_data: Path, tmp_path: Path, share: float) -> None:
-    for clip in sorted((real_data / "4q").rglob("*.mp3"))[::40]:
+    for clip in sorted((real_data / "4q").rglob("*.mp3"))[::60]:
         data = clip.read_bytes()
         path = tmp_path / "cut.mp3"
         path.write_bytes(data[: round(len(data) * share)])
-        assert len(decode_all(path)) == pytest.approx(share * len(decode_all(clip)), rel=0.15)
+        assert len(decode_all(path)) == pytest.approx(share * whole_length(clip), rel=0.15)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import random
 import struct
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -29,33 +31,42 @@ def damage(path: Path) -> str:
 
 def made(folder: Path, kind: str) -> Path:
     """Return a file of 20 s of one kind."""
-    if kind in ("wav", "aiff", "flac", "caf", "au", "w64", "rf64"):
-        form = {"caf": "CAF", "w64": "W64", "rf64": "RF64"}.get(kind)
-        return write(folder / f"a.{kind}", SOUND, 44100, subtype="PCM_16", **({"format": form} if form else {}))
-    if kind == "ogg":
-        return write(folder / "a.ogg", SOUND, 44100, subtype="VORBIS")
-    if kind == "mp3":
-        return encode(folder / "a.mp3", "mp3", SOUND, 44100)
+    path = folder / f"a.{kind.partition(' ')[0]}"
+    path.write_bytes(content(kind))
+    return path
+
+
+@functools.cache
+def content(kind: str) -> bytes:
+    """Return what is in a file of one kind; each is encoded once for all tests."""
     if kind == "mp3 without a header":
-        path = encode(folder / "a.mp3", "mp3", SOUND, 44100)
-        data = path.read_bytes()
+        data = content("mp3")
         at = data.index(b"\xff\xfb")
-        path.write_bytes(data[data.index(b"\xff\xfb", at + 4) :])
-        return path
-    codec, container = {
-        "aac": ("aac", "adts"),
-        "m4a": ("aac", "ipod"),
-        "alac": ("alac", "ipod"),
-        "opus": ("libopus", "ogg"),
-        "ogg flac": ("flac", "ogg"),
-        "matroska flac": ("flac", "matroska"),
-        "wma": ("wmav2", "asf"),
-        "wavpack": ("wavpack", "wv"),
-        "tta": ("tta", "tta"),
-    }[kind]
-    return encode(folder / "a.file", codec, SOUND, 48000 if kind == "opus" else 44100, container)
+        return data[data.index(b"\xff\xfb", at + 4) :]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "a.file")
+        if kind in ("wav", "aiff", "flac", "caf", "au", "w64", "rf64"):
+            write(path, SOUND, 44100, format=kind.upper(), subtype="PCM_16")
+        elif kind == "ogg":
+            write(path, SOUND, 44100, format="OGG", subtype="VORBIS")
+        else:
+            codec, container = CODECS[kind]
+            encode(path, codec, SOUND, 48000 if kind == "opus" else 44100, container)
+        return path.read_bytes()
 
 
+CODECS = {
+    "mp3": ("mp3", "mp3"),
+    "aac": ("aac", "adts"),
+    "m4a": ("aac", "ipod"),
+    "alac": ("alac", "ipod"),
+    "opus": ("libopus", "ogg"),
+    "ogg flac": ("flac", "ogg"),
+    "matroska flac": ("flac", "matroska"),
+    "wma": ("wmav2", "asf"),
+    "wavpack": ("wavpack", "wv"),
+    "tta": ("tta", "tta"),
+}
 KINDS = (
     *("wav", "rf64", "aiff", "flac", "caf", "au", "w64", "ogg", "mp3", "mp3 without a header", "aac"),
     *("m4a", "alac", "opus", "ogg flac", "wma", "wavpack", "tta", "matroska flac"),
@@ -138,7 +149,7 @@ def test_a_wma_that_was_a_stream_states_no_length(tmp_path: Path) -> None:
 
 
 def test_mpeg_in_a_wav_may_state_what_its_encoder_added(tmp_path: Path) -> None:
-    assert damage(encode(tmp_path / "a.wav", "mp3", SOUND, 44100, "wav")) == ""
+    assert damage(encode(tmp_path / "a.wav", "mp3", SOUND[: 5 * 44100], 44100, "wav")) == ""
 
 
 def test_tags_in_the_midst_and_bytes_at_the_end_are_no_damage(tmp_path: Path) -> None:
@@ -177,7 +188,7 @@ def test_the_pool_passes_damage_on_with_the_end_of_its_file_only(tmp_path: Path,
 @pytest.mark.realdata
 def test_real_clips_that_are_whole_have_no_damage(real_data: Path) -> None:
     clips = sorted(p for name in ("4q", "eim", "pmemo", "music") for p in (real_data / name).rglob("*.[mo][pg][3g]"))
-    chosen = random.Random(0).sample(clips, min(60, len(clips)))
+    chosen = random.Random(0).sample(clips, min(40, len(clips)))
     assert {path.name: said for path in chosen if (said := damage(path))} == {}
 
 

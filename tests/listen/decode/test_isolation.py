@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 import tiny_bundle
+from in_process import run_here
 
 from mertag.errors import DecodeError
 from mertag.library import tags
@@ -63,13 +64,13 @@ def decode(path, *, front_end, chunk_s):
 """
 
 PROGRAM = """
-import functools, sys
+import sys
 sys.path[:0] = {search!r}
 from mertag.listen.decode import pool as decoding
-decoding._BASE_TIMEOUT_S, decoding._MOST_TIMEOUTS = 6.0, 1.5
-decoding.DecoderPool = functools.partial(
-    decoding.DecoderPool, decoder="faulty:decode", memory_limit_bytes=600 << 20
-)
+decoding._TICK_S, decoding._MOST_TIMEOUTS = 0.1, 2.0
+made = decoding.DecoderPool
+limits = dict(timeout_s=2.0, memory_limit_bytes=600 << 20)
+decoding.DecoderPool = lambda **options: made(**options | limits, decoder="faulty:decode")
 from mertag.cli import main
 main()
 """
@@ -88,9 +89,9 @@ def test_whatever_a_decoder_does_to_itself_the_run_goes_on_and_adds_up(bundle: P
         "segfault": "crashed on it (SIGSEGV)",
         "abort": "crashed on it (SIGABRT)",
         "exit": "ended in the midst of it (exit status 0)",
-        "spin": "made no progress for 6 s",
-        "stuck": "made no progress for 6 s",
-        "drip": "was not done after 9 s",
+        "spin": "made no progress for 2 s",
+        "stuck": "made no progress for 2 s",
+        "drip": "was not done after 4 s",
     }
     if sys.platform == "linux":  # only Linux enforces the limit
         faults |= dict.fromkeys(("eat", "bomb"), "needs more memory to decode than a decoder may take")
@@ -171,9 +172,7 @@ EVIL = "\x1b]0;owned\x07\x1b[2J\r\n\u202egpj\x9b31m"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="file names that are any bytes")
-@pytest.mark.parametrize(
-    "option", [("--dry-run",), ("--write-tags", "--verbose"), (), ("--csv", "-"), ("--report", "-")]
-)
+@pytest.mark.parametrize("option", [("--dry-run",), ("--write-tags", "--verbose", "--csv", "-"), (), ("--report", "-")])
 def test_nothing_in_tags_or_names_reaches_the_terminal_raw(
     bundle: Path, tmp_path: Path, option: tuple[str, ...]
 ) -> None:
@@ -191,13 +190,7 @@ def test_nothing_in_tags_or_names_reaches_the_terminal_raw(
         song.save()
     bad = folder / f"bad{EVIL}.flac"
     bad.write_bytes(bad.read_bytes()[: bad.stat().st_size // 2])
-    run = subprocess.run(
-        [sys.executable, "-m", "mertag", "tag", os.fspath(folder), "--model", str(bundle), "--device", "cpu", *option],
-        capture_output=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-        timeout=120,
-        check=False,
-    )
+    run = run_here("tag", folder, "--model", bundle, "--device", "cpu", *option, env={"MERTAG_CONFIG": ""})
     assert run.returncode == 1, run.stderr
     assert terminal_is_safe(run.stdout)
     assert terminal_is_safe(run.stderr)
@@ -207,13 +200,7 @@ def test_nothing_in_tags_or_names_reaches_the_terminal_raw(
 @pytest.mark.parametrize("field", ["licence", "dataset", "training_command"])
 def test_nothing_in_a_bundle_reaches_the_terminal_raw(tmp_path: Path, field: str) -> None:
     bundle = tiny_bundle.build(tmp_path / "b", **{field: EVIL}).folder
-    run = subprocess.run(
-        [sys.executable, "-m", "mertag", "info", "--model", str(bundle), "--device", "cpu"],
-        capture_output=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        timeout=120,
-        check=False,
-    )
+    run = run_here("info", "--model", bundle, "--device", "cpu", env={"MERTAG_CONFIG": ""})
     assert run.returncode == 0, run.stderr
     assert terminal_is_safe(run.stdout + run.stderr)
     assert b"owned" in run.stdout

@@ -120,9 +120,9 @@ def test_no_worker_outlives_its_owner(tmp_path: Path, signal_: signal.Signals) -
 @POSIX
 def test_ctrl_c_does_not_reach_the_workers() -> None:
     with DecoderPool(workers=1, decoder=ODD) as pool:
-        pieces = pool.decode(listed("slow-1"))
+        pieces = pool.decode(listed("steps-1"))
         next(pieces)
         (pid,) = pool.pids
         assert os.getpgid(pid) != os.getpgid(0)
         os.kill(pid, signal.SIGINT)
-        assert endings(pieces) == {"slow-1": None}
+        assert endings(pieces) == {"steps-1": None}
