@@ -17,6 +17,8 @@ import av
 
 # So that tags in any encoding are read. From PyAV 19 on they are, and it cannot be asked for.
 _ANY_TAGS = {} if int(av.__version__.partition(".")[0]) >= 19 else {"metadata_errors": "surrogateescape"}
+# What the samples of a WAV file are (they may be DTS) says nothing of its tags, and takes longer than all else.
+_NO_GUESSES = {"max_probe_packets": "1"}
 # What a file may be blamed for; all else is a mistake of ours, or a PyAV that has changed.
 _UNREADABLE = (av.FFmpegError, OSError, ValueError, LookupError, ArithmeticError, MemoryError)
 
@@ -31,7 +33,7 @@ class _Named:
 def seen(path: str, name: str) -> dict[str, str] | None:
     """Return the tags of a file and its streams, digests of its pictures, and its chapters; None if unreadable."""
     try:
-        with Path(path).open("rb") as file, av.open(_Named(file, name), **_ANY_TAGS) as container:
+        with Path(path).open("rb") as file, av.open(_Named(file, name), options=_NO_GUESSES, **_ANY_TAGS) as container:
             found = dict(container.metadata)
             for stream in container.streams:
                 found |= {f"{stream.index}:{key}": value for key, value in stream.metadata.items()}

@@ -24,7 +24,7 @@ from mertag.library.tags.options import KEYS
 pytestmark = [pytest.mark.command, pytest.mark.usefixtures("fast_disk")]
 Encoded = Callable[[str], Path]
 often = settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 
 huge = st.sampled_from([b"\xff" * 200_000, b"\x00" * 70_000, b"MOOD=Happy\0" * 9_000])

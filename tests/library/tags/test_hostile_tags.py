@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import tracemalloc
 import zlib
 from collections.abc import Callable
@@ -37,7 +38,7 @@ def survives(path: Path, data: bytes, emotion: SongEmotion) -> None:
 
 
 @pytest.mark.parametrize("name", TAGGABLE)
-@settings(max_examples=40, deadline=5000, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, deadline=5000, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_bytes_changed_at_random_cause_no_harm(
     name: str, data: st.DataObject, encoded: Callable[[str], Path], tmp_path: Path, happy: SongEmotion
@@ -63,7 +64,7 @@ def test_a_file_cut_off_anywhere_causes_no_harm(
         survives(tmp_path / "song", data[:length], happy)
 
 
-@settings(max_examples=150, deadline=5000, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, deadline=5000, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     start=st.sampled_from(
         [
@@ -139,6 +140,12 @@ def test_a_tag_as_large_as_no_tag_is_is_refused(tmp_path: Path, happy: SongEmoti
         tracemalloc.stop()
 
 
+@functools.cache
+def packed_zeros(mebibytes: int) -> bytes:
+    packer = zlib.compressobj(1)
+    return b"".join(packer.compress(bytes(2**20)) for _ in range(mebibytes)) + packer.flush()
+
+
 @pytest.mark.parametrize("version", [3, 4])
 @pytest.mark.parametrize("with_length", [True, False])
 def test_a_frame_that_unpacks_to_gigabytes_is_refused_and_never_unpacked(
@@ -146,8 +153,7 @@ def test_a_frame_that_unpacks_to_gigabytes_is_refused_and_never_unpacked(
 ) -> None:
     n_bytes = 65 * 2**20
     length = n_bytes.to_bytes(4, "big") if version == 3 else syncsafe(n_bytes)
-    packer = zlib.compressobj(1)
-    packed = b"".join(packer.compress(bytes(2**20)) for _ in range(65)) + packer.flush()
+    packed = packed_zeros(65)
     content = (length if with_length or version == 3 else b"") + packed
     size = syncsafe(len(content)) if version == 4 else len(content).to_bytes(4, "big")
     flags = b"\0\x80" if version == 3 else bytes((0, 9 if with_length else 8))
@@ -180,19 +186,20 @@ def frame(name: bytes, content: bytes, flags: int = 0) -> bytes:
 
 
 BUSY = {
-    "many strings": frame(b"TXXX", bytes(2_000_000)),
-    "many people": frame(b"TIPL", b"\0" + b"a\0" * 1_000_000),
-    "a bomb": frame(b"APIC", syncsafe(2**26) + zlib.compress(bytes(2**26)), flags=0x0009),
+    "many strings": lambda: frame(b"TXXX", bytes(2_000_000)),
+    "many people": lambda: frame(b"TIPL", b"\0" + b"a\0" * 1_000_000),
+    "a bomb": lambda: frame(b"APIC", syncsafe(2**25) + packed_zeros(32), flags=0x0009),
 }
 
 
 @pytest.mark.timeout(60)
-@pytest.mark.parametrize("frame", BUSY.values(), ids=BUSY.keys())
+@pytest.mark.parametrize("what", BUSY)
 @pytest.mark.parametrize("name", ["bare.mp3", "a.flac", "a.wav"])
 def test_frames_made_to_keep_readers_busy_cost_neither_time_nor_memory(
-    name: str, frame: bytes, encoded: Callable[[str], Path], tmp_path: Path, happy: SongEmotion
+    name: str, what: str, encoded: Callable[[str], Path], tmp_path: Path, happy: SongEmotion
 ) -> None:
-    tag = b"ID3\x04\0\0" + syncsafe(len(frame)) + frame
+    made = BUSY[what]()
+    tag = b"ID3\x04\0\0" + syncsafe(len(made)) + made
     song = encoded(name).read_bytes()
     if name == "a.wav":
         song += b"id3 " + len(tag).to_bytes(4, "little") + tag + b"\0" * (len(tag) % 2)
@@ -207,7 +214,7 @@ def test_frames_made_to_keep_readers_busy_cost_neither_time_nor_memory(
         assert tracemalloc.get_traced_memory()[1] < 30_000_000
     finally:
         tracemalloc.stop()
-    assert frame in path.read_bytes()
+    assert made in path.read_bytes()
 
 
 @pytest.mark.timeout(30)
