@@ -198,7 +198,7 @@ def test_strange_names_are_harmless_in_every_locale(tmp_path: Path, locale: str)
     for name in names:
         song(music / os.fsdecode(name))
     env = {"LC_ALL": locale, "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
-    for args in ((), ("--jsonl", "-"), ("--write-id3",), ("--dry-run",), ("--csv", "-")):
+    for args in ((), ("--jsonl", "-", "--write-id3"), ("--dry-run", "--force"), ("--csv", "-")):
         run = process(music, *args, env=env)
         out, err = run.communicate(timeout=60)
         assert run.returncode == 1, err.decode(errors="replace")
@@ -206,7 +206,7 @@ def test_strange_names_are_harmless_in_every_locale(tmp_path: Path, locale: str)
             assert not any(byte < 32 and byte not in b"\n\t" for byte in stream)
             assert b"Traceback" not in stream
             assert b"\xe2\x80\xae" not in stream
-        if args == ("--jsonl", "-"):
+        if "--jsonl" in args:
             assert len([json.loads(line) for line in out.splitlines()]) == 4
 
 
@@ -216,7 +216,7 @@ def test_an_interrupted_run_keeps_what_is_finished_and_says_how_to_go_on(
     tmp_path: Path, number: signal.Signals, code: int
 ) -> None:
     music, jsonl, report = tmp_path / "music", tmp_path / "o.jsonl", tmp_path / "report.json"
-    for i in range(200):
+    for i in range(100):
         song(music / f"q1_{i:03}.flac")
     run = process(music, "--write-id3", "--jsonl", jsonl, "--report", report, delay_s=0.05)
     deadline_s = time.monotonic() + 60
@@ -232,7 +232,7 @@ def test_an_interrupted_run_keeps_what_is_finished_and_says_how_to_go_on(
     records = [json.loads(line) for line in jsonl.read_text().splitlines()]
     tagged = [p for p in music.iterdir() if "MOOD" in tags.read_tags(p)]
     assert len(tagged) == len(records) == json.loads(report.read_text())["summary"]["tagged"]
-    assert len(list(music.iterdir())) == 200  # no temporary files
+    assert len(list(music.iterdir())) == 100  # no temporary files
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="pipes of POSIX")
@@ -240,7 +240,7 @@ def test_an_interrupted_run_keeps_what_is_finished_and_says_how_to_go_on(
 def test_a_reader_that_leaves_early_is_no_traceback(tmp_path: Path, args: tuple[str, ...]) -> None:
     import fcntl  # here: POSIX only
 
-    for i in range(300):
+    for i in range(150):
         song(tmp_path / f"q1_{i}.flac")
     run = process(tmp_path, *args)
     assert run.stdout is not None

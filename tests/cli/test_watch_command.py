@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import soundfile
 import tiny_bundle
+from in_process import run_here
 
 from mertag.library.tags import read_tags
 
@@ -133,7 +134,6 @@ def test_systemd_finds_nothing_wrong_with_the_unit_in_the_documentation(tmp_path
 
 def test_folders_must_be_named_and_be_there(tmp_path: Path) -> None:
     for arguments in ([], [str(tmp_path / "none")]):
-        command = [sys.executable, "-m", "mertag", "watch", *arguments, "--state", str(tmp_path / "state.sqlite")]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = run_here("watch", *arguments, "--state", tmp_path / "state.sqlite", env={"MERTAG_CONFIG": ""})
         assert done.returncode == 2
-        assert "folder" in done.stderr
+        assert b"folder" in done.stderr
