@@ -111,6 +111,12 @@ def own_state(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
 
 
 @pytest.fixture
+def fast_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Skip the wait for the disk, in tests that write many files and are not about power cuts."""
+    monkeypatch.setattr("os.fsync", lambda descriptor: None)
+
+
+@pytest.fixture
 def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave the user's configuration file out."""
     monkeypatch.setenv("MERTAG_CONFIG", "")

@@ -19,7 +19,7 @@ from fake_tagger import FACTS, FakeTagger
 
 from mertag.library import tags
 
-pytestmark = pytest.mark.command
+pytestmark = [pytest.mark.command, pytest.mark.usefixtures("fast_disk")]
 
 
 def test_without_an_output_option_a_table_is_printed_and_nothing_is_written(mertag: Run, music: Path) -> None:

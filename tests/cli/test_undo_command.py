@@ -19,7 +19,7 @@ from mertag.emotion import Quadrant
 from mertag.library import tags
 from mertag.library.state.database import Database
 
-pytestmark = pytest.mark.command
+pytestmark = [pytest.mark.command, pytest.mark.usefixtures("fast_disk")]
 
 
 @pytest.fixture

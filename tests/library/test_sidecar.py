@@ -85,7 +85,8 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.usefixtures("fast_disk")
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     content=st.binary(max_size=60)
     | st.fixed_dictionaries({}, optional=dict.fromkeys(("schema", "mertag", "emotion", "file"), JSON)).map(

@@ -20,7 +20,7 @@ from mertag.library.state.runs import Run
 from mertag.library.tags import TagOptions
 from mertag.library.undo import UndoOptions, journal_size, past_runs, undo_run
 
-pytestmark = pytest.mark.command
+pytestmark = [pytest.mark.command, pytest.mark.usefixtures("fast_disk")]
 
 
 def test_a_run_is_undone_newest_write_first_and_then_there_is_nothing_to_undo(database: Database, music: Path) -> None:

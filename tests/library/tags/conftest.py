@@ -40,12 +40,6 @@ def encoded(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 
 
 @pytest.fixture
-def fast_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Skip the wait for the disk, in tests that write hundreds of files and are not about power cuts."""
-    monkeypatch.setattr("os.fsync", lambda descriptor: None)
-
-
-@pytest.fixture
 def song(encoded: Callable[[str], Path], tmp_path: Path) -> Callable[[str], Path]:
     """Return a function that gives a fresh copy of the song of a name."""
 

@@ -26,6 +26,7 @@ from mertag.library.tags import TagOptions, ffmpeg_worker, read_tags, readers, r
 from mertag.library.tags.readers import FFmpegReader, hidden
 
 ROOT = Path(__file__).resolve().parents[3]
+pytestmark = pytest.mark.usefixtures("fast_disk")
 Song = Callable[[str], Path]
 Encoded = Callable[[str], Path]
 
@@ -213,7 +214,7 @@ TEXTS = ["Cafe del Mar", "Another"]
 TAILS = ["", "v1", "ape", "ape v1", "v24 at the end", "lyrics v1"]
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_tags_stacked_and_misplaced_stay_visible_or_the_file_is_untouched(
     data: st.DataObject, encoded: Encoded, tmp_path: Path, happy: SongEmotion

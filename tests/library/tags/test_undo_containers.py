@@ -22,6 +22,8 @@ from mertag.library.tags.container import Source
 from mertag.library.tags.safe_write import open_original
 from mertag.library.undo import JournalSize, journal_size, undo_run
 
+pytestmark = pytest.mark.usefixtures("fast_disk")
+
 ENTRY_BYTES = 600
 """What one write may take in the journal, all in all: here, the path is most of it."""
 
@@ -115,7 +117,6 @@ def with_picture(path: Path, size: int) -> None:
 
 
 @pytest.mark.realdata
-@pytest.mark.usefixtures("fast_disk")
 def test_every_file_of_other_libraries_tests_is_written_and_undone_or_refused_untouched(
     real_data: Path, tmp_path: Path, database: Database, happy: SongEmotion, sad: SongEmotion
 ) -> None:
@@ -155,7 +156,6 @@ def test_every_file_of_other_libraries_tests_is_written_and_undone_or_refused_un
 
 
 @pytest.mark.realdata
-@pytest.mark.usefixtures("fast_disk")
 def test_the_journal_is_a_small_share_of_real_collections(
     real_data: Path, tmp_path: Path, database: Database, happy: SongEmotion
 ) -> None:
