@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import signal
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -68,6 +70,21 @@ def interruptible() -> None:
     """Hear SIGINT also where the suite runs in the background of a script, whose shell has it ignored."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+class HastyConnection(sqlite3.Connection):
+    """A database whose commits outlive the process, and not a power cut."""
+
+    def execute(self, sql: str, *values: Any) -> sqlite3.Cursor:
+        return super().execute("PRAGMA synchronous = OFF" if sql.startswith("PRAGMA synchronous") else sql, *values)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def hasty_databases() -> Iterator[None]:
+    """Let no commit of this process wait for the disk: there are thousands, and no test cuts the power."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sqlite3.connect", functools.partial(sqlite3.connect, factory=HastyConnection))
+        yield
 
 
 @pytest.fixture(scope="session")
