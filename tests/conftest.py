@@ -37,6 +37,7 @@ OF_THE_EXPORTED_RUN = {
         "test_export_failures",
         "test_export_golden",
         "test_export_graphs",
+        "test_export_shared",
         "test_plain_example",
     )
 }
@@ -44,7 +45,9 @@ OF_THE_EXPORTED_RUN = {
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
-    """Keep the tests of a file in one process, for their fixtures, and so all tests of the one exported run."""
+    """Keep the tests of a file in one process, for their fixtures; and all tests of the one exported run, with those
+    that export a graph, too: torch's exporter takes seconds to load.
+    """
     from xdist.scheduler import LoadFileScheduling
 
     class Scheduling(LoadFileScheduling):  # type: ignore[misc]

@@ -213,14 +213,21 @@ class _Export:
             self._export(path, clips[0], half=True)
         else:
             ranges = clips_of(self.run, self.dataset, "train", CALIBRATION_CLIPS)
-            self._export(self.shared, clips[0], shared_groups=shared_groups(self.config.segmentation))
-            quantise(self.shared, path, calibration(ranges, CALIBRATION_SEGMENTS))
+            quantise(self._to_quantise(clips[0]), path, calibration(ranges, CALIBRATION_SEGMENTS))
         found = self._answers(path, clips)
         self._check(f"segments, {precision} against fp32, mean", mean_difference(found, exact), MEAN_LIMIT[precision])
         agree = decision_agreement(found, exact, clips, self.run.classifiers, self.config)
         what = f"song decisions on {len(clips)} songs, {precision} against fp32"
         self._check(what, agree, agreement_limit(len(clips)), agreement=True)
         return path.name
+
+    def _to_quantise(self, example: Clip) -> Path:
+        """Return the fp32 graph that int8 is made of: the exact one where segments have nothing to share."""
+        groups = shared_groups(self.config.segmentation)
+        if not groups:
+            return self.fp32
+        self._export(self.shared, example, shared_groups=groups)
+        return self.shared
 
     def _seal(self, segment: dict[Precision, str], songs: dict[Target, str]) -> Bundle:
         """Write what belongs to the graphs, and the manifest last."""

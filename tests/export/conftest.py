@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import onnx
 import pytest
 from small_run import mertag, music_folder, small_networks
 
 from mertag.listen.bundle import Bundle, load_bundle
+from mertag.listen.manifest import Precision
+from mertag_export import run as export_steps
+
+Spoil = Callable[[onnx.ModelProto], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,3 +59,18 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
         assert code == 0, err
     (run,) = (home / "runs").iterdir()
     return Made(music=music, run=run, bundle=load_bundle(run / "bundle"), stdout=out, stderr=err)
+
+
+@pytest.fixture
+def ready_graphs(made: Made, monkeypatch: pytest.MonkeyPatch) -> dict[Precision, Spoil]:
+    """Take the graphs of the bundle in place of exporting them again; what is put in here spoils them."""
+    spoil: dict[Precision, Spoil] = {}
+
+    def export_segment(graph: export_steps.SegmentGraph, path: Path, *_: object) -> None:
+        precision = Precision.FP16 if graph.half_networks else Precision.FP32
+        model = onnx.load(made.bundle.folder / f"segment.{precision}.onnx")
+        spoil.get(precision, lambda model: None)(model)
+        onnx.save(model, path)
+
+    monkeypatch.setattr(export_steps, "export_segment", export_segment)
+    return spoil

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +20,9 @@ from small_run import RATE_HZ, mertag, music_folder, small_networks, sound
 
 import mertag as package
 from mertag.emotion import QUADRANTS, Target
+from mertag.listen.bundle import load_bundle
 from mertag.listen.manifest import Precision
+from mertag_export import run as export_steps
 from mertag_train.runs import run as runs
 
 pytestmark = pytest.mark.command
@@ -67,6 +70,7 @@ def test_nothing_but_the_line_to_go_on_with_is_printed_on_stdout(made: Made) -> 
     assert Path(words[3]).name == "bundle"
 
 
+@pytest.mark.usefixtures("ready_graphs")
 def test_json_is_the_bundle_and_every_comparison(made: Made, tmp_path: Path) -> None:
     code, out, err = mertag("export", made.run, "--out", tmp_path / "again", "--precision", "int8", "--json")
     assert code == 0, err
@@ -78,6 +82,24 @@ def test_json_is_the_bundle_and_every_comparison(made: Made, tmp_path: Path) -> 
         one["value"] >= one["limit"] if one["agreement"] else one["value"] <= one["limit"] for one in found["checks"]
     )
     assert shlex.split(found["next"])[:4] == ["mertag", "tag", "--model", str(tmp_path / "again")]
+
+
+@pytest.mark.usefixtures("ready_graphs")
+def test_int8_is_made_of_the_graph_that_shares_where_segments_overlap(
+    made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ready, shared = export_steps.export_segment, []
+
+    def export_segment(graph: export_steps.SegmentGraph, *others: Any) -> None:
+        shared.append(graph.shared_groups)
+        ready(graph, *others)
+
+    monkeypatch.setattr(export_steps, "export_segment", export_segment)
+    monkeypatch.setattr(export_steps, "shared_groups", lambda segmentation: 2)
+    code, _, err = mertag("export", made.run, "--out", tmp_path / "again", "--precision", "int8")
+    assert code == 0, err
+    assert shared == [0, 2]
+    assert load_bundle(tmp_path / "again").manifest.shared == (Precision.INT8,)
 
 
 def test_the_printed_line_tags_a_song(made: Made, tmp_path: Path) -> None:
@@ -135,6 +157,7 @@ def test_without_a_run_it_says_how_to_get_one(tmp_path: Path, monkeypatch: pytes
     assert "mertag train" in err
 
 
+@pytest.mark.usefixtures("ready_graphs")
 def test_a_model_at_chance_is_exported_only_by_force(made: Made, tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(made.run, run, ignore=shutil.ignore_patterns("bundle"))

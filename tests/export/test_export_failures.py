@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
-from conftest import Made
+from conftest import Made, Spoil
 from onnx import numpy_helper
 from small_run import mertag
 
@@ -23,8 +22,6 @@ from mertag_train.runs import run as runs
 
 pytestmark = pytest.mark.command
 
-Spoil = Callable[[onnx.ModelProto], None]
-
 
 @pytest.fixture(scope="module")
 def run(made: Made) -> runs.Run:
@@ -34,21 +31,6 @@ def run(made: Made) -> runs.Run:
 def options(*precisions: Precision, **changes: object) -> ExportOptions:
     given = {"name": "again", "version": "2", "precisions": precisions or (Precision.FP32,), "check_songs": 3}
     return ExportOptions(**{**given, **changes})  # type: ignore[arg-type]
-
-
-@pytest.fixture
-def ready_graphs(made: Made, monkeypatch: pytest.MonkeyPatch) -> dict[Precision, Spoil]:
-    """Take the graphs of the bundle in place of exporting them again; what is put in here spoils them."""
-    spoil: dict[Precision, Spoil] = {}
-
-    def export_segment(graph: export_steps.SegmentGraph, path: Path, *_: object) -> None:
-        precision = Precision.FP16 if graph.half_networks else Precision.FP32
-        model = onnx.load(made.bundle.folder / f"segment.{precision}.onnx")
-        spoil.get(precision, lambda model: None)(model)
-        onnx.save(model, path)
-
-    monkeypatch.setattr(export_steps, "export_segment", export_segment)
-    return spoil
 
 
 def change_a_weight(model: onnx.ModelProto, by: float = 0.5) -> None:

@@ -5,17 +5,19 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from mertag.cli import console
 from mertag.emotion import Target
 from mertag_train.evaluation.partitions import in_words
 from mertag_train.evaluation.results import Result
-from mertag_train.learn.trainer import EpochReport
-from mertag_train.learn.trainer import Progress as StepProgress
 from mertag_train.measure.metrics import predicted_classes
 from mertag_train.runs.forecast import Forecast, TimeLeft
 from mertag_train.runs.work import Watcher
+
+if TYPE_CHECKING:  # torch takes seconds, and a report needs none of it
+    from mertag_train.learn.trainer import EpochReport
+    from mertag_train.learn.trainer import Progress as StepProgress
 
 LINE_EVERY_S = 30.0
 
