@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch._dynamo  # what an optimiser loads when it is made, in a second or two: once, before steps are forked
 from guarded import Step, Told
 from packed import Packed, read_pack
 

@@ -14,9 +14,10 @@ ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "benchmarks" / "results"
 
 
-@pytest.fixture
-def evaluation(tmp_path: Path) -> Path:
-    return Path(shutil.copytree(RESULTS / "evaluation", tmp_path / "evaluation"))
+@pytest.fixture(scope="module")
+def evaluation(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a copy of the results, beside which reports and tables are written, each over its like only."""
+    return Path(shutil.copytree(RESULTS / "evaluation", tmp_path_factory.mktemp("committed") / "evaluation"))
 
 
 def mertag(*words: object) -> str:

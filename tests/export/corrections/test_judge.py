@@ -42,7 +42,7 @@ def test_systematic_corrections_raise_agreement_on_songs_that_were_not_corrected
     assert agreed[~before].mean() > 0.8
 
 
-@pytest.mark.parametrize("n", [60, 200])
+@pytest.mark.parametrize("n", [60, pytest.param(200, marks=pytest.mark.slow)])
 def test_random_corrections_are_refused(library: Library, n: int) -> None:
     rng = np.random.default_rng(n)
     in_files = library.decided.copy()
@@ -78,7 +78,7 @@ def test_of_corrections_of_some_songs_the_others_are_no_proof_of_the_contrary_if
     assert (new == truth).mean() > (library.decided == truth).mean() + 0.02
 
 
-@pytest.mark.parametrize("n", [60, 200])
+@pytest.mark.parametrize("n", [pytest.param(60, marks=pytest.mark.slow), 200])
 def test_random_corrections_are_refused_of_an_owner_who_left_some_too(library: Library, n: int) -> None:
     rng = np.random.default_rng(n)
     in_files = library.decided.copy()

@@ -23,6 +23,7 @@ from mertag.cli.app import app
 from mertag.emotion import QUADRANTS, Target
 from mertag.listen.bundle import load_bundle
 from mertag.outcomes import Outcome, Tagged
+from mertag_export.corrections.judge import OwnersSongs, Verdict, judge
 
 pytestmark = pytest.mark.command
 
@@ -46,9 +47,10 @@ class Hearing(nullcontext[None]):
             yield Tagged(index=index, path=path, emotion=heard), {Target.QUADRANT: found}
 
 
-@pytest.fixture(scope="module", params=[False, True], ids=["genres differ in their moods", "genres are alike in them"])
+@pytest.fixture(scope="module")
 def library(request: pytest.FixtureRequest) -> Library:
-    return Library(260, alike=request.param)
+    """Return a library whose genres are alike in their moods, unless a test asks for one where they differ."""
+    return Library(260, alike=getattr(request, "param", True))
 
 
 @pytest.fixture
@@ -88,9 +90,24 @@ def learn(no_settings: None, library: Library, files: Path, tmp_path: Path, monk
     return call
 
 
+BOTH = pytest.mark.parametrize(
+    "library", [False, True], ids=["genres differ in their moods", "genres are alike in them"], indirect=True
+)
+
+
+@BOTH
 def test_systematic_corrections_give_a_bundle_of_the_owners(
-    learn: Any, library: Library, files: Path, tmp_path: Path
+    learn: Any, library: Library, files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    verdicts: list[Verdict] = []
+
+    def judge_once(songs: OwnersSongs, **options: bool) -> Verdict:
+        """Judge the same songs for the first call only: it takes seconds."""
+        if not verdicts:
+            verdicts.append(judge(songs, **options))
+        return verdicts[0]
+
+    monkeypatch.setattr("mertag_export.corrections.judge.judge", judge_once)
     wrong = np.flatnonzero((library.decided == RELAXED) & (library.genre == 1))
     for number in wrong[: len(wrong) * 4 // 5]:
         correct(files / f"{number}.flac", SAD)

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     pass
 
 SAVE_EVERY_S = 2.0
+CLIPS_A_WORKER = 20
+"""For fewer clips, another process is not worth it: it takes two seconds or three to load librosa."""
 MOST_SILENT_S = 600.0
 """For how long a process may say nothing: a machine that is busy with a training takes its time."""
 
@@ -56,7 +58,7 @@ def feature_table(
     cache : Path
         The folder that holds the file; it must exist.
     workers : int
-        How many processes decode and compute.
+        How many processes decode and compute, at most.
     on_clip : callable
         Told (done, total) while computing; those that were on disk are done from the start.
 
@@ -100,9 +102,11 @@ def _computed(paths: Sequence[Path], workers: int) -> Generator[tuple[int, Float
     """Yield (index, features) as they come; at the end raise DatasetError if there were clips without."""
     from mertag.listen.decode.pool import DecoderPool
 
-    # numba compiles some of librosa when that is first loaded, and keeps the result on disk; several processes that
-    # do so at once can mix it up and crash (numba/numba#10128). So it is loaded here once, before them.
-    features.clip_features(np.zeros(features.N_FFT, np.float32))
+    workers = min(workers, max(1, len(paths) // CLIPS_A_WORKER))
+    if workers > 1:
+        # numba compiles some of librosa when that is first loaded, and keeps the result on disk; several processes that
+        # do so at once can mix it up and crash (numba/numba#10128). So it is loaded here once, before them.
+        features.clip_features(np.zeros(features.N_FFT, np.float32))
     broken: list[str] = []
     with DecoderPool(
         workers=workers,
