@@ -40,17 +40,22 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "tiny"
 
 
-@pytest.fixture
-def beet(tmp_path: Path, model: Path) -> Beet:
-    """Return a function that calls beets with a library of its own."""
-    (tmp_path / "music").mkdir()
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return where each test has its library: one place, for a library of beets knows its songs by their paths."""
+    return tmp_path_factory.mktemp("beets") / "home"
+
+
+@pytest.fixture(scope="module")
+def any_beet(home: Path, model: Path) -> Beet:
+    """Return a function that calls beets with the library that is there."""
 
     def call(*args: str, more: str = "", code: int = 0) -> subprocess.CompletedProcess[str]:
-        settings = SETTINGS.format(music=tmp_path / "music", folder=tmp_path, model=model, more=more)
-        (tmp_path / "config.yaml").write_text(settings)
+        settings = SETTINGS.format(music=home / "music", folder=home, model=model, more=more)
+        (home / "config.yaml").write_text(settings)
         result = subprocess.run(
             [sys.executable, "-m", "beets", *args],
-            env={**os.environ, "BEETSDIR": str(tmp_path)},
+            env={**os.environ, "BEETSDIR": str(home)},
             capture_output=True,
             text=True,
             timeout=120,
@@ -61,6 +66,42 @@ def beet(tmp_path: Path, model: Path) -> Beet:
         return result
 
     return call
+
+
+@pytest.fixture
+def beet(home: Path, any_beet: Beet) -> Beet:
+    """Return `any_beet`, with an empty library."""
+    shutil.rmtree(home, ignore_errors=True)
+    (home / "music").mkdir(parents=True)
+    return any_beet
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return where libraries are kept, as they are when the songs have arrived."""
+    return tmp_path_factory.mktemp("kept")
+
+
+@pytest.fixture
+def imported(beet: Beet, arriving: Path, home: Path, kept: Path) -> None:
+    """Have a library of the songs that arrived, heard on import."""
+    arrived(beet, arriving, home, kept / "heard")
+
+
+@pytest.fixture
+def unheard(beet: Beet, arriving: Path, home: Path, kept: Path) -> None:
+    """Have a library of the songs that arrived, and no moods."""
+    arrived(beet, arriving, home, kept / "unheard", more=", auto: no")
+
+
+def arrived(beet: Beet, arriving: Path, home: Path, kept: Path, **settings: str) -> None:
+    """Import the songs, or lay the same library there once more."""
+    if kept.exists():
+        shutil.rmtree(home)
+        shutil.copytree(kept, home)
+    else:
+        beet("import", str(arriving), **settings)
+        shutil.copytree(home, kept)
 
 
 @pytest.fixture
@@ -86,21 +127,21 @@ def fields(beet: Beet, query: str = "") -> dict[str, list[str]]:
 
 
 def test_an_import_hears_and_tags_what_it_copies_and_leaves_the_originals(
-    beet: Beet, arriving: Path, tmp_path: Path
+    beet: Beet, arriving: Path, home: Path
 ) -> None:
     before = {path.name: path.read_bytes() for path in arriving.iterdir()}
     beet("import", str(arriving))
     found = fields(beet)
     assert found["short"][0] in ("", "$mood")
     for title, name in (("one", "one.mp3"), ("two", "two.flac")):
-        tags = read_tags(tmp_path / "music" / "Somebody" / name)
+        tags = read_tags(home / "music" / "Somebody" / name)
         assert tags["MOOD"] == (found[title][0],)
         assert float(tags["MERTAG_VALENCE"][0]) == pytest.approx(float(found[title][1]), abs=0.002)
     assert {path.name: path.read_bytes() for path in arriving.iterdir()} == before
 
 
-def test_queries_know_the_types_of_the_fields(beet: Beet, arriving: Path) -> None:
-    beet("import", str(arriving))
+@pytest.mark.usefixtures("imported")
+def test_queries_know_the_types_of_the_fields(beet: Beet) -> None:
     found = {title: values for title, values in fields(beet).items() if title != "short"}
     for title, (mood, valence, _, confidence) in found.items():
         low, high = float(valence) - 0.01, float(valence) + 0.01
@@ -111,11 +152,9 @@ def test_queries_know_the_types_of_the_fields(beet: Beet, arriving: Path) -> Non
     assert order == sorted(found, key=lambda title: float(found[title][1]))
 
 
-def test_the_command_goes_through_the_library_once_and_then_has_nothing_to_do(
-    beet: Beet, arriving: Path, tmp_path: Path
-) -> None:
-    beet("import", str(arriving), more=", auto: no")
-    path = tmp_path / "music" / "Somebody" / "one.mp3"
+@pytest.mark.usefixtures("unheard")
+def test_the_command_goes_through_the_library_once_and_then_has_nothing_to_do(beet: Beet, home: Path) -> None:
+    path = home / "music" / "Somebody" / "one.mp3"
     assert read_tags(path) == {}
     assert "sure" in beet("mertag", "-p", "title:one", more=", auto: no").stdout
     assert read_tags(path) == {}
@@ -132,12 +171,12 @@ def test_the_command_goes_through_the_library_once_and_then_has_nothing_to_do(
     assert "one" in beet("mertag", "-W", "-f", "title:one").stdout
 
 
-def test_the_fields_outlive_update_move_and_modify(beet: Beet, arriving: Path, tmp_path: Path) -> None:
-    beet("import", str(arriving))
+@pytest.mark.usefixtures("imported")
+def test_the_fields_outlive_update_move_and_modify(beet: Beet, home: Path) -> None:
     before = fields(beet)
     assert beet("update").stdout == ""  # mertag's own write is no change for beets
     beet("modify", "-y", "title:one", "artist=Somebody Else")
-    moved = tmp_path / "music" / "Somebody Else" / "one.mp3"
+    moved = home / "music" / "Somebody Else" / "one.mp3"
     beet("move")
     assert moved.exists()
     assert read_tags(moved)["MOOD"] == (before["one"][0],)
@@ -163,34 +202,34 @@ def test_a_mood_of_the_owners_stays_in_the_file_and_is_what_beets_shows(beet: Be
     assert fields(beet)["two"][0] != "Wistful"
 
 
-def test_a_damaged_song_is_named_and_the_others_are_tagged(beet: Beet, arriving: Path, tmp_path: Path) -> None:
-    beet("import", str(arriving), more=", auto: no")
-    broken = tmp_path / "music" / "Somebody" / "two.flac"
+@pytest.mark.usefixtures("unheard")
+def test_a_damaged_song_is_named_and_the_others_are_tagged(beet: Beet, home: Path) -> None:
+    broken = home / "music" / "Somebody" / "two.flac"
     broken.write_bytes(broken.read_bytes()[:200])
     result = beet("mertag", code=1)
     assert "two: failed" in result.stdout
     assert fields(beet)["one"][0] not in ("", "$mood")
 
 
-def test_every_option_of_the_tags_reaches_the_file(beet: Beet, arriving: Path, tmp_path: Path) -> None:
+def test_every_option_of_the_tags_reaches_the_file(beet: Beet, arriving: Path, home: Path) -> None:
     beet("import", str(arriving), more=", scale: 100, comment_field: yes")
-    tags = read_tags(tmp_path / "music" / "Somebody" / "one.mp3")
+    tags = read_tags(home / "music" / "Somebody" / "one.mp3")
     assert tags["MERTAG_VALENCE"][0].isdigit()
     assert tags["COMMENT"] == tags["MOOD"]
 
 
-def test_a_setting_that_cannot_be_is_an_error_and_no_traceback(beet: Beet, arriving: Path) -> None:
-    beet("import", str(arriving), more=", auto: no")
+@pytest.mark.usefixtures("unheard")
+def test_a_setting_that_cannot_be_is_an_error_and_no_traceback(beet: Beet) -> None:
     assert "give 1 or 100" in beet("mertag", more=", scale: 3", code=1).stderr
     assert "mertag" in beet("mertag", more=", model: /nowhere/else", code=1).stderr
 
 
-def test_undo_takes_the_writes_of_beets_back(beet: Beet, arriving: Path, tmp_path: Path) -> None:
-    beet("import", str(arriving), more=", auto: no")
-    path = tmp_path / "music" / "Somebody" / "one.mp3"
+@pytest.mark.usefixtures("unheard")
+def test_undo_takes_the_writes_of_beets_back(beet: Beet, home: Path) -> None:
+    path = home / "music" / "Somebody" / "one.mp3"
     old = path.read_bytes()
     beet("mertag")
     assert path.read_bytes() != old
     mertag = shutil.which("mertag") or str(Path(sys.executable).with_name("mertag"))
-    subprocess.run([mertag, "undo", "--yes", "--state", str(tmp_path / "state.sqlite")], check=True)
+    subprocess.run([mertag, "undo", "--yes", "--state", str(home / "state.sqlite")], check=True)
     assert path.read_bytes() == old
