@@ -1,4 +1,4 @@
-"""What training from a saved store needs: numpy, torch and scikit-learn, and neither audio libraries nor a terminal."""
+"""Training from a saved store needs numpy, torch and scikit-learn, no audio library and no terminal; a report, less."""
 
 from __future__ import annotations
 
@@ -41,6 +41,19 @@ def test_training_from_a_store_needs_no_audio_library_and_no_command_line() -> N
         "        importlib.import_module(module.name)\n"
         "import mertag_train.data.store, mertag_train.runs.experiment\n"
     )
+    in_a_new_process(code)
+
+
+def test_a_report_needs_neither_torch_nor_scikit_learn() -> None:
+    in_a_new_process(
+        "import sys\n"
+        "import mertag_train.commands.evaluate, mertag_train.commands.progress\n"
+        "import mertag_train.evaluation.output, mertag_train.evaluation.tables\n"
+        "assert not {'torch', 'sklearn'} & set(sys.modules)\n"
+    )
+
+
+def in_a_new_process(code: str) -> None:
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'train'}"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 0, done.stderr

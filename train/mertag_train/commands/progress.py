@@ -12,12 +12,12 @@ from mertag.emotion import Target
 from mertag_train.evaluation.partitions import in_words
 from mertag_train.evaluation.results import Result
 from mertag_train.measure.metrics import predicted_classes
-from mertag_train.runs.forecast import Forecast, TimeLeft
 from mertag_train.runs.work import Watcher
 
 if TYPE_CHECKING:  # torch takes seconds, and a report needs none of it
     from mertag_train.learn.trainer import EpochReport
     from mertag_train.learn.trainer import Progress as StepProgress
+    from mertag_train.runs.forecast import Forecast, TimeLeft
 
 LINE_EVERY_S = 30.0
 
@@ -68,6 +68,8 @@ class TrainingProgress(Watcher):
 
     def expect(self, forecasts: Mapping[Target, Forecast]) -> None:
         """Say from now on how long the whole run still takes, not only the network at hand."""
+        from mertag_train.runs.forecast import TimeLeft
+
         self._time_left = TimeLeft(forecasts)
 
     def on_clip(self, done: int, total: int) -> None:
