@@ -198,6 +198,14 @@ def test_fewer_songs_show_more_calibration_error_by_chance_alone() -> None:
     assert few > 3 * all_of_them
 
 
+def test_what_is_drawn_at_once_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    confidence = np.random.default_rng(0).uniform(0.5, 1, 80)
+    one = calibration_error_if_perfect(confidence)
+    for at_once in (1, 3 * 80 + 7, 10**6):
+        monkeypatch.setattr("mertag_train.measure.metrics.DRAWN_AT_ONCE", at_once)
+        assert calibration_error_if_perfect(confidence) == pytest.approx(one, rel=1e-12)
+
+
 def test_the_simulation_is_seeded() -> None:
     confidence = np.random.default_rng(0).uniform(0.5, 1, 80)
     one = calibration_error_if_perfect(confidence, seed=1)
