@@ -66,11 +66,14 @@ def test_a_worker_that_is_stopped_from_outside_is_replaced() -> None:
 
 
 def test_a_slow_consumer_is_not_taken_for_a_hang(tmp_path: Path) -> None:
-    with DecoderPool(workers=1, decoder="odd_decoders:endless", timeout_s=1.0) as pool:
-        for piece in pool.decode([(0, tmp_path / "12")]):
+    # While it is at a chunk of one file, the decoder of the other has no room, and so says nothing for longer than it may.
+    slept = 0
+    with DecoderPool(workers=2, decoder="odd_decoders:endless", timeout_s=1.0) as pool:
+        for piece in pool.decode([(0, tmp_path / "12"), (1, tmp_path / "12")]):
             assert piece.error is None
-            if piece.chunk is not None and piece.chunk[0] in (0, 5):
-                time.sleep(1.5)
+            if piece.chunk is not None and slept < 4:
+                slept += 1
+                time.sleep(1.1)
 
 
 @POSIX
