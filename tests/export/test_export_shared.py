@@ -104,7 +104,9 @@ def test_the_plain_way_and_the_tagger_agree_on_the_bundled_model(tmp_path: Path)
 
 
 @pytest.mark.command
-@pytest.mark.parametrize(("groups", "half"), [(4, False), (0, True)])  # as for a CPU, and as for a GPU
+@pytest.mark.parametrize(  # as for a CPU; and as for a GPU, where the exported run has a graph of one head
+    ("groups", "half"), [(4, False), pytest.param(0, True, marks=pytest.mark.slow)]
+)
 def test_the_graph_of_two_heads_says_the_same_in_onnx_for_any_lengths(tmp_path: Path, groups: int, half: bool) -> None:
     both: dict[Target, SegmentNetwork] = {}
     for seed, (target, level) in enumerate({Target.VALENCE: -50.0, Target.AROUSAL: -40.0}.items()):
