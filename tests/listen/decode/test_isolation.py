@@ -169,6 +169,7 @@ def terminal_is_safe(data: bytes) -> bool:
 
 
 EVIL = "\x1b]0;owned\x07\x1b[2J\r\n\u202egpj\x9b31m"
+EVIL_NAME = os.fsdecode(EVIL.encode())  # also where the names of files are ASCII
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="file names that are any bytes")
@@ -178,9 +179,9 @@ def test_nothing_in_tags_or_names_reaches_the_terminal_raw(
 ) -> None:
     import mutagen.flac
 
-    folder = tmp_path / f"music {EVIL}"
+    folder = tmp_path / f"music {EVIL_NAME}"
     folder.mkdir()
-    for name in (f"{EVIL}.flac", f"short{EVIL}.flac", f"bad{EVIL}.flac"):
+    for name in (f"{EVIL_NAME}.flac", f"short{EVIL_NAME}.flac", f"bad{EVIL_NAME}.flac"):
         with (folder / name).open("wb") as file:
             seconds = 0.1 if name.startswith("short") else 6.0
             soundfile.write(file, tiny_bundle.music(round(seconds * RATE)), RATE, format="FLAC")
@@ -188,7 +189,7 @@ def test_nothing_in_tags_or_names_reaches_the_terminal_raw(
         song["MERTAG_QUADRANT"] = song["TITLE"] = [EVIL, "\x00\x1b[31m"]
         song["MERTAG_MODEL"] = [f"tiny@1{EVIL}"]
         song.save()
-    bad = folder / f"bad{EVIL}.flac"
+    bad = folder / f"bad{EVIL_NAME}.flac"
     bad.write_bytes(bad.read_bytes()[: bad.stat().st_size // 2])
     run = run_here("tag", folder, "--model", bundle, "--device", "cpu", *option, env={"MERTAG_CONFIG": ""})
     assert run.returncode == 1, run.stderr

@@ -66,7 +66,7 @@ def test_a_worker_that_is_stopped_from_outside_is_replaced() -> None:
 
 
 def test_a_slow_consumer_is_not_taken_for_a_hang(tmp_path: Path) -> None:
-    # While it is at a chunk of one file, the decoder of the other has no room, and so says nothing for longer than it may.
+    # While it is at a chunk of one file, the decoder of the other has no room, and says nothing for longer than it may.
     slept = 0
     with DecoderPool(workers=2, decoder="odd_decoders:endless", timeout_s=1.0) as pool:
         for piece in pool.decode([(0, tmp_path / "12"), (1, tmp_path / "12")]):
