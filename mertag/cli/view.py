@@ -147,6 +147,7 @@ class View:
         self._summary: Summary | None = None
         self._failures: Counter[str] = Counter()
         self._n_damaged = 0  # of those that were heard now
+        self._n_remembered = 0  # of those that are said to be analysed
         self._results: dict[int, tuple[Path, SongEmotion]] | None = {} if table else None
         self.overview: Overview | None = None  # what is remembered, for the end of the summary and for the report
 
@@ -216,6 +217,7 @@ class View:
             self._results[done.index] = Path(done.path), done.emotion
         if self._records is not None:
             self._records[done.index] = to_json(record(done))
+        self._n_remembered += done.remembered and self._words.get(done.status) == "analysed"
         self._progress.step(failed=done.status.is_failure, remembered=done.remembered)
 
     def _finish(self, summary: Summary, report: str | None, facts: dict[str, object]) -> None:
@@ -265,6 +267,9 @@ class View:
                     console.say(f"  and {len(group.paths) - MOST_NAMED} more; --report names all")
             else:
                 console.say(f"{group.status}: {reason}: {n}")
+        if self._n_remembered:
+            n = count(self._n_remembered, self._noun)
+            console.say(f"remembered from an earlier run, and not analysed again: {n}")
         parts = [f"{n} {self._words.get(status, status)}" for status, n in summary.counts.items()]
         not_counted = summary.found - sum(summary.counts.values())
         if not_counted:

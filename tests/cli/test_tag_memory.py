@@ -43,6 +43,16 @@ def test_a_second_run_needs_no_analysis_and_names_no_run(mertag: Run, music: Pat
     assert records["q2_b.flac"]["emotion"]["quadrant"] == "Q2"
 
 
+def test_what_is_shown_from_memory_is_said_not_to_be_analysed_again(
+    mertag: Run, music: Path, tagger: FakeTagger
+) -> None:
+    again = "remembered from an earlier run, and not analysed again"
+    assert again not in mertag("tag", music).stderr
+    assert f"{again}: 2 songs" in mertag("tag", music).stderr
+    assert tagger.analysed == []
+    assert again not in mertag("tag", music, "--write-id3").stderr
+
+
 def test_force_analyses_again(mertag: Run, music: Path, tagger: FakeTagger) -> None:
     mertag("tag", music, "--write-id3")
     assert mertag("tag", music, "--write-id3", "--force").exit_code == 0
