@@ -82,7 +82,9 @@ class Shard:
 
     def holds(self, at: str) -> bool:
         """Return whether a song belongs to this part; `at` is its path below the given folder."""
-        digest = hashlib.blake2b(os.fsencode(unicodedata.normalize("NFC", at)), digest_size=8).digest()
+        text = os.fsencode(at).decode("utf-8", "surrogateescape")  # the same in every locale
+        name = unicodedata.normalize("NFC", text).encode("utf-8", "surrogateescape")
+        digest = hashlib.blake2b(name, digest_size=8).digest()
         return int.from_bytes(digest, "big") % self.of == self.number - 1
 
     def __str__(self) -> str:

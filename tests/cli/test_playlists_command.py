@@ -7,6 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from file_names import named
 from remembered_library import MadeLibrary, made_library
 from typer.testing import CliRunner, Result
 
@@ -66,11 +67,11 @@ def test_paths_may_be_absolute_and_moods_have_names_of_their_own(
     mertag: Run, library: MadeLibrary, tmp_path: Path
 ) -> None:
     names = tmp_path / "names.toml"
-    names.write_text('Q1 = "Fröhlich"\n')
+    names.write_text('Q1 = "Fröhlich"\n', encoding="utf-8")
     assert mertag("--absolute", "--labels", names, "--format", "m3u8,nsp").exit_code == 0
-    text = (tmp_path / "lists" / "Fröhlich.m3u8").read_text(encoding="utf-8")
+    text = (tmp_path / "lists" / named("Fröhlich.m3u8")).read_text(encoding="utf-8")
     assert f"\n{library.folder.resolve()}/" in text
-    assert (tmp_path / "lists" / "Fröhlich.nsp").exists()
+    assert (tmp_path / "lists" / named("Fröhlich.nsp")).exists()
 
 
 def test_playlists_follow_how_tags_were_written(mertag: Run, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from file_names import named
 from written_songs import contents, make_song, outcome, write
 
 from mertag import files
@@ -156,7 +157,7 @@ def test_macos_copies_attributes_and_access_lists_by_copyfile(
     library = LibraryOfMacOS(number)
     monkeypatch.setattr(sys, "platform", "darwin")
     monkeypatch.setattr(ctypes, "CDLL", lambda name, use_errno: library if name is None and use_errno else None)
-    attributes.keep_attributes(tmp_path / "né.tmp", tmp_path / "né.flac")
+    attributes.keep_attributes(tmp_path / named("né.tmp"), tmp_path / named("né.flac"))
     folder = os.fsencode(tmp_path)
     assert library.calls == [(folder + "/né.flac".encode(), folder + "/né.tmp".encode(), None, 0b101)]
 

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from forking import fork
 from written_songs import contents, make_song, outcome, songs, write
 
 from mertag.files import remove_leftovers
@@ -100,7 +101,7 @@ def test_an_undo_that_is_killed_again_and_again_gets_there_and_damages_nothing(t
     new = contents(music)
     kills = finished = 0
     while not finished and kills < 60:
-        child = os.fork()
+        child = fork()
         if not child:
             try:
                 with Database(state) as database:

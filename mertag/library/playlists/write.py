@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -14,8 +15,8 @@ _UNSAFE = re.compile(r'[<>:"/\\|?*\x00-\x1f]')
 
 
 def file_name(name: str) -> str:
-    """Return a name that every file system takes."""
-    return _UNSAFE.sub("_", name).strip(". ") or "_"
+    """Return a name that every file system takes, in UTF-8 also where names of files are in another encoding."""
+    return os.fsdecode((_UNSAFE.sub("_", name).strip(". ") or "_").encode())
 
 
 def write_playlist(path: Path, content: bytes, *, has_songs: bool = True, dry_run: bool = False) -> bool:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from fake_tagger import emotion
+from forking import fork
 from written_songs import contents, make_song, write
 
 from mertag.emotion import Quadrant
@@ -217,7 +218,7 @@ def test_a_process_killed_between_the_entry_and_the_replacement_leaves_the_old_f
 ) -> None:
     old, path = song.read_bytes(), database.path
     database.close()
-    child = os.fork()
+    child = fork()
     if not child:
         try:
             with Database(path) as own, Run(own, kind="tag", command="") as run:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from file_names import named
 from odd_disk import odd_disk
 
 from mertag.emotion import SongEmotion
@@ -315,7 +316,7 @@ def test_a_song_keeps_its_name_where_case_does_not_count(
 def test_a_name_as_long_as_names_may_be_is_no_obstacle_on_any_disk(
     song: Song, odd: OddDisk, happy: SongEmotion
 ) -> None:
-    path = put(song("bare.mp3"), odd(), "é" * 125 + "x.mp3")
+    path = put(song("bare.mp3"), odd(), named("é" * 125 + "x.mp3"))
     assert len(os.fsencode(path.name)) == 255
     assert write_tags(path, happy).changed
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import FrameType
 
 import pytest
+from forking import fork
 from made_songs import TAGGABLE
 
 from mertag.emotion import SongEmotion
@@ -77,7 +78,7 @@ def kill_me() -> None:
 
 def killed(action: Callable[[], object]) -> bool:
     """Run `action` in a child process; return whether it was killed (True) or ended by itself."""
-    child = os.fork()
+    child = fork()
     if not child:
         try:
             action()
@@ -200,7 +201,7 @@ def test_many_kills_at_random_moments(name: str, song: Song, happy: SongEmotion,
     found = dict.fromkeys(states, 0)
     leftovers = 0
     for _ in range(KILLS):
-        child = os.fork()
+        child = fork()
         if not child:
             try:
                 forever()

@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from file_names import named
+from forking import fork
 
 from mertag.emotion import SongEmotion
 from mertag.errors import TagWriteError
@@ -160,7 +162,7 @@ def test_links_that_lead_nowhere_are_an_error(tmp_path: Path, happy: SongEmotion
 
 def test_a_name_as_long_as_names_may_be_is_no_obstacle(song: Song, happy: SongEmotion) -> None:
     path = song("bare.mp3")
-    path = path.rename(path.with_name("é" * 125 + "x.mp3"))
+    path = path.rename(path.with_name(named("é" * 125 + "x.mp3")))
     assert len(os.fsencode(path.name)) == 255
 
     assert write_tags(path, happy).changed
@@ -298,7 +300,7 @@ def killed_again_and_again(path: Path, kills: int, happy: SongEmotion) -> list[b
     for i in range(10 * kills):
         if i >= kills and len(set(seen)) == 2:  # a busy machine may need more to be caught at both
             break
-        child = os.fork()
+        child = fork()
         if not child:
             try:
                 while True:

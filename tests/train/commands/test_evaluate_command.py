@@ -85,7 +85,7 @@ def results(folder: Path) -> dict[str, Any]:
     """Return every result without what the clock and the machine decide."""
     found = {}
     for path in sorted((folder / "results").rglob("*.json")):
-        value = json.loads(path.read_text())
+        value = json.loads(path.read_text(encoding="utf-8"))
         found[str(path.relative_to(folder))] = {
             k: v for k, v in value.items() if k not in ("elapsed_s", "songs_per_s", "environment")
         }
@@ -100,11 +100,11 @@ def test_a_run_leaves_figures_for_people_and_for_programs(mertag: Run, tmp_path:
     assert [line[1] for line in lines if line[0] == "quadrant"] == ALL.split(",")
     assert next(line for line in lines if line[:2] == ["quadrant", "majority"])[4:6] == ["32", "0.250"]
     folder = tmp_path / "evaluation" / "folder-recording"
-    report = json.loads((folder / "report.json").read_text())
+    report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
     assert [s["method"] for s in report["systems"] if s["learnt"] == s["target"]] == ALL.split(",")
     assert len(report["comparisons"]) == 10
-    assert "| inherited-svm | 1 s | 2 |" in (folder / "report.md").read_text()
-    assert r"\begin{tabular}" in (folder / "report.tex").read_text()
+    assert "| inherited-svm | 1 s | 2 |" in (folder / "report.md").read_text(encoding="utf-8")
+    assert r"\begin{tabular}" in (folder / "report.tex").read_text(encoding="utf-8")
     assert (folder / "figures" / "quadrant.inherited-svm.1s.png").read_bytes().startswith(b"\x89PNG")
     with (folder / "folds.csv").open() as file:
         assert len(list(csv.DictReader(file))) == 32
@@ -175,8 +175,8 @@ def test_killed_at_any_time_and_started_again_the_result_is_that_of_an_uninterru
     assert "folds were there already" in err
     assert results(folder) == results(tmp_path / "whole" / "folder-recording")
     for name in ("report.md", "report.tex", "folds.csv"):
-        there = (tmp_path / "whole" / "folder-recording" / name).read_text()
-        assert (folder / name).read_text() == there, name
+        there = (tmp_path / "whole" / "folder-recording" / name).read_text(encoding="utf-8")
+        assert (folder / name).read_text(encoding="utf-8") == there, name
     assert not list(folder.rglob("checkpoint.pt"))
 
 
@@ -191,7 +191,10 @@ def test_folds_of_two_machines_make_one_table(mertag: Run, tmp_path: Path) -> No
     shutil.copytree(tmp_path / "two" / "folder-recording" / "results", one / "results", dirs_exist_ok=True)
     assert mertag("--out", "one", "--no-figures")[0] == 0
     assert results(one) == results(tmp_path / "whole" / "folder-recording")
-    texts = [folder.joinpath("report.md").read_text() for folder in (one, tmp_path / "whole" / "folder-recording")]
+    texts = [
+        folder.joinpath("report.md").read_text(encoding="utf-8")
+        for folder in (one, tmp_path / "whole" / "folder-recording")
+    ]
     # The last column of the figures is how many songs a second a machine heard.
     first, second = ([line.rsplit("|", 2)[0] for line in text.splitlines()] for text in texts)
     assert first == second
@@ -238,7 +241,9 @@ def test_what_the_reader_notes_is_said_and_written(mertag: Run, tmp_path: Path) 
     _, _, err = mertag("--method", "majority", *TOY, "--no-figures")
     assert "Artists are unknown: a table can name them." in err
     assert "95 %: Wilson's interval." in err
-    assert "Artists are unknown" in (tmp_path / "evaluation" / "folder-recording" / "report.md").read_text()
+    assert "Artists are unknown" in (tmp_path / "evaluation" / "folder-recording" / "report.md").read_text(
+        encoding="utf-8"
+    )
     assert "Wilson" not in mertag("--quiet", "--no-figures", data_dir=None)[2]
 
 

@@ -123,12 +123,12 @@ def test_the_markdown_begins_with_the_remarks_and_ends_with_the_pictures(tmp_pat
     for found in results("majority", "features-svm"):
         write_result(tmp_path, PROTOCOL, found)
     paths = write_report(tmp_path, make_report(tmp_path))
-    text = (tmp_path / "report.md").read_text()
+    text = (tmp_path / "report.md").read_text(encoding="utf-8")
     assert text.startswith("# 4Q, folds by artist\n\n- 4 songs in 1 folds")
     assert "![valence.majority](figures/valence.majority.png)" in text
     assert all(path.stat().st_size for path in paths)
     assert [path.name for path in paths[3:]] == ["valence.majority.png", "valence.features-svm.png"]
-    tex = (tmp_path / "report.tex").read_text()
+    tex = (tmp_path / "report.tex").read_text(encoding="utf-8")
     assert tex.count("Data set: Somebody") == 1
     write_report(tmp_path, make_report(tmp_path), pictures=False)
-    assert "figures/" not in (tmp_path / "report.md").read_text()
+    assert "figures/" not in (tmp_path / "report.md").read_text(encoding="utf-8")

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from forking import fork
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 from toy_training import same_weights
@@ -136,7 +137,7 @@ def test_a_process_killed_while_writing_leaves_the_checkpoint_before(saved: Path
         file.flush()  # type: ignore[attr-defined]
         os.kill(os.getpid(), signal.SIGKILL)
 
-    child = os.fork()
+    child = fork()
     if child == 0:
         torch.save = half
         trainer.save_checkpoint(saved, optimiser, np.random.default_rng(0), Remembers(), epoch=9, config=OURS)
