@@ -63,6 +63,8 @@ def _check(option: str, target: str) -> None:
         with path.open("rb") as file:
             head = file.read(200).decode("utf-8", "replace")
     except FileNotFoundError:
+        if not os.access(path.parent, os.W_OK):
+            raise MertagError(f"{option} {path}: {path.parent} cannot be written to; name a file elsewhere") from None
         return
     except OSError as error:
         raise ConfigError(f"{option} {path}: {error.strerror or error}") from error
@@ -229,7 +231,7 @@ def _open(option: str, target: str) -> Iterator[TextIO]:
     try:
         file = Path(target).open("w", encoding="utf-8", newline="")  # noqa: SIM115  closed below
     except OSError as error:
-        raise ConfigError(f"{option} {target}: cannot be written: {error.strerror or error}") from error
+        raise MertagError(f"{option} {target}: could not be written: {error.strerror or error}") from error
     try:
         yield file
     except BaseException:

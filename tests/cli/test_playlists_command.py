@@ -132,3 +132,13 @@ def test_the_folder_must_be_named_and_be_a_folder(mertag: Run, tmp_path: Path) -
     (tmp_path / "lists").write_text("a file")
     assert mertag().exit_code == 2
     assert CliRunner().invoke(app, ["playlists"]).exit_code == 2
+
+
+def test_a_playlist_that_cannot_be_written_is_no_mistake_of_usage(mertag: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("mertag.library.playlists.write.write_whole", full)
+    result = mertag()
+    assert result.exit_code == 3
+    assert "Happy.m3u8: could not be written: No space left on device" in result.stderr

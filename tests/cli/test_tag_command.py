@@ -190,6 +190,17 @@ def test_a_disk_that_fills_up_stops_the_run_with_a_summary(
     assert "found 3 = 1 analysed + 0 unchanged + 2 skipped + 0 failed" in result.stderr
 
 
+@pytest.mark.parametrize("option", ["--jsonl", "--csv", "--report"])
+def test_an_output_in_a_folder_that_cannot_be_written_to_is_refused_before_a_song_is_heard(
+    mertag: Run, music: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, option: str
+) -> None:
+    monkeypatch.setattr("mertag.cli.outputs.os.access", lambda path, _: path != tmp_path)
+    result = mertag("tag", music, option, tmp_path / "o")
+    assert (result.exit_code, result.stdout) == (3, "")
+    assert f"{tmp_path} cannot be written to; name a file elsewhere" in result.stderr
+    assert "found" not in result.stderr
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="file names that are any bytes")
 @pytest.mark.parametrize("locale", ["C.UTF-8", "C"])
 def test_strange_names_are_harmless_in_every_locale(tmp_path: Path, locale: str) -> None:

@@ -6,7 +6,7 @@ import os
 import re
 from pathlib import Path
 
-from mertag.errors import ConfigError, reason_of
+from mertag.errors import ConfigError, MertagError, reason_of
 from mertag.files import write_whole
 from mertag.library.playlists.rules import MARK
 
@@ -27,7 +27,9 @@ def write_playlist(path: Path, content: bytes, *, has_songs: bool = True, dry_ru
     Raises
     ------
     ConfigError
-        If the file is there, and mertag did not make it, or it cannot be read or written.
+        If the file is there, and mertag did not make it, or it cannot be read.
+    MertagError
+        If it cannot be written.
     """
     try:
         old = path.read_bytes() if path.exists() else None
@@ -42,5 +44,5 @@ def write_playlist(path: Path, content: bytes, *, has_songs: bool = True, dry_ru
             path.parent.mkdir(parents=True, exist_ok=True)
             write_whole(path, content)
         except OSError as error:
-            raise ConfigError(f"{path}: could not be written: {reason_of(error)}") from error
+            raise MertagError(f"{path}: could not be written: {reason_of(error)}") from error
     return True

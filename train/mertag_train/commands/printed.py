@@ -31,6 +31,18 @@ def print_sheets(sheets: Sequence[Sheet], *, quiet: bool) -> None:
                 console.say(console.clean(remark))
 
 
+def say_other_durations(found: Sequence[Measured], shown: Sequence[float], progress: EvaluationProgress) -> None:
+    """Say which results table 3 leaves out since their segments are of another duration."""
+    from mertag_train.evaluation.output import other_durations
+
+    if others := other_durations(found, shown):
+        durations = ",".join(f"{s:g}" for s in others)
+        progress.note(
+            f"this table shows segments of {' and '.join(f'{s:g}' for s in shown)} s; there are also results of "
+            f"others: --segment {durations} shows them"
+        )
+
+
 def say_other_groupings(out: Path, group: str, progress: EvaluationProgress) -> None:
     """Say which results a table leaves out since their folds are of another kind."""
     from mertag_train.evaluation.output import other_groupings

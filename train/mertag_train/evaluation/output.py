@@ -113,6 +113,12 @@ def other_groupings(root: Path, *, group: str) -> list[str]:
     return found
 
 
+def other_durations(found: Sequence[Measured], shown: Sequence[float]) -> list[float]:
+    """Return of which segment durations (s) there are results beside those that a table shows."""
+    there = {summary.system.segment_s for one in found for summary in one.summaries}
+    return sorted(s for s in there if s is not None and s not in shown)
+
+
 def gather(root: Path, *, group: str, wrong: str = "") -> list[Measured]:
     """Return what the data sets' folders of one grouping hold, by name; raise as `make_report`.
 
