@@ -129,6 +129,19 @@ def test_a_table_says_which_option_shows_the_results_of_the_other_grouping(merta
     assert "folds by artist; evaluation also holds folder-recording: --group recording shows them" in err
 
 
+def test_a_table_of_methods_says_which_option_shows_segments_of_another_duration(mertag: Run) -> None:
+    options = ("--method", "inherited-mean", *TOY, "--no-figures")
+    _, out, err = mertag(*options, "--table", 3)  # segments of 1 s, as --segment of these options says
+    assert "folder\tinherited-mean" in out
+    assert "--segment" not in err
+    _, out, err = mertag("--table", 3, dataset=None, data_dir=None)
+    assert "folder\tinherited-mean" not in out
+    assert "this table shows segments of 3 s; evaluation also holds others: --segment 1 shows them" in err
+    _, out, err = mertag("--table", 3, "--budget", "small", dataset=None, data_dir=None)
+    assert "folder\tinherited-mean" in out
+    assert "--segment" not in err
+
+
 def test_the_same_call_again_only_reports(mertag: Run, tmp_path: Path) -> None:
     mertag("--method", "majority,inherited-mean", *TOY)
     before = results(tmp_path / "evaluation" / "folder-recording")

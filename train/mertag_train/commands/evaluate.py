@@ -47,7 +47,7 @@ from mertag_train.commands.options import (
     targets_to_judge,
     use_threads,
 )
-from mertag_train.commands.printed import print_sheets, say_other_groupings
+from mertag_train.commands.printed import print_sheets, say_what_is_left_out
 from mertag_train.commands.recipe import music_without_label, runnable_methods, teacher_targets
 from mertag_train.evaluation.methods import METHODS
 from mertag_train.evaluation.methods import method as find_method
@@ -66,8 +66,7 @@ if TYPE_CHECKING:
     from mertag_train.learn.config import Recipe, TeacherConfig, TrainConfig
 
 OUT = Path("evaluation")
-SEGMENT = "3"
-DEFAULT_SEGMENT = {BudgetChoice.full: SEGMENT, BudgetChoice.small: "1"}
+DEFAULT_SEGMENT = {BudgetChoice.full: "3", BudgetChoice.small: "1"}
 TABLE_SEGMENTS = "1,2,3,4,5"
 
 
@@ -259,11 +258,12 @@ def evaluate(
                 drawn = f", {folder / output.FIGURES}" if figures else ""
                 progress.note(f"written: {written[0].with_suffix('.{json,md,tex}')}{drawn}")
             if table is not None:
-                sheets = _table(out, table, method, segment, group=by, wrong=wrong)
+                shown_s = durations_of(segment or DEFAULT_SEGMENT[budget])
+                sheets = _table(out, table, method, shown_s, group=by, wrong=wrong)
                 written = output.write_table(out, table, sheets, wrong=wrong)
                 plain = {"table": table, "sheets": [sheet.to_json() for sheet in sheets]}
                 progress.note(f"written: {written[0].with_suffix('.{json,md,tex}')}")
-                say_other_groupings(out, by, progress)
+                say_what_is_left_out(out, progress, group=by, wrong=wrong, segments_s=shown_s if table == 3 else None)
         except KeyboardInterrupt:
             console.say(f"finished folds are kept in {out}; the same command goes on from there")
             raise
@@ -388,12 +388,12 @@ def _surroundings(
     )
 
 
-def _table(out: Path, number: int, method: str | None, segment: str | None, *, group: str, wrong: str) -> list[Sheet]:
+def _table(out: Path, table: int, method: str | None, shown: Sequence[float], *, group: str, wrong: str) -> list[Sheet]:
     from mertag_train.evaluation import output, tables
 
     found = output.gather(out, group=group, wrong=wrong)
-    if number == 1:
+    if table == 1:
         return tables.table_1(found)
-    if number == 2:
+    if table == 2:
         return tables.table_2(found, methods_of(method) or None)
-    return [sheet for s in durations_of(segment or SEGMENT) for sheet in tables.table_3(found, segment_s=s)]
+    return [sheet for s in shown for sheet in tables.table_3(found, segment_s=s)]

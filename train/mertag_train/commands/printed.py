@@ -31,22 +31,15 @@ def print_sheets(sheets: Sequence[Sheet], *, quiet: bool) -> None:
                 console.say(console.clean(remark))
 
 
-def say_other_durations(found: Sequence[Measured], shown: Sequence[float], progress: EvaluationProgress) -> None:
-    """Say which results table 3 leaves out since their segments are of another duration."""
-    from mertag_train.evaluation.output import other_durations
+def say_what_is_left_out(
+    out: Path, progress: EvaluationProgress, *, group: str, wrong: str, segments_s: Sequence[float] | None
+) -> None:
+    """Say which results a table leaves out: folds of another kind, and segments of other durations (None: has all)."""
+    from mertag_train.evaluation.output import other_durations, other_groupings
 
-    if others := other_durations(found, shown):
-        durations = ",".join(f"{s:g}" for s in others)
-        progress.note(
-            f"this table shows segments of {' and '.join(f'{s:g}' for s in shown)} s; there are also results of "
-            f"others: --segment {durations} shows them"
-        )
-
-
-def say_other_groupings(out: Path, group: str, progress: EvaluationProgress) -> None:
-    """Say which results a table leaves out since their folds are of another kind."""
-    from mertag_train.evaluation.output import other_groupings
-
+    if segments_s and (durations := other_durations(out, segments_s, group=group, wrong=wrong)):
+        here, there = (",".join(f"{s:g}" for s in some) for some in (segments_s, durations))
+        progress.note(f"this table shows segments of {here} s; {out} also holds others: --segment {there} shows them")
     others = other_groupings(out, group=group)
     if others:
         other = "recording" if group == "artist" else "artist"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -113,10 +114,11 @@ def other_groupings(root: Path, *, group: str) -> list[str]:
     return found
 
 
-def other_durations(found: Sequence[Measured], shown: Sequence[float]) -> list[float]:
-    """Return of which segment durations (s) there are results beside those that a table shows."""
-    there = {summary.system.segment_s for one in found for summary in one.summaries}
-    return sorted(s for s in there if s is not None and s not in shown)
+def other_durations(root: Path, shown: Sequence[float], *, group: str, wrong: str = "") -> list[float]:
+    """Return of which segment durations (s) there are results of this grouping beside those that are shown."""
+    folders = root.glob(f"*-{group}{wrong}/{RESULTS}/*/*/*s")
+    there = {float(path.name[:-1]) for path in folders if re.fullmatch(r"[0-9.]+s", path.name)}
+    return sorted(there - set(shown))
 
 
 def gather(root: Path, *, group: str, wrong: str = "") -> list[Measured]:
