@@ -80,7 +80,7 @@ def test_on_a_terminal_what_is_the_same_in_all_rows_stands_in_the_title() -> Non
 
 def test_the_remarks_say_what_was_measured_on() -> None:
     said = report.remarks(PROTOCOL, results("majority"))
-    assert "4 songs in 1 folds, no artist on both sides; as annotated." in said
+    assert "4 songs in 1 folds, no artist on both sides; labels: as annotated." in said
     assert "Songs by valence: V- 2, V+ 2." in said
     assert "3 more songs are labelled, but have no audio here." in said
     assert "One clip is odd." in said

@@ -106,7 +106,7 @@ def remarks(protocol: Protocol, results: Sequence[Result]) -> list[str]:
     """Return what a reader of the figures should know, one sentence each."""
     said = [
         f"{protocol.songs} songs in {len(protocol.folds)} folds, no {protocol.group} on both sides; "
-        f"{protocol.labelling}."
+        f"labels: {protocol.labelling.removeprefix('labels ')}."
     ]
     for target, counts in protocol.counts.items():
         said.append(f"Songs by {target}: {', '.join(f'{name} {n}' for name, n in counts.items())}.")
@@ -240,7 +240,7 @@ def _pairs(title: str, pairs: Sequence[Comparison]) -> Sheet:
         if len(pairs) > 1
         else "One comparison: there is nothing to correct.",
         f"Accuracy of the first less that of the second; 95 % interval by a paired bootstrap of {DRAWS:,} draws of the "
-        "artists, each with all their songs. Empty where it is not known whose the songs are.",
+        "artists, each with all their songs. A song whose artist is not known is drawn alone.",
     )
     columns = (
         "First",
