@@ -142,6 +142,10 @@ def test_what_comes_after_a_failure_is_said_to() -> None:
     (job,) = yaml.safe_load((CI / "github-workflow.yml").read_text())["jobs"].values()
     tagging = next(i for i, step in enumerate(job["steps"]) if "mertag tag" in step.get("run", ""))
     assert {step.get("if") for step in job["steps"][tagging + 1 :]} == {"always()"}
+    # `actions/cache` by itself saves nothing after a failure.
+    (restore,) = (step for step in job["steps"][:tagging] if "actions/cache/restore@" in step.get("uses", ""))
+    (save,) = (step for step in job["steps"][tagging:] if "actions/cache/save@" in step.get("uses", ""))
+    assert all(save["with"][word] == restore["with"][word] for word in ("path", "key"))
     (job,) = yaml.safe_load((CI / "gitlab-ci.yml").read_text()).values()
     assert job["artifacts"]["when"] == job["cache"]["when"] == "always"
 
