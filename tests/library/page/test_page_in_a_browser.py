@@ -119,6 +119,31 @@ def colours_on_the_map(page: Page) -> int:
     return count
 
 
+@pytest.mark.parametrize("viewport", [DESK, PHONE])
+def test_no_name_of_a_mood_lies_over_the_songs_in_the_corners(open_page: Open, viewport: dict[str, int]) -> None:
+    page = open_page(viewport=viewport)
+    ink = """(whole) => {
+        const canvas = document.querySelector("#map canvas");
+        const copy = document.createElement("canvas");
+        [copy.width, copy.height] = [canvas.width, canvas.height];
+        const probe = copy.getContext("2d", { willReadFrequently: true });
+        probe.fillStyle = getComputedStyle(document.documentElement).getPropertyValue("--ink");
+        probe.fillRect(0, 0, 1, 1);
+        const [r, g, b] = probe.getImageData(0, 0, 1, 1).data;
+        probe.clearRect(0, 0, 1, 1);
+        probe.drawImage(canvas, 0, 0);
+        const [outer, inner] = [canvas, document.querySelector("#map .u-over")].map((e) => e.getBoundingClientRect());
+        const box = whole ? outer : inner;
+        const area = [box.left - outer.left, box.top - outer.top, box.width, box.height].map(Math.round);
+        const { data } = probe.getImageData(...area);
+        let n = 0;
+        for (let i = 0; i < data.length; i += 4) n += data[i] === r && data[i + 1] === g && data[i + 2] === b;
+        return n;
+    }"""
+    until(page, f"({ink})(true) > 0")  # the names are drawn
+    assert page.evaluate(ink, False) == 0
+
+
 def place_of(page: Page, valence: float, arousal: float) -> tuple[float, float]:
     """Return where on the screen a place of the whole map is, once it is in sight."""
     page.locator("#map").scroll_into_view_if_needed()

@@ -3,6 +3,8 @@
 const WHOLE = { x: [-0.02, 1.02], y: [-0.02, 1.02] };
 const REACH_PX = 12; // how near a dot the pointer must be
 const SMALLEST = 0.02; // how far one can zoom in
+const ABOVE_PX = 26; // the room for the names of the upper quadrants
+const BELOW_PX = 44; // how far below the map the lower ones stand, beneath the figures of the axis
 
 let map = null;
 let view = { x: [...WHOLE.x], y: [...WHOLE.y] };
@@ -81,23 +83,19 @@ function drawAreas(u) {
   ctx.restore();
 }
 
+// Outside of the map: in its corners lie the songs that are surest.
 function drawLabels(u) {
   const { ctx, bbox } = u;
-  const pad = 10 * devicePixelRatio;
   ctx.save();
   ctx.font = `bold ${16 * devicePixelRatio}px system-ui, sans-serif`;
-  ctx.lineWidth = 4 * devicePixelRatio;
-  ctx.lineJoin = "round";
-  ctx.strokeStyle = colours.paper;
   ctx.fillStyle = colours.ink;
+  ctx.textBaseline = "middle";
   LABELS.forEach((label, m) => {
     const right = m === 0 || m === 3;
     const top = m < 2;
     ctx.textAlign = right ? "right" : "left";
-    ctx.textBaseline = top ? "top" : "bottom";
-    const x = right ? bbox.left + bbox.width - pad : bbox.left + pad;
-    const y = top ? bbox.top + pad : bbox.top + bbox.height - pad;
-    ctx.strokeText(`${GLYPHS[m]} ${label}`, x, y);
+    const x = right ? bbox.left + bbox.width : bbox.left;
+    const y = top ? bbox.top - ABOVE_PX * devicePixelRatio / 2 : bbox.top + bbox.height + BELOW_PX * devicePixelRatio;
     ctx.fillText(`${GLYPHS[m]} ${label}`, x, y);
   });
   ctx.restore();

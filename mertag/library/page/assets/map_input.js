@@ -101,14 +101,14 @@ function sizeOfMap() {
 
 function setUpMap() {
   readColours();
-  const axis = (name) => ({
-    label: name, labelSize: 22, size: 44, stroke: () => colours.quiet,
+  const axis = (name, size) => ({
+    label: name, labelSize: 22, size, stroke: () => colours.quiet,
     grid: { stroke: () => colours.line, width: 1 }, ticks: { stroke: () => colours.line, width: 1 },
   });
   map = new uPlot({
-    ...sizeOfMap(), mode: 2, legend: { show: false }, cursor: { show: false },
+    ...sizeOfMap(), mode: 2, padding: [ABOVE_PX, null, null, null], legend: { show: false }, cursor: { show: false },
     scales: { x: { time: false, range: () => view.x }, y: { range: () => view.y } },
-    axes: [axis("valence: unpleasant to pleasant"), axis("arousal: calm to excited")],
+    axes: [axis("valence: unpleasant to pleasant", BELOW_PX + 16), axis("arousal: calm to excited", 44)],
     series: [null, { facets: [{ scale: "x", auto: false }, { scale: "y", auto: false }], paths: () => null }],
     hooks: { drawClear: [drawAreas], draw: [drawDots, drawLabels] },
   }, [null, [[], []]], byId("map"));
