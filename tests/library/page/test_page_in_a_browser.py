@@ -120,6 +120,23 @@ def colours_on_the_map(page: Page) -> int:
 
 
 @pytest.mark.parametrize("viewport", [DESK, PHONE])
+def test_the_controls_of_a_song_that_plays_stay_in_sight(open_page: Open, viewport: dict[str, int]) -> None:
+    page = open_page(viewport=viewport)
+    audio = "document.getElementById('audio')"
+    at = f"{audio}.getBoundingClientRect()"
+    in_sight = f"{at}.top >= 0 && {at}.bottom <= innerHeight && {at}.left >= 0 && {at}.right <= innerWidth"
+    page.evaluate("scrollTo({ top: document.body.scrollHeight, behavior: 'instant' })")
+    page.wait_for_timeout(200)
+    assert not page.evaluate(in_sight)  # nothing plays
+    page.locator("#songs button").filter(has_text="Heard").first.click()
+    until(page, f"{audio}.currentTime > 0.1")
+    until(page, in_sight)
+    assert page.evaluate("document.getElementById('deck').classList.contains('away')")
+    page.evaluate("document.getElementById('player').scrollIntoView({ behavior: 'instant' })")
+    until(page, "!document.getElementById('deck').classList.contains('away')")
+
+
+@pytest.mark.parametrize("viewport", [DESK, PHONE])
 def test_no_name_of_a_mood_lies_over_the_songs_in_the_corners(open_page: Open, viewport: dict[str, int]) -> None:
     page = open_page(viewport=viewport)
     ink = """(whole) => {

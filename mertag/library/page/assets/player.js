@@ -85,4 +85,12 @@ function setUpPlayer() {
   new ResizeObserver(() => {
     if (courseChart && byId("course").clientWidth) courseChart.setSize({ width: byId("course").clientWidth, height: 150 });
   }).observe(byId("player"));
+  // While a song plays, its controls stay in sight: at the foot of the window where their place is not seen.
+  let seen = true;
+  const keepInSight = () => byId("deck").classList.toggle("away", !seen && playing >= 0);
+  new IntersectionObserver((entries) => {
+    seen = entries.at(-1).isIntersecting;
+    keepInSight();
+  }).observe(byId("deck"));
+  audio.addEventListener("play", keepInSight);
 }
