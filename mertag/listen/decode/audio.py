@@ -212,7 +212,7 @@ def _decoded(path: Path, file: BinaryIO, source: ByteSource, form: Format) -> _B
             by_soundfile = False
     if by_soundfile:
         with contextlib.suppress(CannotOpenError):  # then PyAV may open it
-            reader = SoundFileReader(file, form)
+            reader = SoundFileReader(file, form, start)
     if reader is None:
         return (yield from _by_pyav(path, form, start))
     for block in reader.blocks():
@@ -244,7 +244,7 @@ def _by_pyav(path: Path, form: Format, start: int, *, after: SoundFileReader | N
                 yield rate_hz, block[skip:]
             skip = max(0, skip - len(block))
         # Of an Ogg that soundfile left before its end, no more comes where a chained stream changes rate or channels.
-        if not more and (not form if after is None else form is Format.OGG_VORBIS):
+        if not more and (not form if after is None else after.must_go_on):
             raise NothingDecodedError("no sound")
         return blocks.value
     except NothingDecodedError as error:

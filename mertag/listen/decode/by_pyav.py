@@ -132,7 +132,9 @@ def _frames(path: Path, start: int) -> Generator[Any, None, str]:
             stream.codec_context.options = {"err_detect": "crccheck+explode"}
         raw = not _WITHOUT_LENGTH.isdisjoint(container.format.name.split(","))
         losses = Losses(raw=raw, exact=exact, indexed=container.format.name.startswith("mov"))
-        stated_s = None if raw or _is_broadcast(path) else _stated_s(container, stream)
+        stated_s = None if raw else _stated_s(container, stream)
+        if stated_s is not None and container.format.name == "asf":
+            stated_s = _shorter_by_asf(path, stated_s)
         for number, packet in enumerate(_packets(container, stream, losses)):
             if number == 0 and container.format.name == "ogg" and stated_s is not None:
                 # A cut stream: what comes before time 0 is in the file, but not meant to be heard.
@@ -167,12 +169,22 @@ def _packets(container: Any, stream: Any, losses: Losses) -> Iterator[Any]:
         losses.broken = _message(error)
 
 
-def _is_broadcast(path: Path) -> bool:
-    """Return whether a WMA file was a stream: then its header has no length, and ffmpeg only guesses one."""
+def _shorter_by_asf(path: Path, stated_s: float) -> float | None:
+    """Return the length that a WMA file's header states, if that is less than `stated_s`; None if it states none.
+
+    ffmpeg guesses one from the bit rate where the header's size of the file is stale: it takes a picture for sound that
+    a program put into the tags. And a file that was a stream has none.
+    """
     with path.open("rb") as file:
         head = file.read(1 << 16)
     at = head.find(_ASF_PROPERTIES)
-    return head.startswith(_ASF) and at >= 0 and bool(head[at + 88] & 1 if at + 88 < len(head) else 0)
+    if not head.startswith(_ASF) or at < 0 or at + 92 > len(head):
+        return stated_s
+    if head[at + 88] & 1:
+        return None
+    play, preroll = (int.from_bytes(head[at + i : at + i + 8], "little") for i in (64, 80))
+    by_header_s = play / 10_000_000 - preroll / 1000
+    return min(stated_s, by_header_s) if by_header_s > 0 else stated_s
 
 
 def _stated_s(container: Any, stream: Any) -> float | None:

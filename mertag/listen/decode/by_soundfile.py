@@ -5,6 +5,7 @@ Reads forward only, through a Python file object: so any name works, and where a
 
 from __future__ import annotations
 
+import contextlib
 import io
 from collections.abc import Iterator
 from typing import BinaryIO
@@ -12,9 +13,10 @@ from typing import BinaryIO
 import numpy as np
 import soundfile
 
-from mertag.formats import ByteSource, Format, audio_end
+from mertag.formats import ByteSource, Format, audio_end, first_mpeg_frame
 from mertag.listen.decode.damage import UNSURE_S, described, is_tolerable
 from mertag.listen.decode.mono import channel_mean, not_samples
+from mertag.listen.decode.structure import ogg_streams
 from mertag.listen.windows import Float32Array
 
 BLOCK_FRAMES = 65_536
@@ -26,7 +28,7 @@ class CannotOpenError(Exception):
 
 
 class SoundFileReader:
-    """One pass over a file of the format `form`.
+    """One pass over a file of the format `form`, from the byte `start` on.
 
     Attributes
     ----------
@@ -35,7 +37,9 @@ class SoundFileReader:
     stopped : str or None
         After the last block: why there may be more that libsndfile does not give; None at the true end.
     failed : bool
-        After the last block: whether it stopped at an error of the decoder.
+        After the last block: whether it stopped at an error of the decoder, before all that is stated was given.
+    must_go_on : bool
+        After the last block: whether the song is damaged if nothing more is found.
     damage : str
         After the last block: what is missing although it did not stop, in words.
     really : str
@@ -44,12 +48,17 @@ class SoundFileReader:
         A read that failed.
     """
 
-    def __init__(self, file: BinaryIO, form: Format) -> None:
+    def __init__(self, file: BinaryIO, form: Format, start: int = 0) -> None:
         self._bytes = _Bytes(file)
+        self._start = start if form is not Format.MP3 else 0
+        if self._start or form is Format.FLAC:
+            # Behind an ID3 tag libsndfile takes the file to end too early, by the tag's length; and the tags behind a
+            # FLAC stream it takes for damage.
+            self._bytes.show(start, audio_end(self._bytes, start) if form is Format.FLAC else self._bytes.size)
         self._format = form
         self.n_frames = 0
         self.stopped: str | None = None
-        self.failed = False
+        self.failed = self.must_go_on = False
         self.damage = ""
         self.really = ""
         try:
@@ -68,10 +77,12 @@ class SoundFileReader:
         with self._sound as sound:
             stated, unseen = int(sound.frames), sound.subtype == "PCM_16"
             while True:
+                # A read into other bytes behind a FLAC stream costs what it has read before them.
+                rest = stated - self.n_frames if self._format is Format.FLAC else 0
                 try:
-                    block = sound.read(BLOCK_FRAMES, dtype="float32", always_2d=True)
+                    block = sound.read(min(rest, BLOCK_FRAMES) if rest > 0 else BLOCK_FRAMES, "float32", always_2d=True)
                 except (soundfile.LibsndfileError, RuntimeError) as error:
-                    self.stopped, self.failed = _message(error), True
+                    self.stopped, self.failed = _message(error), self.n_frames < stated  # else other bytes follow
                     return
                 if not len(block):
                     break
@@ -91,10 +102,15 @@ class SoundFileReader:
             return
         if self._format in (Format.MP3, Format.OGG_VORBIS):
             # MP3 files that were joined, and chained Ogg: libsndfile stops at the end of the first.
+            # Of an MP3 without a header it expects as many frames as there would be if all were as long as the first.
             position = self._bytes.tell()
-            left_s = (audio_end(self._bytes, 0) - position) * seconds / max(position, 1)
-            if not is_tolerable(left_s, seconds):
+            left_s = (audio_end(self._bytes, 0) - self._start - position) * seconds / max(position, 1)
+            much = not is_tolerable(left_s, seconds)
+            if much or (left_s > UNSURE_S and self._goes_on(position)):
                 self.stopped = "the decoder stopped before the end of the file"
+                if much and self._format is Format.OGG_VORBIS:
+                    at_once, later = ogg_streams(self._bytes, self._start)
+                    self.must_go_on = at_once == 1 or later > 0  # else what is left may be that of a stream beside it
                 return
         if self._format is Format.MP3 or stated_frames > _UNKNOWN_FRAMES:
             return
@@ -103,6 +119,12 @@ class SoundFileReader:
             self.stopped = f"{stated_s - seconds:.1f} s of {stated_s:.1f} s are missing"
         elif stated_s - seconds > (0 if self._format is Format.FLAC else UNSURE_S):
             self.damage = described(lost_s=stated_s - seconds, whole_s=stated_s)
+
+    def _goes_on(self, position: int) -> bool:
+        """Return whether there is sound from `position` on, and not just other bytes."""
+        if self._format is Format.MP3:
+            return first_mpeg_frame(self._bytes, position) >= 0
+        return ogg_streams(self._bytes, self._start)[1] > 0
 
 
 class _ForwardSoundFile(soundfile.SoundFile):  # type: ignore[misc]  # soundfile has no types
@@ -113,31 +135,38 @@ class _ForwardSoundFile(soundfile.SoundFile):  # type: ignore[misc]  # soundfile
 
 
 class _Bytes(ByteSource):
-    """A file for libsndfile's callbacks, which cannot pass an exception on."""
+    """A file, or a part of it, for the callbacks of libsndfile, through which no exception can pass."""
 
     def __init__(self, file: BinaryIO) -> None:
         super().__init__(file)
         self.error: OSError | None = None
-        file.seek(0)
+        self.show(0, self.size)
+
+    def show(self, start: int, stop: int) -> None:
+        """Let the callbacks see only what lies between; `peek` goes on to count from the beginning of the file."""
+        self._start, self._stop = start, stop
+        self._file.seek(start)
 
     def readinto(self, buffer: memoryview) -> int:
         try:
-            return self._file.readinto(buffer)  # type: ignore[attr-defined,no-any-return]
+            n = max(0, self._stop - self._file.tell())
+            return self._file.readinto(memoryview(buffer)[:n])  # type: ignore[attr-defined,no-any-return]
         except OSError as error:
             self.error = error
             return 0
 
     def read(self, n: int) -> bytes:
-        return self._file.read(n)
+        return self._file.read(max(0, min(n, self._stop - self._file.tell())))
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        try:
-            return self._file.seek(offset, whence)
-        except (OSError, ValueError):  # ValueError: a damaged header sends libsndfile before the beginning
-            return self._file.tell()
+        base = {io.SEEK_SET: self._start, io.SEEK_END: self._stop}.get(whence)
+        # ValueError: a damaged header sends libsndfile before the beginning
+        with contextlib.suppress(OSError, ValueError):
+            self._file.seek(offset + (self._file.tell() if base is None else base))
+        return self.tell()
 
     def tell(self) -> int:
-        return self._file.tell()
+        return self._file.tell() - self._start
 
     def write(self, data: bytes) -> int:
         raise io.UnsupportedOperation("read only")

@@ -62,7 +62,8 @@ class Losses:
         """Note a packet that could not be decoded."""
         self.message = message
         self._bad_s += duration_s
-        if self._raw and packet[:3] not in (b"ID3", b"TAG", b"APE"):
+        holds_sound = b"Xing" not in packet[:64] and b"Info" not in packet[:64]  # the header of a part that was joined
+        if self._raw and packet[:3] not in (b"ID3", b"TAG", b"APE") and holds_sound:
             self._pending_bytes += len(packet)
 
     def good(self, packet: bytes) -> None:

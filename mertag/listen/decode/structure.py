@@ -10,6 +10,7 @@ Only headers are read. Sources: as of `mertag.formats`; RFC 3533 (Ogg); Microsof
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -54,31 +55,40 @@ _LAYOUTS = {
     Format.W64: _Layout(start=40, id_bytes=16, size_bytes=8, inclusive=True, align=8),
     Format.WMA: _Layout(start=0, id_bytes=16, size_bytes=8, inclusive=True, audio=bytes.fromhex("3626b2758e66cf11")),
 }
+_OGG_PAGE = 27  # the header of a page, without its segments
+_OGG_BEGINS = re.compile(rb"OggS\0[\2\6]")  # a page that begins a stream
 _OGG = frozenset({Format.OGG, Format.OGG_VORBIS, Format.OGG_OPUS, Format.OGG_FLAC, Format.OGG_SPEEX})
 
 
 def missing_share(source: ByteSource, form: Format) -> float:
     """Return which share of the stated audio lies beyond the end of the file; 0 where none does, or none is stated."""
-    start, stated = _audio_chunk(source, form)
+    try:
+        begin = id3v2_end(source)
+    except ValueError:
+        begin = 0
+    start, stated = _audio_chunk(source, form, begin)
     missing = start + stated - source.size
     if not 0 < missing < stated or (form in (Format.WAV, Format.AIFF, Format.RIFX) and stated > _LARGEST_STATED_BYTES):
         return 0.0
     if form in (Format.WAV, Format.AIFF, Format.RIFX):
         order = _LAYOUTS[form].order
-        if int.from_bytes(source.peek(4, 4), order) + 8 <= source.size:  # the whole says it is complete
+        if begin + int.from_bytes(source.peek(begin + 4, 4), order) + 8 <= source.size:  # the whole says it is complete
             return 0.0
     return missing / stated
 
 
-def _audio_chunk(source: ByteSource, form: Format) -> tuple[int, int]:
-    """Return where the chunk of audio begins, and how many bytes it states; zeros if it is not found."""
+def _audio_chunk(source: ByteSource, form: Format, begin: int) -> tuple[int, int]:
+    """Return where the chunk of audio begins, and how many bytes it states; zeros if it is not found.
+
+    The file's own header is at `begin`.
+    """
     if form is Format.AU:
-        offset, size = (int.from_bytes(source.peek(at, 4), "big") for at in (4, 8))
-        return offset, 0 if size == 0xFFFFFFFF else size
+        offset, size = (int.from_bytes(source.peek(begin + at, 4), "big") for at in (4, 8))
+        return begin + offset, 0 if size == 0xFFFFFFFF else size
     layout = _LAYOUTS.get(form)
     if layout is None:
         return 0, 0
-    at, of_64_bit = layout.start, 0
+    at, of_64_bit = begin + layout.start, 0
     header = layout.id_bytes + layout.size_bytes
     while len(head := source.peek(at, header)) == header:
         size = int.from_bytes(head[layout.id_bytes :], layout.order) - (header if layout.inclusive else 0)
@@ -91,8 +101,21 @@ def _audio_chunk(source: ByteSource, form: Format) -> tuple[int, int]:
         if head.startswith(b"ds64"):
             of_64_bit = int.from_bytes(source.peek(at + header + 8, 8), "little")
         at += header + size
-        at += -at % layout.align
+        at += -(at - begin) % layout.align
     return 0, 0
+
+
+def ogg_streams(source: ByteSource, start: int) -> tuple[int, int]:
+    """Return how many streams begin side by side at `start`, the head of an Ogg file, and how many later (chained)."""
+    at_once, at = 0, start
+    while (head := source.peek(at, _OGG_PAGE)).startswith(b"OggS") and len(head) == _OGG_PAGE and head[5] & 2:
+        at_once += 1
+        at += _OGG_PAGE + head[26] + sum(source.peek(at + _OGG_PAGE, head[26]))
+    later = 0
+    while len(window := source.peek(at, _WINDOW)) > _OGG_PAGE:
+        later += len(_OGG_BEGINS.findall(window))
+        at += len(window) - 5  # one may begin at the window's end
+    return at_once, later
 
 
 def frame_damage(source: ByteSource, form: Format, decoded_s: float) -> str:

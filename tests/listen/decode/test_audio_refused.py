@@ -96,7 +96,7 @@ def test_a_disk_error_is_told_for_what_it_is(tmp_path: Path, monkeypatch: pytest
             return getattr(self.file, name)
 
     real = audio.SoundFileReader
-    monkeypatch.setattr(audio, "SoundFileReader", lambda file, form: real(Failing(file), form))  # type: ignore[arg-type]
+    monkeypatch.setattr(audio, "SoundFileReader", lambda file, form, start: real(Failing(file), form, start))  # type: ignore[arg-type]
     assert reason(path) == "cannot be read: Input/output error"
 
 
