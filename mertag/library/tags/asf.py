@@ -123,7 +123,8 @@ def read(source: Source) -> AsfFile:
         objects.append(body[position : position + size])
         position += size
     kinds = [item[:16] for item in objects]
-    if len(objects) != count or kinds.count(_EXTENDED) > 1 or kinds.count(_PROPERTIES) != 1:
+    # FFmpeg does not count its chapters, and reads all that there is; a write puts the number right.
+    if not 0 < count <= len(objects) or kinds.count(_EXTENDED) > 1 or kinds.count(_PROPERTIES) != 1:
         raise MalformedError("its ASF header is damaged: it does not hold the objects that it promises")
     if len(objects[kinds.index(_PROPERTIES)]) < _FILE_SIZE.stop:
         raise MalformedError("its ASF header is damaged: the file properties are cut off")

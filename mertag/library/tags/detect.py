@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mertag.formats import HEAD_BYTES, Format, first_mpeg_frame, format_of, has_adts, id3v2_end, id3v2_start
+from mertag.formats import HEAD_BYTES, Format, first_mpeg_frame, format_of, has_adts, id3v1, id3v2_end, id3v2_start
 from mertag.library.tags import apev2, asf, dsf, flac, id3, iff, mp4, ogg
 from mertag.library.tags.container import Container, MalformedError, NoTagFormatError, Source
 from mertag.library.tags.id3_tag import HEADER, tag_length
@@ -58,7 +58,7 @@ def open_container(source: Source) -> Container:
         return iff.read(source)
     if kind in _APE:
         return apev2.read(source, kind)
-    if kind is Format.TRUE_AUDIO and not tag_length(source.peek(0, HEADER)) and apev2.has_ape_tag(source):
+    if kind is Format.TRUE_AUDIO and not tag_length(source.peek(0, HEADER)) and _ends_with_ape(source):
         return apev2.read(source, kind)  # either tag is common; a second one would hide the first from some players
     if kind is Format.MP3 and id3.contradicted(source):
         return apev2.read(source, kind)  # an ID3v2 tag would change what some players show, whichever it repeated
@@ -71,3 +71,8 @@ def open_container(source: Source) -> Container:
     if kind is Format.MP4:
         return mp4.read(source)
     return asf.read(source) if kind is Format.WMA else dsf.read(source)
+
+
+def _ends_with_ape(source: Source) -> bool:
+    """Return whether a file ends with an APE tag; before an ID3v1 tag, readers of True Audio see none."""
+    return apev2.has_ape_tag(source) and not id3v1(source)

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from mertag.formats import audio_end, id3v1, id3v2_length_at, id3v2_start
 from mertag.library.tags import apev2
 from mertag.library.tags.container import Bare, Entry, Fields, MalformedError, Piece, Range, Source
-from mertag.library.tags.id3_tag import Id3Tag, TaggedById3, fresh, parse
-from mertag.library.tags.older_tags import as_id3_frames, contradict, from_ape, from_id3v1
+from mertag.library.tags.id3_tag import BEHIND, Id3Tag, TaggedById3, fresh, parse
+from mertag.library.tags.older_tags import as_id3_frames, contradict, from_ape, from_id3v1, genre_names, longer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +31,7 @@ class Id3File(TaggedById3):
         """Yield the frames of others, and the tags behind the audio."""
         yield from self.tag.foreign()
         yield "bytes before the ID3 tag", self.prefix
-        yield "tag behind the audio", Range(self.audio.stop, self.size)
+        yield BEHIND, Range(self.audio.stop, self.size)
 
     def payload(self) -> Iterator[Piece]:
         """Yield the audio frames."""
@@ -56,7 +56,11 @@ def read(source: Source, kind: str) -> Id3File:
         raise MalformedError(str(error)) from error
     audio = Range(start + length, audio_end(source, start + length))
     file = Id3File(
-        kind=kind, tag=fresh(_repeated(source)), audio=audio, size=source.size, prefix=Range(0, start if length else 0)
+        kind=kind,
+        tag=fresh(_repeated(source, kind)),
+        audio=audio,
+        size=source.size,
+        prefix=Range(0, start if length else 0),
     )
     if not length:
         return file
@@ -74,9 +78,13 @@ def contradicted(source: Source) -> bool:
     return contradict(from_id3v1(id3v1(source)), from_ape(_ape_items(source)))
 
 
-def _repeated(source: Source) -> tuple[bytes, ...]:
-    """Return what the tags behind the audio say; APEv2 before ID3v1, which cuts off after 30 characters."""
-    return as_id3_frames(from_ape(_ape_items(source)), from_id3v1(id3v1(source)))
+def _repeated(source: Source, kind: str) -> tuple[bytes, ...]:
+    """Return what the tags behind the audio say; APEv2 before ID3v1, which cuts off after 30 characters.
+
+    In True Audio players show ID3v1 and nothing of an APEv2 tag before it: there it counts, but for what it cuts off.
+    """
+    ape, v1 = from_ape(_ape_items(source)), from_id3v1(id3v1(source))
+    return as_id3_frames(longer(genre_names(v1), ape)) if kind == "True Audio" else as_id3_frames(ape, v1)
 
 
 def _ape_items(source: Source) -> tuple[Entry, ...]:

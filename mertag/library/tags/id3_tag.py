@@ -21,6 +21,9 @@ HEADER = 10
 PADDING = 1024
 """Bytes of padding in a tag that has to grow: room for what the next tagger adds."""
 
+BEHIND = "tag behind the audio"
+"""How ID3v1, APE and other tags at the end of a file are called."""
+
 _UNSYNCHRONISED, _EXTENDED, _FOOTER = 0x80, 0x40, 0x10
 _KNOWN_FLAGS = {2: 0x80, 3: 0xE0, 4: 0xF0}
 _LARGEST = 2**28 - 1

@@ -153,8 +153,10 @@ def as_ape_items(texts: Texts) -> list[bytes]:
 
 def longer(cut: Texts, whole: Texts) -> Texts:
     """Return what both say; `cut` counts more, except where a value of it is only the head of one in `whole`."""
-    heads = {name for name, values in cut.items() if "".join(whole.get(name, ())).startswith("".join(values))}
-    return {**whole, **{name: values for name, values in cut.items() if name not in heads}}
+    said = {name.upper(): "".join(values) for name, values in whole.items()}
+    left = {name: v for name, v in cut.items() if not said.get(name.upper(), "").startswith("".join(v))}
+    others = {name: v for name, v in whole.items() if name.upper() not in {key.upper() for key in left}}
+    return {**others, **left}
 
 
 def contradict(older: Texts, newer: Texts) -> bool:

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from mertag.library.tags.comment import OPENING
 from mertag.library.tags.container import Container, Fields
-from mertag.library.tags.id3_tag import TaggedById3
+from mertag.library.tags.id3_tag import BEHIND, TaggedById3
 from mertag.library.tags.options import KEYS, MOOD
 
 LIMIT_S = 20.0
@@ -142,8 +142,9 @@ def unseen(after: Mapping[str, str] | None, old: Fields, new: Fields) -> str:
 def blind_to(before: Mapping[str, str] | None, container: Container) -> bool:
     """Return whether FFmpeg does not look where a file's tags stand.
 
-    It saw nothing where there are texts of others'. Of a WAV file it shows LIST INFO, and no ID3 tag beside it; of an
-    APE tag with an ID3v1 tag behind it, the latter; of an unsynchronised ID3v2.3 tag, what stands before FF 00.
+    It saw nothing where there are texts of others'. Of a WAV file it shows LIST INFO, and no ID3 tag beside it; of AAC
+    and True Audio an ID3v1 or APE tag at the end, and no ID3v2 tag in front; of an APE tag with an ID3v1 tag behind it,
+    the latter; of an unsynchronised ID3v2.3 tag, what stands before FF 00.
     """
     if before is None:
         return True
@@ -151,6 +152,10 @@ def blind_to(before: Mapping[str, str] | None, container: Container) -> bool:
     if isinstance(container, TaggedById3):
         if container.name.startswith("WAV") or container.tag.unsynchronised:
             return seen or container.tag.unsynchronised
+        if container.kind in ("AAC", "True Audio") and any(
+            name == BEHIND and len(piece) for name, piece in container.foreign()
+        ):
+            return True
         return not seen and container.tag.length > 0 and _has_texts(container)
     if any(name == "ID3v1 tag" and len(piece) for name, piece in container.foreign()):
         return True
