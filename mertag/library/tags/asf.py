@@ -80,7 +80,7 @@ class AsfFile:
         objects = [extended if item[:16] == _EXTENDED else item for item in self.objects]
         if extended not in objects:
             objects.append(extended)
-        if any(mood not in fields.get(MOOD, ()) for item in objects for mood in _library_moods(item)):  # overwritten
+        if fields.get(MOOD) != self.fields.get(MOOD):  # all that there are now stand in the description
             objects = [_without_library_moods(item) for item in objects]
         if fields.get(COMMENT) != self.fields.get(COMMENT):
             objects = asf_description.with_mood(objects, fields[COMMENT][0] if fields.get(COMMENT) else None)
@@ -133,8 +133,8 @@ def read(source: Source) -> AsfFile:
     if source.peek(length, 16) != _DATA:
         raise MalformedError("its ASF header is damaged: no audio follows it")
     entries = [entry for item in objects if item[:16] == _EXTENDED for entry in _entries(item[_OBJECT:])]
-    if MOOD not in {entry.key for entry in entries}:
-        entries += [Entry(MOOD, (mood,), b"") for item in objects for mood in _library_moods(item)]
+    # TagLib puts the first of several values into the description and the others into the library.
+    entries += [Entry(MOOD, (mood,), b"") for item in objects for mood in _library_moods(item)]
     mood = asf_description.mood_in(objects)
     entries += [] if mood is None else [Entry(COMMENT, (mood,), b"")]
     return AsfFile(

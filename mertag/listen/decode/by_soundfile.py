@@ -65,6 +65,8 @@ class SoundFileReader:
             self._sound = _ForwardSoundFile(self._bytes)
         except (soundfile.LibsndfileError, RuntimeError) as error:
             raise CannotOpenError(_message(error)) from error
+        if form is not Format.MP3 and self._sound.subtype.startswith("MPEG"):  # of which it only guesses the length
+            raise CannotOpenError("MPEG in another container")
         self.rate_hz = int(self._sound.samplerate)
 
     @property

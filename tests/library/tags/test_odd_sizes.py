@@ -130,3 +130,32 @@ def test_a_mood_in_the_metadata_library_of_asf_is_the_owners(song: Song, happy: 
     assert "Dreamy\0".encode("utf-16-le") not in path.read_bytes()
     remove_tags(path)
     assert read_tags(path) == {}
+
+
+@pytest.mark.parametrize("moods", [["Calm", "Dreamy"], ["Calm", "Happy"], ["Happy", "Calm", "Dreamy"]])
+def test_moods_that_taglib_put_into_two_places_of_asf_stay(moods: list[str], song: Song, happy: SongEmotion) -> None:
+    taglib = pytest.importorskip("taglib")
+    path = song("a.wma")
+    with taglib.File(path, save_on_exit=True) as file:
+        file.tags["MOOD"] = moods  # the first comes into the description, the others into the library
+    assert read_tags(path) == {"MOOD": tuple(moods)}
+    assert write_tags(path, happy).new["MOOD"] == tuple(moods)
+    remove_tags(path)
+    assert [str(value) for value in ASF(path)["WM/Mood"]] == moods
+    write_tags(path, happy, TagOptions(overwrite=True))
+    assert [str(value) for value in ASF(path)["WM/Mood"]] == ["Happy"]
+
+
+def test_our_moods_of_asf_are_ours_after_taglib_has_put_them_into_two_places(song: Song, happy: SongEmotion) -> None:
+    taglib = pytest.importorskip("taglib")
+    path = song("a.wma")
+    write_tags(path, happy, TagOptions(moods=2))
+    with taglib.File(path, save_on_exit=True) as file:
+        assert file.tags["MOOD"] == ["Happy", "Angry"]
+        file.tags["MOOD"] = ["Happy", "Angry"]
+        file.tags["ALBUM"] = ["An album"]
+    assert read_tags(path)["MOOD"] == ("Happy", "Angry")
+    assert not write_tags(path, happy, TagOptions(moods=2)).changed
+    remove_tags(path)
+    assert read_tags(path) == {}
+    assert "WM/Mood" not in ASF(path)

@@ -45,6 +45,15 @@ def test_an_mp3_without_a_header_whose_first_frames_are_its_longest_is_heard_to_
     assert (seconds, damage) == (pytest.approx(3.5, abs=0.2), "")
 
 
+def test_an_mp3_in_a_wav_is_heard_to_its_end(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    data = frames(path, 0.5, 0.0) + frames(path, 3.0, 0.8)
+    fmt = struct.pack("<HHIIHHHHIHHH", 0x55, 2, 44100, 16000, 1, 0, 12, 1, 2, 1152, 1, 1393)
+    chunks = b"WAVEfmt " + struct.pack("<I", len(fmt)) + fmt + b"data" + struct.pack("<I", len(data)) + data
+    path.write_bytes(b"RIFF" + struct.pack("<I", len(chunks)) + chunks)
+    assert heard(path) == (pytest.approx(3.5, abs=0.2), "")
+
+
 def test_a_short_song_chained_behind_another_is_heard(tmp_path: Path) -> None:
     parts = [write(tmp_path / "1.ogg", music(s, 44100), 44100, subtype="VORBIS").read_bytes() for s in (4.0, 1.5)]
     path = tmp_path / "chain.ogg"
