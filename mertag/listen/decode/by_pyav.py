@@ -161,12 +161,17 @@ def _frames(path: Path, start: int) -> Generator[Any, None, str]:
 
 
 def _packets(container: Any, stream: Any, losses: Losses) -> Iterator[Any]:
-    try:
-        yield from container.demux(stream)
-    except av.error.EOFError:
-        return
-    except av.FFmpegError as error:
-        losses.broken = _message(error)
+    while True:
+        try:
+            yield from container.demux(stream)
+            return
+        except IndexError:  # a packet of a stream that began later, such as a picture of a chained song; it is passed
+            continue
+        except av.error.EOFError:
+            return
+        except av.FFmpegError as error:
+            losses.broken = _message(error)
+            return
 
 
 def _shorter_by_asf(path: Path, stated_s: float) -> float | None:

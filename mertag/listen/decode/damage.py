@@ -15,6 +15,10 @@ pass over is found by `mertag.listen.decode.structure`.
 
 from __future__ import annotations
 
+import contextlib
+
+from mertag.formats import id3v2_length
+
 TOLERATED_S = 2.5  # one wrong byte costs an Ogg file one or two pages of 1 s
 TOLERATED_SHARE = 0.01
 
@@ -54,6 +58,7 @@ class Losses:
         self.message = ""  # what the decoder said of the last packet that it could not decode
         self._bad_s = self._gap_s = 0.0  # of what could not be decoded; the latter with sound behind it
         self._good_bytes = self._lost_bytes = 0
+        self._tag_bytes = 0  # that are still to come of a tag in the midst of the stream
         self._pending_bytes = 0  # lost, but nothing good has come since: so far, only bytes behind the end
         self._first_s: float | None = None
         self._origin_s: float | None = None
@@ -63,12 +68,22 @@ class Losses:
         self.message = message
         self._bad_s += duration_s
         holds_sound = b"Xing" not in packet[:64] and b"Info" not in packet[:64]  # the header of a part that was joined
-        if self._raw and packet[:3] not in (b"ID3", b"TAG", b"APE") and holds_sound:
+        if self._raw and not self._in_tag(packet) and packet[:3] not in (b"TAG", b"APE") and holds_sound:
             self._pending_bytes += len(packet)
+
+    def _in_tag(self, packet: bytes) -> bool:
+        """Return whether a packet lies in an ID3v2 tag, or begins one: a picture fills many packets."""
+        begun = self._tag_bytes > 0
+        self._tag_bytes = max(0, self._tag_bytes - len(packet))
+        at = -1 if begun else packet.find(b"ID3")
+        if at >= 0:
+            with contextlib.suppress(ValueError):
+                self._tag_bytes = max(0, id3v2_length(packet[at : at + 10]) - (len(packet) - at))
+        return begun or at == 0 or self._tag_bytes > 0
 
     def good(self, packet: bytes) -> None:
         """Note a packet of a raw stream that was decoded. What is no frame, ffmpeg adds to the frame before it."""
-        if not packet:
+        if not packet or self._in_tag(packet):
             return
         if self._pending_bytes:
             self._lost_bytes += self._pending_bytes

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
-from sound_files import RATE, encode, music, reason, write
+from mutagen.flac import Picture
+from mutagen.oggopus import OggOpus
+from sound_files import RATE, encode, mp3, music, reason, write
 
 from mertag.listen.decode.audio import decode, decode_all
 from mertag.listen.decode.damage import Losses
@@ -112,3 +115,26 @@ def test_the_header_of_a_song_that_was_joined_to_another_is_no_sound_that_is_los
     losses.good(bytes(417))
     losses.frame(0.052, None)
     assert losses.found(None) == ("", False)
+
+
+def test_the_pictures_of_mp3s_that_were_joined_are_no_sound_that_is_lost(tmp_path: Path) -> None:
+    path = tmp_path / "a.mp3"
+    song = mp3(3.0)  # with a header, at the end of whose frames soundfile stops
+    song = song[song.index(b"\xff\xfb") :]
+    picture = b"\0image/jpeg\0\3\0" + np.random.default_rng(3).bytes(200_000)
+    frame = b"APIC" + struct.pack(">IH", len(picture), 0) + picture
+    size = bytes(len(frame) >> shift & 0x7F for shift in (21, 14, 7, 0))
+    path.write_bytes((b"ID3\3\0\0" + size + frame + song) * 3)
+    assert heard(path) == (pytest.approx(9.0, abs=0.3), "")
+
+
+def test_a_song_that_is_chained_behind_another_and_has_a_picture_is_heard(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.opus", music(3.0, 48000), 48000, format="OGG", subtype="OPUS")
+    plain = path.read_bytes()
+    tagged = OggOpus(path)
+    picture = Picture()
+    picture.data, picture.mime = b"\x89PNG\r\n\x1a\n" + bytes(100), "image/png"
+    tagged["METADATA_BLOCK_PICTURE"] = [base64.b64encode(picture.write()).decode()]
+    tagged.save()
+    path.write_bytes(plain + path.read_bytes())
+    assert heard(path)[0] == pytest.approx(6.0, abs=0.2)
