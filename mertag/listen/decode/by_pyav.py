@@ -144,6 +144,8 @@ def _frames(path: Path, start: int) -> Generator[Any, None, str]:
             except av.error.EOFError:
                 continue
             except av.FFmpegError as error:
+                if container.format.name == "ogg" and _is_header(bytes(packet), stream.codec_context.name):
+                    continue
                 losses.bad(bytes(packet), float((packet.duration or 0) * (packet.time_base or 0)), _message(error))
                 continue
             if raw:
@@ -158,6 +160,11 @@ def _frames(path: Path, start: int) -> Generator[Any, None, str]:
     if too_much:
         raise DamagedError(damage)
     return damage
+
+
+def _is_header(packet: bytes, codec: str) -> bool:
+    """Return whether a packet is a header, and no sound: that of a later song in a chained Ogg."""
+    return packet.startswith(b"Speex   ") or (codec == "flac" and packet[:1] != b"\xff")
 
 
 def _packets(container: Any, stream: Any, losses: Losses) -> Iterator[Any]:

@@ -13,6 +13,7 @@ from mutagen.flac import Picture
 from mutagen.oggopus import OggOpus
 from sound_files import RATE, encode, mp3, music, reason, write
 
+from mertag.library.tags.ogg import render_page
 from mertag.listen.decode.audio import decode, decode_all
 from mertag.listen.decode.damage import Losses
 from mertag.listen.decode.returning import Returning
@@ -62,6 +63,16 @@ def test_a_short_song_chained_behind_another_is_heard(tmp_path: Path) -> None:
     path = tmp_path / "chain.ogg"
     path.write_bytes(b"".join(parts))
     assert heard(path) == (pytest.approx(5.5, abs=0.1), "")
+
+
+def test_the_headers_of_a_chained_ogg_flac_are_no_sound_that_is_lost(tmp_path: Path) -> None:
+    path = encode(tmp_path / "a.oga", "flac", music(3.0, 44100), 44100, "ogg")
+    song = pages(path.read_bytes())
+    serial = int.from_bytes(song[0][14:18], "little")
+    padding = b"\1\0\0\x64" + bytes(100)
+    page = render_page(flags=0, granule=0, serial=serial, number=2, lacing=bytes((len(padding),)), body=padding)
+    path.write_bytes(b"".join([*song, *song[:2], page, *song[2:]]))
+    assert heard(path) == (pytest.approx(6.0, abs=0.2), "")
 
 
 def test_of_two_streams_side_by_side_the_first_is_heard(tmp_path: Path) -> None:
