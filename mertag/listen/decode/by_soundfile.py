@@ -114,6 +114,11 @@ class SoundFileReader:
                     at_once, later = ogg_streams(self._bytes, self._start)
                     self.must_go_on = at_once == 1 or later > 0  # else what is left may be that of a stream beside it
                 return
+        if self._format is Format.FLAC:
+            near = max(self._start + 4, self._start + self._bytes.tell() - BLOCK_FRAMES)
+            if b"fLaC" in self._bytes.peek(near, 2 * BLOCK_FRAMES):  # another song that was joined to it
+                self.stopped = "the decoder stopped before the end of the file"
+                return
         if self._format is Format.MP3 or stated_frames > _UNKNOWN_FRAMES:
             return
         stated_s = stated_frames / self.rate_hz

@@ -92,6 +92,12 @@ def test_tags_and_other_bytes_behind_a_flac_stream_are_no_damage(tmp_path: Path,
     assert heard(path) == (pytest.approx(3.0, abs=0.001), "")
 
 
+def test_joined_flac_files_are_heard_to_the_end(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.flac", music(3.0, 44100), 44100)
+    path.write_bytes(path.read_bytes() * 2)
+    assert heard(path)[0] == pytest.approx(6.0, abs=0.2)
+
+
 @pytest.mark.parametrize("kind", ["WAV", "AIFF", "FLAC", "CAF", "AU", "W64", "RF64"])
 def test_behind_an_id3_tag_a_song_is_heard_as_without_it(tmp_path: Path, kind: str) -> None:
     path = write(tmp_path / "a.file", music(1.0, 44100), 44100, format=kind, subtype="PCM_16")
