@@ -51,11 +51,13 @@ QUICK = {
 }
 
 
-def encode(path: Path, codec: str, samples: Floats, rate: int, container: str | None = None) -> Path:
+def encode(
+    path: Path, codec: str, samples: Floats, rate: int, container: str | None = None, *, bit_rate: int = 192_000
+) -> Path:
     """Encode with PyAV."""
     with av.open(str(path), "w", format=container) as out:
         stream = out.add_stream(codec, rate=rate, options=QUICK.get(codec))
-        stream.bit_rate = 192_000
+        stream.bit_rate = bit_rate
         layout = {1: "mono", 2: "stereo", 8: "7.1"}[samples.shape[1]]
         stream.codec_context.layout = layout
         frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples).reshape(1, -1), format="flt", layout=layout)
