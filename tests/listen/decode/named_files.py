@@ -32,13 +32,20 @@ def endings(found: Iterator[Decoded]) -> dict[str, str | None]:
     return ends
 
 
+def _is_zombie(pid: int) -> bool:
+    """Return whether all threads of a process have ended; until then its pipes are open."""
+    process = Path(f"/proc/{pid}")
+    state = process.joinpath("stat").read_text().rpartition(")")[2].split()[0]
+    return state == "Z" and len(list(process.joinpath("task").iterdir())) == 1
+
+
 def is_gone(pid: int, within_s: float = 10.0) -> bool:
     """Return whether a process ends; a zombie that nobody collects has ended."""
     until = time.monotonic() + within_s
     while time.monotonic() < until:
         try:
             os.kill(pid, 0)
-            if sys.platform == "linux" and Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
+            if sys.platform == "linux" and _is_zombie(pid):
                 return True
         except (ProcessLookupError, FileNotFoundError):
             return True
