@@ -89,6 +89,11 @@ class Protocol:
     spliced: float = 0.0
     notes: tuple[str, ...] = ()
 
+    @property
+    def labels_in_words(self) -> str:
+        """What the labels are, as a part of a sentence."""
+        return f"labels: {self.labelling.removeprefix('labels ')}"
+
     def to_json(self) -> dict[str, Any]:
         """Return it as plain JSON values."""
         return {"schema": SCHEMA, **asdict(self), "folds": list(self.folds), "notes": list(self.notes)}

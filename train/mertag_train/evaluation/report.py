@@ -106,7 +106,7 @@ def remarks(protocol: Protocol, results: Sequence[Result]) -> list[str]:
     """Return what a reader of the figures should know, one sentence each."""
     said = [
         f"{protocol.songs} songs in {len(protocol.folds)} folds, no {protocol.group} on both sides; "
-        f"labels: {protocol.labelling.removeprefix('labels ')}."
+        f"{protocol.labels_in_words}."
     ]
     for target, counts in protocol.counts.items():
         said.append(f"Songs by {target}: {', '.join(f'{name} {n}' for name, n in counts.items())}.")

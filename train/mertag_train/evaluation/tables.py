@@ -287,6 +287,6 @@ def _about(found: Sequence[Measured]) -> list[str]:
         wrong += f" {p.spliced:.0%} of each training song of another class on purpose." if p.spliced else ""
         said.append(
             f"Ours on {name_of(p.dataset)}: {p.songs} songs, {len(p.folds)} folds, no {p.group} on "
-            f"both sides; labels: {p.labelling.removeprefix('labels ')}.{wrong}"
+            f"both sides; {p.labels_in_words}.{wrong}"
         )
     return said
